@@ -1,0 +1,115 @@
+//! Images: fetched from registries, verified, unpacked once per layer, and stacked into root
+//! filesystems; behind one seam, [`Images`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lattice_model::action::EnvVar;
+use lattice_model::{ImageRef, RegistryCredentials};
+
+use crate::runtime::ContainerId;
+
+/// Fetches images and makes root filesystems of them.
+#[async_trait]
+pub trait Images: Send + Sync {
+    /// Fetches what is missing of an image and verifies it; several calls for one image are one
+    /// download. Tells its progress as it goes.
+    async fn pull(
+        &self,
+        image: &ImageRef,
+        credentials: Option<&RegistryCredentials>,
+        progress: ProgressFn,
+    ) -> Result<Arc<Image>, ImageError>;
+    /// Mounts a writable root filesystem for a container.
+    async fn mount(&self, image: &Image, id: &ContainerId) -> Result<PathBuf, ImageError>;
+    /// Unmounts it and forgets what was written; no error when there is none.
+    async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError>;
+    /// How many bytes the container has written to its root filesystem.
+    async fn disk_usage(&self, id: &ContainerId) -> Result<u64, ImageError>;
+    /// Every container that has a root filesystem here, leftovers included.
+    async fn list(&self) -> Result<Vec<ContainerId>, ImageError>;
+}
+
+/// Told of (bytes done, bytes in all; 0 while unknown).
+pub type ProgressFn = Arc<dyn Fn(u64, u64) + Send + Sync>;
+
+/// An image that is here, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The digest of its manifest.
+    pub digest: String,
+    /// What it says of itself.
+    pub config: ImageConfig,
+    /// Its unpacked layers, the lowest first.
+    pub layers: Vec<PathBuf>,
+}
+
+/// What an image says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// Environment.
+    pub env: Vec<EnvVar>,
+    /// The program.
+    pub entrypoint: Vec<String>,
+    /// Its arguments, or the program where there is no entrypoint.
+    pub cmd: Vec<String>,
+    /// `user[:group]`, names or numbers; empty is root.
+    pub user: String,
+    /// The working directory; empty is `/`.
+    pub working_dir: String,
+    /// TCP ports, ascending.
+    pub exposed_ports: Vec<u16>,
+}
+
+/// Why an image is not to be had. To a person: what happened, why, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The rootfs is not an image this cell can fetch.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The registry does not know it.
+    #[error("{image} was not found: {why}")]
+    NotFound {
+        /// Which image.
+        image: String,
+        /// What the registry said.
+        why: String,
+    },
+    /// The registry wants other credentials.
+    #[error("registry {registry} refused access to {image}: {why}")]
+    Unauthorized {
+        /// Which registry.
+        registry: String,
+        /// Which image.
+        image: String,
+        /// What the registry said.
+        why: String,
+    },
+    /// The registry cannot be reached or breaks off.
+    #[error("cannot fetch {image} from {registry}: {why}")]
+    Unreachable {
+        /// Which registry.
+        registry: String,
+        /// Which image.
+        image: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// What arrived is not what was promised, or is not fit to be unpacked.
+    #[error("{image} is not usable: {why}")]
+    Corrupt {
+        /// Which image.
+        image: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// This machine failed.
+    #[error("cannot {what}: {why}")]
+    Machine {
+        /// What was tried, as a verb.
+        what: String,
+        /// What the machine said.
+        why: String,
+    },
+}

@@ -1,0 +1,59 @@
+//! The instances' network: one bridge, an address for each instance, mapped ports; behind one
+//! seam, [`Network`].
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use lattice_model::PortMapping;
+
+use crate::runtime::ContainerId;
+
+/// Gives containers a place on the network.
+#[async_trait]
+pub trait Network: Send + Sync {
+    /// Makes a network namespace with an address of its own, and maps host ports to `ports`.
+    async fn attach(&self, id: &ContainerId, ports: &[u16]) -> Result<Attachment, NetworkError>;
+    /// Takes all that away; no error when there is nothing.
+    async fn detach(&self, id: &ContainerId) -> Result<(), NetworkError>;
+    /// The TCP sockets that are listened on in the container's network namespace.
+    async fn listening(&self, id: &ContainerId) -> Result<Vec<SocketAddr>, NetworkError>;
+    /// Every container that has a network namespace here, leftovers included.
+    async fn list(&self) -> Result<Vec<ContainerId>, NetworkError>;
+    /// The address instances see this host under: where the router listens for them.
+    fn gateway(&self) -> Ipv4Addr;
+    /// Takes the bridge, the tables and all namespaces of this data directory away.
+    async fn remove_all(&self) -> Result<(), NetworkError>;
+}
+
+/// A container's place on the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// The network namespace to join.
+    pub netns: PathBuf,
+    /// The container's own address, reachable from this host.
+    pub address: IpAddr,
+    /// The mapped ports, in the order asked for.
+    pub ports: Vec<PortMapping>,
+}
+
+/// Why a network operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// A step of it failed.
+    #[error("cannot {what}: {why}")]
+    Failed {
+        /// What was tried, as a verb.
+        what: String,
+        /// What the machine said.
+        why: String,
+    },
+    /// All addresses or ports are in use.
+    #[error("no {what} is left; {in_use} are in use")]
+    Exhausted {
+        /// Of what.
+        what: &'static str,
+        /// How many there are.
+        in_use: usize,
+    },
+}

@@ -1,0 +1,189 @@
+//! Containers, behind one seam: [`Runtime`]. A container is made around an init that only reaps;
+//! every action is a process executed in it, so that an app is never PID 1.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lattice_model::Limit;
+use lattice_model::action::EnvVar;
+use tokio::io::AsyncRead;
+
+/// Names a container on its cell: `process_guid-instance_guid` hashed or shortened to what a
+/// cgroup, a directory and an interface's alias can bear.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerId(Arc<str>);
+
+/// Makes, fills and removes containers.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// Makes the container: namespaces, cgroup, mounts, and an init that only reaps.
+    async fn create(&self, spec: ContainerBlueprint) -> Result<(), RuntimeError>;
+    /// Starts a process in it, with the container's seccomp filter, capabilities and cgroup.
+    async fn exec(&self, id: &ContainerId, process: ProcessSpec) -> Result<Process, RuntimeError>;
+    /// What it uses now.
+    async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError>;
+    /// Kills all that is in it and removes every trace; no error when there is none.
+    async fn delete(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+    /// Every container of this data directory, leftovers of an earlier process included.
+    async fn list(&self) -> Result<Vec<ContainerId>, RuntimeError>;
+}
+
+/// What a container is made from.
+#[derive(Debug, Clone)]
+pub struct ContainerBlueprint {
+    /// Its name.
+    pub id: ContainerId,
+    /// Its host name.
+    pub hostname: String,
+    /// The mounted root filesystem.
+    pub rootfs: PathBuf,
+    /// The network namespace it joins.
+    pub netns: PathBuf,
+    /// Files of the host to show inside, read-only: (host path, path inside).
+    pub files: Vec<(PathBuf, String)>,
+    /// Memory in bytes; swap is bound to the same.
+    pub memory_bytes: Limit,
+    /// cgroup v1 shares, 1024 for a weight of 100.
+    pub cpu_shares: u64,
+    /// Processes and threads.
+    pub pids: Limit,
+    /// True when it may do what root on the host may.
+    pub privileged: bool,
+}
+
+/// A process to start in a container.
+#[derive(Debug, Clone)]
+pub struct ProcessSpec {
+    /// The program and its arguments; a name without a slash is looked up in `PATH`.
+    pub argv: Vec<String>,
+    /// Its whole environment.
+    pub env: Vec<EnvVar>,
+    /// Its working directory.
+    pub dir: String,
+    /// Who runs it, looked up already.
+    pub user: UserIds,
+    /// The most open files.
+    pub nofile: Option<u64>,
+    /// The most processes of the user.
+    pub nproc: Option<u64>,
+}
+
+/// A user as the kernel knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserIds {
+    /// User.
+    pub uid: u32,
+    /// Primary group.
+    pub gid: u32,
+    /// Other groups.
+    pub additional_gids: Vec<u32>,
+}
+
+/// A started process.
+pub struct Process {
+    /// What it writes to standard output.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// What it writes to standard error.
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+    /// Its handle.
+    pub control: Arc<dyn ProcessControl>,
+}
+
+/// The handle of a started process.
+#[async_trait]
+pub trait ProcessControl: Send + Sync {
+    /// Sends a signal to it and, for [`Signal::Kill`], to all its descendants in the container's
+    /// process group; no error when it has ended.
+    async fn signal(&self, signal: Signal) -> Result<(), RuntimeError>;
+    /// Waits for its end. May be called often; every caller gets the same answer.
+    async fn wait(&self) -> ExitStatus;
+}
+
+/// The signals a cell sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM: please end.
+    Terminate,
+    /// SIGKILL: end.
+    Kill,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitStatus {
+    /// The exit code; 128 + n after signal n.
+    pub code: i32,
+    /// True when the kernel killed something in the container for want of memory meanwhile.
+    pub out_of_memory: bool,
+}
+
+/// What a container uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time since its start, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Memory without reclaimable cache, in bytes.
+    pub memory_bytes: u64,
+    /// The most memory it ever used, in bytes.
+    pub memory_peak_bytes: u64,
+    /// Processes and threads.
+    pub pids: u64,
+}
+
+/// Why a container operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// A step of it failed.
+    #[error("cannot {what} container {id}: {why}")]
+    Failed {
+        /// Which step, as a verb.
+        what: &'static str,
+        /// Which container.
+        id: String,
+        /// What the machine said.
+        why: String,
+    },
+    /// The program to run is not in the image, or may not be run.
+    #[error("cannot run {program}: {why}")]
+    NotExecutable {
+        /// Which program.
+        program: String,
+        /// What the machine said.
+        why: String,
+    },
+    /// There is no such container.
+    #[error("there is no container {0}")]
+    NotFound(String),
+}
+
+// === impl ContainerId ===
+
+impl ContainerId {
+    /// From text that is made of `[a-z0-9-]` and not longer than 64.
+    pub fn new(text: &str) -> Self {
+        debug_assert!(text.len() <= 64, "{text} is too long for a container id");
+        Self(text.into())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+// === impl ExitStatus ===
+
+impl ExitStatus {
+    /// True for exit code 0.
+    pub const fn is_success(self) -> bool {
+        self.code == 0
+    }
+}

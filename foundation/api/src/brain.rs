@@ -1,0 +1,220 @@
+//! The brain's two faces: [`Receptor`] for people and tools, [`Bbs`] for cells.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use lattice_model::actual_lrp::{InstanceKey, LrpKey, NetInfo};
+use lattice_model::task::TaskOutcome;
+use lattice_model::{
+    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, Event, ProcessGuid,
+    Refusal, RegistryCredentials, Task, TaskDefinition, TaskGuid,
+};
+use serde::{Deserialize, Serialize};
+
+/// Why a call to the brain did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BrainError {
+    /// The brain understood and said no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// Credentials are missing or wrong.
+    #[error("the receptor did not accept the credentials")]
+    Unauthorized,
+    /// No answer came.
+    #[error("cannot reach the receptor at {url}: {cause}")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// What went wrong below.
+        cause: String,
+    },
+    /// The answer is not one a receptor gives.
+    #[error("unexpected answer from {url}: {what}")]
+    BadAnswer {
+        /// What was asked.
+        url: String,
+        /// What was odd about it.
+        what: String,
+    },
+}
+
+impl From<Refusal> for BrainError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// The Receptor API's operations, `/v1` (Receptor API B.1). A success of a writing call means
+/// that the write survives `kill -9` and power loss.
+#[async_trait]
+pub trait Receptor: Send + Sync {
+    /// Wants a new LRP. Its `modification_tag` is the brain's to make.
+    async fn desire_lrp(&self, lrp: DesiredLrp) -> Result<(), BrainError>;
+    /// Changes the mutable parts.
+    async fn update_lrp(
+        &self,
+        guid: &ProcessGuid,
+        update: DesiredLrpUpdate,
+    ) -> Result<(), BrainError>;
+    /// Wants an LRP no more.
+    async fn remove_lrp(&self, guid: &ProcessGuid) -> Result<(), BrainError>;
+    /// One desired LRP.
+    async fn desired_lrp(&self, guid: &ProcessGuid) -> Result<Arc<DesiredLrp>, BrainError>;
+    /// All desired LRPs, or those of a domain, by guid.
+    async fn desired_lrps(
+        &self,
+        domain: Option<&Domain>,
+    ) -> Result<Vec<Arc<DesiredLrp>>, BrainError>;
+
+    /// One record per index (an evacuating or suspect one only where it stands in for the
+    /// ordinary one), by guid and index; of all LRPs or of a domain.
+    async fn actual_lrps(&self, domain: Option<&Domain>) -> Result<Vec<ActualLrp>, BrainError>;
+    /// The same of one LRP; empty when there is none.
+    async fn actual_lrps_of(&self, guid: &ProcessGuid) -> Result<Vec<ActualLrp>, BrainError>;
+    /// Stops one instance; it starts anew when still wanted.
+    async fn retire(&self, guid: &ProcessGuid, index: u32) -> Result<(), BrainError>;
+    /// How far instances that are not running yet have come; nothing durable.
+    async fn progress_of(&self, guid: &ProcessGuid) -> Result<Vec<InstanceProgress>, BrainError>;
+
+    /// Wants a task.
+    async fn desire_task(&self, task: TaskDefinition) -> Result<(), BrainError>;
+    /// One task.
+    async fn task(&self, guid: &TaskGuid) -> Result<Task, BrainError>;
+    /// All tasks, or those of a domain, by guid.
+    async fn tasks(&self, domain: Option<&Domain>) -> Result<Vec<Task>, BrainError>;
+    /// Ends a task that has not ended.
+    async fn cancel_task(&self, guid: &TaskGuid) -> Result<(), BrainError>;
+    /// Forgets a task that has ended.
+    async fn delete_task(&self, guid: &TaskGuid) -> Result<(), BrainError>;
+
+    /// Live cells by id.
+    async fn cells(&self) -> Result<Vec<CellPresence>, BrainError>;
+    /// Vouches for a domain for so many seconds; `None` is for ever.
+    async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError>;
+    /// Fresh domains.
+    async fn domains(&self) -> Result<Vec<Domain>, BrainError>;
+    /// What runs there.
+    async fn version(&self) -> Result<Version, BrainError>;
+    /// Keeps what cells need to pull from a registry; replaces what was kept for it.
+    async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError>;
+    /// What changes from now on, or, where history reaches, from after `after` on.
+    async fn events(&self, after: Option<u64>) -> Result<EventStream, BrainError>;
+}
+
+/// Events in the order of their commits.
+pub type EventStream = BoxStream<'static, Result<SequencedEvent, BrainError>>;
+
+/// One change and its place in the order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SequencedEvent {
+    /// A change.
+    Event {
+        /// Counts from 1 in one life of the brain.
+        sequence: u64,
+        /// What changed.
+        event: Arc<Event>,
+    },
+    /// Some changes are lost to this reader: it must list everything again.
+    Resync,
+}
+
+/// How far an instance has come on its way to running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceProgress {
+    /// The instance's index.
+    pub index: u32,
+    /// The cell that works on it.
+    pub cell_id: CellId,
+    /// What is being done.
+    pub step: ProgressStep,
+}
+
+/// What a cell is doing for an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum ProgressStep {
+    /// Fetching the image.
+    Pulling {
+        /// Bytes that have arrived.
+        bytes_done: u64,
+        /// Bytes in all; 0 while unknown.
+        bytes_total: u64,
+    },
+    /// Making the container.
+    Creating,
+    /// Running; waiting for the first healthy check.
+    Starting,
+}
+
+/// What `/v1/version` tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Version {
+    /// The product's version.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub lattice_release: String,
+    /// The receptor's version.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub receptor: String,
+    /// The version of `ltc` that fits.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub ltc: String,
+}
+
+/// What cells tell the brain and ask of it. The cell is the authority for what runs.
+#[async_trait]
+pub trait Bbs: Send + Sync {
+    /// Says that the cell is alive; to be repeated well within [`PRESENCE_TTL_S`].
+    async fn heartbeat(&self, presence: CellPresence) -> Result<(), BrainError>;
+    /// Says that the cell goes in good order: its presence ends now.
+    async fn depart(&self, cell: &CellId) -> Result<(), BrainError>;
+    /// The cell has a container for the instance and will start it.
+    async fn claim_lrp(&self, key: &LrpKey, instance: &InstanceKey) -> Result<(), BrainError>;
+    /// The instance is healthy. Refused when another incarnation runs: stop this one.
+    async fn start_lrp(
+        &self,
+        key: &LrpKey,
+        instance: &InstanceKey,
+        net: NetInfo,
+    ) -> Result<(), BrainError>;
+    /// The instance ended by itself.
+    async fn crash_lrp(
+        &self,
+        key: &LrpKey,
+        instance: &InstanceKey,
+        reason: String,
+    ) -> Result<(), BrainError>;
+    /// The instance was stopped, as was asked.
+    async fn remove_instance(&self, key: &LrpKey, instance: &InstanceKey)
+    -> Result<(), BrainError>;
+    /// May the cell run the task? True exactly once.
+    async fn start_task(&self, guid: &TaskGuid, cell: &CellId) -> Result<bool, BrainError>;
+    /// The task ended.
+    async fn complete_task(
+        &self,
+        guid: &TaskGuid,
+        cell: &CellId,
+        outcome: TaskOutcome,
+    ) -> Result<(), BrainError>;
+    /// The task could not be started here, by no fault of its own.
+    async fn reject_task(&self, guid: &TaskGuid, reason: String) -> Result<(), BrainError>;
+    /// How far an instance has come; nothing durable.
+    async fn report_progress(&self, key: &LrpKey, progress: InstanceProgress);
+    /// All the brain holds about this cell, and everything that concerns what the cell names.
+    async fn view(&self, cell: &CellId) -> Result<CellView, BrainError>;
+    /// Changes from now on; subscribe first, then ask for the view.
+    async fn subscribe(&self, cell: &CellId) -> Result<EventStream, BrainError>;
+}
+
+/// A cell not heard of for so long is lost.
+pub const PRESENCE_TTL_S: u64 = 15;
+
+/// All the brain holds about one cell.
+#[derive(Debug, Clone, Default)]
+pub struct CellView {
+    /// Records that name the cell, each with its LRP where that is still desired.
+    pub lrps: Vec<(ActualLrp, Option<Arc<DesiredLrp>>)>,
+    /// Tasks that run on the cell.
+    pub tasks: Vec<Task>,
+}

@@ -1,0 +1,127 @@
+//! The cell's face towards the brain: Diego's rep.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lattice_model::actual_lrp::{InstanceKey, LrpKey};
+use lattice_model::{
+    CellPresence, DesiredLrp, InstanceGuid, RegistryCredentials, Resources, Task, TaskGuid,
+};
+use serde::{Deserialize, Serialize};
+
+/// Why a cell did not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CellError {
+    /// No answer came.
+    #[error("cannot reach cell {cell}: {cause}")]
+    Unreachable {
+        /// Which cell.
+        cell: String,
+        /// What went wrong below.
+        cause: String,
+    },
+    /// The cell is not fit for work.
+    #[error("cell {cell} is unhealthy: {cause}")]
+    Unhealthy {
+        /// Which cell.
+        cell: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+/// What the brain asks of a cell.
+#[async_trait]
+pub trait Rep: Send + Sync {
+    /// What the cell has left and holds.
+    async fn state(&self) -> Result<CellState, CellError>;
+    /// Takes work by reserving for it; what it cannot take is in the answer, with reasons.
+    async fn perform(&self, work: Work) -> Result<Vec<Refused>, CellError>;
+    /// Stops an instance in good order; returns before it is done.
+    async fn stop_lrp(&self, key: &LrpKey, instance: &InstanceKey) -> Result<(), CellError>;
+    /// Ends a task; returns before it is done.
+    async fn cancel_task(&self, guid: &TaskGuid) -> Result<(), CellError>;
+}
+
+/// Finds the rep of a cell from its presence: a handle in this process, or a client.
+pub trait RepConnector: Send + Sync {
+    /// The rep of that cell.
+    fn connect(&self, presence: &CellPresence) -> Option<Arc<dyn Rep>>;
+}
+
+/// A cell as the auction sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellState {
+    /// What it says of itself.
+    pub presence: CellPresence,
+    /// What is not reserved.
+    pub available: Resources,
+    /// Instances it holds.
+    pub lrps: Vec<LrpSlot>,
+    /// Tasks it holds.
+    pub tasks: Vec<TaskGuid>,
+    /// How many of all these are not running yet.
+    pub starting_count: u64,
+    /// True when it takes no new work.
+    pub evacuating: bool,
+}
+
+/// One instance a cell holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LrpSlot {
+    /// Which.
+    pub key: LrpKey,
+    /// The app it belongs to.
+    pub app: String,
+    /// What it reserves.
+    pub resources: Resources,
+}
+
+/// Work for one cell.
+#[derive(Debug, Clone, Default)]
+pub struct Work {
+    /// Instances to run.
+    pub lrps: Vec<LrpWork>,
+    /// Tasks to run.
+    pub tasks: Vec<TaskWork>,
+}
+
+/// One instance to run.
+#[derive(Debug, Clone)]
+pub struct LrpWork {
+    /// Which.
+    pub key: LrpKey,
+    /// The incarnation's guid, made by the brain.
+    pub instance_guid: InstanceGuid,
+    /// What to run.
+    pub lrp: Arc<DesiredLrp>,
+    /// For pulling its images; one for each registry that needs it.
+    pub credentials: Vec<RegistryCredentials>,
+}
+
+/// One task to run.
+#[derive(Debug, Clone)]
+pub struct TaskWork {
+    /// What to run.
+    pub task: Arc<Task>,
+    /// For pulling its images; one for each registry that needs it.
+    pub credentials: Vec<RegistryCredentials>,
+}
+
+/// Work a cell did not take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Which.
+    pub item: WorkItem,
+    /// Why; becomes the placement error.
+    pub reason: String,
+}
+
+/// Names an item of [`Work`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum WorkItem {
+    /// An instance.
+    Lrp(LrpKey),
+    /// A task.
+    Task(TaskGuid),
+}

@@ -1,0 +1,132 @@
+//! Carries small messages between roles by subject; the embedded side of what NATS is in a cluster.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+
+/// The most messages that wait for one subscriber; more are dropped and counted for it.
+pub const PENDING_MAX: usize = 65_536;
+
+/// A message and its subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// What it is about, e.g. `router.register`.
+    pub subject: Arc<str>,
+    /// What it says.
+    pub payload: Arc<[u8]>,
+}
+
+/// Publish and subscribe. Delivery is at most once; listeners must be able to resync.
+pub trait Bus: Send + Sync {
+    /// Tells every present subscriber of the subject.
+    fn publish(&self, subject: &str, payload: &[u8]);
+    /// Hears, from now on, a subject, or all under a prefix that ends in `.*`.
+    fn subscribe(&self, subject: &str) -> Subscription;
+}
+
+/// One subscriber's end.
+#[derive(Debug)]
+pub struct Subscription {
+    messages: mpsc::Receiver<Message>,
+    dropped: Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// The bus of a single process.
+#[derive(Debug, Default)]
+pub struct InProcessBus {
+    subscribers: Mutex<Vec<Subscriber>>,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    pattern: String,
+    messages: mpsc::Sender<Message>,
+    dropped: Arc<std::sync::atomic::AtomicU64>,
+}
+
+// === impl Subscription ===
+
+impl Subscription {
+    /// The next message; `None` when the bus is gone.
+    pub async fn next(&mut self) -> Option<Message> {
+        self.messages.recv().await
+    }
+
+    /// How many messages were dropped because this subscriber was slow.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+// === impl InProcessBus ===
+
+impl Bus for InProcessBus {
+    fn publish(&self, subject: &str, payload: &[u8]) {
+        let message = Message { subject: subject.into(), payload: payload.into() };
+        let mut subscribers = self.subscribers.lock().expect("no holder panics");
+        subscribers.retain(|subscriber| subscriber.offer(&message));
+    }
+
+    fn subscribe(&self, subject: &str) -> Subscription {
+        let (sender, messages) = mpsc::channel(PENDING_MAX);
+        let dropped = Arc::default();
+        self.subscribers.lock().expect("no holder panics").push(Subscriber {
+            pattern: subject.to_owned(),
+            messages: sender,
+            dropped: Arc::clone(&dropped),
+        });
+        Subscription { messages, dropped }
+    }
+}
+
+impl Subscriber {
+    /// Gives the message if it is for this one; false when the subscriber is gone.
+    fn offer(&self, message: &Message) -> bool {
+        if !matches(&self.pattern, &message.subject) {
+            return !self.messages.is_closed();
+        }
+        match self.messages.try_send(message.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.dropped.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
+}
+
+fn matches(pattern: &str, subject: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => subject.strip_prefix(prefix).is_some_and(|rest| !rest.contains('.')),
+        None => pattern == subject,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_subscriber_hears_its_subject_and_no_other() {
+        let bus = InProcessBus::default();
+        let mut all = bus.subscribe("router.*");
+        let mut one = bus.subscribe("router.register");
+        bus.publish("router.unregister", b"a");
+        bus.publish("router.register", b"b");
+        bus.publish("other.register", b"c");
+        assert_eq!(&*all.next().await.unwrap().payload, b"a");
+        assert_eq!(&*all.next().await.unwrap().payload, b"b");
+        assert_eq!(&*one.next().await.unwrap().payload, b"b");
+    }
+
+    #[tokio::test]
+    async fn a_slow_subscriber_loses_its_own_messages_and_is_told() {
+        let bus = InProcessBus::default();
+        let slow = bus.subscribe("s");
+        for _ in 0..PENDING_MAX + 3 {
+            bus.publish("s", b"");
+        }
+        assert_eq!(slow.dropped(), 3);
+    }
+}

@@ -1,0 +1,33 @@
+//! A machine that runs containers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::CellId;
+use crate::resources::Resources;
+
+/// What a cell says of itself while it is alive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellPresence {
+    /// Its name.
+    pub cell_id: CellId,
+    /// Where its rep answers; empty when it is in this process.
+    pub rep_url: String,
+    /// Its zone; instances of an app are spread over zones first.
+    pub zone: String,
+    /// All it has.
+    pub capacity: CellCapacity,
+    /// Which root filesystems it can make.
+    pub rootfs_providers: RootfsProviders,
+    /// Work must ask for these.
+    pub placement_tags: Vec<String>,
+    /// Work may ask for these.
+    pub optional_placement_tags: Vec<String>,
+    /// Volume drivers it offers.
+    pub volume_drivers: Vec<String>,
+}
+
+/// All a cell has.
+pub type CellCapacity = Resources;
+
+/// Scheme to what it accepts: `docker: []` means every image, a list means just those names.
+pub type RootfsProviders = std::collections::BTreeMap<String, Vec<String>>;

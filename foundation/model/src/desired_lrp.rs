@@ -1,0 +1,165 @@
+//! What is wanted: a process that should run in a number of instances.
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::{Action, EnvVar};
+use crate::id::{Domain, ProcessGuid};
+use crate::resources::{Limit, Resources};
+use crate::route::Routes;
+
+/// The longest annotation, in bytes (Receptor API B.2).
+pub const ANNOTATION_BYTES_MAX: usize = 10_240;
+/// The most bytes all raw route values may have together (Receptor API B.2).
+pub const ROUTES_BYTES_MAX: usize = 4_096;
+/// The largest CPU weight.
+pub const CPU_WEIGHT_MAX: u32 = 100;
+/// The most instances one LRP may ask for.
+pub const INSTANCES_MAX: u32 = 100_000;
+
+/// A long-running process as its owner wants it. Immutable but for `instances`, `routes` and
+/// `annotation`; a new revision of an app is a new desired LRP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DesiredLrp {
+    /// Its name.
+    pub process_guid: ProcessGuid,
+    /// The app it is a revision of; the process guid's text for an LRP that came without one.
+    /// Anti-colocation, logs, metrics and routes are keyed by app.
+    pub app: String,
+    /// The domain it belongs to.
+    pub domain: Domain,
+    /// How many instances are wanted.
+    pub instances: u32,
+    /// The containers of each instance, the first being the main one; the Receptor API has one.
+    pub containers: Vec<ContainerSpec>,
+    /// What happens when an instance ends.
+    pub restart_policy: RestartPolicy,
+    /// How long an instance may take to become healthy, in seconds; 0 is for ever.
+    pub start_timeout_s: u64,
+    /// Routes by router name, opaque but for the kinds [`crate::route`] knows.
+    pub routes: Routes,
+    /// Where its logs and metrics go.
+    pub log: LogTarget,
+    /// The owner's own words.
+    pub annotation: String,
+    /// Cells must carry these tags.
+    pub placement_tags: Vec<String>,
+    /// Cells must offer these volume drivers.
+    pub volume_drivers: Vec<String>,
+    /// What an instance may reach; validated, enforced from the network policy on.
+    pub egress_rules: Vec<serde_json::Value>,
+    /// Counts the updates.
+    pub modification_tag: ModificationTag,
+}
+
+/// One container of an instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// Unique within the instance; the main one is `main`.
+    pub name: String,
+    /// The image, as a URL with a scheme (`docker:///repo#tag`).
+    pub rootfs: String,
+    /// Environment of every process, over the image's.
+    pub env: Vec<EnvVar>,
+    /// Runs before `action`.
+    pub setup: Option<Action>,
+    /// The process itself.
+    pub action: Action,
+    /// Success says the container is healthy.
+    pub monitor: Option<Action>,
+    /// Its bounds.
+    pub limits: ContainerLimits,
+    /// Ports it listens on.
+    pub ports: Vec<u16>,
+    /// True when it may do what root on the host may.
+    pub privileged: bool,
+}
+
+/// Bounds of one container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerLimits {
+    /// Memory in MiB.
+    pub memory_mb: Limit,
+    /// Disk in MiB.
+    pub disk_mb: Limit,
+    /// Share of CPU, 0 to 100.
+    pub cpu_weight: u32,
+    /// Processes and threads.
+    pub pids: Limit,
+}
+
+/// What happens when an instance ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartPolicy {
+    /// Restarted by Diego's crash policy.
+    #[default]
+    Always,
+    /// Restarted when it failed, at most this often.
+    OnFailure {
+        /// The most attempts.
+        attempts_max: u32,
+    },
+    /// Left as it ended.
+    Never,
+}
+
+/// Where logs and metrics of an LRP or task go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogTarget {
+    /// The application id of its log lines; empty means no logs.
+    pub log_guid: String,
+    /// Source of lines that name no other, e.g. `APP`.
+    pub log_source: String,
+    /// The application id of its metrics; empty means none.
+    pub metrics_guid: String,
+}
+
+/// Tells versions of a record apart: `epoch` per creation, `index` per update.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModificationTag {
+    /// A UUID made with the record.
+    pub epoch: String,
+    /// 0 at first, +1 for each update.
+    pub index: u32,
+}
+
+/// The mutable parts; `None` leaves a part as it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DesiredLrpUpdate {
+    /// How many instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<u32>,
+    /// Replaces all routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Routes>,
+    /// Replaces the annotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotation: Option<String>,
+}
+
+impl DesiredLrp {
+    /// The main container.
+    pub fn main(&self) -> &ContainerSpec {
+        self.containers.first().expect("validation admits no LRP without a container")
+    }
+
+    /// What one instance reserves on a cell.
+    pub fn resources(&self) -> Resources {
+        reserved(&self.containers)
+    }
+}
+
+impl ModificationTag {
+    /// The tag after one more update.
+    pub fn next(&self) -> Self {
+        Self { epoch: self.epoch.clone(), index: self.index + 1 }
+    }
+}
+
+/// What these containers reserve together; one slot for the instance.
+pub fn reserved(containers: &[ContainerSpec]) -> Resources {
+    let sum = |of: fn(&ContainerLimits) -> Limit| {
+        containers.iter().map(|c| of(&c.limits).to_wire()).sum()
+    };
+    Resources { memory_mb: sum(|l| l.memory_mb), disk_mb: sum(|l| l.disk_mb), containers: 1 }
+}

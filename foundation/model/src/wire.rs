@@ -1,0 +1,4 @@
+//! Bytes that several roles speak.
+
+pub mod dropsonde;
+pub mod registration;

@@ -1,0 +1,1 @@
+//! Dropsonde v1 envelopes (proto2).

@@ -1,0 +1,1 @@
+//! Carries logs and metrics. To come.

@@ -1,0 +1,1 @@
+//! Carries requests. To come.
