@@ -111,7 +111,7 @@ impl ImageRef {
         if repository.is_empty() {
             return Err(ImageRefError::NoRepository(whole.to_owned()));
         }
-        if !registry.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b)) {
+        if !is_host_name(registry) {
             return Err(malformed("the host has a bad character"));
         }
         if !repository.split('/').all(is_repository_segment) {
@@ -160,6 +160,12 @@ impl fmt::Debug for RegistryCredentials {
 
 fn is_host(text: &str) -> bool {
     text == "localhost" || text.contains(['.', ':'])
+}
+
+/// Empty (the default registry), or letters, digits and `.-:[]`, beginning with no dot or dash.
+fn is_host_name(text: &str) -> bool {
+    !text.starts_with(['.', '-', ':'])
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
 }
 
 fn is_repository_segment(text: &str) -> bool {
