@@ -1,1 +1,55 @@
-//! Placeholder.
+//! Wires the roles together: nothing here decides, carries or runs anything itself.
+//!
+//! | File | Does |
+//! |---|---|
+//! | [`args`] | the command line |
+//! | [`up`] | starts the roles in order, waits for a signal, ends them in order |
+//! | [`down`] | stops a running appliance; removes all that it made |
+//! | [`install`] | the systemd unit |
+//! | [`machinery`] | runtime, images and network of a data directory |
+//! | [`lock`] | one appliance a data directory, and who it is |
+//! | [`platform_routes`] | announces receptor, doppler and registry on the bus |
+
+pub mod args;
+pub mod down;
+pub mod install;
+pub mod lock;
+pub mod machinery;
+pub mod platform_routes;
+pub mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+
+/// Exit code for a command line or an environment that cannot work (`EX_USAGE`).
+pub const EXIT_USAGE: u8 = 64;
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    // A container's init starts no runtime and reads no arguments but its own name.
+    if std::env::args().nth(1).as_deref() == Some("init") {
+        return lattice_cell::runtime::init::run();
+    }
+    lattice_daemon::install_crypto();
+    let outcome = match Cli::parse().command {
+        Command::Up(args) => up::run(*args),
+        Command::Down(args) => down::run(&args),
+        Command::Install(args) => install::run(&args),
+        Command::Init => unreachable!("answered above"),
+    };
+    outcome.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stderr, reason = "the last word to the person who started it")]
+fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("lattice: {error:#}");
+    if error.is::<Usage>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
+}
+
+/// A mistake in how the command was called, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);

@@ -14,13 +14,28 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::clock::{Clock as _, SystemClock};
 use crate::log_ingress::LogIngress;
 
-/// Starts logging; `RUST_LOG` overrides `default_filter`. Returns quietly when it has started.
-pub fn start(default_filter: &str, ingress: Arc<dyn LogIngress>, source_instance: &str) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default_filter));
+/// What goes where, as filters in the syntax of `RUST_LOG`.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// To standard error; `RUST_LOG` overrides it.
+    pub stderr: String,
+    /// To listeners of `lattice-debug`.
+    pub platform: String,
+    /// Whose log it is: the source instance of its lines.
+    pub source_instance: String,
+}
+
+/// Starts logging. Returns quietly when it has started already.
+pub fn start(telemetry: Telemetry, ingress: Arc<dyn LogIngress>) {
+    let stderr =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(telemetry.stderr));
     let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
-    let platform = PlatformLog { ingress, source_instance: source_instance.into() };
-    let _ = tracing_subscriber::registry().with(filter).with(text).with(platform).try_init();
+    let platform =
+        PlatformLog { ingress, source_instance: telemetry.source_instance.as_str().into() };
+    let _ = tracing_subscriber::registry()
+        .with(text.with_filter(stderr))
+        .with(platform.with_filter(EnvFilter::new(telemetry.platform)))
+        .try_init();
 }
 
 /// Sends each event on as a log line of `lattice-debug`, its source being the role's crate.

@@ -1,0 +1,124 @@
+//! The command line of `lattice`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// An all-in-one PaaS appliance: push an app, reach it by its host name, tail its logs, scale it.
+#[derive(Debug, Parser)]
+#[command(name = "lattice", version, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `lattice` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run brain, cell, router and log-aggregator on this machine until stopped
+    ///
+    /// SIGTERM and SIGINT (Ctrl-C) stop the apps with grace; they stay desired, and the next
+    /// `lattice up` brings them back.
+    Up(Box<Up>),
+    /// Stop the `lattice up` that runs on a data directory
+    Down(Down),
+    /// Write a systemd unit that runs `lattice up` at boot
+    Install(Install),
+    /// The first process of a container; not for people
+    #[command(hide = true)]
+    Init,
+}
+
+/// Where an appliance keeps its state.
+#[derive(Debug, Clone, Args)]
+pub struct DataDir {
+    /// Where all state is kept
+    #[arg(long, env = "LATTICE_DATA_DIR", default_value = "/var/lib/lattice", value_name = "DIR")]
+    pub data_dir: PathBuf,
+}
+
+/// `lattice up`.
+#[derive(Debug, Clone, Args)]
+pub struct Up {
+    /// Where all state is kept
+    #[command(flatten)]
+    pub data: DataDir,
+    /// Apps answer at NAME.DOMAIN
+    #[arg(long, env = "LATTICE_DOMAIN", default_value = "lattice.localhost")]
+    pub domain: String,
+    /// The router's port; any but 80 is part of every URL
+    #[arg(long, env = "LATTICE_HTTP_PORT", default_value_t = 80, value_name = "PORT")]
+    pub http_port: u16,
+    /// Also listen on this address; without it only this machine and its instances reach the
+    /// router
+    #[arg(long, env = "LATTICE_LISTEN", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST),
+          value_name = "ADDR")]
+    pub listen: IpAddr,
+    /// The administrator's user name, instead of `admin`
+    #[arg(long, env = "LATTICE_USERNAME", value_name = "NAME", requires = "password_file")]
+    pub username: Option<String>,
+    /// A file whose first line is the administrator's password, instead of one made at first start
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// Let everyone who reaches the router command the platform
+    #[arg(long, conflicts_with_all = ["username", "password_file"])]
+    pub no_auth: bool,
+    /// Serve the platform's own host names (receptor, doppler, registry) to instances too
+    #[arg(long)]
+    pub allow_instances_to_platform: bool,
+    /// A registry that may be spoken to in plain HTTP; may be given more than once
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
+    pub insecure_registries: Vec<String>,
+    /// Addresses for instances; the first is this machine's
+    #[arg(long, default_value = "10.255.0.0/20", value_name = "CIDR")]
+    pub subnet: String,
+    /// The bridge that instances are on
+    #[arg(long, default_value = "lattice0", value_name = "NAME")]
+    pub bridge: String,
+    /// Memory for apps in MiB [default: all this machine has]
+    #[arg(long, value_name = "MIB")]
+    pub memory_mb: Option<u64>,
+    /// Disk for apps in MiB [default: what is free in the data directory]
+    #[arg(long, value_name = "MIB")]
+    pub disk_mb: Option<u64>,
+    /// This machine's name among cells
+    #[arg(long, default_value = "lattice-cell-0", value_name = "ID")]
+    pub cell_id: String,
+    /// The loopback port of the receptor API
+    #[arg(long, default_value_t = 8888, hide = true)]
+    pub receptor_port: u16,
+    /// The loopback port of the log-aggregator
+    #[arg(long, default_value_t = 8081, hide = true)]
+    pub doppler_port: u16,
+    /// Log more to standard error (-v: what happens, -vv: everything)
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// `lattice down`.
+#[derive(Debug, Clone, Args)]
+pub struct Down {
+    /// Where all state is kept
+    #[command(flatten)]
+    pub data: DataDir,
+    /// Then remove everything it made: containers, mounts, networks, and all files, the apps and
+    /// the credentials included
+    #[arg(long)]
+    pub purge: bool,
+    /// Do not ask before purging
+    #[arg(long, requires = "purge")]
+    pub yes: bool,
+}
+
+/// `lattice install`.
+#[derive(Debug, Clone, Args)]
+pub struct Install {
+    /// Where the unit goes
+    #[arg(long, default_value = "/etc/systemd/system/lattice.service", value_name = "FILE")]
+    pub unit: PathBuf,
+    /// Arguments for `lattice up` in the unit
+    #[arg(last = true, value_name = "UP-ARGS")]
+    pub up_args: Vec<String>,
+}

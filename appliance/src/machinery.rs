@@ -1,0 +1,97 @@
+//! The container machinery of one data directory: made for `lattice up`, taken apart for
+//! `lattice down --purge`, which therefore remembers how it was made.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use lattice_cell::images::{ImageStore, Images as _, ImagesConfig};
+use lattice_cell::network::Network as _;
+use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
+use lattice_cell::runtime::Runtime as _;
+use lattice_cell::runtime::oci::{OciConfig, OciRuntime};
+use serde::{Deserialize, Serialize};
+
+const FILE: &str = "settings.json";
+
+/// What has to be known of an earlier start to remove what it made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The bridge.
+    pub bridge: String,
+    /// The addresses on it.
+    pub subnet: String,
+    /// The router's port.
+    pub http_port: u16,
+    /// Registries that may be spoken to in plain HTTP.
+    pub insecure_registries: Vec<String>,
+}
+
+/// The three parts of the real machinery.
+pub struct Machinery {
+    /// Containers.
+    pub runtime: Arc<OciRuntime>,
+    /// Images.
+    pub images: Arc<ImageStore>,
+    /// Addresses and ports.
+    pub network: Arc<BridgeNetwork>,
+}
+
+impl Settings {
+    /// What the last start wrote; `None` when there was none.
+    pub fn load(data_dir: &Path) -> anyhow::Result<Option<Self>> {
+        let path = data_dir.join(FILE);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .with_context(|| format!("{} is not what `lattice up` wrote", path.display())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Remembers.
+    pub fn store(&self, data_dir: &Path) -> anyhow::Result<()> {
+        let path = data_dir.join(FILE);
+        let json = serde_json::to_vec_pretty(self)?;
+        fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl Machinery {
+    /// Makes what is not there yet.
+    pub async fn start(data_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("cannot find this program's own path")?;
+        let runtime = OciRuntime::new(OciConfig::new(data_dir, program))?;
+        let images = ImageStore::open(ImagesConfig::new(
+            data_dir,
+            settings.insecure_registries.clone(),
+        ))?;
+        let mut network = NetworkConfig::new(data_dir);
+        network.bridge = settings.bridge.clone();
+        network.subnet = settings.subnet.parse().context("--subnet is not an IPv4 CIDR")?;
+        network.router_ports = vec![settings.http_port];
+        let network = BridgeNetwork::start(network).await?;
+        Ok(Self {
+            runtime: Arc::new(runtime),
+            images: Arc::new(images),
+            network: Arc::new(network),
+        })
+    }
+}
+
+/// Removes every container, mount, namespace, interface, table and control group of a data
+/// directory.
+pub async fn remove_all(data_dir: &Path, settings: &Settings) -> anyhow::Result<()> {
+    let machinery = Machinery::start(data_dir, settings).await?;
+    for id in machinery.runtime.list().await? {
+        machinery.runtime.delete(&id).await?;
+    }
+    for id in machinery.images.list().await? {
+        machinery.images.unmount(&id).await?;
+    }
+    machinery.network.remove_all().await?;
+    machinery.runtime.remove_all().await?;
+    Ok(())
+}

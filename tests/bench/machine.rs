@@ -1,0 +1,56 @@
+//! What else the machine was doing: rounds in which it was taken from us are repeated.
+
+use std::time::{Duration, Instant};
+
+/// Rounds with more of the machine's time stolen than this are repeated.
+const STEAL_MAX: f64 = 0.03;
+const REPEATS_MAX: usize = 3;
+
+/// Runs a round until it was not disturbed, at most a few times; says so when it was.
+pub(crate) fn undisturbed<T>(mut round: impl FnMut() -> T) -> T {
+    for _ in 0..REPEATS_MAX {
+        let before = Ticks::now();
+        let result = round();
+        let steal = Ticks::now().steal_since(&before);
+        if steal <= STEAL_MAX {
+            return result;
+        }
+        eprintln!("{:.1}% of the machine was stolen; the round is repeated", steal * 100.0);
+    }
+    eprintln!("the machine does not come to rest; the next round counts as it is");
+    round()
+}
+
+/// CPU time a process and its threads have used.
+pub(crate) fn cpu_time(pid: i32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+}
+
+/// Seconds a step took.
+pub(crate) fn timed(step: impl FnOnce()) -> f64 {
+    let begin = Instant::now();
+    step();
+    begin.elapsed().as_secs_f64()
+}
+
+struct Ticks {
+    all: u64,
+    stolen: u64,
+}
+
+impl Ticks {
+    fn now() -> Self {
+        let stat = std::fs::read_to_string("/proc/stat").unwrap();
+        let fields = stat.lines().next().unwrap().split_whitespace().skip(1);
+        let ticks: Vec<u64> = fields.map(|field| field.parse().unwrap()).collect();
+        Self { all: ticks.iter().take(8).sum(), stolen: ticks[7] }
+    }
+
+    fn steal_since(&self, before: &Self) -> f64 {
+        let (all, stolen) = (self.all - before.all, self.stolen - before.stolen);
+        if all == 0 { 0.0 } else { stolen as f64 / all as f64 }
+    }
+}

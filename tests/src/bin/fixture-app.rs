@@ -1,0 +1,164 @@
+//! An app that behaves, or misbehaves, as a story wants it to.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its log")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture is a failed test")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Query;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::routing::{any, get, post};
+use futures_util::StreamExt as _;
+
+const HELP: &str = "fixture-app serve ADDR:PORT | hog MIB | deaf | exit CODE | sleep SECONDS | \
+                    write FILE TEXT | get URL [USER:PASSWORD] | connect ADDR:PORT";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["serve", address] => block_on(serve(address)),
+        ["hog", mib] => hog(mib.parse().expect("a number")),
+        ["deaf"] => deaf(),
+        ["exit", code] => {
+            println!("going to exit with {code}");
+            return ExitCode::from(code.parse::<u8>().expect("an exit code"));
+        }
+        ["sleep", seconds] => std::thread::sleep(Duration::from_secs(seconds.parse().unwrap())),
+        ["write", file, text] => std::fs::write(file, text).expect("the file can be written"),
+        ["get", url] => block_on(fetch(url, None)),
+        ["get", url, account] => block_on(fetch(url, account.split_once(':'))),
+        ["connect", address] => connect(address),
+        _ => {
+            eprintln!("{HELP}");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can be made").block_on(future);
+}
+
+async fn serve(address: &str) {
+    let app = Router::new()
+        .route("/", get(|| async { "fixture" }))
+        .route("/upload", post(upload))
+        .route("/download", get(download))
+        .route("/headers", any(headers))
+        .route("/echo", any(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) }));
+    let listener = tokio::net::TcpListener::bind(address).await.expect("the address is free");
+    println!("listening on {address}");
+    axum::serve(listener, app).await.expect("it serves for ever");
+}
+
+/// Counts the body without keeping it.
+async fn upload(body: Body) -> String {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = 0;
+    while let Some(chunk) = chunks.next().await {
+        match chunk {
+            Ok(chunk) => bytes += chunk.len(),
+            Err(why) => {
+                println!("upload broke off after {bytes} bytes: {why}");
+                return String::new();
+            }
+        }
+    }
+    println!("upload of {bytes} bytes is complete");
+    bytes.to_string()
+}
+
+#[derive(serde::Deserialize)]
+struct Wanted {
+    bytes: usize,
+    /// Break off after so many.
+    abort_after: Option<usize>,
+}
+
+async fn download(Query(wanted): Query<Wanted>) -> axum::response::Response {
+    const CHUNK: usize = 64 * 1024;
+    let chunk = Bytes::from(vec![b'x'; CHUNK]);
+    let chunks = wanted.bytes.div_ceil(CHUNK);
+    let stream = futures_util::stream::iter(0..chunks).map(move |n| {
+        let sent = n * CHUNK;
+        if wanted.abort_after.is_some_and(|limit| sent >= limit) {
+            return Err(std::io::Error::other("broken off on purpose"));
+        }
+        Ok(chunk.slice(..CHUNK.min(wanted.bytes - sent)))
+    });
+    let response = axum::response::Response::builder().header("content-length", wanted.bytes);
+    response.body(Body::from_stream(stream)).expect("a valid response")
+}
+
+async fn headers(headers: axum::http::HeaderMap) -> String {
+    let line = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
+        format!("{name}: {}\n", value.to_str().unwrap_or("?"))
+    };
+    headers.iter().map(line).collect()
+}
+
+async fn echo(mut socket: WebSocket) {
+    while let Some(Ok(message)) = socket.recv().await {
+        let is_data = matches!(message, Message::Text(_) | Message::Binary(_));
+        if is_data && socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn hog(mib: usize) {
+    let mut held = Vec::new();
+    for n in 1..=mib {
+        held.push(std::hint::black_box(vec![1_u8; 1024 * 1024]));
+        if n % 16 == 0 {
+            println!("holding {n} MiB");
+        }
+    }
+    std::thread::sleep(Duration::from_secs(3600));
+    drop(held);
+}
+
+fn deaf() {
+    block_on(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM can be caught");
+        println!("deaf to SIGTERM");
+        loop {
+            terminate.recv().await;
+            println!("SIGTERM is ignored");
+        }
+    });
+}
+
+async fn fetch(url: &str, account: Option<(&str, &str)>) {
+    lattice_daemon::install_crypto();
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+    let mut request = client.get(url);
+    if let Some((user, password)) = account {
+        request = request.basic_auth(user, Some(password));
+    }
+    // The platform's names do not resolve here; the request goes to an address and says the host.
+    if let Ok(host) = std::env::var("HOST_HEADER") {
+        request = request.header("host", host);
+    }
+    match request.send().await {
+        Ok(response) => {
+            let status = response.status().as_u16();
+            println!("status {status}: {}", response.text().await.unwrap_or_default());
+        }
+        Err(why) => println!("no answer: {why:?}"),
+    }
+}
+
+fn connect(address: &str) {
+    let address = address.parse().expect("an address and a port");
+    match std::net::TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
+        Ok(_) => println!("connected"),
+        Err(why) => println!("not connected: {why}"),
+    }
+}

@@ -1,0 +1,49 @@
+//! Images built on the spot from this workspace's own static programs.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use lattice_cli::push::build::ImageBuilder;
+
+use crate::{machine, program};
+
+/// Writes an OCI layout whose only content is one of this workspace's programs, at `/NAME`.
+pub fn layout(dir: &Path, name: &str, cmd: &[&str]) -> PathBuf {
+    let layout = dir.join(format!("{name}-layout"));
+    image(name, cmd).write_layout(&layout).unwrap();
+    layout
+}
+
+/// An image whose only content is one of this workspace's programs, at `/NAME`.
+pub fn image(name: &str, cmd: &[&str]) -> ImageBuilder {
+    let path = format!("/{name}");
+    ImageBuilder::new()
+        .file(&path, stripped(name), 0o755)
+        .entrypoint(&[&path])
+        .cmd(cmd)
+        .user("1000")
+        .expose(8080)
+}
+
+/// Copies a layout to `docker://HOST/REPO:TAG` as another tool would.
+pub fn copy(layout: &Path, to: &str, account: Option<&str>) {
+    let from = format!("oci:{}", layout.display());
+    let to = format!("docker://{to}");
+    let mut args = vec!["--insecure-policy", "copy", "--dest-tls-verify=false", &from, &to];
+    if let Some(account) = account {
+        args.splice(2..2, ["--dest-creds", account]);
+    }
+    machine::run("skopeo", &args);
+}
+
+/// The program without its symbols: images of tests should be small as well.
+fn stripped(name: &str) -> Vec<u8> {
+    static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let dir = DIR.get_or_init(|| tempfile::tempdir().unwrap());
+    let to = dir.path().join(name);
+    if !to.exists() {
+        let from = program(name);
+        machine::run("strip", &["-o", to.to_str().unwrap(), from.to_str().unwrap()]);
+    }
+    std::fs::read(&to).unwrap()
+}

@@ -1,0 +1,148 @@
+//! Create, look, tail, scale, move routes, remove.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use lattice_tests::appliance::Appliance;
+use lattice_tests::web::{Web, url};
+use lattice_tests::{PATIENCE, eventually, expect, image, machine};
+
+#[test]
+fn an_app_is_created_seen_scaled_and_removed() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+
+    let created = lattice.ltc(&["create", "web", layout.to_str().unwrap(), "--instances", "2"]);
+    assert_eq!(created.code, 0, "{created:?}");
+    assert!(created.out.contains(&url("web")), "the URL ends the talk: {created:?}");
+    for next in ["ltc logs web", "ltc scale web"] {
+        assert!(created.all().contains(next), "{next} is offered: {created:?}");
+    }
+    answers_from(&web, "web", 2);
+
+    let list = lattice.ltc_ok(&["list"]);
+    assert!(list.contains("web") && list.contains("2/2"), "{list}");
+    let status = lattice.ltc_ok(&["status", "web"]);
+    assert!(status.contains("RUNNING"), "{status}");
+    let cells = lattice.ltc_ok(&["cells"]);
+    assert!(cells.contains("lattice-cell-0"), "{cells}");
+
+    lattice.ltc_ok(&["scale", "web", "3"]);
+    answers_from(&web, "web", 3);
+    lattice.ltc_ok(&["scale", "web", "1"]);
+    eventually("one instance is left", PATIENCE, || {
+        let states = lattice.states(&web, "web");
+        expect(states == ["RUNNING"], states)
+    });
+
+    lattice.ltc_ok(&["remove", "web"]);
+    eventually("the route is gone", PATIENCE, || {
+        let answer = web.get("web", "/")?;
+        expect(answer.router_error.is_some(), format!("{answer:?}"))
+    });
+    eventually("the instances are gone", PATIENCE, || {
+        let left = lattice.instances(&web, "web");
+        expect(left.is_empty(), left)
+    });
+    let gone = lattice.ltc(&["status", "web"]);
+    assert_eq!(gone.code, 14, "{gone:?}");
+}
+
+#[test]
+fn logs_are_tailed_as_they_are_written() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let layout = image::layout(lattice.scratch(), "lattice-app", &["-message", "Ahoy"]);
+    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap()]);
+
+    let mut tail = lattice.ltc_command(&["logs", "web"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(tail.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let said: Vec<String> = lines.filter(|line| line.contains("Says Ahoy")).take(2).collect();
+    tail.kill().unwrap();
+    tail.wait().unwrap();
+    assert_eq!(said.len(), 2);
+    assert!(said.iter().all(|line| line.contains("APP|0")), "{said:?}");
+}
+
+#[test]
+fn routes_move_without_the_app_noticing() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap()]);
+    let before = lattice.instances(&web, "web")[0]["instance_guid"].clone();
+
+    lattice.ltc_ok(&["update", "web", "--http-route", "other:8080"]);
+    eventually("the new name answers", PATIENCE, || {
+        let answer = web.get("other", "/index")?;
+        expect(answer.status == 200, format!("{answer:?}"))
+    });
+    eventually("the old name does not", PATIENCE, || {
+        let answer = web.get("web", "/index")?;
+        expect(answer.status == 404, format!("{answer:?}"))
+    });
+    assert_eq!(lattice.instances(&web, "web")[0]["instance_guid"], before);
+}
+
+#[test]
+fn creating_a_name_that_exists_offers_what_to_do() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let layout = layout.to_str().unwrap();
+    lattice.ltc_ok(&["create", "web", layout]);
+    let again = lattice.ltc(&["create", "web", layout]);
+    assert_eq!(again.code, 14, "{again:?}");
+    for word in ["update", "scale", "remove"] {
+        assert!(again.err.contains(&format!("ltc {word} web")), "{word} is offered: {again:?}");
+    }
+}
+
+#[test]
+fn the_environment_is_what_the_platform_promises() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let file = lattice.scratch().join("env");
+    std::fs::write(&file, "# a comment\nFROM_FILE=1\n").unwrap();
+    let (layout, file) = (layout.to_str().unwrap(), file.to_str().unwrap());
+    lattice.ltc_ok(&["create", "web", layout, "--env", "MINE=yes", "--env-file", file]);
+
+    let answer = web.get("web", "/env?json=1").unwrap();
+    let pairs: Vec<(String, String)> = serde_json::from_str(&answer.body).unwrap();
+    let of = |name: &str| pairs.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+    for (name, value) in [
+        ("MINE", "yes"),
+        ("FROM_FILE", "1"),
+        ("PROCESS_GUID", "web"),
+        ("PORT", "8080"),
+        ("VCAP_SERVICES", "{}"),
+        ("CF_INSTANCE_INDEX", "0"),
+        ("INSTANCE_INDEX", "0"),
+    ] {
+        assert_eq!(of(name), Some(value), "{name} in {pairs:?}");
+    }
+    for name in ["CF_INSTANCE_GUID", "CF_INSTANCE_IP", "CF_INSTANCE_PORT", "CF_INSTANCE_ADDR"] {
+        assert!(of(name).is_some_and(|value| !value.is_empty()), "{name} in {pairs:?}");
+    }
+    let secret = lattice.admin().password;
+    assert!(!answer.body.contains(&secret), "the administrator's password is not the app's");
+}
+
+/// Waits until indices 0 to `count` - 1 have answered, and no other.
+pub(crate) fn answers_from(web: &Web, app: &str, count: usize) {
+    let wanted: BTreeSet<String> = (0..count).map(|index| index.to_string()).collect();
+    let mut heard = BTreeSet::new();
+    eventually(&format!("{count} instances of {app} answer"), PATIENCE, || {
+        let answer = web.get(app, "/index")?;
+        if answer.status == 200 {
+            heard.insert(answer.body);
+        }
+        expect(heard == wanted, format!("{heard:?}"))
+    });
+}

@@ -1,0 +1,12 @@
+//! Stories: what people do with Lattice, against the real thing with real containers.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture is a failed test")]
+
+mod bad_input;
+mod crashes;
+mod lifecycle;
+mod placement;
+mod push;
+mod recovery;
+mod routing;
+mod safety;
+mod tasks;

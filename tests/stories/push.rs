@@ -1,0 +1,187 @@
+//! Images: from a directory, a tarball, registries open and private; and images that are not what
+//! they should be.
+
+use std::path::Path;
+
+use lattice_tests::appliance::{Appliance, Said};
+use lattice_tests::registry::Registry;
+use lattice_tests::web::Web;
+use lattice_tests::{image, machine, program};
+use sha2::{Digest as _, Sha256};
+
+const PORT: u16 = 5000;
+
+#[test]
+fn a_directory_with_a_program_is_an_app() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let dir = lattice.scratch().join("app");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::copy(program("lattice-app"), dir.join("lattice-app")).unwrap();
+    lattice.ltc_ok(&["create", "web", dir.to_str().unwrap()]);
+    assert_eq!(Web::new().get("web", "/index").unwrap().body, "0");
+    // What is there already is not sent again.
+    let again = lattice.ltc(&["create", "web2", dir.to_str().unwrap()]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(again.err.contains("already there"), "{again:?}");
+}
+
+#[test]
+fn a_docker_save_tarball_is_an_app() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let tarball = lattice.scratch().join("app.tar");
+    let from = format!("oci:{}", layout.display());
+    let to = format!("docker-archive:{}:web:v1", tarball.display());
+    machine::run("skopeo", &["--insecure-policy", "copy", &from, &to]);
+    lattice.ltc_ok(&["create", "web", tarball.to_str().unwrap()]);
+    assert_eq!(Web::new().get("web", "/index").unwrap().body, "0");
+}
+
+#[test]
+fn a_source_directory_is_told_what_was_expected() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    for name in ["Dockerfile", "Procfile", "package.json"] {
+        let dir = lattice.scratch().join(name.to_lowercase());
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(dir.join(name), "{}").unwrap();
+        let said = lattice.ltc(&["create", "web", dir.to_str().unwrap()]);
+        assert_ne!(said.code, 0, "{said:?}");
+        assert!(said.err.contains(name) && said.err.contains("docker save"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_registry_image_runs_by_tag_and_by_digest() {
+    machine::isolate();
+    let registry = Registry::open(PORT);
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let name = format!("{}/team/app", registry.host());
+    image::copy(&layout, &format!("{name}:v1"), None);
+    lattice.ltc_ok(&["create", "by-tag", &format!("{name}:v1")]);
+    assert_eq!(web.get("by-tag", "/index").unwrap().body, "0");
+
+    let url = format!("http://{}/v2/team/app/manifests/v1", registry.host());
+    let accept = "application/vnd.oci.image.manifest.v1+json";
+    let manifest = web.block_on(async {
+        let request = reqwest::Client::new().get(url).header("accept", accept);
+        request.send().await.unwrap().bytes().await.unwrap()
+    });
+    let digest: String = Sha256::digest(&manifest).iter().map(|b| format!("{b:02x}")).collect();
+    lattice.ltc_ok(&["create", "by-digest", &format!("{name}@sha256:{digest}")]);
+    assert_eq!(web.get("by-digest", "/index").unwrap().body, "0");
+}
+
+#[test]
+fn a_private_registry_wants_the_right_credentials() {
+    machine::isolate();
+    let registry = Registry::private(PORT, "ann", "open-sesame");
+    let lattice = Appliance::start(&[]);
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let name = format!("{}/app:v1", registry.host());
+    image::copy(&layout, &name, Some("ann:open-sesame"));
+
+    let none = create(&lattice, &name, "");
+    assert_ne!(none.code, 0, "{none:?}");
+    assert!(none.err.contains("registry login"), "the next command is said: {none:?}");
+    let wrong = create(&lattice, &name, "ann:guess");
+    assert_ne!(wrong.code, 0, "{wrong:?}");
+    let right = create(&lattice, &name, "ann:open-sesame");
+    assert_eq!(right.code, 0, "{right:?}\n{}", lattice.log());
+
+    let web = Web::new();
+    for path in ["/v1/desired_lrps", "/v1/actual_lrps", "/v1/desired_lrps/web"] {
+        let answer = lattice.api(&web, reqwest::Method::GET, path, None);
+        assert!(!answer.body.contains("open-sesame"), "{path}: {answer:?}");
+    }
+    assert!(!lattice.log().contains("open-sesame"), "a password is in the log");
+}
+
+#[test]
+fn an_unknown_image_is_named_as_such() {
+    machine::isolate();
+    let registry = Registry::open(PORT);
+    let lattice = Appliance::start(&[]);
+    let said = lattice.ltc(&["create", "web", &format!("{}/nothing:v1", registry.host())]);
+    assert_eq!(said.code, 15, "{said:?}");
+    assert!(said.err.contains("nothing"), "{said:?}");
+    let said = lattice.ltc(&["create", "web", "127.0.0.1:1/nobody:v1"]);
+    assert_eq!(said.code, 15, "{said:?}");
+}
+
+#[test]
+fn a_corrupt_layer_is_refused_and_named() {
+    machine::isolate();
+    let registry = Registry::open(PORT);
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let name = format!("{}/app:v1", registry.host());
+    image::copy(&layout, &name, None);
+    registry.corrupt_largest_blob();
+    let said = lattice.ltc(&["create", "web", &name, "-t", "15s"]);
+    let lrp = lattice.instances(&web, "web").remove(0);
+    let told = format!("{said:?} {lrp} {:?}", lattice.recent_logs(&web, "web"));
+    assert!(told.contains("not usable") && told.contains("sha256:"), "{told}");
+}
+
+#[test]
+fn a_layer_that_tries_to_escape_is_refused_and_changes_nothing() {
+    machine::isolate();
+    let registry = Registry::open(PORT);
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let victim = lattice.scratch().join("victim");
+    let layout = lattice.scratch().join("evil");
+    image::image("lattice-app", &[]).raw_layer(escaping_layer(&victim)).write_layout(&layout).unwrap();
+    let name = format!("{}/evil:v1", registry.host());
+    image::copy(&layout, &name, None);
+    let said = lattice.ltc(&["create", "evil", &name, "-t", "15s"]);
+    let lrp = lattice.instances(&web, "evil").remove(0);
+    let told = format!("{said:?} {lrp} {:?}", lattice.recent_logs(&web, "evil"));
+    assert!(told.contains("not usable"), "{told}");
+    assert!(!victim.exists(), "the layer wrote outside its root");
+}
+
+/// An uncompressed layer with one file whose name climbs out of any root to `victim`.
+fn escaping_layer(victim: &Path) -> Vec<u8> {
+    let mut header = [0_u8; 512];
+    let name = format!("../../../../../../../../../..{}", victim.display());
+    assert!(name.len() < 100, "a short temporary directory");
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[100..108].copy_from_slice(b"0000644\0");
+    header[108..116].copy_from_slice(b"0000000\0");
+    header[116..124].copy_from_slice(b"0000000\0");
+    header[124..136].copy_from_slice(b"00000000004\0");
+    header[136..148].copy_from_slice(b"00000000000\0");
+    header[148..156].copy_from_slice(b"        ");
+    header[156] = b'0';
+    header[257..265].copy_from_slice(b"ustar\x0000");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut tar = header.to_vec();
+    tar.extend_from_slice(b"evil");
+    tar.resize(512 * 4, 0);
+    tar
+}
+
+/// `ltc create web NAME` with these credentials in the person's Docker configuration.
+fn create(lattice: &Appliance, name: &str, account: &str) -> Said {
+    use base64::Engine as _;
+    let home = lattice.scratch().join("home");
+    std::fs::create_dir_all(home.join(".docker")).unwrap();
+    let host = name.split('/').next().unwrap();
+    let auth = base64::prelude::BASE64_STANDARD.encode(account);
+    let config = match account {
+        "" => serde_json::json!({}),
+        _ => serde_json::json!({"auths": {host: {"auth": auth}}}),
+    };
+    std::fs::write(home.join(".docker/config.json"), config.to_string()).unwrap();
+    let mut command = lattice.ltc_command(&["create", "web", name]);
+    command.env("HOME", &home).env_remove("DOCKER_CONFIG");
+    Said::of(command)
+}

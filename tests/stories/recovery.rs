@@ -1,0 +1,141 @@
+//! Stops, crashes, comebacks, and leaving no trace.
+
+use std::process::Stdio;
+
+use lattice_tests::appliance::Appliance;
+use lattice_tests::web::Web;
+use lattice_tests::{PATIENCE, eventually, expect, image, machine};
+use rustix::process::Signal;
+
+use crate::lifecycle::answers_from;
+
+#[test]
+fn killed_and_started_again_it_brings_the_apps_back_and_leaves_nothing_behind() {
+    machine::isolate();
+    let mut lattice = Appliance::start(&[]);
+    let web = Web::new();
+    create(&lattice, "web", 2);
+    answers_from(&web, "web", 2);
+    let before = instance_guids(&lattice, &web, "web");
+
+    lattice.kill();
+    lattice.up();
+    answers_from(&Web::new(), "web", 2);
+    let after = instance_guids(&lattice, &web, "web");
+    assert!(after.iter().all(|guid| !before.contains(guid)), "{before:?} {after:?}");
+    eventually("no leftovers", PATIENCE, || {
+        let roots: Vec<_> = machine::traces().into_iter().filter(|t| t.contains("merged")).collect();
+        expect(roots.len() == 2, roots)
+    });
+}
+
+#[test]
+fn stopped_by_any_way_it_brings_the_apps_back() {
+    machine::isolate();
+    let mut lattice = Appliance::start(&[]);
+    create(&lattice, "web", 1);
+    for signal in [Signal::TERM, Signal::INT] {
+        let ended = lattice.stop(signal);
+        assert!(ended.success(), "{signal:?}: {ended}");
+        let left: Vec<_> =
+            machine::traces().into_iter().filter(|trace| trace.contains("merged")).collect();
+        assert!(left.is_empty(), "the app is stopped: {left:?}");
+        lattice.up();
+        answers_from(&Web::new(), "web", 1);
+    }
+    let said = lattice.down(&[]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(lattice.wait().success());
+    lattice.up();
+    answers_from(&Web::new(), "web", 1);
+}
+
+#[test]
+fn purged_it_leaves_no_trace() {
+    machine::isolate();
+    let before = machine::traces();
+    let mut lattice = Appliance::start(&[]);
+    create(&lattice, "web", 2);
+    assert_ne!(machine::traces(), before, "an app leaves traces while it runs");
+    let refused = lattice.down(&["--purge"]);
+    assert_ne!(refused.code, 0, "nobody can be asked: {refused:?}");
+    let purged = lattice.down(&["--purge", "--yes"]);
+    assert_eq!(purged.code, 0, "{purged:?}");
+    lattice.wait();
+    assert_eq!(machine::traces(), before);
+    assert!(!lattice.data_dir().exists());
+}
+
+#[test]
+fn killed_and_purged_it_leaves_no_trace() {
+    machine::isolate();
+    let before = machine::traces();
+    let mut lattice = Appliance::start(&[]);
+    create(&lattice, "web", 2);
+    lattice.kill();
+    let purged = lattice.down(&["--purge", "--yes"]);
+    assert_eq!(purged.code, 0, "{purged:?}");
+    assert_eq!(machine::traces(), before);
+    assert!(!lattice.data_dir().exists());
+}
+
+#[test]
+fn a_second_appliance_on_the_same_data_is_refused() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let mut second = std::process::Command::new(lattice_tests::program("lattice"));
+    second.args(["up", "--data-dir"]).arg(lattice.data_dir()).stdin(Stdio::null());
+    let said = lattice_tests::appliance::Said::of(second);
+    assert_eq!(said.code, 64, "{said:?}");
+    assert!(said.err.contains("lattice down"), "{said:?}");
+}
+
+#[test]
+fn a_crashed_instance_comes_back() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    create(&lattice, "web", 1);
+    let before = instance_guids(&lattice, &web, "web");
+    assert_eq!(web.get("web", "/exit").unwrap().status, 200);
+    eventually("another instance runs", PATIENCE, || {
+        let states = lattice.states(&web, "web");
+        let guids = instance_guids(&lattice, &web, "web");
+        expect(states == ["RUNNING"] && guids != before, (states, guids))
+    });
+    answers_from(&web, "web", 1);
+}
+
+#[test]
+fn thirty_apps_are_created_at_once() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let layout = layout.to_str().unwrap();
+    let spawn = |n: usize| {
+        let name = format!("app-{n}");
+        let mut command = lattice.ltc_command(&["create", &name, layout, "-m", "32"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let running: Vec<_> = (0..30).map(spawn).collect();
+    for (n, child) in running.into_iter().enumerate() {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "app-{n}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    for n in 0..30 {
+        lattice.wait_running(&web, &format!("app-{n}"), 1);
+        answers_from(&web, &format!("app-{n}"), 1);
+    }
+}
+
+fn create(lattice: &Appliance, name: &str, instances: usize) {
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let count = instances.to_string();
+    lattice.ltc_ok(&["create", name, layout.to_str().unwrap(), "--instances", &count]);
+}
+
+fn instance_guids(lattice: &Appliance, web: &Web, app: &str) -> Vec<String> {
+    let guid = |lrp: &serde_json::Value| lrp["instance_guid"].as_str().unwrap().to_owned();
+    lattice.instances(web, app).iter().map(guid).collect()
+}

@@ -1,0 +1,232 @@
+//! Safe from the first run: who is let in, from where, and what an app can reach.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use lattice_tests::appliance::{Appliance, Said};
+use lattice_tests::web::Web;
+use lattice_tests::{image, machine, program};
+use reqwest::Method;
+
+/// Every server of the platform, with known and unknown paths.
+const PLATFORM: [(&str, &str); 12] = [
+    ("receptor", "/v1/desired_lrps"),
+    ("receptor", "/v1/cells"),
+    ("receptor", "/v1/events"),
+    ("receptor", "/v1/version"),
+    ("receptor", "/"),
+    ("receptor", "/nonsense"),
+    ("doppler", "/apps/web/recentlogs"),
+    ("doppler", "/firehose/x"),
+    ("doppler", "/nonsense"),
+    ("registry", "/v2/"),
+    ("registry", "/v2/_catalog"),
+    ("registry", "/nonsense"),
+];
+
+#[test]
+fn every_path_of_the_platform_wants_the_password() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let admin = lattice.admin();
+    for (server, path) in PLATFORM {
+        let ask = || web.request(Method::GET, server, path);
+        let status = |request| web.send(request).map(|answer: lattice_tests::web::Answer| answer.status);
+        assert_eq!(status(ask()), Ok(401), "{server}{path} without credentials");
+        let wrong = ask().basic_auth(&admin.username, Some("guess"));
+        assert_eq!(status(wrong), Ok(401), "{server}{path} with a wrong password");
+    }
+    let right = lattice.api(&web, Method::GET, "/v1/desired_lrps", None);
+    assert_eq!((right.status, right.body.as_str()), (200, "[]"));
+}
+
+#[test]
+fn a_foreign_page_is_refused_even_with_the_password() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let admin = lattice.admin();
+    for (server, path) in PLATFORM.into_iter().filter(|(_, path)| *path != "/v1/events") {
+        for origin in ["http://evil.example", "http://web.lattice.localhost:8080", "null"] {
+            let request = web
+                .request(Method::GET, server, path)
+                .basic_auth(&admin.username, Some(&admin.password))
+                .header("origin", origin);
+            assert_eq!(web.send(request).unwrap().status, 403, "{server}{path} from {origin}");
+        }
+    }
+}
+
+#[test]
+fn the_password_is_in_its_file_and_nowhere_else() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap()]);
+    let password = lattice.admin().password;
+    let mode = |name: &str| {
+        let path = lattice.data_dir().join(name);
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(mode("admin.json"), 0o600);
+    assert_eq!(mode(""), 0o700);
+    assert!(!lattice.log().contains(&password), "the password is in the log");
+    assert!(!lattice.greeting().contains(&password), "the password is in the greeting");
+    let pid = lattice.pid().as_raw_nonzero();
+    for file in ["cmdline", "environ"] {
+        let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains(&password), "the password is in {file}");
+    }
+    assert!(!web.get("web", "/env?json=1").unwrap().body.contains(&password));
+    let debug = lattice.recent_logs(&web, "lattice-debug").join("\n");
+    assert!(!debug.contains(&password), "the password is in lattice-debug");
+}
+
+#[test]
+fn a_given_password_is_used_and_no_auth_warns() {
+    machine::isolate();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "correct horse\n").unwrap();
+    let mut lattice =
+        Appliance::start(&["--username", "ann", "--password-file", file.path().to_str().unwrap()]);
+    let admin = lattice.admin();
+    assert_eq!((admin.username.as_str(), admin.password.as_str()), ("ann", "correct horse"));
+    assert_eq!(lattice.api(&Web::new(), Method::GET, "/v1/cells", None).status, 200);
+    lattice.stop(rustix::process::Signal::TERM);
+    drop(lattice);
+
+    let lattice = Appliance::start(&["--no-auth"]);
+    assert_eq!(Web::new().get("receptor", "/v1/cells").unwrap().status, 200);
+    assert!(lattice.log().contains("--no-auth"), "{}", lattice.log());
+}
+
+#[test]
+fn an_app_cannot_reach_the_platform_nor_this_host() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
+    // A server of this host's own, on every address, stands for all that it runs.
+    let listener = std::net::TcpListener::bind("0.0.0.0:7777").unwrap();
+
+    // The platform's names are not served to instances, right password or not.
+    for server in ["receptor", "doppler", "registry"] {
+        let host = format!("HOST_HEADER={server}.lattice.localhost:8080");
+        let url = "http://10.255.0.1:8080/v2/";
+        let said = from_container(&lattice, &web, &["get", url, &account], &host);
+        assert!(said.contains("status 403"), "{server}: {said}");
+    }
+    for address in ["10.255.0.1:7777", "10.255.0.1:8888", "10.255.0.1:8081", "169.254.169.254:80"] {
+        let said = from_container(&lattice, &web, &["connect", address], "X=1");
+        assert!(said.contains("not connected"), "{address}: {said}");
+    }
+    let said = from_container(&lattice, &web, &["connect", "10.255.0.1:8080"], "X=1");
+    assert!(said.ends_with(" connected"), "apps do reach the router: {said}");
+    drop(listener);
+}
+
+#[test]
+fn an_app_reaches_the_platform_where_that_is_allowed() {
+    machine::isolate();
+    let lattice = Appliance::start(&["--allow-instances-to-platform"]);
+    let web = Web::new();
+    let host = "HOST_HEADER=receptor.lattice.localhost:8080";
+    let url = "http://10.255.0.1:8080/v1/cells";
+    let said = from_container(&lattice, &web, &["get", url], host);
+    assert!(said.contains("status 401"), "the password is still demanded: {said}");
+}
+
+#[test]
+fn another_machine_reaches_nothing_unless_asked_to() {
+    machine::isolate();
+    neighbour("10.99.0.1/24", "10.99.0.2/24");
+    let lattice = Appliance::start(&[]);
+    for port in ["8080", "8888", "8081"] {
+        let said = from_neighbour(&["connect", &format!("10.99.0.1:{port}")]);
+        assert!(said.out.contains("not connected"), "{port}: {said:?}");
+    }
+    drop(lattice);
+
+    let lattice = Appliance::start(&["--listen", "10.99.0.1"]);
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap()]);
+    let said = from_neighbour(&["connect", "10.99.0.1:8080"]);
+    assert!(said.out.contains("connected") && !said.out.contains("not"), "{said:?}");
+    for port in ["8888", "8081"] {
+        let said = from_neighbour(&["connect", &format!("10.99.0.1:{port}")]);
+        assert!(said.out.contains("not connected"), "{port}: {said:?}");
+    }
+    let mut ask = neighbour_command(&["get", "http://10.99.0.1:8080/v1/cells"]);
+    ask.env("HOST_HEADER", "receptor.lattice.localhost:8080");
+    let said = Said::of(ask);
+    assert!(said.out.contains("status 401"), "{said:?}");
+}
+
+#[test]
+fn an_app_may_not_take_the_platforms_names() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let layout = layout.to_str().unwrap();
+    for route in ["receptor:8080", "registry.lattice.localhost:8080", "doppler/x:8080"] {
+        let said = lattice.ltc(&["create", "thief", layout, "-R", route]);
+        assert_eq!(said.code, 14, "{route}: {said:?}");
+        assert!(said.err.contains("platform"), "{route}: {said:?}");
+    }
+}
+
+/// Runs `fixture-app` as a task in a container and returns what it printed.
+fn from_container(lattice: &Appliance, web: &Web, args: &[&str], env: &str) -> String {
+    let guid = format!("probe-{}", lattice.next_number());
+    let layout = image::layout(lattice.scratch(), "fixture-app", &[]);
+    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
+    image::copy(&layout, "registry.lattice.localhost:8080/fixture:v1", Some(&account));
+    let (name, value) = env.split_once('=').unwrap();
+    let task = serde_json::json!({
+        "task_guid": guid, "domain": "lattice", "log_guid": guid, "log_source": "TASK",
+        "rootfs": "docker://registry.lattice.localhost:8080/fixture#v1",
+        "action": {"run": {"path": "/fixture-app", "args": args, "user": "root",
+                           "env": [{"name": name, "value": value}]}},
+    });
+    let posted = lattice.api(web, Method::POST, "/v1/tasks", Some(task));
+    assert_eq!(posted.status, 201, "{posted:?}");
+    lattice.wait_logged(web, &guid, "Exit status");
+    let lines = lattice.recent_logs(web, &guid);
+    let said = lines.iter().find(|line| line.contains("status ") || line.contains("connected"));
+    said.cloned().unwrap_or_else(|| panic!("{args:?} said nothing: {lines:?}"))
+}
+
+/// Makes another machine: a network namespace named `neighbour`, joined by a cable.
+fn neighbour(here: &str, there: &str) {
+    rustix::mount::mount("tmpfs", "/run/netns", "tmpfs", rustix::mount::MountFlags::empty(), None)
+        .or_else(|_| {
+            std::fs::create_dir_all("/run/netns").unwrap();
+            rustix::mount::mount(
+                "tmpfs",
+                "/run/netns",
+                "tmpfs",
+                rustix::mount::MountFlags::empty(),
+                None,
+            )
+        })
+        .expect("a place for network namespaces");
+    let ip = |args: &str| machine::run("ip", &args.split(' ').collect::<Vec<_>>());
+    ip("netns add neighbour");
+    ip("link add cable0 type veth peer name cable1 netns neighbour");
+    ip(&format!("addr add {here} dev cable0"));
+    ip("link set cable0 up");
+    ip(&format!("-n neighbour addr add {there} dev cable1"));
+    ip("-n neighbour link set cable1 up");
+}
+
+fn from_neighbour(args: &[&str]) -> Said {
+    Said::of(neighbour_command(args))
+}
+
+fn neighbour_command(args: &[&str]) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg("--net=/run/netns/neighbour").arg(program("fixture-app")).args(args);
+    command
+}

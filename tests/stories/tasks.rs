@@ -1,0 +1,85 @@
+//! Work that runs once.
+
+use lattice_tests::appliance::Appliance;
+use lattice_tests::web::Web;
+use lattice_tests::{PATIENCE, eventually, expect, image, machine};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+#[test]
+fn a_task_that_succeeds_brings_its_result_file() {
+    let (lattice, web) = stage();
+    submit(&lattice, "good", &["write", "/tmp/result", "forty-two"], "/tmp/result");
+    let task = completed(&lattice, &web, "good");
+    assert_eq!((&task["failed"], &task["result"]), (&json!(false), &json!("forty-two")), "{task}");
+    let shown = lattice.ltc_ok(&["task", "good"]);
+    assert!(shown.contains("COMPLETED") && shown.contains("forty-two"), "{shown}");
+    lattice.ltc_ok(&["delete-task", "good"]);
+    assert_eq!(lattice.ltc(&["task", "good"]).code, 14);
+}
+
+#[test]
+fn a_task_that_fails_says_why() {
+    let (lattice, web) = stage();
+    submit(&lattice, "bad", &["exit", "3"], "");
+    let task = completed(&lattice, &web, "bad");
+    assert_eq!(task["failed"], true, "{task}");
+    let reason = task["failure_reason"].as_str().unwrap();
+    assert!(reason.contains("Exited with status 3"), "{reason}");
+}
+
+#[test]
+fn a_task_is_cancelled_while_it_runs() {
+    let (lattice, web) = stage();
+    submit(&lattice, "long", &["sleep", "3600"], "");
+    eventually("it runs", PATIENCE, || {
+        let task = task(&lattice, &web, "long");
+        if task["state"] == "RUNNING" { Ok(()) } else { Err(task) }
+    });
+    lattice.ltc_ok(&["cancel-task", "long"]);
+    let task = completed(&lattice, &web, "long");
+    assert_eq!(task["failure_reason"], "task was cancelled", "{task}");
+    eventually("its container is gone", PATIENCE, || {
+        let left: Vec<_> = machine::traces().into_iter().filter(|t| t.contains("rootfs")).collect();
+        expect(left.is_empty(), left)
+    });
+}
+
+/// An appliance whose own registry holds the image of `fixture-app`.
+fn stage() -> (Appliance, Web) {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let layout = image::layout(lattice.scratch(), "fixture-app", &[]);
+    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
+    image::copy(&layout, "registry.lattice.localhost:8080/fixture:v1", Some(&account));
+    (lattice, Web::new())
+}
+
+fn submit(lattice: &Appliance, guid: &str, args: &[&str], result_file: &str) {
+    let task = json!({
+        "task_guid": guid,
+        "domain": "lattice",
+        "rootfs": "docker://registry.lattice.localhost:8080/fixture#v1",
+        "action": {"run": {"path": "/fixture-app", "args": args, "user": "root"}},
+        "memory_mb": 128,
+        "cpu_weight": 100,
+        "log_guid": guid,
+        "log_source": "TASK",
+        "result_file": result_file,
+    });
+    let file = lattice.scratch().join(format!("{guid}.json"));
+    std::fs::write(&file, task.to_string()).unwrap();
+    lattice.ltc_ok(&["submit-task", file.to_str().unwrap()]);
+}
+
+fn task(lattice: &Appliance, web: &Web, guid: &str) -> Value {
+    let answer = lattice.api(web, Method::GET, &format!("/v1/tasks/{guid}"), None);
+    serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {answer:?}"))
+}
+
+fn completed(lattice: &Appliance, web: &Web, guid: &str) -> Value {
+    eventually(&format!("{guid} is completed"), PATIENCE, || {
+        let task = task(lattice, web, guid);
+        if task["state"] == "COMPLETED" { Ok(task) } else { Err(task) }
+    })
+}
