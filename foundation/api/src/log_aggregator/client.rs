@@ -100,7 +100,9 @@ impl LogClient {
     }
 
     fn upgrade_request(&self, url: &Url) -> Result<Request, LogError> {
-        let mut request = http::Request::get(url.as_str())
+        // The scheme tells the websocket library not to expect TLS; it is not sent.
+        let target = url.as_str().replacen("http", "ws", 1);
+        let mut request = http::Request::get(target)
             .header("host", host_header(url))
             .header("connection", "Upgrade")
             .header("upgrade", "websocket")
