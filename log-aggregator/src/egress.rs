@@ -6,6 +6,10 @@ mod connections;
 mod listener;
 
 use axum::Router;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -26,6 +30,24 @@ struct Context {
     handle: Handle,
     tasks: Tasks,
     limits: Limits,
+}
+
+/// The app id or subscription that the path names; any text that is not too long.
+struct Id(Arc<str>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(id) = path.map_err(|rejection| rejection.into_response())?;
+        let max = routes::ID_BYTES_MAX;
+        if id.len() > max {
+            let text = format!("the id has {} bytes; at most {max} are looked up", id.len());
+            return Err((StatusCode::BAD_REQUEST, text).into_response());
+        }
+        Ok(Self(id.into()))
+    }
 }
 
 /// Serves until shutdown.
@@ -51,16 +73,6 @@ fn router(context: Context, gate: Gate) -> Router {
 
 async fn not_found(uri: Uri) -> Response {
     (StatusCode::NOT_FOUND, format!("Resource Not Found. {}", uri.path())).into_response()
-}
-
-/// Refuses ids that are longer than anything is looked up by.
-fn check_id(id: &str) -> Result<(), Response> {
-    if id.len() <= routes::ID_BYTES_MAX {
-        return Ok(());
-    }
-    let max = routes::ID_BYTES_MAX;
-    let text = format!("the id has {} bytes; at most {max} are looked up", id.len());
-    Err((StatusCode::BAD_REQUEST, text).into_response())
 }
 
 fn ended(ended: Ended) -> Response {

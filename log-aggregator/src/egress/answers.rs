@@ -1,6 +1,6 @@
 //! Recent lines and newest measurements, each in one answer of many parts.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use lattice_api::log_aggregator::multipart;
@@ -9,7 +9,7 @@ use lattice_model::Envelope;
 use lattice_model::wire::dropsonde;
 use serde::Deserialize;
 
-use super::{Context, check_id, ended};
+use super::{Context, Id, ended};
 
 /// How many lines are wanted.
 #[derive(Debug, Deserialize)]
@@ -20,23 +20,17 @@ pub(super) struct Count {
 pub(super) async fn recent(
     _: Authorized,
     State(context): State<Context>,
-    Path(app_id): Path<String>,
+    Id(app_id): Id,
     Query(count): Query<Count>,
 ) -> Response {
-    if let Err(refusal) = check_id(&app_id) {
-        return refusal;
-    }
     context.handle.recent_lines(&app_id, count.limit).await.map_or_else(ended, |e| parts(&e))
 }
 
 pub(super) async fn container_metrics(
     _: Authorized,
     State(context): State<Context>,
-    Path(app_id): Path<String>,
+    Id(app_id): Id,
 ) -> Response {
-    if let Err(refusal) = check_id(&app_id) {
-        return refusal;
-    }
     context.handle.newest_metrics(&app_id).await.map_or_else(ended, |e| parts(&e))
 }
 

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use axum::Extension;
+use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{Path, State};
 use axum::response::Response;
 use futures_util::{SinkExt as _, StreamExt as _};
 use lattice_daemon::gate::Authorized;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::connections::Place;
-use super::{Context, check_id, ended};
+use super::{Context, Id, ended};
 use crate::fanout::{Subscription, Wanted};
 
 /// Envelopes written before the listener is looked at again.
@@ -30,27 +30,21 @@ const GOING_AWAY: &str = "The log-aggregator is stopping.";
 pub(super) async fn stream(
     _: Authorized,
     State(context): State<Context>,
-    Path(app_id): Path<String>,
+    Id(app_id): Id,
     Extension(place): Extension<Place>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    match check_id(&app_id) {
-        Ok(()) => listen(context, Wanted::App(app_id.into()), place, upgrade).await,
-        Err(refusal) => refusal,
-    }
+    listen(context, Wanted::App(app_id), place, upgrade).await
 }
 
 pub(super) async fn firehose(
     _: Authorized,
     State(context): State<Context>,
-    Path(subscription): Path<String>,
+    Id(subscription): Id,
     Extension(place): Extension<Place>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    match check_id(&subscription) {
-        Ok(()) => listen(context, Wanted::Firehose(subscription.into()), place, upgrade).await,
-        Err(refusal) => refusal,
-    }
+    listen(context, Wanted::Firehose(subscription), place, upgrade).await
 }
 
 /// Subscribes before the upgrade is answered, so that nothing written after it is missed.
