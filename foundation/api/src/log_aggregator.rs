@@ -1,5 +1,11 @@
 //! The log-aggregator's face towards listeners: doppler's paths and their reader.
 
+pub mod client;
+pub mod multipart;
+pub mod routes;
+
+pub use client::LogClient;
+
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use lattice_model::Envelope;

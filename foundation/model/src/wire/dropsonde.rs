@@ -1,1 +1,136 @@
-//! Dropsonde v1 envelopes (proto2).
+//! Dropsonde v1 envelopes (proto2), the form in which listeners receive logs and metrics.
+//!
+//! Only log lines and container metrics have a place in [`Envelope`]; the other kinds are known
+//! by name, and refused by it.
+
+pub mod proto;
+
+use prost::Message as _;
+
+use crate::envelope::{ContainerMetric, Envelope, Log, LogStream, Message};
+use crate::time::Time;
+
+/// What `origin` says in every envelope of ours.
+pub const ORIGIN: &str = "lattice";
+
+/// Why bytes are not an envelope that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not protobuf, or not of this schema.
+    #[error("not a dropsonde envelope: {0}")]
+    Malformed(#[from] prost::DecodeError),
+    /// A field that its kind cannot be without is absent.
+    #[error("a dropsonde envelope without its {0}")]
+    Missing(&'static str),
+    /// A number that the schema gives no meaning.
+    #[error("a dropsonde envelope with {field} {value}, which is none")]
+    Unknown {
+        /// Which field.
+        field: &'static str,
+        /// What it held.
+        value: i32,
+    },
+    /// A kind that has no place here.
+    #[error("a dropsonde envelope of kind {0:?}, which is not carried")]
+    Unsupported(proto::EventType),
+}
+
+/// The envelope's bytes. A container metric's instance id is told as its index.
+pub fn encode(envelope: &Envelope) -> Vec<u8> {
+    let mut bytes = proto::Envelope {
+        origin: ORIGIN.to_owned(),
+        timestamp: Some(envelope.timestamp.0),
+        ..Default::default()
+    };
+    match &envelope.message {
+        Message::Log(log) => {
+            bytes.event_type = Some(proto::EventType::LogMessage.into());
+            bytes.log_message = Some(log_message(envelope, log));
+        }
+        Message::ContainerMetric(metric) => {
+            bytes.event_type = Some(proto::EventType::ContainerMetric.into());
+            bytes.container_metric = Some(container_metric(envelope, metric));
+        }
+    }
+    bytes.encode_to_vec()
+}
+
+/// The envelope that the bytes hold. A log line's own time wins over the envelope's.
+pub fn decode(bytes: &[u8]) -> Result<Envelope, DecodeError> {
+    let envelope = proto::Envelope::decode(bytes)?;
+    let kind = envelope.event_type.ok_or(DecodeError::Missing("event type"))?;
+    let kind = proto::EventType::try_from(kind)
+        .map_err(|_| DecodeError::Unknown { field: "event type", value: kind })?;
+    match kind {
+        proto::EventType::LogMessage => from_log_message(envelope),
+        proto::EventType::ContainerMetric => from_container_metric(envelope),
+        other => Err(DecodeError::Unsupported(other)),
+    }
+}
+
+fn log_message(envelope: &Envelope, log: &Log) -> proto::LogMessage {
+    let stream = match log.stream {
+        LogStream::Out => proto::MessageType::Out,
+        LogStream::Err => proto::MessageType::Err,
+    };
+    proto::LogMessage {
+        message: log.payload.to_vec(),
+        message_type: Some(stream.into()),
+        timestamp: envelope.timestamp.0,
+        app_id: Some(envelope.source_id.as_ref().to_owned()),
+        source_type: Some(log.source_type.as_ref().to_owned()),
+        source_instance: Some(envelope.instance_id.as_ref().to_owned()),
+    }
+}
+
+fn container_metric(envelope: &Envelope, metric: &ContainerMetric) -> proto::ContainerMetric {
+    proto::ContainerMetric {
+        application_id: envelope.source_id.as_ref().to_owned(),
+        instance_index: metric.instance_index,
+        cpu_percentage: metric.cpu_percentage,
+        memory_bytes: metric.memory_bytes,
+        disk_bytes: metric.disk_bytes,
+        memory_bytes_quota: Some(metric.memory_bytes_quota),
+        disk_bytes_quota: Some(metric.disk_bytes_quota),
+    }
+}
+
+fn from_log_message(envelope: proto::Envelope) -> Result<Envelope, DecodeError> {
+    let line = envelope.log_message.ok_or(DecodeError::Missing("log message"))?;
+    let stream = line.message_type.ok_or(DecodeError::Missing("message type"))?;
+    let stream = match proto::MessageType::try_from(stream) {
+        Ok(proto::MessageType::Out) => LogStream::Out,
+        Ok(proto::MessageType::Err) => LogStream::Err,
+        Err(_) => return Err(DecodeError::Unknown { field: "message type", value: stream }),
+    };
+    Ok(Envelope {
+        source_id: line.app_id.unwrap_or_default().into(),
+        instance_id: line.source_instance.unwrap_or_default().into(),
+        timestamp: Time(line.timestamp),
+        message: Message::Log(Log {
+            payload: line.message.into(),
+            stream,
+            source_type: line.source_type.unwrap_or_default().into(),
+        }),
+    })
+}
+
+fn from_container_metric(envelope: proto::Envelope) -> Result<Envelope, DecodeError> {
+    let metric = envelope.container_metric.ok_or(DecodeError::Missing("container metric"))?;
+    Ok(Envelope {
+        source_id: metric.application_id.into(),
+        instance_id: metric.instance_index.to_string().into(),
+        timestamp: Time(envelope.timestamp.unwrap_or_default()),
+        message: Message::ContainerMetric(ContainerMetric {
+            instance_index: metric.instance_index,
+            cpu_percentage: metric.cpu_percentage,
+            memory_bytes: metric.memory_bytes,
+            disk_bytes: metric.disk_bytes,
+            memory_bytes_quota: metric.memory_bytes_quota.unwrap_or_default(),
+            disk_bytes_quota: metric.disk_bytes_quota.unwrap_or_default(),
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests;
