@@ -31,7 +31,9 @@ pub fn run(args: &Down) -> anyhow::Result<()> {
         Holder::Nobody => println!("no lattice runs on {}", dir.display()),
         Holder::Process(pid) => {
             stop(pid)?;
-            println!("lattice has stopped; its apps are still desired, `lattice up` brings them back");
+            println!(
+                "lattice has stopped; its apps are still desired, `lattice up` brings them back"
+            );
         }
     }
     if args.purge {
@@ -84,7 +86,8 @@ fn purge(dir: &Path) -> anyhow::Result<()> {
     }
     for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
         let path = entry?.path();
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed =
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.with_context(|| format!("cannot remove {}", path.display()))?;
     }
     drop(lock);

@@ -32,9 +32,8 @@ impl Lock {
     pub fn take(data_dir: &Path) -> anyhow::Result<Self> {
         let mut file = open(data_dir)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let pid = read_pid(&mut file).map_or_else(String::new, |pid| {
-                format!(" (pid {})", pid.as_raw_nonzero())
-            });
+            let pid = read_pid(&mut file)
+                .map_or_else(String::new, |pid| format!(" (pid {})", pid.as_raw_nonzero()));
             return Err(crate::Usage(format!(
                 "another lattice{pid} runs on {dir}; stop it with `lattice down --data-dir {dir}`",
                 dir = data_dir.display()

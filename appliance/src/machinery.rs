@@ -64,10 +64,8 @@ impl Machinery {
     pub async fn start(data_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program's own path")?;
         let runtime = OciRuntime::new(OciConfig::new(data_dir, program))?;
-        let images = ImageStore::open(ImagesConfig::new(
-            data_dir,
-            settings.insecure_registries.clone(),
-        ))?;
+        let images =
+            ImageStore::open(ImagesConfig::new(data_dir, settings.insecure_registries.clone()))?;
         let mut network = NetworkConfig::new(data_dir);
         network.bridge = settings.bridge.clone();
         network.subnet = settings.subnet.parse().context("--subnet is not an IPv4 CIDR")?;

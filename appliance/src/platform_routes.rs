@@ -21,11 +21,7 @@ pub struct PlatformRoute {
 }
 
 /// Announces at once, with every heartbeat, and whenever a router starts.
-pub async fn announce(
-    routes: Vec<PlatformRoute>,
-    bus: Arc<dyn Bus>,
-    shutdown: CancellationToken,
-) {
+pub async fn announce(routes: Vec<PlatformRoute>, bus: Arc<dyn Bus>, shutdown: CancellationToken) {
     let mut router_starts = bus.subscribe(START);
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     loop {

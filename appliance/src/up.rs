@@ -7,17 +7,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lattice_api::brain::{Bbs, Receptor};
+use lattice_api::brain::{Receptor as _, Version};
 use lattice_api::cell::{Rep, RepConnector};
+use lattice_brain::blobs::BlobsConfig;
+use lattice_brain::http::HttpConfig;
 use lattice_cell::network::Network as _;
 use lattice_daemon::bus::{Bus, InProcessBus};
 use lattice_daemon::clock::{Clock, SystemClock};
 use lattice_daemon::credentials::Admin;
-use lattice_daemon::gate::Gate;
 use lattice_daemon::log_ingress::{self, LogIngress};
 use lattice_daemon::tasks::Tasks;
 use lattice_daemon::telemetry::{self, Telemetry};
-use lattice_model::{CellPresence, RegistryCredentials};
+use lattice_model::{CellId, CellPresence, RegistryCredentials, Resources};
 use lattice_router::{Listener, Reserved, Side};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -51,69 +52,207 @@ pub fn run(args: Up) -> anyhow::Result<()> {
     outcome
 }
 
-/// Everything that lives as long as the appliance.
+/// What has to be reached after the start.
 struct Platform {
     tasks: Tasks,
     cell: lattice_cell::Handle,
     brain: lattice_brain::Handle,
-    router: lattice_router::Handle,
+}
+
+/// What every role is given.
+struct Carriers {
+    tasks: Tasks,
+    clock: Arc<dyn Clock>,
+    bus: Arc<dyn Bus>,
+    logs: Arc<dyn LogIngress>,
 }
 
 async fn appliance(args: Up) -> anyhow::Result<()> {
-    let data_dir = args.data.data_dir.clone();
-    prepare(&data_dir)?;
-    let _lock = Lock::take(&data_dir)?;
+    let data_dir = &args.data.data_dir;
+    prepare(data_dir)?;
+    let _lock = Lock::take(data_dir)?;
     let mut signals = Signals::new()?;
     let platform = tokio::select! {
         platform = start(&args) => platform?,
         () = signals.any() => return Ok(()),
     };
     ready(&args, &platform).await?;
-    tokio::select! {
-        () = signals.any() => info!("stopping the apps, which stay desired"),
-        () = platform.tasks.shutdown().cancelled() => warn!("a part of the platform has failed"),
-    }
-    let failed = platform.tasks.shutdown().is_cancelled();
+    let shutdown = platform.tasks.shutdown();
+    let failed = tokio::select! {
+        () = signals.any() => false,
+        () = shutdown.cancelled() => true,
+    };
+    info!(failed, "stopping the apps, which stay desired");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     platform.cell.stop_all(APPS_STOP).await;
     platform.tasks.end(TASKS_STOP).await;
-    if failed { Err(anyhow::anyhow!("a part of the platform has failed; its log says which")) } else { Ok(()) }
+    anyhow::ensure!(!failed, "a part of the platform has failed; the log above says which");
+    Ok(())
 }
 
 /// Starts the roles; each finds what it needs already there.
 async fn start(args: &Up) -> anyhow::Result<Platform> {
     let data_dir = &args.data.data_dir;
-    let admin = administrator(args)?;
-    let tasks = Tasks::default();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let bus: Arc<dyn Bus> = Arc::new(InProcessBus::default());
     let (ingress, egress) = log_ingress::channel();
-    let logs: Arc<dyn LogIngress> = Arc::new(ingress);
-    telemetry::start(verbosity(args), Arc::clone(&logs));
+    let carriers = Carriers {
+        tasks: Tasks::default(),
+        clock: Arc::new(SystemClock),
+        bus: Arc::new(InProcessBus::default()),
+        logs: Arc::new(ingress),
+    };
+    let tasks = &carriers.tasks;
+    telemetry::start(verbosity(args), Arc::clone(&carriers.logs));
+    let admin = administrator(args)?;
 
-    let doppler = lattice_log_aggregator::start(
-        lattice_log_aggregator::Config::new(loopback(args.doppler_port), admin.clone()),
-        egress,
-        &tasks,
-    )
-    .await?;
-    let registry_config =
-        lattice_brain::blobs::BlobsConfig::new(loopback(0), data_dir, admin.clone());
-    let registry = lattice_brain::blobs::serve(registry_config, &tasks).await?;
+    let doppler = lattice_log_aggregator::Config {
+        listen: loopback(args.doppler_port),
+        gate: lattice_log_aggregator::gate(admin.clone()),
+        limits: lattice_log_aggregator::Limits::default(),
+    };
+    let doppler = lattice_log_aggregator::start(doppler, egress, tasks).await?.address();
+    let registry = BlobsConfig::on_loopback(admin.clone(), data_dir);
+    let registry = lattice_brain::blobs::serve(registry, tasks).await?;
 
+    let reps = Arc::new(LocalRep::default());
+    let connector = Arc::clone(&reps) as Arc<dyn RepConnector>;
+    let brain = brain_config(args, admin.as_ref());
+    let clock = Arc::clone(&carriers.clock);
+    let brain = lattice_brain::start(brain, connector, clock, tasks).await?;
+    let mut receptor = HttpConfig::on_loopback(admin, &args.domain);
+    receptor.listen = loopback(args.receptor_port);
+    let receptor = lattice_brain::http::serve(receptor, Arc::new(brain.clone()), tasks).await?;
+
+    let platform = [("receptor", receptor), ("doppler", doppler), ("registry", registry)];
+    let platform = platform.map(|(name, endpoint)| PlatformRoute {
+        host: format!("{name}.{}", args.domain),
+        endpoint,
+    });
     let settings = settings(args);
     settings.store(data_dir)?;
     let machinery = Machinery::start(data_dir, &settings).await?;
+    start_router(args, &platform, machinery.network.gateway(), &carriers).await?;
+    let announce = platform_routes::announce(
+        platform.into(),
+        Arc::clone(&carriers.bus),
+        tasks.shutdown().clone(),
+    );
+    tasks.critical("platform-routes", announce);
+    let cell = start_cell(args, machinery, &brain, &carriers).await?;
+    let _ = reps.0.set(Arc::new(cell.clone()));
+    Ok(Platform { tasks: carriers.tasks, cell, brain })
+}
 
-    let reps = Arc::new(LocalRep::default());
-    let brain = lattice_brain::start(
-        brain_config(args, admin.as_ref()),
-        Arc::clone(&reps) as Arc<dyn RepConnector>,
-        Arc::clone(&clock),
-        &tasks,
-    )
-    .await?;
-    todo!()
+async fn start_router(
+    args: &Up,
+    platform: &[PlatformRoute],
+    gateway: Ipv4Addr,
+    carriers: &Carriers,
+) -> anyhow::Result<()> {
+    let on = |ip: IpAddr, side| Listener { addr: SocketAddr::new(ip, args.http_port), side };
+    let mut config = lattice_router::Config::new(&args.domain);
+    config.listeners = vec![on(Ipv4Addr::LOCALHOST.into(), Side::Public)];
+    if !args.listen.is_loopback() {
+        if args.listen.is_unspecified() {
+            config.listeners.clear();
+        }
+        config.listeners.push(on(args.listen, Side::Public));
+    }
+    config.listeners.push(on(gateway.into(), Side::Instances));
+    let reserve =
+        |route: &PlatformRoute| Reserved { host: route.host.clone(), endpoint: route.endpoint };
+    config.reserved = platform.iter().map(reserve).collect();
+    config.platform_to_instances = args.allow_instances_to_platform;
+    let Carriers { tasks, clock, bus, logs } = carriers;
+    lattice_router::start(config, Arc::clone(bus), Arc::clone(logs), Arc::clone(clock), tasks)
+        .await
+        .context(
+            "the router did not start; where the port is taken, name another with --http-port",
+        )?;
+    Ok(())
+}
+
+async fn start_cell(
+    args: &Up,
+    machinery: Machinery,
+    brain: &lattice_brain::Handle,
+    carriers: &Carriers,
+) -> anyhow::Result<lattice_cell::Handle> {
+    let id = CellId::new(&args.cell_id).map_err(|why| Usage(format!("--cell-id: {why}")))?;
+    let gateway = machinery.network.gateway();
+    let data_dir = args.data.data_dir.clone();
+    let mut config = lattice_cell::Config::new(id, data_dir, gateway.into());
+    config.capacity = capacity(args, &config.data_dir)?;
+    let seams = lattice_cell::Seams {
+        bbs: Arc::new(brain.clone()),
+        bus: Arc::clone(&carriers.bus),
+        logs: Arc::clone(&carriers.logs),
+        clock: Arc::clone(&carriers.clock),
+        runtime: machinery.runtime,
+        images: machinery.images,
+        network: machinery.network,
+    };
+    Ok(lattice_cell::start(config, seams, &carriers.tasks).await?)
+}
+
+/// What the cell offers: all the machine has, but for what was said otherwise.
+fn capacity(args: &Up, data_dir: &Path) -> anyhow::Result<Option<Resources>> {
+    if args.memory_mb.is_none() && args.disk_mb.is_none() {
+        return Ok(None);
+    }
+    let mut capacity = lattice_cell::config::capacity_of(data_dir)?;
+    capacity.memory_mb = args.memory_mb.unwrap_or(capacity.memory_mb);
+    capacity.disk_mb = args.disk_mb.unwrap_or(capacity.disk_mb);
+    Ok(Some(capacity))
+}
+
+fn brain_config(args: &Up, admin: Option<&Admin>) -> lattice_brain::Config {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let mut config = lattice_brain::Config::new(&args.data.data_dir);
+    config.version =
+        Version { lattice_release: version.clone(), receptor: version.clone(), ltc: version };
+    config.own_registry = admin.map(|admin| RegistryCredentials {
+        registry: format!("registry.{}", target(args)),
+        username: admin.username.clone(),
+        password: admin.password.clone(),
+    });
+    config
+}
+
+fn settings(args: &Up) -> Settings {
+    let own = format!("registry.{}", target(args));
+    Settings {
+        bridge: args.bridge.clone(),
+        subnet: args.subnet.clone(),
+        http_port: args.http_port,
+        insecure_registries: args.insecure_registries.iter().cloned().chain([own]).collect(),
+    }
+}
+
+/// Waits until work would be placed and people be answered; then says so to them and to systemd.
+#[allow(clippy::print_stdout, reason = "the greeting is this command's answer")]
+async fn ready(args: &Up, platform: &Platform) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + READY;
+    while platform.brain.cells().await.is_ok_and(|cells| cells.is_empty()) {
+        anyhow::ensure!(
+            tokio::time::Instant::now() < deadline && !platform.tasks.shutdown().is_cancelled(),
+            "this machine's cell did not report within {READY:?}; the log above says why"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let target = target(args);
+    fs::write(args.data.data_dir.join("target"), &target)
+        .context("cannot write the target file")?;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    println!(
+        "lattice is ready at http://receptor.{target}\n\n\
+         next, in another terminal:\n  \
+         ltc create web IMAGE    run an image, a `docker save` tarball or a directory\n  \
+         ltc list                see what runs\n\n\
+         root needs no password; others: ltc target {target}, with what is in {}\n\
+         Ctrl-C stops it; the next `lattice up` brings the apps back",
+        args.data.data_dir.join(lattice_daemon::credentials::FILE).display()
+    );
+    Ok(())
 }
 
 /// Finds the one cell of this process.
@@ -160,7 +299,8 @@ fn check_environment(args: &Up) -> anyhow::Result<()> {
         !label.is_empty() && label.len() <= 63 && inner
     };
     if !args.domain.split('.').all(label) {
-        let why = format!("--domain {:?} is not a host name, such as lattice.localhost", args.domain);
+        let why =
+            format!("--domain {:?} is not a host name, such as lattice.localhost", args.domain);
         return Err(Usage(why).into());
     }
     Ok(())

@@ -1,6 +1,14 @@
 //! Measures what people feel, beside peers, and prints one JSON line per figure.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture ends the measurement")]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures go to stdout, talk to stderr")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a broken fixture ends the measurement"
+)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "figures go to stdout, talk to stderr"
+)]
 
 mod figure;
 mod footprint;

@@ -77,8 +77,7 @@ impl Proxy {
         let before = cpu();
         let host = format!("Host: web.{DOMAIN}:{HTTP_PORT}");
         let url = format!("http://127.0.0.1:{}/index", self.port);
-        let said =
-            tools::run("wrk", &["-t", "1", "-c", "50", "-d", SECONDS, "-H", &host, &url]);
+        let said = tools::run("wrk", &["-t", "1", "-c", "50", "-d", SECONDS, "-H", &host, &url]);
         assert!(!said.contains("Non-2xx"), "{}: {said}", self.name);
         let spent = (cpu() - before).as_secs_f64();
         let requests: f64 = field(&said, "requests in");

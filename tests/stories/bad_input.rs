@@ -70,7 +70,8 @@ fn raw(lattice: &Appliance, web: &Web, method: Method, path: &str, body: String)
 
 /// Every error is `{"name": ..., "message": ...}`.
 fn assert_named(answer: &Answer) {
-    let error: Value = serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {answer:?}"));
+    let error: Value =
+        serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {answer:?}"));
     for key in ["name", "message"] {
         assert!(error[key].as_str().is_some_and(|text| !text.is_empty()), "{answer:?}");
     }

@@ -137,7 +137,10 @@ fn a_layer_that_tries_to_escape_is_refused_and_changes_nothing() {
     let web = Web::new();
     let victim = lattice.scratch().join("victim");
     let layout = lattice.scratch().join("evil");
-    image::image("lattice-app", &[]).raw_layer(escaping_layer(&victim)).write_layout(&layout).unwrap();
+    image::image("lattice-app", &[])
+        .raw_layer(escaping_layer(&victim))
+        .write_layout(&layout)
+        .unwrap();
     let name = format!("{}/evil:v1", registry.host());
     image::copy(&layout, &name, None);
     let said = lattice.ltc(&["create", "evil", &name, "-t", "15s"]);

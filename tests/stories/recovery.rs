@@ -24,7 +24,8 @@ fn killed_and_started_again_it_brings_the_apps_back_and_leaves_nothing_behind() 
     let after = instance_guids(&lattice, &web, "web");
     assert!(after.iter().all(|guid| !before.contains(guid)), "{before:?} {after:?}");
     eventually("no leftovers", PATIENCE, || {
-        let roots: Vec<_> = machine::traces().into_iter().filter(|t| t.contains("merged")).collect();
+        let roots: Vec<_> =
+            machine::traces().into_iter().filter(|t| t.contains("merged")).collect();
         expect(roots.len() == 2, roots)
     });
 }

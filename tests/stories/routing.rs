@@ -91,9 +91,8 @@ fn a_client_that_leaves_a_download_harms_nobody() {
     let (_lattice, web) = stage();
     let mut stream = TcpStream::connect(("127.0.0.1", HTTP_PORT)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let head = format!(
-        "GET /download?bytes={BIG} HTTP/1.1\r\nHost: fixture.{DOMAIN}:{HTTP_PORT}\r\n\r\n"
-    );
+    let head =
+        format!("GET /download?bytes={BIG} HTTP/1.1\r\nHost: fixture.{DOMAIN}:{HTTP_PORT}\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     stream.read_exact(&mut vec![0; BIG / 4]).unwrap();
     drop(stream);
@@ -124,7 +123,8 @@ fn unknown_and_emptied_routes_say_which_they_are() {
     let (lattice, web) = stage();
     let unknown = web.get("nobody", "/").unwrap();
     assert_eq!((unknown.status, unknown.router_error.as_deref()), (404, Some("unknown_route")));
-    let words = format!("404 Not Found: Requested route ('nobody.{DOMAIN}:{HTTP_PORT}') does not exist.\n");
+    let words =
+        format!("404 Not Found: Requested route ('nobody.{DOMAIN}:{HTTP_PORT}') does not exist.\n");
     assert_eq!(unknown.body, words.replace(&format!(":{HTTP_PORT}"), ""), "{}", url("nobody"));
     lattice.ltc_ok(&["scale", "fixture", "0"]);
     eventually("it is said to have no endpoints", PATIENCE, || {

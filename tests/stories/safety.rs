@@ -32,7 +32,8 @@ fn every_path_of_the_platform_wants_the_password() {
     let admin = lattice.admin();
     for (server, path) in PLATFORM {
         let ask = || web.request(Method::GET, server, path);
-        let status = |request| web.send(request).map(|answer: lattice_tests::web::Answer| answer.status);
+        let status =
+            |request| web.send(request).map(|answer: lattice_tests::web::Answer| answer.status);
         assert_eq!(status(ask()), Ok(401), "{server}{path} without credentials");
         let wrong = ask().basic_auth(&admin.username, Some("guess"));
         assert_eq!(status(wrong), Ok(401), "{server}{path} with a wrong password");
