@@ -1,1 +1,4 @@
 //! Decides: what runs where. To come.
+
+pub mod blobs;
+pub mod http;

@@ -1,5 +1,9 @@
 //! The brain's two faces: [`Receptor`] for people and tools, [`Bbs`] for cells.
 
+pub mod bodies;
+pub mod client;
+pub mod routes;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,6 +15,8 @@ use lattice_model::{
     Refusal, RegistryCredentials, Task, TaskDefinition, TaskGuid,
 };
 use serde::{Deserialize, Serialize};
+
+pub use client::{ReceptorClient, Target};
 
 /// Why a call to the brain did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -3,4 +3,5 @@
 
 pub mod brain;
 pub mod cell;
+pub mod localhost;
 pub mod log_aggregator;

@@ -1,0 +1,218 @@
+//! The Receptor API's server: decodes, asks the brain, encodes. It holds no rules but those of the
+//! wire.
+//!
+//! A request passes, from the outside in: the catch of panics, the limit of requests in flight, the
+//! gate, and the router. Every handler takes [`Authorized`], which only the gate can make.
+
+mod actual_lrps;
+mod answer;
+mod auth;
+mod body;
+mod cells;
+mod desired_lrps;
+mod domains;
+mod events;
+pub(crate) mod listener;
+mod platform_hosts;
+mod progress;
+mod registry_credentials;
+mod tasks;
+mod version;
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post, put};
+use lattice_api::brain::{Receptor, routes};
+use lattice_daemon::credentials::Admin;
+use lattice_daemon::gate::{Authorized, Denied, Gate};
+use lattice_daemon::tasks::Tasks;
+use lattice_model::id::GUID_BYTES_MAX;
+use lattice_model::{ErrorName, Refusal};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use listener::{ListenError, ListenerLimits};
+
+/// How the Receptor API is served.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Who may command; `None` lets everyone (`--no-auth`).
+    pub admin: Option<Admin>,
+    /// Origins of pages that may ask, besides the server's own (`http://localhost`).
+    pub origins: Vec<String>,
+    /// The domain under which the platform's own hostnames are (`lattice.localhost`).
+    pub domain: String,
+    /// The bounds.
+    pub limits: HttpLimits,
+}
+
+/// Bounds of the Receptor API's server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// The largest body read, in bytes.
+    pub body_bytes_max: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// The most requests being answered at once; more are answered 429.
+    pub requests_max: usize,
+    /// The most event streams at once; more are answered 429.
+    pub streams_max: usize,
+    /// Bounds of the connections.
+    pub listener: ListenerLimits,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Api {
+    receptor: Arc<dyn Receptor>,
+    domain: Arc<str>,
+    limits: HttpLimits,
+    streams: Arc<Semaphore>,
+    shutdown: CancellationToken,
+}
+
+// === impl HttpConfig ===
+
+impl HttpConfig {
+    /// The usual bounds on a free port of loopback, for this administrator and domain.
+    pub fn on_loopback(admin: Option<Admin>, domain: impl Into<String>) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin,
+            origins: Vec::new(),
+            domain: domain.into(),
+            limits: HttpLimits::default(),
+        }
+    }
+}
+
+// === impl HttpLimits ===
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            requests_max: 1024,
+            streams_max: 256,
+            listener: ListenerLimits::default(),
+        }
+    }
+}
+
+/// Serves the Receptor API until shutdown; returns the bound address.
+pub async fn serve(
+    config: HttpConfig,
+    receptor: Arc<dyn Receptor>,
+    tasks: &Tasks,
+) -> Result<SocketAddr, ListenError> {
+    let (listen, limits) = (config.listen, config.limits.listener);
+    let app = app(receptor, config, tasks.shutdown().clone());
+    listener::serve("receptor", listen, app, limits, tasks).await
+}
+
+/// The Receptor API as a service; event streams end when `shutdown` is cancelled.
+pub fn app(receptor: Arc<dyn Receptor>, config: HttpConfig, shutdown: CancellationToken) -> Router {
+    let gate = Gate::new(config.admin, deny).with_cookie(routes::COOKIE);
+    let gate = gate.with_origins(config.origins);
+    let limits = config.limits;
+    let api = Api {
+        receptor,
+        domain: config.domain.to_ascii_lowercase().into(),
+        limits,
+        streams: Arc::new(Semaphore::new(limits.streams_max)),
+        shutdown,
+    };
+    router()
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(api)
+        .layer(from_fn_with_state(gate, Gate::guard))
+        .layer(from_fn_with_state(Arc::new(Semaphore::new(limits.requests_max)), limit_in_flight))
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
+fn router() -> Router<Api> {
+    let desired_lrp =
+        get(desired_lrps::show).put(desired_lrps::update).delete(desired_lrps::remove);
+    Router::new()
+        .route(routes::DESIRED_LRPS, get(desired_lrps::list).post(desired_lrps::create))
+        .route(routes::DESIRED_LRP, desired_lrp)
+        .route(routes::ACTUAL_LRPS, get(actual_lrps::list))
+        .route(routes::ACTUAL_LRPS_OF, get(actual_lrps::list_of))
+        .route(routes::ACTUAL_LRP, get(actual_lrps::show).delete(actual_lrps::retire))
+        .route(routes::PROGRESS, get(progress::list))
+        .route(routes::TASKS, get(tasks::list).post(tasks::create))
+        .route(routes::TASK, get(tasks::show).delete(tasks::remove))
+        .route(routes::CANCEL_TASK, post(tasks::cancel))
+        .route(routes::CELLS, get(cells::list))
+        .route(routes::DOMAINS, get(domains::list))
+        .route(routes::DOMAIN, put(domains::upsert))
+        .route(routes::EVENTS, get(events::stream))
+        .route(routes::VERSION, get(version::show))
+        .route(routes::AUTH_COOKIE, post(auth::cookie))
+        .route(routes::REGISTRY_CREDENTIALS, put(registry_credentials::put))
+}
+
+/// The answer to a request that the gate keeps out.
+fn deny(denied: Denied) -> Response {
+    match denied {
+        Denied::Unauthorized => {
+            let refusal = Refusal::new(ErrorName::Unauthorized, "Unauthorized");
+            let mut response = answer::refuse_with(StatusCode::UNAUTHORIZED, &refusal);
+            let challenge = "Basic realm=\"API Authentication\"";
+            let challenge = axum::http::HeaderValue::from_static(challenge);
+            response.headers_mut().insert(axum::http::header::WWW_AUTHENTICATE, challenge);
+            response
+        }
+        Denied::ForeignOrigin => {
+            let message = "requests from pages of another origin are refused";
+            let refusal = Refusal::new(ErrorName::Unauthorized, message);
+            answer::refuse_with(StatusCode::FORBIDDEN, &refusal)
+        }
+    }
+}
+
+async fn unknown_path(_: Authorized) -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
+
+async fn wrong_method(_: Authorized) -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed").into_response()
+}
+
+async fn limit_in_flight(
+    State(permits): State<Arc<Semaphore>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Ok(_permit) = permits.try_acquire() else {
+        let message = "too many requests are in flight; try again in a moment";
+        return answer::refuse(&Refusal::new(ErrorName::TooManyRequests, message));
+    };
+    next.run(request).await
+}
+
+fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
+    let text = cause.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| cause.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(panic = %text, "a request's handler panicked");
+    let message = "an internal fault; the platform's log has more";
+    answer::refuse(&Refusal::new(ErrorName::UnknownError, message))
+}
+
+/// A guid as it is shown in an error, which may be longer than any that exists.
+fn shortened(guid: &str) -> String {
+    guid.chars().take(GUID_BYTES_MAX).collect()
+}

@@ -1,0 +1,126 @@
+//! A listening socket with manners: a limit of connections, a time limit for request heads, and an
+//! orderly end. Plain `axum::serve` has none of them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use lattice_daemon::tasks::Tasks;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// Bounds of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// The most connections at once; more wait to be accepted.
+    pub connections_max: usize,
+    /// How long a request's head may take, and a connection may idle.
+    pub head_timeout: Duration,
+    /// How long requests may go on after shutdown was asked for.
+    pub end_timeout: Duration,
+}
+
+/// Why a server does not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address cannot be had.
+    #[error("cannot listen on {address} for the {server}; see what does with `ss -ltnp`")]
+    Bind {
+        /// Which server.
+        server: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The server's directory cannot be made or read.
+    #[error("cannot use the directory {path} for the {server}")]
+    Directory {
+        /// Which server.
+        server: &'static str,
+        /// Which directory.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+// === impl ListenerLimits ===
+
+impl Default for ListenerLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 4096,
+            head_timeout: Duration::from_secs(30),
+            end_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Serves until shutdown; returns the bound address.
+pub(crate) async fn serve(
+    server: &'static str,
+    address: SocketAddr,
+    app: Router,
+    limits: ListenerLimits,
+    tasks: &Tasks,
+) -> Result<SocketAddr, ListenError> {
+    let unbound = |source| ListenError::Bind { server, address, source };
+    let listener = TcpListener::bind(address).await.map_err(unbound)?;
+    let bound = listener.local_addr().map_err(unbound)?;
+    info!(server, address = %bound, "listening");
+    tasks.critical(server, accept(listener, app, limits, tasks.clone()));
+    Ok(bound)
+}
+
+async fn accept(listener: TcpListener, app: Router, limits: ListenerLimits, tasks: Tasks) {
+    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let shutdown = tasks.shutdown().clone();
+    loop {
+        let slot = slots.clone().acquire_owned();
+        let Some(Ok(slot)) = shutdown.run_until_cancelled(slot).await else { return };
+        let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await else { return };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = hold(stream, app.clone(), limits, shutdown.clone());
+                tasks.spawn("connection", async move {
+                    connection.await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, say: wait for some to be given back.
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn hold(stream: TcpStream, app: Router, limits: ListenerLimits, shutdown: CancellationToken) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout);
+    let service = TowerToHyperService::new(app);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let ended = tokio::time::timeout(limits.end_timeout, connection).await;
+            ended.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = outcome {
+        debug!(%error, "a connection ended badly");
+    }
+}

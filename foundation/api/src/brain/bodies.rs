@@ -1,0 +1,85 @@
+//! The Receptor API's bodies: what is read, with the Receptor's own complaints (B.2 to B.8), and
+//! what is written, field by field in the Receptor's order.
+//!
+//! Unknown fields are ignored and `null` counts as absent, as in the original.
+
+pub mod action;
+pub mod actual_lrp;
+pub mod cell;
+mod container;
+pub mod desired_lrp;
+mod egress;
+pub mod event;
+mod field;
+pub mod task;
+
+use lattice_model::{ErrorName, Refusal, RegistryCredentials};
+use serde_json::Value;
+
+pub use actual_lrp::ActualLrpResponse;
+pub use cell::CellResponse;
+pub use desired_lrp::DesiredLrpResponse;
+pub use event::EventBody;
+pub use task::TaskResponse;
+
+/// The longest domain accepted, in bytes.
+pub const DOMAIN_BYTES_MAX: usize = 200;
+
+/// The longest registry user, password or token accepted, in bytes.
+pub const SECRET_BYTES_MAX: usize = 16 * 1024;
+
+/// Reads JSON text; what is none is refused as `InvalidJSON`.
+pub fn parse_json(bytes: &[u8]) -> Result<Value, Refusal> {
+    serde_json::from_slice(bytes).map_err(|e| Refusal::new(ErrorName::InvalidJSON, e.to_string()))
+}
+
+/// Reads the body that hands over a registry's credentials. Ours.
+pub fn parse_registry_credentials(body: &Value) -> Result<RegistryCredentials, Refusal> {
+    let fields = field::Object::root(body)?;
+    let registry = fields.string("registry")?;
+    let (username, password) = (fields.string("username")?, fields.string("password")?);
+    let mut complaints = Complaints::default();
+    let is_host_byte = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
+    let is_host = !registry.is_empty() && registry.bytes().all(is_host_byte);
+    if !is_host || registry.len() > DOMAIN_BYTES_MAX {
+        complaints.invalid("registry");
+    }
+    if username.len() > SECRET_BYTES_MAX {
+        complaints.invalid("username");
+    }
+    if password.len() > SECRET_BYTES_MAX {
+        complaints.invalid("password");
+    }
+    complaints.settle(ErrorName::InvalidRequest)?;
+    Ok(RegistryCredentials { registry, username, password })
+}
+
+/// What is wrong with a body: the items of the message, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints(Vec<String>);
+
+impl Complaints {
+    fn invalid(&mut self, field: &str) {
+        self.0.push(format!("Invalid field: {field}"));
+    }
+
+    fn say(&mut self, text: impl Into<String>) {
+        self.0.push(text.into());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn append(&mut self, mut inner: Self) {
+        self.0.append(&mut inner.0);
+    }
+
+    /// Refuses under this name when there is anything to complain about.
+    fn settle(self, name: ErrorName) -> Result<(), Refusal> {
+        if self.is_empty() { Ok(()) } else { Err(Refusal::new(name, self.0.join(", "))) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

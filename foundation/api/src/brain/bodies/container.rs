@@ -1,0 +1,145 @@
+//! The fields that desired LRPs and tasks have in common, and their rules.
+
+use lattice_model::action::{Action, EnvVar};
+use lattice_model::desired_lrp::{
+    ANNOTATION_BYTES_MAX, CPU_WEIGHT_MAX, ContainerLimits, ContainerSpec, LogTarget,
+};
+use lattice_model::id::IdError;
+use lattice_model::resources::Limit;
+use lattice_model::{Domain, ErrorName, Refusal};
+
+use super::action::{self, Place};
+use super::field::Object;
+use super::{Complaints, DOMAIN_BYTES_MAX};
+
+/// The main container's name.
+pub(super) const MAIN: &str = "main";
+
+pub(super) fn domain(
+    fields: &Object<'_>,
+    complaints: &mut Complaints,
+) -> Result<Option<Domain>, Refusal> {
+    let text = fields.string("domain")?;
+    let domain = Domain::new(&text).ok().filter(|_| text.len() <= DOMAIN_BYTES_MAX);
+    if domain.is_none() {
+        complaints.invalid("domain");
+    }
+    Ok(domain)
+}
+
+pub(super) fn guid<T: TryFrom<String, Error = IdError>>(
+    fields: &Object<'_>,
+    name: &str,
+    complaints: &mut Complaints,
+) -> Result<Option<T>, Refusal> {
+    let guid = T::try_from(fields.string(name)?).ok();
+    if guid.is_none() {
+        complaints.invalid(name);
+    }
+    Ok(guid)
+}
+
+/// True for a URL with a scheme (`docker:///repo#tag`, `preloaded:stack`).
+pub(super) fn has_scheme(url: &str) -> bool {
+    let Some((scheme, _)) = url.split_once(':') else { return false };
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(allowed)
+}
+
+/// The action that must be there.
+pub(super) fn required_action(
+    fields: &Object<'_>,
+    complaints: &mut Complaints,
+) -> Result<Option<Action>, Refusal> {
+    let action = optional_action(fields, "action", complaints)?;
+    if fields.get("action").is_none() {
+        complaints.say("invalid action type");
+    }
+    Ok(action)
+}
+
+/// An action that may be there; its own complaints follow one about the field.
+pub(super) fn optional_action(
+    fields: &Object<'_>,
+    name: &str,
+    complaints: &mut Complaints,
+) -> Result<Option<Action>, Refusal> {
+    let Some(value) = fields.get(name) else { return Ok(None) };
+    let mut inner = Complaints::default();
+    let action = action::decode(value, Place::top(name), &mut inner)?;
+    if !inner.is_empty() {
+        complaints.invalid(name);
+        complaints.append(inner);
+    }
+    Ok(action)
+}
+
+pub(super) fn cpu_weight(fields: &Object<'_>, complaints: &mut Complaints) -> Result<u32, Refusal> {
+    let weight = fields.integer::<u32>("cpu_weight")?.unwrap_or_default();
+    if weight > CPU_WEIGHT_MAX {
+        complaints.invalid("cpu_weight");
+    }
+    Ok(weight)
+}
+
+pub(super) fn annotation(
+    fields: &Object<'_>,
+    complaints: &mut Complaints,
+) -> Result<String, Refusal> {
+    let text = fields.string("annotation")?;
+    if text.len() > ANNOTATION_BYTES_MAX {
+        complaints.invalid("annotation");
+    }
+    Ok(text)
+}
+
+pub(super) fn log_target(fields: &Object<'_>) -> Result<LogTarget, Refusal> {
+    Ok(LogTarget {
+        log_guid: fields.string("log_guid")?,
+        log_source: fields.string("log_source")?,
+        metrics_guid: fields.string("metrics_guid")?,
+    })
+}
+
+/// What the original found wrong only later, and then called an `UnknownError`.
+pub(super) fn late(fields: &Object<'_>) -> Result<(Vec<EnvVar>, Amounts), Refusal> {
+    let (env, has_blank) = action::env(fields)?;
+    let mut complaints = Complaints::default();
+    let memory_mb = amount(fields, "memory_mb", &mut complaints)?;
+    let disk_mb = amount(fields, "disk_mb", &mut complaints)?;
+    let pids = amount(fields, "max_pids", &mut complaints)?;
+    if has_blank {
+        complaints.say("invalid field: name cannot be blank");
+    }
+    Ok((env, Amounts { memory_mb, disk_mb, pids, complaints }))
+}
+
+/// Limits, and what is wrong with them.
+pub(super) struct Amounts {
+    memory_mb: Limit,
+    disk_mb: Limit,
+    pids: Limit,
+    complaints: Complaints,
+}
+
+impl Amounts {
+    /// The limits, when all is well with them.
+    pub(super) fn settle(self, cpu_weight: u32) -> Result<ContainerLimits, Refusal> {
+        self.complaints.settle(ErrorName::UnknownError)?;
+        let Self { memory_mb, disk_mb, pids, .. } = self;
+        Ok(ContainerLimits { memory_mb, disk_mb, cpu_weight, pids })
+    }
+}
+
+/// `max_pids` as written: the limit, or 0.
+pub(super) fn pids_of(container: &ContainerSpec) -> u64 {
+    container.limits.pids.to_wire()
+}
+
+fn amount(fields: &Object<'_>, name: &str, complaints: &mut Complaints) -> Result<Limit, Refusal> {
+    let amount = fields.integer::<i64>(name)?.unwrap_or_default();
+    if amount < 0 {
+        complaints.invalid(name);
+    }
+    Ok(Limit::from_wire(u64::try_from(amount).unwrap_or_default()))
+}

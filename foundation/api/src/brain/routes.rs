@@ -1,0 +1,81 @@
+//! The Receptor API's paths (B.1): patterns for the server, and builders for the client.
+
+use lattice_model::{Domain, ProcessGuid, TaskGuid};
+
+/// Desired LRPs.
+pub const DESIRED_LRPS: &str = "/v1/desired_lrps";
+/// One desired LRP.
+pub const DESIRED_LRP: &str = "/v1/desired_lrps/{guid}";
+/// Actual LRPs.
+pub const ACTUAL_LRPS: &str = "/v1/actual_lrps";
+/// The actual LRPs of one desired LRP.
+pub const ACTUAL_LRPS_OF: &str = "/v1/actual_lrps/{guid}";
+/// One actual LRP.
+pub const ACTUAL_LRP: &str = "/v1/actual_lrps/{guid}/index/{index}";
+/// How far instances have come; ours.
+pub const PROGRESS: &str = "/v1/actual_lrps/{guid}/progress";
+/// Tasks.
+pub const TASKS: &str = "/v1/tasks";
+/// One task.
+pub const TASK: &str = "/v1/tasks/{guid}";
+/// Ends a task.
+pub const CANCEL_TASK: &str = "/v1/tasks/{guid}/cancel";
+/// Cells.
+pub const CELLS: &str = "/v1/cells";
+/// Domains.
+pub const DOMAINS: &str = "/v1/domains";
+/// One domain.
+pub const DOMAIN: &str = "/v1/domains/{domain}";
+/// Events.
+pub const EVENTS: &str = "/v1/events";
+/// The version.
+pub const VERSION: &str = "/v1/version";
+/// Turns credentials into a cookie.
+pub const AUTH_COOKIE: &str = "/v1/auth_cookie";
+/// Credentials for registries; ours.
+pub const REGISTRY_CREDENTIALS: &str = "/v1/registry_credentials";
+/// The cookie that holds an `Authorization` value.
+pub const COOKIE: &str = "receptor_authorization";
+
+/// The path of one desired LRP.
+pub fn desired_lrp(guid: &ProcessGuid) -> String {
+    format!("{DESIRED_LRPS}/{guid}")
+}
+
+/// The path of the actual LRPs of one desired LRP.
+pub fn actual_lrps_of(guid: &ProcessGuid) -> String {
+    format!("{ACTUAL_LRPS}/{guid}")
+}
+
+/// The path of one actual LRP.
+pub fn actual_lrp(guid: &ProcessGuid, index: u32) -> String {
+    format!("{ACTUAL_LRPS}/{guid}/index/{index}")
+}
+
+/// The path of the progress of one desired LRP's instances.
+pub fn progress(guid: &ProcessGuid) -> String {
+    format!("{ACTUAL_LRPS}/{guid}/progress")
+}
+
+/// The path of one task.
+pub fn task(guid: &TaskGuid) -> String {
+    format!("{TASKS}/{guid}")
+}
+
+/// The path that ends a task.
+pub fn cancel_task(guid: &TaskGuid) -> String {
+    format!("{TASKS}/{guid}/cancel")
+}
+
+/// The path of a domain, which may hold any character.
+pub fn domain(domain: &Domain) -> String {
+    let mut path = format!("{DOMAINS}/");
+    for byte in domain.as_str().bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    path
+}
