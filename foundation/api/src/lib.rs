@@ -4,3 +4,4 @@
 pub mod brain;
 pub mod cell;
 pub mod log_aggregator;
+pub mod registry;
