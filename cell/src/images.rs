@@ -1,6 +1,17 @@
 //! Images: fetched from registries, verified, unpacked once per layer, and stacked into root
 //! filesystems; behind one seam, [`Images`].
 
+mod archive;
+mod confined;
+mod content;
+pub mod fake;
+pub mod plan;
+mod registry;
+pub mod rootfs;
+mod store;
+mod unpack;
+pub mod users;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,6 +20,10 @@ use lattice_model::action::EnvVar;
 use lattice_model::{ImageRef, RegistryCredentials};
 
 use crate::runtime::ContainerId;
+
+pub use fake::FakeImages;
+pub use store::{ImageStore, ImagesConfig};
+pub use unpack::UnpackLimits;
 
 /// Fetches images and makes root filesystems of them.
 #[async_trait]

@@ -5,3 +5,4 @@ pub mod brain;
 pub mod cell;
 pub mod localhost;
 pub mod log_aggregator;
+pub mod registry;

@@ -1,0 +1,199 @@
+//! Writable root filesystems: layers stacked by overlayfs, one upper directory a container.
+
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+
+use super::machine;
+use crate::images::ImageError;
+use crate::images::content::implied_directories;
+use crate::runtime::ContainerId;
+
+const BLOCK_BYTES: u64 = 512;
+
+/// The directory of all root filesystems.
+#[derive(Debug, Clone)]
+pub(crate) struct Rootfs {
+    directory: PathBuf,
+    /// The lowest layer of an image without layers: overlayfs wants one.
+    empty: PathBuf,
+}
+
+// === impl Rootfs ===
+
+impl Rootfs {
+    pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
+        let (directory, empty) = (data_dir.join("rootfs"), data_dir.join("images/empty"));
+        fs::create_dir_all(&directory)?;
+        fs::create_dir_all(&empty)?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
+        Ok(Self { directory, empty })
+    }
+
+    /// Mounts the layers, the lowest first, below a new writable one.
+    pub(crate) fn mount(
+        &self,
+        layers: &[PathBuf],
+        id: &ContainerId,
+    ) -> Result<PathBuf, ImageError> {
+        let home = self.directory.join(id.as_str());
+        let what = format!("mount the root filesystem of {id}");
+        match fs::create_dir(&home) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(machine(&what, io::Error::other("it has one already")));
+            }
+            Err(e) => return Err(machine(&what, e)),
+        }
+        self.stack(layers, &home).map_err(|e| {
+            // Whatever is left is found by `list` and removed by the next cleaning.
+            let _ = self.remove(&home);
+            machine(&what, e)
+        })
+    }
+
+    pub(crate) fn unmount(&self, id: &ContainerId) -> Result<(), ImageError> {
+        let home = self.directory.join(id.as_str());
+        self.remove(&home).map_err(|e| machine(&format!("remove the root filesystem of {id}"), e))
+    }
+
+    pub(crate) fn disk_usage(&self, id: &ContainerId) -> Result<u64, ImageError> {
+        let upper = self.directory.join(id.as_str()).join("upper");
+        used_bytes(&upper).map_err(|e| machine(&format!("measure what {id} has written"), e))
+    }
+
+    pub(crate) fn list(&self) -> Result<Vec<ContainerId>, ImageError> {
+        let read = || -> io::Result<Vec<ContainerId>> {
+            let mut ids = Vec::new();
+            for entry in fs::read_dir(&self.directory)? {
+                if let Some(name) = entry?.file_name().to_str().filter(|n| n.len() <= 64) {
+                    ids.push(ContainerId::new(name));
+                }
+            }
+            ids.sort();
+            Ok(ids)
+        };
+        read().map_err(|e| machine("list the root filesystems", e))
+    }
+
+    fn stack(&self, layers: &[PathBuf], home: &Path) -> io::Result<PathBuf> {
+        let (upper, work, merged) = (home.join("upper"), home.join("work"), home.join("merged"));
+        for directory in [&upper, &work, &merged] {
+            fs::create_dir(directory)?;
+        }
+        let lowest = std::slice::from_ref(&self.empty);
+        let layers = if layers.is_empty() { lowest } else { layers };
+        // The merged root looks like the upper one; it is to look like the image's.
+        let top = fs::metadata(&layers[layers.len() - 1])?;
+        std::os::unix::fs::chown(&upper, Some(top.uid()), Some(top.gid()))?;
+        fs::set_permissions(&upper, fs::Permissions::from_mode(top.mode() & 0o7777))?;
+        mount_overlay(layers, [&upper, &work], &merged)?;
+        rustix::mount::mount_change(&merged, MountPropagationFlags::PRIVATE)?;
+        mend_implied(layers, &merged)?;
+        Ok(merged)
+    }
+
+    fn remove(&self, home: &Path) -> io::Result<()> {
+        loop {
+            let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+            match rustix::mount::unmount(home.join("merged"), flags) {
+                Ok(()) => {}
+                Err(Errno::INVAL | Errno::NOENT) => break,
+                Err(e) => return Err(e.into()),
+            }
+        }
+        match fs::remove_dir_all(home) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Names the directories by descriptors: the kernel takes one page of options, and paths may hold
+/// what has a meaning there.
+fn mount_overlay(layers: &[PathBuf], writable: [&Path; 2], merged: &Path) -> io::Result<()> {
+    let lowers: Vec<OwnedFd> = layers.iter().rev().map(|l| hold(l)).collect::<io::Result<_>>()?;
+    let [upper, work] = [hold(writable[0])?, hold(writable[1])?];
+    let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let lowerdir = lowers.iter().map(name).collect::<Vec<_>>().join(":");
+    let options = format!("lowerdir={lowerdir},upperdir={},workdir={}", name(&upper), name(&work));
+    let options = CString::new(options).map_err(io::Error::other)?;
+    let (source, kind) = ("overlay", "overlay");
+    Ok(rustix::mount::mount(source, merged, kind, MountFlags::empty(), options.as_c_str())?)
+}
+
+fn hold(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(CWD, path, flags, Mode::empty())?)
+}
+
+/// Gives directories that a layer needed but did not describe the attributes a lower layer gives
+/// them; without this a layer with only `/tmp/x` would take `/tmp`'s sticky bit away.
+fn mend_implied(layers: &[PathBuf], merged: &Path) -> io::Result<()> {
+    let implied: Vec<HashSet<PathBuf>> =
+        layers.iter().map(|l| implied_directories(l)).collect::<io::Result<_>>()?;
+    let all: HashSet<&PathBuf> = implied.iter().flatten().collect();
+    for path in all {
+        let stack = layers.iter().zip(&implied).rev();
+        let mut described = None;
+        for (layer, implied) in stack {
+            match fs::symlink_metadata(layer.join(path)) {
+                Ok(found) if !found.is_dir() => break,
+                Ok(found) if !implied.contains(path) => {
+                    described = Some(found);
+                    break;
+                }
+                _ => {}
+            }
+        }
+        let target = merged.join(path);
+        let shown = fs::symlink_metadata(&target);
+        if let (Some(wanted), Ok(shown)) = (described, shown)
+            && shown.is_dir()
+            && attributes(&wanted) != attributes(&shown)
+        {
+            std::os::unix::fs::chown(&target, Some(wanted.uid()), Some(wanted.gid()))?;
+            fs::set_permissions(&target, fs::Permissions::from_mode(wanted.mode() & 0o7777))?;
+        }
+    }
+    Ok(())
+}
+
+fn attributes(of: &fs::Metadata) -> (u32, u32, u32) {
+    (of.mode() & 0o7777, of.uid(), of.gid())
+}
+
+/// Space on the disk; a file with several names counts once.
+fn used_bytes(directory: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    let mut seen = HashSet::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        let entries = match fs::read_dir(&directory) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let found = match entry.metadata() {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                found => found?,
+            };
+            if found.is_dir() {
+                open.push(entry.path());
+            }
+            if found.nlink() <= 1 || found.is_dir() || seen.insert(found.ino()) {
+                bytes += found.blocks() * BLOCK_BYTES;
+            }
+        }
+    }
+    Ok(bytes)
+}
