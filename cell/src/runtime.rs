@@ -1,6 +1,10 @@
 //! Containers, behind one seam: [`Runtime`]. A container is made around an init that only reaps;
 //! every action is a process executed in it, so that an app is never PID 1.
 
+pub mod fake;
+pub mod init;
+pub mod oci;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -153,6 +157,9 @@ pub enum RuntimeError {
         /// What the machine said.
         why: String,
     },
+    /// This machine cannot run containers, or not now; says what to do.
+    #[error("{0}")]
+    Unavailable(String),
     /// There is no such container.
     #[error("there is no container {0}")]
     NotFound(String),

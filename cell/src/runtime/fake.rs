@@ -1,0 +1,281 @@
+//! Containers without Linux: scripted programs in place of processes, for tests of what drives
+//! containers. It honours tokio's paused time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncWriteExt, duplex};
+use tokio::sync::watch;
+
+use super::{
+    ContainerBlueprint, ContainerId, ExitStatus, Process, ProcessControl, ProcessSpec, Runtime,
+    RuntimeError, Signal, Usage,
+};
+
+/// What a process that nobody reads may write before it waits, as with a real pipe.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// How a program behaves.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// What it prints to standard output at its start.
+    pub stdout: Vec<String>,
+    /// What it prints to standard error at its start.
+    pub stderr: Vec<String>,
+    /// How it ends.
+    pub end: End,
+    /// True when SIGTERM does not end it.
+    pub ignores_terminate: bool,
+}
+
+/// How a scripted program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By itself, after a while, with this exit code.
+    Exits(Duration, i32),
+    /// Killed after a while for want of memory.
+    OutOfMemory(Duration),
+    /// Not by itself.
+    Never,
+}
+
+/// A runtime that runs scripts. Clones share everything.
+#[derive(Clone, Default)]
+pub struct FakeRuntime {
+    world: Arc<Mutex<World>>,
+}
+
+#[derive(Default)]
+struct World {
+    scripts: BTreeMap<String, Script>,
+    containers: BTreeMap<ContainerId, Container>,
+    create_error: Option<String>,
+}
+
+struct Container {
+    blueprint: ContainerBlueprint,
+    executed: Vec<ProcessSpec>,
+    running: Vec<Arc<FakeProcess>>,
+    is_leftover: bool,
+}
+
+struct FakeProcess {
+    ignores_terminate: bool,
+    end: watch::Sender<Option<ExitStatus>>,
+}
+
+// === impl Script ===
+
+impl Script {
+    /// Ends at once with this code.
+    pub fn exits(code: i32) -> Self {
+        Self::ending(End::Exits(Duration::ZERO, code))
+    }
+
+    /// Runs until it is told to end.
+    pub fn runs() -> Self {
+        Self::ending(End::Never)
+    }
+
+    /// Ends in this way.
+    pub fn ending(end: End) -> Self {
+        Self { stdout: Vec::new(), stderr: Vec::new(), end, ignores_terminate: false }
+    }
+
+    /// Prints these lines to standard output first.
+    #[must_use]
+    pub fn printing(mut self, lines: &[&str]) -> Self {
+        self.stdout = lines.iter().map(|&line| line.to_owned()).collect();
+        self
+    }
+
+    /// Prints these lines to standard error first.
+    #[must_use]
+    pub fn complaining(mut self, lines: &[&str]) -> Self {
+        self.stderr = lines.iter().map(|&line| line.to_owned()).collect();
+        self
+    }
+
+    /// Takes no notice of SIGTERM.
+    #[must_use]
+    pub fn ignoring_terminate(mut self) -> Self {
+        self.ignores_terminate = true;
+        self
+    }
+}
+
+// === impl FakeRuntime ===
+
+impl FakeRuntime {
+    /// Without any program.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says how a program (the first of the argument vector) behaves from now on.
+    pub fn script(&self, program: &str, script: Script) {
+        self.world().scripts.insert(program.to_owned(), script);
+    }
+
+    /// Lets the next `create` fail.
+    pub fn fail_next_create(&self, why: &str) {
+        self.world().create_error = Some(why.to_owned());
+    }
+
+    /// What was executed in a container so far, in order; empty when there is no such container.
+    pub fn executed(&self, id: &ContainerId) -> Vec<ProcessSpec> {
+        let world = self.world();
+        world.containers.get(id).map(|found| found.executed.clone()).unwrap_or_default()
+    }
+
+    /// What a container was made from.
+    pub fn blueprint(&self, id: &ContainerId) -> Option<ContainerBlueprint> {
+        self.world().containers.get(id).map(|found| found.blueprint.clone())
+    }
+
+    /// The same machine after its owner was killed: containers are leftovers, known by name only.
+    #[must_use]
+    pub fn after_crash(&self) -> Self {
+        for container in self.world().containers.values_mut() {
+            container.is_leftover = true;
+        }
+        self.clone()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    async fn create(&self, spec: ContainerBlueprint) -> Result<(), RuntimeError> {
+        let mut world = self.world();
+        let exists = world.containers.contains_key(&spec.id);
+        let why = if exists { Some("it exists".to_owned()) } else { world.create_error.take() };
+        if let Some(why) = why {
+            return Err(RuntimeError::Failed { what: "create", id: spec.id.to_string(), why });
+        }
+        let container = Container {
+            blueprint: spec.clone(),
+            executed: Vec::new(),
+            running: Vec::new(),
+            is_leftover: false,
+        };
+        world.containers.insert(spec.id, container);
+        Ok(())
+    }
+
+    async fn exec(&self, id: &ContainerId, process: ProcessSpec) -> Result<Process, RuntimeError> {
+        let mut world = self.world();
+        let program = process.argv.first().cloned().unwrap_or_default();
+        let script = world.scripts.get(&program).cloned();
+        let container = world.containers.get_mut(id).filter(|found| !found.is_leftover);
+        let container = container.ok_or_else(|| RuntimeError::NotFound(id.to_string()))?;
+        let Some(script) = script else {
+            let why = "there is no such file in the image, or its interpreter".to_owned();
+            return Err(RuntimeError::NotExecutable { program, why });
+        };
+        container.executed.push(process);
+        let (handle, process) = start(script);
+        container.running.push(handle);
+        Ok(process)
+    }
+
+    async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError> {
+        let world = self.world();
+        let container = world.containers.get(id).filter(|found| !found.is_leftover);
+        let container = container.ok_or_else(|| RuntimeError::NotFound(id.to_string()))?;
+        let alive = container.running.iter().filter(|process| process.end.borrow().is_none());
+        let pids = 1 + u64::try_from(alive.count()).unwrap_or(u64::MAX);
+        let memory_bytes = pids << 20;
+        Ok(Usage { cpu_ns: 1_000_000, memory_bytes, memory_peak_bytes: memory_bytes, pids })
+    }
+
+    async fn delete(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        if let Some(container) = self.world().containers.remove(id) {
+            container.running.iter().for_each(|process| process.finish(killed(false)));
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<ContainerId>, RuntimeError> {
+        Ok(self.world().containers.keys().cloned().collect())
+    }
+}
+
+// === impl FakeProcess ===
+
+impl FakeProcess {
+    /// The first end counts.
+    fn finish(&self, status: ExitStatus) {
+        self.end.send_if_modified(|end| {
+            let first = end.is_none();
+            if first {
+                *end = Some(status);
+            }
+            first
+        });
+    }
+}
+
+#[async_trait]
+impl ProcessControl for FakeProcess {
+    async fn signal(&self, signal: Signal) -> Result<(), RuntimeError> {
+        match signal {
+            Signal::Terminate if self.ignores_terminate => {}
+            Signal::Terminate => self.finish(ExitStatus { code: 143, out_of_memory: false }),
+            Signal::Kill => self.finish(killed(false)),
+        }
+        Ok(())
+    }
+
+    async fn wait(&self) -> ExitStatus {
+        let mut end = self.end.subscribe();
+        let status = end.wait_for(Option::is_some).await.ok().and_then(|status| *status);
+        status.unwrap_or(killed(false))
+    }
+}
+
+/// Plays a script.
+fn start(script: Script) -> (Arc<FakeProcess>, Process) {
+    let (end, _) = watch::channel(None);
+    let handle = Arc::new(FakeProcess { ignores_terminate: script.ignores_terminate, end });
+    let (stdout, mut out) = duplex(PIPE_BYTES);
+    let (stderr, mut err) = duplex(PIPE_BYTES);
+    let played = handle.clone();
+    tokio::spawn(async move {
+        let by_itself = async {
+            for line in &script.stdout {
+                // A reader who has gone is no concern of the program's.
+                let _ = out.write_all(format!("{line}\n").as_bytes()).await;
+            }
+            for line in &script.stderr {
+                let _ = err.write_all(format!("{line}\n").as_bytes()).await;
+            }
+            match script.end {
+                End::Exits(after, code) => {
+                    tokio::time::sleep(after).await;
+                    ExitStatus { code, out_of_memory: false }
+                }
+                End::OutOfMemory(after) => {
+                    tokio::time::sleep(after).await;
+                    killed(true)
+                }
+                End::Never => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            status = by_itself => played.finish(status),
+            _ = played.wait() => {}
+        }
+    });
+    let control = handle.clone();
+    (handle, Process { stdout: Box::new(stdout), stderr: Box::new(stderr), control })
+}
+
+fn killed(out_of_memory: bool) -> ExitStatus {
+    ExitStatus { code: 137, out_of_memory }
+}

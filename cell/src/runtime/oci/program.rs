@@ -1,0 +1,163 @@
+//! Runs the OCI runtime's program: argument vectors in, its own words out.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::runtime::{ContainerId, RuntimeError};
+
+/// How long one call may take, on a machine that is very busy.
+const CALL_MAX: Duration = Duration::from_secs(50);
+
+/// An OCI runtime's program and its state directory.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    path: PathBuf,
+    root: PathBuf,
+}
+
+// === impl Program ===
+
+impl Program {
+    /// The program that is configured, or `runc`.
+    pub(super) fn find(configured: Option<&Path>, root: PathBuf) -> Result<Self, RuntimeError> {
+        let wanted = configured.unwrap_or(Path::new("runc"));
+        let path = look_up(wanted).ok_or_else(|| {
+            RuntimeError::Unavailable(format!(
+                "cannot run containers: {} is not installed; apt-get install runc, or name an OCI \
+                 runtime in the configuration",
+                wanted.display()
+            ))
+        })?;
+        Ok(Self { path, root })
+    }
+
+    /// Where it keeps its record of a container.
+    pub(super) fn state_of(&self, id: &ContainerId) -> PathBuf {
+        self.root.join(id.as_str())
+    }
+
+    /// Runs one command; `output` is what a process it starts inherits. The error is its own.
+    pub(super) async fn run(
+        &self,
+        arguments: &[&OsStr],
+        log: &Path,
+        output: (Stdio, Stdio),
+    ) -> Result<(), String> {
+        let mut command = Command::new(&self.path);
+        command.arg("--root").arg(&self.root).arg("--log").arg(log);
+        command.args(["--log-format", "json"]).args(arguments);
+        command.env_clear().env("PATH", search_path());
+        command.stdin(Stdio::null()).stdout(output.0).stderr(output.1).kill_on_drop(true);
+        let told = |e: io::Error| format!("cannot run {}: {e}", self.path.display());
+        let mut child = command.spawn().map_err(told)?;
+        // The command holds the pipes' ends: they must close when the started process ends.
+        drop(command);
+        match tokio::time::timeout(CALL_MAX, child.wait()).await {
+            Err(_) => Err(format!("{} did not answer within {CALL_MAX:?}", self.path.display())),
+            Ok(Err(e)) => Err(told(e)),
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => {
+                let log = fs::read_to_string(log).unwrap_or_default();
+                Err(last_error(&log)
+                    .unwrap_or_else(|| format!("{} says {status}", self.path.display())))
+            }
+        }
+    }
+}
+
+/// Why a process could not be started: for want of a program, or for another reason.
+pub(super) fn exec_error(id: &ContainerId, argv: &[String], why: String) -> RuntimeError {
+    let said = why.rsplit_once("unable to start container process: ").map_or(&*why, |(_, end)| end);
+    if !said.starts_with("exec") {
+        return RuntimeError::Failed {
+            what: "start a process in",
+            id: id.to_string(),
+            why: said.to_owned(),
+        };
+    }
+    let reasons = [
+        ("executable file not found", "it is not in the image's PATH"),
+        ("no such file or directory", "there is no such file in the image, or its interpreter"),
+        ("permission denied", "it is not executable for this user"),
+        ("is a directory", "it is a directory"),
+        ("exec format error", "it is not a program for this machine, or a script without #!"),
+    ];
+    let known = reasons.iter().find(|(sign, _)| said.contains(sign));
+    RuntimeError::NotExecutable {
+        program: argv.first().cloned().unwrap_or_default(),
+        why: known.map_or_else(|| said.to_owned(), |(_, reason)| (*reason).to_owned()),
+    }
+}
+
+/// The last error in a log of JSON lines.
+fn last_error(log: &str) -> Option<String> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let errors = lines.filter(|line| line["level"] == "error" || line["level"] == "fatal");
+    errors.last().and_then(|line| line["msg"].as_str().map(str::to_owned))
+}
+
+fn look_up(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return program.is_file().then(|| program.to_owned());
+    }
+    let path = search_path();
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+/// The search path, with the places where Debian puts system programs.
+fn search_path() -> std::ffi::OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin");
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_is_named_with_the_way_to_get_it() {
+        let absent = Path::new("/nowhere/runc");
+        let error = Program::find(Some(absent), "/tmp".into()).unwrap_err().to_string();
+        assert!(
+            error.contains("/nowhere/runc") && error.contains("apt-get install runc"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_last_error_of_a_log_is_told() {
+        let log = "{\"level\":\"error\",\"msg\":\"first\"}\n{\"level\":\"warning\",\"msg\":\"no\"}\n\
+                   not json\n{\"level\":\"error\",\"msg\":\"second\"}\n";
+        assert_eq!(last_error(log).as_deref(), Some("second"));
+        assert_eq!(last_error(""), None);
+    }
+
+    #[test]
+    fn what_cannot_be_executed_is_told_from_other_failures() {
+        let check = |said: &str, expected: &str| {
+            let why = format!("exec failed: unable to start container process: {said}");
+            let error = exec_error(&ContainerId::new("c"), &["prog".to_owned()], why);
+            assert_eq!(error.to_string(), expected);
+        };
+        check(
+            "exec: \"prog\": executable file not found in $PATH",
+            "cannot run prog: it is not in the image's PATH",
+        );
+        check(
+            "exec: \"prog\": permission denied",
+            "cannot run prog: it is not executable for this user",
+        );
+        check(
+            "chdir to cwd (\"/x\") set in config.json failed: no such file or directory",
+            "cannot start a process in container c: chdir to cwd (\"/x\") set in config.json \
+             failed: no such file or directory",
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! What every [`Runtime`] promises; run on the real one and on the fake.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lattice_cell::runtime::{
+    ContainerBlueprint, ContainerId, ExitStatus, Process, ProcessSpec, Runtime, RuntimeError,
+    Signal, UserIds,
+};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// How long anything may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The programs of the contract, whatever they are on each side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// Exits with 3.
+    ExitsWith3,
+    /// Prints `out` and `err`, and ends well.
+    Prints,
+    /// Prints `ready` and runs until SIGTERM.
+    Runs,
+    /// Prints `ready` and runs until SIGKILL.
+    IgnoresTerminate,
+    /// Takes more memory than the container may have.
+    EatsMemory,
+    /// Is not there.
+    Missing,
+}
+
+/// A runtime to be examined.
+#[async_trait]
+pub(crate) trait Fixture: Send + Sync {
+    fn runtime(&self) -> &dyn Runtime;
+    fn blueprint(&self, name: &str) -> ContainerBlueprint;
+    fn argv(&self, program: Program) -> Vec<String>;
+    /// Makes a container of this name in an owner that is killed then, and returns its successor.
+    async fn successor_of_killed(&self, name: &str) -> Box<dyn Runtime>;
+}
+
+pub(crate) fn spec(argv: &[&str]) -> ProcessSpec {
+    ProcessSpec {
+        argv: argv.iter().map(|&word| word.to_owned()).collect(),
+        env: Vec::new(),
+        dir: "/".to_owned(),
+        user: UserIds::default(),
+        nofile: None,
+        nproc: None,
+    }
+}
+
+/// Reads all until the end.
+pub(crate) async fn read_all(stream: &mut (dyn AsyncRead + Send + Unpin)) -> String {
+    let mut text = String::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text));
+    read.await.expect("the stream has an end").expect("the stream can be read");
+    text
+}
+
+/// Waits until a process has said that it is ready.
+async fn ready(process: &mut Process) {
+    let mut said = [0; 6];
+    let read = tokio::time::timeout(PATIENCE, process.stdout.read_exact(&mut said));
+    read.await.expect("it says so in time").expect("it says so");
+    assert_eq!(&said, b"ready\n");
+}
+
+async fn end(process: &Process) -> ExitStatus {
+    tokio::time::timeout(PATIENCE, process.control.wait()).await.expect("it ends")
+}
+
+/// The whole contract.
+pub(crate) async fn check(fixture: &dyn Fixture) {
+    exit_codes_and_output(fixture).await;
+    signals(fixture).await;
+    what_cannot_be_executed(fixture).await;
+    out_of_memory(fixture).await;
+    usage_and_unknown_containers(fixture).await;
+    delete_ends_processes_and_may_be_repeated(fixture).await;
+    leftovers_of_a_killed_owner(fixture).await;
+}
+
+async fn start(fixture: &dyn Fixture, id: &ContainerId, program: Program) -> Process {
+    let argv = fixture.argv(program);
+    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+    fixture.runtime().exec(id, spec(&argv)).await.unwrap_or_else(|e| panic!("{program:?}: {e}"))
+}
+
+async fn container(fixture: &dyn Fixture, name: &str) -> ContainerId {
+    let blueprint = fixture.blueprint(name);
+    let id = blueprint.id.clone();
+    fixture.runtime().create(blueprint).await.unwrap_or_else(|e| panic!("{e}"));
+    id
+}
+
+async fn exit_codes_and_output(fixture: &dyn Fixture) {
+    let id = container(fixture, "codes").await;
+    let process = start(fixture, &id, Program::ExitsWith3).await;
+    let status = end(&process).await;
+    assert_eq!(status, ExitStatus { code: 3, out_of_memory: false });
+    assert_eq!(end(&process).await, status, "every caller gets the same answer");
+
+    let mut process = start(fixture, &id, Program::Prints).await;
+    assert_eq!(read_all(&mut process.stdout).await, "out\n");
+    assert_eq!(read_all(&mut process.stderr).await, "err\n");
+    assert!(end(&process).await.is_success());
+    process.control.signal(Signal::Kill).await.expect("one that has ended may be signalled");
+    fixture.runtime().delete(&id).await.unwrap();
+}
+
+async fn signals(fixture: &dyn Fixture) {
+    let id = container(fixture, "signals").await;
+    let mut polite = start(fixture, &id, Program::Runs).await;
+    let mut rude = start(fixture, &id, Program::IgnoresTerminate).await;
+    ready(&mut polite).await;
+    ready(&mut rude).await;
+    polite.control.signal(Signal::Terminate).await.unwrap();
+    assert_eq!(end(&polite).await.code, 143);
+
+    rude.control.signal(Signal::Terminate).await.unwrap();
+    let still = tokio::time::timeout(Duration::from_millis(200), rude.control.wait()).await;
+    assert!(still.is_err(), "it takes no notice of SIGTERM");
+    rude.control.signal(Signal::Kill).await.unwrap();
+    assert_eq!(end(&rude).await, ExitStatus { code: 137, out_of_memory: false });
+    assert_eq!(read_all(&mut rude.stdout).await, "", "nothing holds its output open");
+    fixture.runtime().delete(&id).await.unwrap();
+}
+
+async fn what_cannot_be_executed(fixture: &dyn Fixture) {
+    let id = container(fixture, "missing").await;
+    let argv = fixture.argv(Program::Missing);
+    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let error = fixture.runtime().exec(&id, spec(&argv)).await.err().expect("it is not there");
+    match error {
+        RuntimeError::NotExecutable { program, .. } => assert_eq!(program, argv[0]),
+        other => panic!("{other:?}"),
+    }
+    fixture.runtime().delete(&id).await.unwrap();
+}
+
+async fn out_of_memory(fixture: &dyn Fixture) {
+    let id = container(fixture, "memory").await;
+    let process = start(fixture, &id, Program::EatsMemory).await;
+    assert_eq!(end(&process).await, ExitStatus { code: 137, out_of_memory: true });
+    let after = start(fixture, &id, Program::ExitsWith3).await;
+    assert_eq!(end(&after).await, ExitStatus { code: 3, out_of_memory: false }, "it is over");
+    fixture.runtime().delete(&id).await.unwrap();
+}
+
+async fn usage_and_unknown_containers(fixture: &dyn Fixture) {
+    let id = container(fixture, "usage").await;
+    let idle = fixture.runtime().usage(&id).await.unwrap();
+    let mut process = start(fixture, &id, Program::Runs).await;
+    ready(&mut process).await;
+    let busy = fixture.runtime().usage(&id).await.unwrap();
+    assert!(busy.pids > idle.pids, "{busy:?} after {idle:?}");
+    assert!(busy.memory_bytes > 0 && busy.memory_peak_bytes >= busy.memory_bytes, "{busy:?}");
+    assert!(busy.cpu_ns > 0, "{busy:?}");
+
+    let nobody = ContainerId::new("nobody");
+    let unknown =
+        |error: RuntimeError| matches!(error, RuntimeError::NotFound(name) if name == "nobody");
+    assert!(unknown(fixture.runtime().usage(&nobody).await.unwrap_err()));
+    assert!(unknown(fixture.runtime().exec(&nobody, spec(&["x"])).await.err().unwrap()));
+    let again = fixture.runtime().create(fixture.blueprint("usage")).await;
+    assert!(again.is_err(), "a name is used once");
+    assert!(end_soon(&process).await.is_none(), "and the refusal does no harm");
+    fixture.runtime().delete(&id).await.unwrap();
+}
+
+async fn end_soon(process: &Process) -> Option<ExitStatus> {
+    tokio::time::timeout(Duration::from_millis(200), process.control.wait()).await.ok()
+}
+
+async fn delete_ends_processes_and_may_be_repeated(fixture: &dyn Fixture) {
+    let id = container(fixture, "deleted").await;
+    let other = container(fixture, "other").await;
+    let mut process = start(fixture, &id, Program::IgnoresTerminate).await;
+    ready(&mut process).await;
+    assert_eq!(fixture.runtime().list().await.unwrap(), [id.clone(), other.clone()]);
+    fixture.runtime().delete(&id).await.unwrap();
+    assert_eq!(end(&process).await.code, 137);
+    assert_eq!(fixture.runtime().list().await.unwrap(), [other.clone()]);
+    fixture.runtime().delete(&id).await.expect("deleting what is gone is no error");
+    fixture.runtime().delete(&other).await.unwrap();
+    assert_eq!(fixture.runtime().list().await.unwrap(), []);
+}
+
+async fn leftovers_of_a_killed_owner(fixture: &dyn Fixture) {
+    let successor = fixture.successor_of_killed("leftover").await;
+    let id = ContainerId::new("leftover");
+    assert_eq!(successor.list().await.unwrap(), [id.clone()]);
+    successor.delete(&id).await.unwrap();
+    assert_eq!(successor.list().await.unwrap(), []);
+    successor.create(fixture.blueprint("leftover")).await.expect("the name is free again");
+    successor.delete(&id).await.unwrap();
+}

@@ -1,0 +1,8 @@
+//! One contract for every runtime, and what only real containers can show. Needs root, Debian's
+//! `runc` and `busybox-static`.
+
+mod contract;
+mod machine;
+mod real;
+mod scripted;
+mod security;
