@@ -1,0 +1,51 @@
+//! `ltc registry`: credentials of private registries.
+
+use lattice_model::RegistryCredentials;
+
+use crate::context::Local;
+use crate::exit::{Failure, Outcome};
+use crate::login::{LoginFlags, ask};
+
+/// Arguments of `ltc registry`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Keep a user and password for a registry and give them to the Lattice
+    Login {
+        /// The registry's host, with :PORT where it is not 443
+        host: String,
+        #[command(flatten)]
+        login: LoginFlags,
+    },
+}
+
+/// Runs the action.
+pub async fn run(args: Args, local: &Local) -> Outcome {
+    let Action::Login { host, login } = args.action;
+    if host.is_empty() || host.contains(['/', '@']) {
+        return Err(Failure::usage(format!("'{host}' is not a registry's host"))
+            .next("ltc registry login registry.example.com"));
+    }
+    let login = match login.given(local).await? {
+        Some(login) => login,
+        None => ask(local, None).await?,
+    };
+    let credentials =
+        RegistryCredentials { registry: host, username: login.username, password: login.password };
+    local.config()?.store_registry(&credentials)?;
+    let registry = credentials.registry.clone();
+    let Ok(target) = local.target() else {
+        local.out.say(&format!("kept the credentials of {registry}; no Lattice is targeted yet"));
+        return Ok(());
+    };
+    let cx = local.connect_to(target)?;
+    let failure = |e| Failure::brain("give the credentials to the Lattice", e);
+    cx.receptor.put_registry_credentials(credentials).await.map_err(failure)?;
+    local.out.say(&format!("kept the credentials of {registry}, here and on {}", cx.target.domain));
+    Ok(())
+}

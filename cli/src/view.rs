@@ -1,0 +1,16 @@
+//! What a reader sees: data in, text out. Pure; one file for each thing that is shown.
+//!
+//! The `Serialize` types here are also what `--output json` prints: their keys are stable.
+
+pub mod amount;
+pub mod cells;
+pub mod distribution;
+pub mod help;
+pub mod list;
+pub mod log_line;
+pub mod palette;
+pub mod platform_line;
+pub mod status;
+pub mod steps;
+pub mod table;
+pub mod task;

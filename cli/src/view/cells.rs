@@ -1,0 +1,108 @@
+//! `ltc cells`: the machines, and how much of each is in use.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use lattice_model::{ActualLrp, ActualState, CellPresence};
+use serde::Serialize;
+
+use super::palette::Palette;
+use super::table::{self, Tone, Toned, plain};
+
+/// One cell; the JSON of `ltc cells` is a list of these.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct CellRow {
+    /// Its name.
+    pub cell_id: String,
+    /// Its zone.
+    pub zone: String,
+    /// False when only instances' records still name it.
+    pub present: bool,
+    /// All its memory in MiB.
+    pub memory_mb: u64,
+    /// All its disk in MiB.
+    pub disk_mb: u64,
+    /// How many containers it can hold.
+    pub containers: u64,
+    /// Instances that run there.
+    pub running: usize,
+    /// Instances that start there.
+    pub claimed: usize,
+}
+
+/// The cells, those that are gone but still named included, by the number at their end.
+pub fn rows(cells: &[CellPresence], actual: &[ActualLrp]) -> Vec<CellRow> {
+    let present = cells.iter().map(|cell| CellRow {
+        cell_id: cell.cell_id.to_string(),
+        zone: cell.zone.clone(),
+        present: true,
+        memory_mb: cell.capacity.memory_mb,
+        disk_mb: cell.capacity.disk_mb,
+        containers: cell.capacity.containers,
+        running: 0,
+        claimed: 0,
+    });
+    let mut by_id: BTreeMap<String, CellRow> =
+        present.map(|row| (row.cell_id.clone(), row)).collect();
+    for lrp in actual {
+        let Some(instance) = lrp.instance() else { continue };
+        let id = instance.cell_id.to_string();
+        let row = by_id.entry(id.clone()).or_insert_with(|| gone(id));
+        match lrp.state {
+            ActualState::Running { .. } => row.running += 1,
+            ActualState::Claimed { .. } => row.claimed += 1,
+            ActualState::Unclaimed { .. }
+            | ActualState::Crashed { .. }
+            | ActualState::Exited { .. } => {}
+        }
+    }
+    let mut rows: Vec<CellRow> = by_id.into_values().collect();
+    rows.sort_by(|a, b| by_number(&a.cell_id, &b.cell_id));
+    rows
+}
+
+/// For people.
+pub fn render(rows: &[CellRow], palette: Palette) -> String {
+    if rows.is_empty() {
+        return "no cells\n".to_owned();
+    }
+    table::render(
+        &["Cell", "Zone", "Memory", "Disk", "Running/starting"],
+        rows.iter().map(cells).collect(),
+        palette,
+    )
+}
+
+fn cells(row: &CellRow) -> Vec<Toned> {
+    let apps = plain(format!("{}/{}", row.running, row.claimed));
+    if !row.present {
+        let id = (format!("{} (missing)", row.cell_id), Tone::Bad);
+        return vec![id, plain(""), plain(""), plain(""), apps];
+    }
+    vec![
+        plain(&row.cell_id),
+        plain(&row.zone),
+        plain(format!("{}M", row.memory_mb)),
+        plain(format!("{}M", row.disk_mb)),
+        apps,
+    ]
+}
+
+fn gone(cell_id: String) -> CellRow {
+    CellRow {
+        cell_id,
+        zone: String::new(),
+        present: false,
+        memory_mb: 0,
+        disk_mb: 0,
+        containers: 0,
+        running: 0,
+        claimed: 0,
+    }
+}
+
+/// `cell-9` comes before `cell-10`.
+fn by_number(a: &str, b: &str) -> Ordering {
+    let number = |id: &str| id.rsplit('-').next().and_then(|tail| tail.parse::<u64>().ok());
+    number(a).cmp(&number(b)).then_with(|| a.cmp(b))
+}
