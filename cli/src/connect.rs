@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lattice_api::brain::{BrainError, Receptor};
+use lattice_api::brain::client::ReceptorClient;
+use lattice_api::brain::{self, BrainError, Receptor};
 use lattice_api::log_aggregator::LogReader;
+use lattice_api::log_aggregator::client::LogClient;
 
 use crate::exit::{Exit, Failure};
+use crate::gateway::RegistryGateway;
 use crate::image::ImageGateway;
 use crate::target::Target;
 
@@ -42,10 +45,26 @@ pub struct Network;
 
 impl Connector for Network {
     fn connect(&self, target: &Target) -> Result<Clients, Failure> {
-        // The clients are made here and nowhere else: the Receptor client and the raw one for
-        // `target.receptor_url()`, the log client for `target.doppler_url()`, the image gateway
-        // for `target.registry()`, each with `target.login`.
-        let message = format!("this build of ltc cannot speak to {}", target.receptor_url());
-        Err(Failure::new(Exit::General, message))
+        let login = target.login.as_ref();
+        let credentials = login.map(|login| (login.username.clone(), login.password.clone()));
+        let receptor = brain::client::Target {
+            base_url: target.receptor_url(),
+            credentials: credentials.clone(),
+        };
+        let receptor = ReceptorClient::new(&receptor)
+            .map_err(|e| Failure::new(Exit::BadTarget, e.to_string()))?;
+        Ok(Clients {
+            receptor: Arc::new(receptor.clone()),
+            raw: Arc::new(receptor),
+            logs: Arc::new(LogClient::new(target.doppler_url(), credentials)),
+            images: Arc::new(RegistryGateway::new(target.clone())),
+        })
+    }
+}
+
+#[async_trait]
+impl RawSubmit for ReceptorClient {
+    async fn submit(&self, path: &str, json: &[u8]) -> Result<(), BrainError> {
+        self.post_json(path, json.to_vec()).await
     }
 }

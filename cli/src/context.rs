@@ -124,14 +124,14 @@ impl Cx {
     }
 
     /// What is known of a registry: by `ltc registry login`, else by Docker's configuration.
-    pub fn registry_credentials(
+    pub async fn registry_credentials(
         &self,
         registry: &str,
     ) -> Result<Option<RegistryCredentials>, ImageError> {
         let own = self.local.config().ok().and_then(|config| config.registry(registry));
         match own {
             Some(own) => Ok(Some(own)),
-            None => self.images.credentials_for(registry),
+            None => self.images.credentials_for(registry).await,
         }
     }
 }

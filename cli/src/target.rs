@@ -75,7 +75,7 @@ impl Target {
 
     /// Where logs are read.
     pub fn doppler_url(&self) -> String {
-        format!("ws://doppler.{}", self.domain)
+        format!("http://doppler.{}", self.domain)
     }
 
     /// The platform's own registry, as images name it.

@@ -19,8 +19,8 @@ pub fn image(name: &str, cmd: &[&str]) -> ImageBuilder {
     let path = format!("/{name}");
     ImageBuilder::new()
         .file(&path, stripped(name), 0o755)
-        .entrypoint(&[&path])
-        .cmd(cmd)
+        .entrypoint([path.as_str()])
+        .cmd(cmd.iter().copied())
         .user("1000")
         .expose(8080)
 }

@@ -73,6 +73,13 @@ impl ReceptorClient {
         Ok(Self { http, target: Target { base_url, credentials: target.credentials.clone() } })
     }
 
+    /// POSTs a document as it is, for the receptor to judge.
+    pub async fn post_json(&self, path: &str, json: Vec<u8>) -> Result<(), BrainError> {
+        let request = self.request(Method::POST, path);
+        let request = request.header("content-type", "application/json").body(json);
+        self.send(path, request).await.map(drop)
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.target.base_url)
     }
