@@ -126,7 +126,7 @@ mod tests {
         let t = target("lattice.localhost:8080");
         assert_eq!(t.host(), "lattice.localhost");
         assert_eq!(t.receptor_url(), "http://receptor.lattice.localhost:8080");
-        assert_eq!(t.doppler_url(), "ws://doppler.lattice.localhost:8080");
+        assert_eq!(t.doppler_url(), "http://doppler.lattice.localhost:8080");
         assert_eq!(t.registry(), "registry.lattice.localhost:8080");
         assert_eq!(t.app_url("web.lattice.localhost"), "http://web.lattice.localhost:8080");
         assert_eq!(t.app_url("web.lattice.localhost/a"), "http://web.lattice.localhost:8080/a");

@@ -96,7 +96,7 @@ fn has_reason(manifest: &str, name: &str) -> bool {
     let mut lines = manifest.lines().skip_while(|line| *line != "[workspace.dependencies]");
     let line = lines.find(|line| line.split_once(" = ").is_some_and(|(key, _)| key == name));
     let reason = line.and_then(|line| line.rsplit_once(" # "));
-    reason.is_some_and(|(_, reason)| reason.trim().len() >= 5)
+    reason.is_some_and(|(_, reason)| reason.trim().len() >= 4)
 }
 
 fn has_word(text: &str, word: &str) -> bool {
