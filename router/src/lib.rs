@@ -1,1 +1,230 @@
-//! Carries requests. To come.
+//! Carries requests by host name to instances, following the cells' route heartbeats.
+//!
+//! ```text
+//! bus ──> registrar (one task, owns the table) ──> table (read by all, without a lock)
+//!                                                    │
+//! clients ──> worker 0..n (a thread each) ──> framing ──> proxy stages ──> instances
+//!                                                    └──> access line ──> log ingress
+//! ```
+//!
+//! | Part | Is |
+//! |---|---|
+//! | [`config`] | what a router is told, and its limits |
+//! | [`table`], [`pool`], [`select`](mod@select) | host and path to endpoints; pure |
+//! | [`reserved`] | the platform's own hosts; pure |
+//! | `registrar` | the bus's messages to changes of the table; its one owner |
+//! | `worker`, `listening`, `connections` | threads, listeners, connections to instances |
+//! | `framing`, `guard` | where a request ends, strictly (pure), and the socket that asks |
+//! | `proxy` | the stages of one request |
+//! | [`verdict`] | what a failure means; pure |
+//! | [`access_log`] | a request's line; pure |
+//! | [`metrics`] | all that is counted |
+//!
+//! **Invariant**: nothing on the request path takes a lock, crosses a thread or asks the brain.
+//! **Boundary**: malformed framing never reaches hyper, and so never an instance; hyper itself
+//! answers it with an empty 400.
+
+pub mod access_log;
+pub mod config;
+mod connections;
+mod framing;
+mod guard;
+mod listening;
+pub mod metrics;
+pub mod pool;
+mod proxy;
+mod registrar;
+pub mod reserved;
+pub mod select;
+pub mod table;
+pub mod verdict;
+mod worker;
+
+use core::net::SocketAddr;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use lattice_daemon::bus::Bus;
+use lattice_daemon::clock::Clock;
+use lattice_daemon::log_ingress::LogIngress;
+use lattice_daemon::tasks::Tasks;
+use tokio::sync::{mpsc, oneshot};
+use tracing::info;
+
+pub use config::{Config, Freshness, Limits, Listener, Reserved, Side};
+use metrics::{Registrations, Totals, Traffic};
+use registrar::Registrar;
+use reserved::ReservedHosts;
+use table::{Editor, Table};
+use worker::{Opened, Shared};
+
+/// The most listeners of one router.
+const LISTENERS_MAX: usize = 16;
+
+/// Why a router did not start, or does not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken or not of this machine.
+    #[error(
+        "cannot listen on {addr}; pick another port with --http-port, or see who has it: ss -ltnp"
+    )]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A worker's thread could not be made.
+    #[error("cannot start worker {number}")]
+    Worker {
+        /// Which one.
+        number: usize,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The router has ended, or its listeners are as many as it takes.
+    #[error("the router takes no more listeners: it ends, or has {LISTENERS_MAX} already")]
+    NoMoreListeners,
+}
+
+/// A running router. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    table: Arc<Table>,
+    orders: Vec<mpsc::Sender<Opened>>,
+    bound: Mutex<Vec<Listener>>,
+    registrations: Arc<Registrations>,
+    traffic: Vec<Arc<Traffic>>,
+}
+
+/// One endpoint of one route, as status shows it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct EndpointStatus {
+    /// `host:port`.
+    pub address: String,
+    /// The app's log id.
+    pub app: String,
+    /// The instance guid.
+    pub private_instance_id: String,
+    /// The instance's index.
+    pub index: String,
+    /// Requests whose answer has not begun.
+    pub in_flight: u32,
+}
+
+/// Starts a router: subscribes to the bus, asks everyone to register, and listens. Whoever
+/// publishes registrations only once must do so after this has returned, or upon `router.start`.
+pub async fn start(
+    config: Config,
+    bus: Arc<dyn Bus>,
+    logs: Arc<dyn LogIngress>,
+    clock: Arc<dyn Clock>,
+    tasks: &Tasks,
+) -> Result<Handle, StartError> {
+    let reserved = Arc::new(ReservedHosts::new(&config));
+    let editor = Editor::new(config.freshness.routes_max, rand::random());
+    let table = editor.table().clone();
+    let workers = config.workers.max(1);
+    let mut limits = config.limits;
+    limits.connections_max = (limits.connections_max / workers).max(1);
+    let source_type = "RTR".into();
+    let shared = Arc::new(Shared {
+        table: table.clone(),
+        reserved: reserved.clone(),
+        limits,
+        logs,
+        clock: clock.clone(),
+        source_type,
+    });
+    let messages = bus.subscribe("router.*");
+    let registrar = Registrar::new(editor, reserved, config.freshness, clock, bus);
+    let registrations = registrar.counts.clone();
+    let (orders, traffic) = start_workers(&shared, workers, tasks)?;
+    let bound = Mutex::default();
+    let inner = Inner { table, orders, bound, registrations, traffic };
+    let handle = Handle { inner: Arc::new(inner) };
+    for listener in &config.listeners {
+        handle.listen(*listener)?;
+    }
+    let shutdown = tasks.shutdown().clone();
+    tasks.critical("router-registrar", registrar.run(messages, shutdown));
+    Ok(handle)
+}
+
+type Workers = (Vec<mpsc::Sender<Opened>>, Vec<Arc<Traffic>>);
+
+fn start_workers(shared: &Arc<Shared>, n: usize, tasks: &Tasks) -> Result<Workers, StartError> {
+    let (mut orders, mut traffic, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..n {
+        let (sender, receiver) = mpsc::channel(LISTENERS_MAX);
+        let counts = Arc::new(Traffic::default());
+        let shutdown = tasks.shutdown().clone();
+        let end = worker::spawn(shared.clone(), number, counts.clone(), receiver, shutdown)
+            .map_err(|source| StartError::Worker { number, source })?;
+        orders.push(sender);
+        traffic.push(counts);
+        ends.push(end);
+    }
+    tasks.critical("router-workers", all_end(ends));
+    Ok((orders, traffic))
+}
+
+/// Ends when the first worker has ended without being told to, or all have.
+async fn all_end(ends: Vec<oneshot::Receiver<()>>) {
+    for end in ends {
+        // The sender is dropped unused; that is the message.
+        let _ = end.await;
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Listens on one more address, and says which one it became.
+    pub fn listen(&self, listener: Listener) -> Result<SocketAddr, StartError> {
+        let orders = &self.inner.orders;
+        let (addr, opened) = listening::open(listener.addr, orders.len())
+            .map_err(|source| StartError::Listen { addr: listener.addr, source })?;
+        for (worker, listener_of_worker) in orders.iter().zip(opened) {
+            let opened = Opened { listener: listener_of_worker, side: listener.side };
+            worker.try_send(opened).map_err(|_| StartError::NoMoreListeners)?;
+        }
+        info!(%addr, side = ?listener.side, "router listens");
+        let mut bound = self.inner.bound.lock().expect("no holder panics");
+        bound.push(Listener { addr, side: listener.side });
+        Ok(addr)
+    }
+
+    /// Where it listens, in the order of asking, with the ports that were picked.
+    pub fn listeners(&self) -> Vec<Listener> {
+        self.inner.bound.lock().expect("no holder panics").clone()
+    }
+
+    /// Every route and its endpoints at this moment, by uri.
+    pub fn routes(&self) -> std::collections::BTreeMap<String, Vec<EndpointStatus>> {
+        let routes = self.inner.table.routes();
+        routes.iter().map(|route| (route.uri.to_string(), status_of(route))).collect()
+    }
+
+    /// All that is counted.
+    pub fn totals(&self) -> Totals {
+        Totals::sum(&self.inner.registrations, self.inner.traffic.iter().map(|t| &**t))
+    }
+}
+
+fn status_of(route: &pool::Route) -> Vec<EndpointStatus> {
+    let pool = route.pool.load();
+    let status = |endpoint: &Arc<pool::Endpoint>| EndpointStatus {
+        address: endpoint.backend.label.to_string(),
+        app: endpoint.app.to_string(),
+        private_instance_id: endpoint.backend.instance_id.to_string(),
+        index: endpoint.index.to_string(),
+        in_flight: endpoint.backend.in_flight.load(std::sync::atomic::Ordering::Relaxed),
+    };
+    pool.iter().map(status).collect()
+}

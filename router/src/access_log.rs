@@ -1,0 +1,225 @@
+//! One line for each request, in gorouter's format (facts 1.13). Pure.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Uri, Version};
+use lattice_model::Time;
+
+/// The longest a client's text may be in a line, as gorouter cuts it.
+const FIELD_BYTES_MAX: usize = 1000;
+/// The same for the request's target.
+const TARGET_BYTES_MAX: usize = 20_000;
+
+/// What a line tells.
+#[derive(Debug, Clone)]
+pub struct Line<'r> {
+    /// The `Host` header.
+    pub host: &'r str,
+    /// When the request came.
+    pub at: Time,
+    /// The request line.
+    pub method: &'r Method,
+    /// The request line's target.
+    pub uri: &'r Uri,
+    /// The request line's version.
+    pub version: Version,
+    /// The answer's status.
+    pub status: u16,
+    /// Bytes of the request's body.
+    pub received: u64,
+    /// Bytes of the answer's body.
+    pub sent: u64,
+    /// `Referer`.
+    pub referer: Option<&'r HeaderValue>,
+    /// `User-Agent`.
+    pub user_agent: Option<&'r HeaderValue>,
+    /// The client's address.
+    pub client: &'r str,
+    /// The endpoint's address.
+    pub backend: &'r str,
+    /// `X-Forwarded-For` as the endpoint saw it.
+    pub forwarded_for: Option<&'r HeaderValue>,
+    /// `X-Forwarded-Proto` as the endpoint saw it.
+    pub forwarded_proto: Option<&'r HeaderValue>,
+    /// `X-Vcap-Request-Id`.
+    pub request_id: &'r str,
+    /// From the request's head to the answer's last byte.
+    pub took: Duration,
+    /// The app's log id.
+    pub app: &'r str,
+    /// The instance's index.
+    pub index: &'r str,
+    /// The instance guid.
+    pub instance_id: &'r str,
+    /// `X-Cf-RouterError`.
+    pub error: &'r str,
+}
+
+/// The line's text.
+pub fn format(line: &Line<'_>) -> String {
+    let mut out = String::with_capacity(512);
+    let version = if line.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" };
+    let target = cut(target(line.uri), TARGET_BYTES_MAX);
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{} - [", line.host);
+    timestamp(&mut out, line.at);
+    let _ = write!(out, "] \"{} ", line.method);
+    escape(&mut out, target.as_bytes());
+    let _ = write!(out, " {version}\" {} {} {} ", line.status, line.received, line.sent);
+    quoted(&mut out, value(line.referer));
+    out.push(' ');
+    quoted(&mut out, value(line.user_agent));
+    let _ = write!(out, " \"{}\" ", line.client);
+    quoted(&mut out, line.backend.as_bytes());
+    for (name, text) in [
+        ("x_forwarded_for", value(line.forwarded_for)),
+        ("x_forwarded_proto", value(line.forwarded_proto)),
+        ("vcap_request_id", line.request_id.as_bytes()),
+    ] {
+        field(&mut out, name, text);
+    }
+    let _ = write!(out, " response_time:{:.6}", line.took.as_secs_f64());
+    for (name, text) in [
+        ("app_id", line.app),
+        ("app_index", line.index),
+        ("instance_id", line.instance_id),
+        ("x_cf_routererror", line.error),
+    ] {
+        field(&mut out, name, text.as_bytes());
+    }
+    out
+}
+
+fn field(out: &mut String, name: &str, text: &[u8]) {
+    let _ = write!(out, " {name}:");
+    quoted(out, text);
+}
+
+fn quoted(out: &mut String, text: &[u8]) {
+    out.push('"');
+    if text.is_empty() {
+        out.push('-');
+    } else {
+        let end = text.len().min(FIELD_BYTES_MAX);
+        escape(out, &text[..end]);
+        if end < text.len() {
+            out.push_str("...TRUNCATED");
+        }
+    }
+    out.push('"');
+}
+
+/// Nothing a client sends can end a field or a line, or reach a terminal as a control sequence.
+fn escape(out: &mut String, text: &[u8]) {
+    for &b in text {
+        match b {
+            b'"' | b'\\' => {
+                out.push('\\');
+                out.push(char::from(b));
+            }
+            0x20..=0x7e => out.push(char::from(b)),
+            _ => {
+                let _ = write!(out, "\\x{b:02x}");
+            }
+        }
+    }
+}
+
+fn value(header: Option<&HeaderValue>) -> &[u8] {
+    header.map_or(&[], HeaderValue::as_bytes)
+}
+
+fn target(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("*", |target| target.as_str())
+}
+
+fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// `2006-01-02T15:04:05.000000000Z`.
+fn timestamp(out: &mut String, at: Time) {
+    const SECOND: i64 = 1_000_000_000;
+    let (secs, nanos) = (at.0.div_euclid(SECOND), at.0.rem_euclid(SECOND));
+    let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let _ =
+        write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z");
+}
+
+/// The date of a day counted from 1970-01-01, in the Gregorian calendar (Hinnant's algorithm).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_reads_as_gorouters() {
+        let agent = HeaderValue::from_bytes(b"evil\"agent\\ \xff").unwrap();
+        let forwarded = HeaderValue::from_static("10.0.0.1, 127.0.0.1");
+        let line = format(&Line {
+            host: "web.test:8080",
+            at: Time(1_700_000_000_123_456_789),
+            method: &Method::GET,
+            uri: &"/a%20b?c=\"d\"".parse().unwrap(),
+            version: Version::HTTP_11,
+            status: 200,
+            received: 3,
+            sent: 1024,
+            referer: None,
+            user_agent: Some(&agent),
+            client: "127.0.0.1:5000",
+            backend: "10.0.0.9:8080",
+            forwarded_for: Some(&forwarded),
+            forwarded_proto: None,
+            request_id: "id-1",
+            took: Duration::from_micros(1500),
+            app: "web",
+            index: "0",
+            instance_id: "guid",
+            error: "",
+        });
+        insta::assert_snapshot!(line, @"");
+    }
+
+    #[test]
+    fn dates_are_right_at_their_edges() {
+        for (secs, expected) in [
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000000000Z"),
+            (951_868_799, "2000-02-29T23:59:59.000000000Z"),
+            (951_868_800, "2000-03-01T00:00:00.000000000Z"),
+            (4_102_444_799, "2099-12-31T23:59:59.000000000Z"),
+            (-1, "1969-12-31T23:59:59.000000000Z"),
+        ] {
+            let mut out = String::new();
+            timestamp(&mut out, Time::from_secs(secs));
+            assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn a_field_is_cut_at_its_limit() {
+        let mut out = String::new();
+        quoted(&mut out, &[b'x'; FIELD_BYTES_MAX + 1]);
+        assert_eq!(out.len(), FIELD_BYTES_MAX + "\"...TRUNCATED\"".len());
+    }
+}

@@ -1,0 +1,150 @@
+//! What a router is told at its start: where to listen, which hosts are the platform's own, and
+//! every limit it keeps.
+
+use core::net::SocketAddr;
+use std::time::Duration;
+
+/// Everything a router needs to know. [`Config::new`] has the defaults.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen from the start; more can follow by [`crate::Handle::listen`].
+    pub listeners: Vec<Listener>,
+    /// The domain apps live under, e.g. `lattice.localhost`.
+    pub domain: String,
+    /// `NAME.` and this suffix is looked up as `NAME.` and [`Config::domain`].
+    pub apps_internal_suffix: String,
+    /// Hosts that belong to the platform, each with the only endpoint that may serve it.
+    pub reserved: Vec<Reserved>,
+    /// Whether reserved hosts are served to instances as well.
+    pub platform_to_instances: bool,
+    /// Threads that carry requests, each with its own runtime, listeners and connections.
+    pub workers: usize,
+    /// How routes age.
+    pub freshness: Freshness,
+    /// What one connection, one request and one endpoint may use.
+    pub limits: Limits,
+}
+
+/// One address to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// The address; port 0 picks a free one.
+    pub addr: SocketAddr,
+    /// Who comes in here.
+    pub side: Side,
+}
+
+/// Who comes in through a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// People and their programs: every host is served.
+    Public,
+    /// Instances: the platform's hosts are refused, unless allowed.
+    Instances,
+}
+
+/// A host that belongs to the platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserved {
+    /// The host name, without port or path.
+    pub host: String,
+    /// The one endpoint whose registration is accepted.
+    pub endpoint: SocketAddr,
+}
+
+/// How routes age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freshness {
+    /// An endpoint unheard of for this long is forgotten. A registration may ask for less.
+    pub stale_after: Duration,
+    /// How often that is looked into.
+    pub prune_interval: Duration,
+    /// A route without endpoints answers 503 for this long, and 404 afterwards.
+    pub empty_route_kept: Duration,
+    /// Forget nothing while no registration of anyone arrives: then it is the bus that fell
+    /// silent, and absence is not an order.
+    pub keep_when_silent: bool,
+    /// The most routes (host and path) the table holds; more are refused and counted.
+    pub routes_max: usize,
+}
+
+/// What one connection, one request and one endpoint may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Client connections over all workers; at the limit new ones wait in the kernel's queue.
+    pub connections_max: usize,
+    /// Bytes of a request's or an answer's head; more is answered 431 or 502.
+    pub header_bytes_max: usize,
+    /// Header lines in a request or an answer.
+    pub headers_max: usize,
+    /// From the first byte of a request's head to its last.
+    pub header_read_timeout: Duration,
+    /// How long a client's connection may rest between requests.
+    pub keep_alive_idle: Duration,
+    /// How long a request may stand still, with no byte either way; upgraded connections may.
+    pub stream_idle: Duration,
+    /// Until an endpoint has accepted a connection.
+    pub dial_timeout: Duration,
+    /// From the request to the head of the answer.
+    pub endpoint_timeout: Duration,
+    /// Endpoints that are tried for one request.
+    pub attempts_max: usize,
+    /// How long an endpoint that failed is passed over.
+    pub failed_for: Duration,
+    /// Idle connections kept to one endpoint by each worker.
+    pub idle_per_endpoint_max: usize,
+    /// How long an idle connection to an endpoint is kept.
+    pub endpoint_idle: Duration,
+    /// How long requests under way may take to finish at shutdown.
+    pub drain: Duration,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The defaults for a domain, listening nowhere yet.
+    pub fn new(domain: impl Into<String>) -> Self {
+        Self {
+            listeners: Vec::new(),
+            domain: domain.into(),
+            apps_internal_suffix: "apps.internal".to_owned(),
+            reserved: Vec::new(),
+            platform_to_instances: false,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            freshness: Freshness::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self {
+            stale_after: Duration::from_secs(120),
+            prune_interval: Duration::from_secs(30),
+            empty_route_kept: Duration::from_secs(30),
+            keep_when_silent: true,
+            routes_max: 250_000,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 20_000,
+            header_bytes_max: 64 * 1024,
+            headers_max: 128,
+            header_read_timeout: Duration::from_secs(30),
+            keep_alive_idle: Duration::from_secs(120),
+            stream_idle: Duration::from_secs(900),
+            dial_timeout: Duration::from_secs(5),
+            endpoint_timeout: Duration::from_secs(900),
+            attempts_max: 3,
+            failed_for: Duration::from_secs(30),
+            idle_per_endpoint_max: 64,
+            endpoint_idle: Duration::from_secs(60),
+            drain: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! A route and the endpoints behind it. Membership changes by swapping the pool; what changes with
+//! every heartbeat and request is an atomic.
+
+use core::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use lattice_model::Time;
+
+/// A host and path, and who serves it.
+#[derive(Debug)]
+pub struct Route {
+    /// The normalised host and path.
+    pub uri: Arc<str>,
+    /// Who serves it now.
+    pub pool: ArcSwap<Vec<Arc<Endpoint>>>,
+    turn: AtomicUsize,
+    emptied_at: AtomicI64,
+}
+
+/// One instance as one route sees it.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where requests go; shared by all routes of the instance.
+    pub backend: Arc<Backend>,
+    /// The app's log id; empty for none.
+    pub app: Arc<str>,
+    /// The instance's index as text.
+    pub index: Arc<str>,
+    /// What the endpoint is told about itself.
+    pub headers: EndpointHeaders,
+    /// The order of registrations, where the sender gives one.
+    pub tag: Option<Tag>,
+    /// Forgotten after this long without a heartbeat; `None` for never.
+    pub stale_after: Option<Duration>,
+    last_seen: AtomicI64,
+}
+
+/// Header values that are the same for every request to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointHeaders {
+    /// `X-CF-ApplicationID`.
+    pub application_id: HeaderValue,
+    /// `X-CF-InstanceID`: the instance guid, or the address where there is none.
+    pub instance_id: HeaderValue,
+    /// `X-CF-InstanceIndex`.
+    pub instance_index: HeaderValue,
+}
+
+/// An address that takes connections on behalf of one instance. A new instance at an old address
+/// is another backend, so that no connection outlives its instance.
+#[derive(Debug)]
+pub struct Backend {
+    /// Never used twice; connections are pooled under it.
+    pub id: u64,
+    /// The address.
+    pub addr: SocketAddr,
+    /// The address as text, for logs.
+    pub label: Arc<str>,
+    /// The instance guid; may be empty.
+    pub instance_id: Arc<str>,
+    /// Requests whose answer has not begun.
+    pub in_flight: AtomicU32,
+    failed_until: AtomicI64,
+    gone: AtomicBool,
+}
+
+/// Orders the registrations of one endpoint: within one guid the higher index is the newer.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+pub struct Tag {
+    /// Which sequence.
+    pub guid: String,
+    /// The place in it.
+    pub index: u64,
+}
+
+// === impl Route ===
+
+impl Route {
+    /// A route without endpoints, whose round begins at `turn`.
+    pub fn new(uri: Arc<str>, turn: usize, now: Time) -> Self {
+        Self {
+            uri,
+            pool: ArcSwap::default(),
+            turn: AtomicUsize::new(turn),
+            emptied_at: AtomicI64::new(now.0),
+        }
+    }
+
+    /// The next place in the round.
+    pub fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether nobody serves it.
+    pub fn is_empty(&self) -> bool {
+        self.pool.load().is_empty()
+    }
+
+    /// Replaces the endpoints, noting when the last one went.
+    pub fn replace(&self, endpoints: Vec<Arc<Endpoint>>, now: Time) {
+        if endpoints.is_empty() && !self.is_empty() {
+            self.emptied_at.store(now.0, Ordering::Relaxed);
+        }
+        self.pool.store(Arc::new(endpoints));
+    }
+
+    /// How long it has had no endpoint, if it has none.
+    pub fn empty_for(&self, now: Time) -> Option<Duration> {
+        self.is_empty().then(|| now.since(Time(self.emptied_at.load(Ordering::Relaxed))))
+    }
+
+    /// The context path, `/` when there is none.
+    pub fn path(&self) -> &str {
+        self.uri.find('/').map_or("/", |slash| &self.uri[slash..])
+    }
+}
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// An endpoint just heard of.
+    pub fn new(backend: Arc<Backend>, told: &crate::table::Announcement, now: Time) -> Self {
+        Self {
+            backend,
+            app: told.app.clone(),
+            index: told.index.clone(),
+            headers: told.headers.clone(),
+            tag: told.tag.clone(),
+            stale_after: told.stale_after,
+            last_seen: AtomicI64::new(now.0),
+        }
+    }
+
+    /// Notes a heartbeat.
+    pub fn seen(&self, now: Time) {
+        self.last_seen.store(now.0, Ordering::Relaxed);
+    }
+
+    /// Whether its heartbeats have been missing for too long.
+    pub fn is_stale(&self, now: Time) -> bool {
+        let unseen = now.since(Time(self.last_seen.load(Ordering::Relaxed)));
+        self.stale_after.is_some_and(|limit| unseen > limit)
+    }
+
+    /// Whether an announcement says nothing new about it.
+    pub fn is_as_told(&self, told: &crate::table::Announcement) -> bool {
+        self.app == told.app
+            && self.index == told.index
+            && self.backend.instance_id == told.instance_id
+            && self.stale_after == told.stale_after
+            && self.tag == told.tag
+    }
+
+    /// Whether a message tagged `tag` is older than what is known.
+    pub fn outranks(&self, tag: Option<&Tag>) -> bool {
+        match (&self.tag, tag) {
+            (Some(known), Some(new)) => known.guid == new.guid && new.index < known.index,
+            (Some(_) | None, None) | (None, Some(_)) => false,
+        }
+    }
+}
+
+// === impl Backend ===
+
+impl Backend {
+    /// A backend with a number of its own.
+    pub fn new(id: u64, addr: SocketAddr, instance_id: Arc<str>) -> Self {
+        Self {
+            id,
+            addr,
+            label: addr.to_string().into(),
+            instance_id,
+            in_flight: AtomicU32::new(0),
+            failed_until: AtomicI64::new(0),
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    /// Passes it over until then.
+    pub fn mark_failed(&self, until: Time) {
+        self.failed_until.store(until.0, Ordering::Relaxed);
+    }
+
+    /// Forgets a failure.
+    pub fn clear_failure(&self) {
+        self.failed_until.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether it failed a short while ago.
+    pub fn is_failed(&self, now: Time) -> bool {
+        self.failed_until.load(Ordering::Relaxed) > now.0
+    }
+
+    /// Notes that no route leads here any more.
+    pub fn withdraw(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no route leads here any more; its connections are closed then.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+}

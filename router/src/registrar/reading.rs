@@ -1,0 +1,118 @@
+//! Reads one registration message, and says why it is ignored if it is.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use lattice_model::wire::registration::Registration;
+use serde::Deserialize;
+
+use crate::pool::Tag;
+use crate::reserved::ReservedHosts;
+use crate::table::Announcement;
+use crate::table::key::Key;
+
+/// Why a registration is ignored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ignored {
+    #[error("not a registration: {0}")]
+    NotJson(serde_json::Error),
+    #[error("`{host}` is not an IP address")]
+    NotAnAddress { host: String },
+    #[error("{addr} has no port")]
+    NoPort { addr: IpAddr },
+    #[error("{addr} asks for TLS to the instance, which this router does not speak yet")]
+    Tls { addr: SocketAddr },
+    #[error("{addr} asks for a route service, which this router does not have")]
+    RouteService { addr: SocketAddr },
+    #[error("{addr} has an app, instance guid or index that does not fit into a header")]
+    Unprintable { addr: SocketAddr },
+    #[error("`{uri}` is not a host name with an optional path")]
+    NotAUri { uri: String },
+    #[error("`{host}` belongs to the platform and is served by {rightful} only, not by {addr}")]
+    Reserved { host: String, rightful: SocketAddr, addr: SocketAddr },
+    #[error("the table is full with {routes} routes")]
+    Full { routes: usize },
+}
+
+/// What a message says about one endpoint.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) uris: Vec<String>,
+    told: Announcement,
+}
+
+/// What gorouter's JSON holds beside a [`Registration`].
+#[derive(Deserialize)]
+struct Tagged {
+    #[serde(default)]
+    modification_tag: Option<Tag>,
+}
+
+// === impl Read ===
+
+impl Read {
+    /// The key and announcement for one of the uris. A reserved host's endpoint never goes stale:
+    /// the configuration names it.
+    pub(super) fn for_uri(
+        &self,
+        uri: &str,
+        reserved: &ReservedHosts,
+    ) -> Result<(Key, Announcement), Ignored> {
+        let key = Key::parse(uri).ok_or_else(|| Ignored::NotAUri { uri: uri.to_owned() })?;
+        let mut told = self.told.clone();
+        if let Some(rightful) = reserved.endpoint_of(&key.host) {
+            if rightful != told.addr {
+                return Err(Ignored::Reserved { host: key.host, rightful, addr: told.addr });
+            }
+            told.stale_after = None;
+        }
+        Ok((key, told))
+    }
+}
+
+/// Reads a message. An unregistration needs no more than the endpoint and the uris.
+pub(super) fn read(
+    payload: &[u8],
+    stale_after_max: Duration,
+    is_register: bool,
+) -> Result<Read, Ignored> {
+    let told: Registration = serde_json::from_slice(payload).map_err(Ignored::NotJson)?;
+    let addr = address_of(&told)?;
+    if is_register && told.tls_port != 0 {
+        return Err(Ignored::Tls { addr });
+    }
+    if is_register && !told.route_service_url.is_empty() {
+        return Err(Ignored::RouteService { addr });
+    }
+    let mut announcement =
+        Announcement::new(addr, &told.app, &told.private_instance_id, &told.private_instance_index)
+            .ok_or(Ignored::Unprintable { addr })?;
+    announcement.stale_after = Some(stale_after(&told, stale_after_max));
+    announcement.tag = tag_of(payload);
+    Ok(Read { uris: told.uris, told: announcement })
+}
+
+fn address_of(told: &Registration) -> Result<SocketAddr, Ignored> {
+    let ip = match told.host.as_str() {
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        host => host.parse().map_err(|_| Ignored::NotAnAddress { host: host.to_owned() })?,
+    };
+    match if told.tls_port == 0 { told.port } else { told.tls_port } {
+        0 => Err(Ignored::NoPort { addr: ip }),
+        port => Ok(SocketAddr::new(ip, port)),
+    }
+}
+
+fn stale_after(told: &Registration, max: Duration) -> Duration {
+    match told.stale_threshold_in_seconds {
+        0 => max,
+        secs => Duration::from_secs(secs.into()).min(max),
+    }
+}
+
+/// The modification tag, looked for only where the word occurs: heartbeats are many.
+fn tag_of(payload: &[u8]) -> Option<Tag> {
+    const NAME: &[u8] = b"\"modification_tag\"";
+    payload.windows(NAME.len()).any(|window| window == NAME).then_some(())?;
+    serde_json::from_slice::<Tagged>(payload).ok()?.modification_tag
+}

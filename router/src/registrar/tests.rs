@@ -1,0 +1,166 @@
+//! Messages in, table out, with a clock that the test winds.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use lattice_daemon::bus::InProcessBus;
+
+use super::*;
+use crate::config::{Config, Reserved};
+
+#[derive(Default)]
+struct HandClock(AtomicI64);
+
+impl Clock for HandClock {
+    fn now(&self) -> Time {
+        Time::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+struct Bench {
+    registrar: Registrar,
+    clock: Arc<HandClock>,
+}
+
+impl Bench {
+    fn new(keep_when_silent: bool) -> Self {
+        let clock = Arc::new(HandClock::default());
+        let mut config = Config::new("test");
+        let endpoint = "127.0.0.1:8888".parse().unwrap();
+        config.reserved = vec![Reserved { host: "receptor.test".into(), endpoint }];
+        config.freshness.keep_when_silent = keep_when_silent;
+        let registrar = Registrar::new(
+            Editor::new(4, 0),
+            Arc::new(ReservedHosts::new(&config)),
+            config.freshness,
+            clock.clone(),
+            Arc::new(InProcessBus::default()),
+        );
+        Self { registrar, clock }
+    }
+
+    fn hear(&mut self, subject: &str, payload: &str) -> &mut Self {
+        let message = Message { subject: subject.into(), payload: payload.as_bytes().into() };
+        self.registrar.hear(&message);
+        self
+    }
+
+    fn wind(&mut self, secs: i64) -> &mut Self {
+        self.clock.0.store(secs, Ordering::Relaxed);
+        self
+    }
+
+    fn prune(&mut self) -> &mut Self {
+        self.registrar.prune();
+        self
+    }
+
+    #[track_caller]
+    fn holds(&self, expected: &[(&str, &[&str])]) {
+        let routes = self.registrar.editor.table().routes();
+        let held: Vec<(String, Vec<String>)> = routes
+            .iter()
+            .map(|route| {
+                let pool = route.pool.load();
+                let endpoints = pool.iter().map(|e| e.backend.label.to_string()).collect();
+                (route.uri.to_string(), endpoints)
+            })
+            .collect();
+        let expected: Vec<(String, Vec<String>)> = expected
+            .iter()
+            .map(|(uri, all)| ((*uri).to_owned(), all.iter().map(|e| (*e).to_owned()).collect()))
+            .collect();
+        assert_eq!(held, expected);
+    }
+}
+
+const WEB: &str = r#"{"host":"10.0.0.1","port":80,"uris":["Web.test","web.test/a"],"dea":1}"#;
+
+#[test]
+fn a_message_registers_each_uri_and_unregisters_it() {
+    let mut bench = Bench::new(false);
+    bench.hear(REGISTER, WEB);
+    bench.holds(&[("web.test", &["10.0.0.1:80"]), ("web.test/a", &["10.0.0.1:80"])]);
+    bench.hear("router.other", WEB).hear(UNREGISTER, WEB);
+    bench.holds(&[("web.test", &[]), ("web.test/a", &[])]);
+}
+
+#[test]
+fn what_cannot_be_a_route_is_ignored_and_counted() {
+    for payload in [
+        "",
+        "{",
+        "[]",
+        r#"{"host":"name.test","port":80,"uris":["a.test"]}"#,
+        r#"{"host":"10.0.0.1","port":0,"uris":["a.test"]}"#,
+        r#"{"host":"10.0.0.1","port":99999,"uris":["a.test"]}"#,
+        r#"{"host":"10.0.0.1","port":80,"uris":["", "a b", "/x"]}"#,
+        r#"{"host":"10.0.0.1","port":80,"tls_port":443,"uris":["a.test"]}"#,
+        r#"{"host":"10.0.0.1","port":80,"app":"a\nb","uris":["a.test"]}"#,
+        r#"{"host":"10.0.0.1","port":80,"uris":["a.test"],"route_service_url":"https://x"}"#,
+        r#"{"host":"10.0.0.1","port":80,"uris":["receptor.test/v1"]}"#,
+        r#"{"host":"127.0.0.1","port":8889,"uris":["RECEPTOR.test"]}"#,
+    ] {
+        let mut bench = Bench::new(false);
+        bench.hear(REGISTER, payload).holds(&[]);
+        assert!(bench.registrar.counts.ignored.load(Ordering::Relaxed) > 0, "{payload}");
+    }
+}
+
+#[test]
+fn a_stranger_can_neither_serve_nor_withdraw_a_platform_host() {
+    let rightful = r#"{"host":"127.0.0.1","port":8888,"uris":["receptor.test"]}"#;
+    let stranger = r#"{"host":"10.0.0.1","port":8888,"uris":["receptor.test"]}"#;
+    let mut bench = Bench::new(false);
+    bench.hear(REGISTER, rightful).hear(REGISTER, stranger).hear(UNREGISTER, stranger);
+    bench.holds(&[("receptor.test", &["127.0.0.1:8888"])]);
+    bench.wind(100_000).prune().holds(&[("receptor.test", &["127.0.0.1:8888"])]);
+    bench.hear(UNREGISTER, rightful).holds(&[("receptor.test", &[])]);
+}
+
+#[test]
+fn what_is_not_heard_of_is_pruned() {
+    let mut bench = Bench::new(false);
+    let short = r#"{"host":"10.0.0.2","port":80,"uris":["web.test"],
+        "stale_threshold_in_seconds":10}"#;
+    let long = r#"{"host":"10.0.0.3","port":80,"uris":["web.test"],
+        "stale_threshold_in_seconds":9999}"#;
+    let web = r#"{"host":"10.0.0.1","port":80,"uris":["web.test"]}"#;
+    bench.hear(REGISTER, short).hear(REGISTER, long).hear(REGISTER, web);
+    bench.wind(11).prune().holds(&[("web.test", &["10.0.0.3:80", "10.0.0.1:80"])]);
+    bench.wind(100).hear(REGISTER, web);
+    bench.wind(121).prune().holds(&[("web.test", &["10.0.0.1:80"])]);
+    bench.wind(221).prune().holds(&[("web.test", &[])]);
+    bench.wind(260).prune().holds(&[]);
+}
+
+#[test]
+fn silence_of_everyone_prunes_nothing() {
+    let mut bench = Bench::new(true);
+    bench.hear(REGISTER, WEB).wind(5000).prune();
+    bench.holds(&[("web.test", &["10.0.0.1:80"]), ("web.test/a", &["10.0.0.1:80"])]);
+    let other = r#"{"host":"10.0.0.9","port":80,"uris":["other.test"]}"#;
+    bench.hear(REGISTER, other).prune();
+    bench.holds(&[("other.test", &["10.0.0.9:80"]), ("web.test", &[]), ("web.test/a", &[])]);
+}
+
+#[test]
+fn the_table_has_a_limit_that_is_counted() {
+    let mut bench = Bench::new(false);
+    let five = r#"{"host":"10.0.0.1","port":80,"uris":["a","b","c","d","e"]}"#;
+    bench.hear(REGISTER, five);
+    assert_eq!(bench.registrar.editor.len(), 4);
+    assert_eq!(bench.registrar.counts.ignored.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_router_that_starts_or_is_greeted_asks_for_registrations() {
+    let bus = Arc::new(InProcessBus::default());
+    let mut heard = bus.subscribe(START);
+    let mut bench = Bench::new(false);
+    bench.registrar.bus = bus;
+    bench.hear(GREET, "");
+    let body: serde_json::Value =
+        serde_json::from_slice(&heard.next().await.unwrap().payload).unwrap();
+    assert_eq!(body["minimumRegisterIntervalInSeconds"], 20);
+    assert_eq!(body["pruneThresholdInSeconds"], 120);
+}

@@ -1,0 +1,392 @@
+//! The route table: host and context path to a pool of endpoints. Pure; one owner changes it, every
+//! worker reads it without a lock.
+//!
+//! Two levels, so that a change costs what it changes: hosts are spread over small maps that are
+//! copied when a route appears or disappears; a route's pool is swapped when an endpoint does; a
+//! heartbeat writes one atomic.
+
+pub mod key;
+
+use core::net::SocketAddr;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use lattice_model::Time;
+
+use crate::pool::{Backend, Endpoint, EndpointHeaders, Route, Tag};
+use key::Key;
+
+/// How many maps the hosts are spread over.
+const SHARDS: usize = 256;
+
+/// What workers read.
+#[derive(Debug)]
+pub struct Table {
+    shards: Box<[ArcSwap<Shard>]>,
+    wildcards: AtomicUsize,
+}
+
+/// What the one owner changes it with.
+#[derive(Debug)]
+pub struct Editor {
+    table: Arc<Table>,
+    backends: HashMap<(SocketAddr, Arc<str>), Known>,
+    next_backend: u64,
+    routes: usize,
+    routes_max: usize,
+    dice: u64,
+}
+
+/// What a registration says about one endpoint.
+#[derive(Debug, Clone)]
+pub struct Announcement {
+    /// Where it takes connections.
+    pub addr: SocketAddr,
+    /// The app's log id.
+    pub app: Arc<str>,
+    /// The instance guid.
+    pub instance_id: Arc<str>,
+    /// The instance's index.
+    pub index: Arc<str>,
+    /// What it is told with each request.
+    pub headers: EndpointHeaders,
+    /// When it is forgotten without a heartbeat.
+    pub stale_after: Option<Duration>,
+    /// The order of registrations.
+    pub tag: Option<Tag>,
+}
+
+/// What a registration did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// An endpoint is new on this route.
+    Added,
+    /// A known endpoint tells something new.
+    Updated,
+    /// A heartbeat.
+    Refreshed,
+    /// Older than what is known; ignored.
+    Outdated,
+    /// The table is full; ignored.
+    Full,
+}
+
+/// What pruning did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Endpoints forgotten.
+    pub endpoints: usize,
+    /// Routes forgotten.
+    pub routes: usize,
+}
+
+type Shard = HashMap<Arc<str>, Arc<Host>>;
+
+/// A backend, and how many places in pools lead to it.
+#[derive(Debug)]
+struct Known {
+    backend: Arc<Backend>,
+    places: usize,
+}
+
+/// The routes of one host name.
+#[derive(Debug, Clone, Default)]
+struct Host {
+    routes: HashMap<Box<str>, Arc<Route>>,
+    depth_max: usize,
+}
+
+// === impl Table ===
+
+impl Default for Table {
+    fn default() -> Self {
+        let shards = (0..SHARDS).map(|_| ArcSwap::default()).collect();
+        Self { shards, wildcards: AtomicUsize::new(0) }
+    }
+}
+
+impl Table {
+    /// The route for a lower-case host without port and a path without query.
+    ///
+    /// The exact host wins over wildcards, even without endpoints; among paths the longest that
+    /// has endpoints wins, and if none has, the longest.
+    pub fn find(&self, host: &str, path: &str) -> Option<Arc<Route>> {
+        self.find_exact(host, path).or_else(|| self.find_wildcard(host, path))
+    }
+
+    /// As [`Table::find`], but a wildcard does not serve it.
+    pub fn find_exact(&self, host: &str, path: &str) -> Option<Arc<Route>> {
+        self.shard(host).load().get(host)?.find(path)
+    }
+
+    fn find_wildcard(&self, host: &str, path: &str) -> Option<Arc<Route>> {
+        if self.wildcards.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut above = key::wildcard_above(host);
+        while let Some(wildcard) = above {
+            if let Some(route) = self.find_exact(&wildcard, path) {
+                return Some(route);
+            }
+            above = key::wildcard_above(&wildcard);
+        }
+        None
+    }
+
+    /// Every route, in the order of their uris.
+    pub fn routes(&self) -> Vec<Arc<Route>> {
+        let mut routes: Vec<Arc<Route>> = Vec::new();
+        for shard in &self.shards {
+            routes.extend(shard.load().values().flat_map(|host| host.routes.values().cloned()));
+        }
+        routes.sort_by(|a, b| a.uri.cmp(&b.uri));
+        routes
+    }
+
+    fn shard(&self, host: &str) -> &ArcSwap<Shard> {
+        let hash =
+            host.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+        &self.shards[hash as usize % SHARDS]
+    }
+}
+
+// === impl Host ===
+
+impl Host {
+    fn find(&self, path: &str) -> Option<Arc<Route>> {
+        let path = key::lower(key::head_of(path, self.depth_max));
+        let mut prefix: &str = &path;
+        let mut empty = None;
+        loop {
+            match self.routes.get(prefix) {
+                Some(route) if !route.is_empty() => return Some(route.clone()),
+                Some(route) if empty.is_none() => empty = Some(route.clone()),
+                Some(_) | None => {}
+            }
+            if prefix.is_empty() {
+                return empty;
+            }
+            prefix = prefix.rfind('/').map_or("", |slash| &prefix[..slash]);
+        }
+    }
+
+    fn with(&self, key: &Key, route: Arc<Route>) -> Self {
+        let mut host = self.clone();
+        host.depth_max = host.depth_max.max(key.depth());
+        host.routes.insert(key.path.as_str().into(), route);
+        host
+    }
+}
+
+// === impl Editor ===
+
+impl Editor {
+    /// The owner of a new, empty table. The seed decides where each route's round begins.
+    pub fn new(routes_max: usize, seed: u64) -> Self {
+        Self {
+            table: Arc::default(),
+            backends: HashMap::new(),
+            next_backend: 0,
+            routes: 0,
+            routes_max,
+            dice: seed,
+        }
+    }
+
+    /// The table that workers read.
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// How many routes there are.
+    pub fn len(&self) -> usize {
+        self.routes
+    }
+
+    /// Whether there is no route.
+    pub fn is_empty(&self) -> bool {
+        self.routes == 0
+    }
+
+    /// Notes that an endpoint serves a route.
+    pub fn register(&mut self, key: &Key, told: &Announcement, now: Time) -> Registered {
+        let Some(route) = self.route(key).or_else(|| self.add_route(key, now)) else {
+            return Registered::Full;
+        };
+        let pool = route.pool.load_full();
+        let known = pool.iter().position(|endpoint| endpoint.backend.addr == told.addr);
+        match known.map(|at| (at, &pool[at])) {
+            Some((_, endpoint)) if endpoint.outranks(told.tag.as_ref()) => Registered::Outdated,
+            Some((_, endpoint)) if endpoint.is_as_told(told) => {
+                endpoint.seen(now);
+                Registered::Refreshed
+            }
+            Some((at, _)) => {
+                let mut endpoints = Vec::clone(&pool);
+                endpoints[at] = Arc::new(Endpoint::new(self.backend(told), told, now));
+                let replaced = pool[at].clone();
+                drop(pool);
+                route.replace(endpoints, now);
+                self.release([replaced]);
+                Registered::Updated
+            }
+            None => {
+                let mut endpoints = Vec::clone(&pool);
+                endpoints.push(Arc::new(Endpoint::new(self.backend(told), told, now)));
+                route.replace(endpoints, now);
+                Registered::Added
+            }
+        }
+    }
+
+    /// Notes that an endpoint serves a route no more; whether it did. The route stays, empty, until
+    /// it is pruned.
+    pub fn unregister(&mut self, key: &Key, told: &Announcement, now: Time) -> bool {
+        let Some(route) = self.route(key) else { return false };
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            route.pool.load().iter().cloned().partition(|endpoint| {
+                endpoint.backend.addr == told.addr && !endpoint.outranks(told.tag.as_ref())
+            });
+        if gone.is_empty() {
+            return false;
+        }
+        route.replace(kept, now);
+        self.release(gone);
+        true
+    }
+
+    /// Forgets endpoints without heartbeats (unless `keep_stale`), and routes that have been
+    /// without endpoints for `empty_route_kept`.
+    pub fn prune(&mut self, now: Time, empty_route_kept: Duration, keep_stale: bool) -> Pruned {
+        let mut pruned = Pruned::default();
+        for route in self.table.routes() {
+            let (stale, kept): (Vec<_>, Vec<_>) =
+                route.pool.load().iter().cloned().partition(|e| !keep_stale && e.is_stale(now));
+            if !stale.is_empty() {
+                pruned.endpoints += stale.len();
+                route.replace(kept, now);
+                self.release(stale);
+            }
+            if route.empty_for(now).is_some_and(|empty| empty >= empty_route_kept) {
+                pruned.routes += 1;
+                self.remove_route(&route);
+            }
+        }
+        pruned
+    }
+
+    fn route(&self, key: &Key) -> Option<Arc<Route>> {
+        let shard = self.table.shard(&key.host).load();
+        shard.get(key.host.as_str())?.routes.get(key.path.as_str()).cloned()
+    }
+
+    fn add_route(&mut self, key: &Key, now: Time) -> Option<Arc<Route>> {
+        if self.routes >= self.routes_max {
+            return None;
+        }
+        self.routes += 1;
+        let route = Arc::new(Route::new(key.uri().into(), self.throw(), now));
+        let shard = self.table.shard(&key.host);
+        let mut hosts = Shard::clone(&shard.load());
+        let host = hosts.get(key.host.as_str()).map(|host| host.with(key, route.clone()));
+        if host.is_none() && key.host.starts_with("*.") {
+            self.table.wildcards.fetch_add(1, Ordering::Relaxed);
+        }
+        let host = host.unwrap_or_else(|| Host::default().with(key, route.clone()));
+        hosts.insert(key.host.as_str().into(), Arc::new(host));
+        shard.store(Arc::new(hosts));
+        Some(route)
+    }
+
+    fn remove_route(&mut self, route: &Route) {
+        let (name, path) = route.uri.split_once('/').unwrap_or((&route.uri, ""));
+        let shard = self.table.shard(name);
+        let mut hosts = Shard::clone(&shard.load());
+        let Some(host) = hosts.get(name) else { return };
+        let mut host = Host::clone(host);
+        if host.routes.remove(path).is_none() {
+            return;
+        }
+        self.routes -= 1;
+        if host.routes.is_empty() {
+            hosts.remove(name);
+            if name.starts_with("*.") {
+                self.table.wildcards.fetch_sub(1, Ordering::Relaxed);
+            }
+        } else {
+            hosts.insert(name.into(), Arc::new(host));
+        }
+        shard.store(Arc::new(hosts));
+    }
+
+    /// The backend of an instance, the same one for all of its routes, for one more place.
+    fn backend(&mut self, told: &Announcement) -> Arc<Backend> {
+        let next_id = &mut self.next_backend;
+        let known =
+            self.backends.entry((told.addr, told.instance_id.clone())).or_insert_with(|| {
+                *next_id += 1;
+                let backend = Backend::new(*next_id, told.addr, told.instance_id.clone());
+                Known { backend: Arc::new(backend), places: 0 }
+            });
+        known.places += 1;
+        known.backend.clone()
+    }
+
+    /// Gives up the places of endpoints that left a route; a backend without any is withdrawn.
+    fn release(&mut self, endpoints: impl IntoIterator<Item = Arc<Endpoint>>) {
+        for endpoint in endpoints {
+            let backend = &endpoint.backend;
+            let key = (backend.addr, backend.instance_id.clone());
+            let Some(known) = self.backends.get_mut(&key) else { continue };
+            known.places -= 1;
+            if known.places == 0 {
+                backend.withdraw();
+                self.backends.remove(&key);
+            }
+        }
+    }
+
+    /// The next number of a small generator (splitmix64).
+    fn throw(&mut self) -> usize {
+        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        usize::try_from(mixed >> 33).unwrap_or(0)
+    }
+}
+
+// === impl Announcement ===
+
+impl Announcement {
+    /// An announcement whose values fit into headers; `None` when they do not.
+    pub fn new(addr: SocketAddr, app: &str, instance_id: &str, index: &str) -> Option<Self> {
+        let label = addr.to_string();
+        let shown = if instance_id.is_empty() { &label } else { instance_id };
+        let headers = EndpointHeaders {
+            application_id: HeaderValue::from_str(app).ok()?,
+            instance_id: HeaderValue::from_str(shown).ok()?,
+            instance_index: HeaderValue::from_str(index).ok()?,
+        };
+        Some(Self {
+            addr,
+            app: app.into(),
+            instance_id: instance_id.into(),
+            index: index.into(),
+            headers,
+            stale_after: None,
+            tag: None,
+        })
+    }
+
+    /// An endpoint of an app called `app`.
+    #[cfg(test)]
+    pub(crate) fn for_test(addr: &str) -> Self {
+        Self::new(addr.parse().unwrap(), "app", "", "0").unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! What a failure means: whose fault it is, whether another endpoint may be tried, and what the
+//! client is told. Pure; the words are gorouter's (facts 1.5 and 1.9).
+
+use std::fmt;
+
+/// Why a request is not answered by an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// No route for the host.
+    UnknownRoute {
+        /// The host asked for.
+        host: String,
+    },
+    /// A route, and nobody behind it.
+    NoEndpoints {
+        /// The host asked for.
+        host: String,
+    },
+    /// A host of the platform, asked for by an instance.
+    PlatformHost {
+        /// The host asked for.
+        host: String,
+    },
+    /// No host at all.
+    EmptyHost,
+    /// A host that is none, or several.
+    MalformedHost,
+    /// A request that two readers could read differently.
+    Ambiguous(&'static str),
+    /// A method the router does not carry.
+    Unsupported,
+    /// The client's body broke off or was malformed.
+    BadBody,
+    /// The client went away.
+    ClientGone,
+    /// The endpoints that were tried failed; this is how the last one did.
+    Endpoint(Trouble),
+}
+
+/// How one attempt at an endpoint failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// It took no connection.
+    Dial(String),
+    /// It took no connection in time.
+    DialTimeout,
+    /// A kept connection turned out dead before the request went into it.
+    DeadConnection,
+    /// It closed or reset the connection before the answer began.
+    Closed(String),
+    /// Its answer was not HTTP, or its head too large.
+    Garbled(String),
+    /// Its answer did not begin in time.
+    Timeout,
+}
+
+/// Who has to look into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Whoever sent the request.
+    Client,
+    /// The app's instance.
+    Endpoint,
+    /// Nobody serves what was asked for.
+    Route,
+}
+
+/// What decides about another attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Doing it twice is as good as once.
+    pub is_idempotent: bool,
+    /// A body may follow the head.
+    pub has_body: bool,
+}
+
+/// What the router answers by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// The status code.
+    pub status: u16,
+    /// `X-Cf-RouterError`; none where gorouter sets none.
+    pub error: Option<String>,
+    /// `Cache-Control`.
+    pub cache_control: Option<&'static str>,
+    /// One line, without its end.
+    pub body: String,
+    /// The connection's state is unknown: close it.
+    pub closes: bool,
+}
+
+const NO_CACHE: Option<&str> = Some("no-cache, no-store");
+const TWO_SECONDS: Option<&str> = Some("public,max-age=2");
+
+// === impl Trouble ===
+
+impl Trouble {
+    /// Whether another endpoint may be tried: only when no byte can have been acted upon.
+    pub fn may_retry(&self, request: Shape) -> bool {
+        match self {
+            Self::Dial(_) | Self::DialTimeout | Self::DeadConnection => true,
+            Self::Closed(_) => request.is_idempotent && !request.has_body,
+            Self::Garbled(_) | Self::Timeout => false,
+        }
+    }
+
+    /// Whether the endpoint is passed over for a while.
+    pub fn marks_endpoint(&self) -> bool {
+        matches!(self, Self::Dial(_) | Self::DialTimeout | Self::Closed(_))
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial(why) => write!(f, "dial: {why}"),
+            Self::DialTimeout => f.write_str("dial: timed out"),
+            Self::DeadConnection => f.write_str("connection was closed while idle"),
+            Self::Closed(why) => write!(f, "closed before the answer: {why}"),
+            Self::Garbled(why) => write!(f, "not a valid answer: {why}"),
+            Self::Timeout => f.write_str("context deadline exceeded"),
+        }
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// What the client is told.
+    pub fn answer(&self) -> Answer {
+        match self {
+            Self::UnknownRoute { host } => Answer {
+                cache_control: NO_CACHE,
+                ..Answer::new(Fault::Route, 404, "unknown_route")
+                    .says(format!("404 Not Found: Requested route ('{host}') does not exist."))
+            },
+            Self::NoEndpoints { host } => Answer {
+                cache_control: TWO_SECONDS,
+                ..Answer::new(Fault::Route, 503, "no_endpoints").says(format!(
+                    "503 Service Unavailable: Requested route ('{host}') has no available \
+                     endpoints."
+                ))
+            },
+            Self::PlatformHost { host } => Answer {
+                cache_control: NO_CACHE,
+                ..Answer::new(Fault::Client, 403, "platform_host").says(format!(
+                    "403 Forbidden: Requested route ('{host}') is not served to instances."
+                ))
+            },
+            Self::EmptyHost => Answer {
+                cache_control: TWO_SECONDS,
+                ..Answer::new(Fault::Client, 400, "empty_host")
+                    .says("400 Bad Request: Request had empty Host header")
+            },
+            Self::MalformedHost => Answer {
+                error: None,
+                ..Answer::new(Fault::Client, 400, "")
+                    .says("400 Bad Request: malformed Host header")
+                    .closing()
+            },
+            Self::Ambiguous(why) => Answer::new(Fault::Client, 400, "ambiguous_request")
+                .says(format!("400 Bad Request: {why}"))
+                .closing(),
+            Self::Unsupported => Answer::new(Fault::Client, 405, "unsupported_method")
+                .says("405 Method Not Allowed: the router carries no CONNECT")
+                .closing(),
+            Self::BadBody => Answer::new(Fault::Client, 400, "bad_body")
+                .says("400 Bad Request: the request's body ended early or was malformed")
+                .closing(),
+            Self::ClientGone => Answer {
+                error: None,
+                ..Answer::new(Fault::Client, 499, "").says("499 Request Cancelled").closing()
+            },
+            Self::Endpoint(trouble) => {
+                Answer::new(Fault::Endpoint, 502, format!("endpoint_failure ({trouble})"))
+                    .says("502 Bad Gateway: Registered endpoint failed to handle the request.")
+            }
+        }
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    fn new(fault: Fault, status: u16, error: impl Into<String>) -> Self {
+        Self {
+            fault,
+            status,
+            error: Some(error.into()),
+            cache_control: None,
+            body: String::new(),
+            closes: false,
+        }
+    }
+
+    fn says(self, body: impl Into<String>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
+    fn closing(self) -> Self {
+        Self { closes: true, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_status_and_words() {
+        let host = || "web.test".to_owned();
+        let shown: Vec<String> = [
+            Failure::UnknownRoute { host: host() },
+            Failure::NoEndpoints { host: host() },
+            Failure::PlatformHost { host: host() },
+            Failure::EmptyHost,
+            Failure::MalformedHost,
+            Failure::Ambiguous("why"),
+            Failure::Unsupported,
+            Failure::BadBody,
+            Failure::ClientGone,
+            Failure::Endpoint(Trouble::Dial("Connection refused (os error 111)".to_owned())),
+            Failure::Endpoint(Trouble::Timeout),
+        ]
+        .iter()
+        .map(Failure::answer)
+        .map(|a| {
+            let error = a.error.as_deref().unwrap_or("-");
+            let cache = a.cache_control.unwrap_or("-");
+            format!("{:?} {error} | {} | {cache} | closes={}", a.fault, a.body, a.closes)
+        })
+        .collect();
+        insta::assert_snapshot!(shown.join("\n"), @"");
+    }
+
+    #[test]
+    fn the_body_names_the_status() {
+        for failure in [Failure::EmptyHost, Failure::MalformedHost, Failure::BadBody] {
+            let answer = failure.answer();
+            assert!(answer.body.starts_with(&answer.status.to_string()), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_cannot_have_been_used_is_tried_again() {
+        let get = Shape { is_idempotent: true, has_body: false };
+        let put = Shape { is_idempotent: true, has_body: true };
+        let post = Shape { is_idempotent: false, has_body: true };
+        let post_empty = Shape { is_idempotent: false, has_body: false };
+        let why = || "x".to_owned();
+        for (trouble, retried, marks) in [
+            (Trouble::Dial(why()), [true, true, true, true], true),
+            (Trouble::DialTimeout, [true, true, true, true], true),
+            (Trouble::DeadConnection, [true, true, true, true], false),
+            (Trouble::Closed(why()), [true, false, false, false], true),
+            (Trouble::Garbled(why()), [false; 4], false),
+            (Trouble::Timeout, [false; 4], false),
+        ] {
+            let seen = [get, put, post, post_empty].map(|shape| trouble.may_retry(shape));
+            assert_eq!(seen, retried, "{trouble:?}");
+            assert_eq!(trouble.marks_endpoint(), marks, "{trouble:?}");
+        }
+    }
+}

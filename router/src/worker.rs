@@ -1,0 +1,239 @@
+//! One worker: a thread with its own runtime, listeners, client connections and connections to
+//! endpoints. It shares the route table with others, and that only to read.
+
+mod serving;
+
+use core::net::SocketAddr;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use lattice_daemon::clock::Clock;
+use lattice_daemon::log_ingress::LogIngress;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::{AbortHandle, LocalSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error};
+
+use crate::config::{Limits, Side};
+use crate::connections::{Connections, SWEEP_INTERVAL};
+use crate::guard::{Order, Wire};
+use crate::metrics::Traffic;
+use crate::reserved::ReservedHosts;
+use crate::table::Table;
+
+/// What all workers read.
+pub(crate) struct Shared {
+    pub(crate) table: Arc<Table>,
+    pub(crate) reserved: Arc<ReservedHosts>,
+    /// As each worker may use them.
+    pub(crate) limits: Limits,
+    pub(crate) logs: Arc<dyn LogIngress>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Who writes access lines: `RTR`.
+    pub(crate) source_type: Arc<str>,
+}
+
+/// One worker's own.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) connections: Rc<Connections>,
+    http: hyper::server::conn::http1::Builder,
+    wires: RefCell<HashMap<u64, Arc<Wire>>>,
+    next_wire: Cell<u64>,
+    open: Cell<usize>,
+    slot_free: Notify,
+    stirred: Notify,
+    started: Instant,
+    clock: Arc<AtomicU32>,
+}
+
+/// Who is at the other end of a client connection.
+pub(crate) struct Peer {
+    pub(crate) addr: SocketAddr,
+    pub(crate) label: String,
+    pub(crate) side: Side,
+    /// The address without port.
+    pub(crate) forwarded_for: HeaderValue,
+    pub(crate) wire: Arc<Wire>,
+    _slot: Option<Slot>,
+}
+
+/// A place among the client connections, upgraded ones included.
+struct Slot(Rc<Worker>);
+
+/// A listening socket for one worker.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) listener: TcpListener,
+    pub(crate) side: Side,
+}
+
+/// Starts a worker's thread; the receiver ends when the thread has.
+pub(crate) fn spawn(
+    shared: Arc<Shared>,
+    number: usize,
+    traffic: Arc<Traffic>,
+    orders: mpsc::Receiver<Opened>,
+    shutdown: CancellationToken,
+) -> io::Result<oneshot::Receiver<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ended, end) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("router-{number}"));
+    thread.spawn(move || {
+        let worker = Worker::new(shared, traffic);
+        let local = LocalSet::new();
+        local.block_on(&runtime, worker.run(orders, shutdown));
+        // What is still open ends here, and writes its access lines.
+        drop(local);
+        drop(ended);
+    })?;
+    Ok(end)
+}
+
+// === impl Worker ===
+
+impl Worker {
+    fn new(shared: Arc<Shared>, traffic: Arc<Traffic>) -> Rc<Self> {
+        let limits = shared.limits;
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.max_headers(limits.headers_max)
+            .max_header_size(limits.header_bytes_max)
+            .header_read_timeout(None::<Duration>);
+        Rc::new(Self {
+            connections: Connections::new(limits, traffic.clone()),
+            shared,
+            traffic,
+            http,
+            wires: RefCell::default(),
+            next_wire: Cell::new(0),
+            open: Cell::new(0),
+            slot_free: Notify::new(),
+            stirred: Notify::new(),
+            started: Instant::now(),
+            clock: Arc::default(),
+        })
+    }
+
+    async fn run(self: Rc<Self>, mut orders: mpsc::Receiver<Opened>, shutdown: CancellationToken) {
+        let mut accepting: Vec<AbortHandle> = Vec::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(opened) = orders.recv() => {
+                    match serving::listen(self.clone(), opened) {
+                        Ok(handle) => accepting.push(handle),
+                        Err(why) => error!(error = %why, "a worker could not listen"),
+                    }
+                }
+                () = self.next_sweep() => self.sweep(),
+            }
+        }
+        for listener in accepting {
+            listener.abort();
+        }
+        self.drain().await;
+    }
+
+    /// Waits for the next look at the connections; without any, until there is one.
+    async fn next_sweep(&self) {
+        if self.wires.borrow().is_empty() && self.connections.is_empty() {
+            self.stirred.notified().await;
+        }
+        self.tell_time();
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+    }
+
+    fn sweep(&self) {
+        self.tell_time();
+        self.connections.sweep(Instant::now());
+        for wire in self.wires.borrow().values() {
+            let verdict = wire.verdict(&self.shared.limits);
+            if verdict != Order::Serve {
+                wire.order(verdict);
+            }
+        }
+    }
+
+    fn tell_time(&self) {
+        let secs = u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX);
+        self.clock.store(secs, Ordering::Relaxed);
+    }
+
+    /// Lets requests under way finish, for as long as the limit allows.
+    async fn drain(&self) {
+        self.connections.clear();
+        for wire in self.wires.borrow().values() {
+            wire.order(Order::Finish);
+        }
+        let finished = async {
+            while !self.wires.borrow().is_empty() {
+                self.stirred.notified().await;
+            }
+        };
+        if tokio::time::timeout(self.shared.limits.drain, finished).await.is_err() {
+            let requests = self.wires.borrow().len();
+            debug!(requests, "requests did not finish in time and are cut");
+        }
+    }
+
+    fn enter(&self, wire: &Arc<Wire>) -> u64 {
+        let id = self.next_wire.get();
+        self.next_wire.set(id + 1);
+        self.wires.borrow_mut().insert(id, wire.clone());
+        self.stirred.notify_one();
+        id
+    }
+
+    fn leave(&self, id: u64) {
+        self.wires.borrow_mut().remove(&id);
+        self.stirred.notify_one();
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// Waits for a place.
+    async fn take(worker: &Rc<Worker>) -> Self {
+        while worker.open.get() >= worker.shared.limits.connections_max {
+            worker.slot_free.notified().await;
+        }
+        worker.open.set(worker.open.get() + 1);
+        worker.traffic.connections.store(worker.open.get() as u64, Ordering::Relaxed);
+        Self(worker.clone())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let worker = &self.0;
+        worker.open.set(worker.open.get() - 1);
+        worker.traffic.connections.store(worker.open.get() as u64, Ordering::Relaxed);
+        worker.slot_free.notify_one();
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    fn new(addr: SocketAddr, side: Side, wire: Arc<Wire>, slot: Option<Slot>) -> Self {
+        let ip = addr.ip().to_canonical().to_string();
+        let forwarded_for =
+            HeaderValue::from_str(&ip).expect("an address is made of visible characters");
+        Self { addr, label: addr.to_string(), side, forwarded_for, wire, _slot: slot }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(addr: &str) -> Self {
+        let wire = Arc::new(Wire::new(Arc::default()));
+        Self::new(addr.parse().unwrap(), Side::Public, wire, None)
+    }
+}
