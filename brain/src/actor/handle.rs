@@ -1,0 +1,97 @@
+//! How others reach the actor.
+
+use std::sync::Arc;
+
+use lattice_api::brain::{BrainError, Version};
+use lattice_model::{ErrorName, Refusal, RegistryCredentials, Time};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Release, Request};
+use crate::board::{Answer, Board, Command};
+use crate::events::Hub;
+
+/// The brain, for people ([`lattice_api::brain::Receptor`]) and for cells
+/// ([`lattice_api::brain::Bbs`]). Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    pub(super) hub: Hub,
+    pub(super) version: Arc<Version>,
+}
+
+/// What happens to a request when the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It is refused: people and tools.
+    Refuse,
+    /// It waits: cells and the brain's own tasks, of which there are few.
+    Wait,
+}
+
+// === impl Handle ===
+
+impl Handle {
+    pub(super) fn new(requests: mpsc::Sender<Request>, hub: Hub, version: Version) -> Self {
+        Self { requests, hub, version: Arc::new(version) }
+    }
+
+    pub(crate) async fn apply(
+        &self,
+        command: Command,
+        patience: Patience,
+    ) -> Result<Answer, BrainError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Apply(Box::new(command), reply), patience).await?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Board, Time) -> T + Send + 'static,
+        patience: Patience,
+    ) -> Result<T, BrainError> {
+        let (reply, answer) = oneshot::channel();
+        let look = move |board: &Board, now: Time| -> Release {
+            let seen = look(board, now);
+            Box::new(move |committed| {
+                let _ = reply.send(committed.map(|()| seen));
+            })
+        };
+        self.send(Request::Read(Box::new(look)), patience).await?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    pub(super) async fn keep(&self, credentials: RegistryCredentials) -> Result<(), BrainError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Keep(credentials, reply), Patience::Refuse).await?;
+        answer.await.map_err(|_| stopping())?.map(|_| ())
+    }
+
+    async fn send(&self, request: Request, patience: Patience) -> Result<(), BrainError> {
+        match patience {
+            Patience::Wait => self.requests.send(request).await.map_err(|_| stopping()),
+            Patience::Refuse => self.requests.try_send(request).map_err(|error| match error {
+                TrySendError::Closed(_) => stopping(),
+                TrySendError::Full(_) => self.full(),
+            }),
+        }
+    }
+
+    fn full(&self) -> BrainError {
+        let max = self.requests.max_capacity();
+        let message = format!("{max} requests wait already, which is the most; try again later");
+        BrainError::Refused(Refusal::new(ErrorName::TooManyRequests, message))
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+fn stopping() -> BrainError {
+    let (url, cause) = ("the brain in this process".to_owned(), "it is stopping".to_owned());
+    BrainError::Unreachable { url, cause }
+}

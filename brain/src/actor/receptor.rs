@@ -1,0 +1,124 @@
+//! The handle as people and tools see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lattice_api::brain::{BrainError, EventStream, InstanceProgress, Receptor, Version};
+use lattice_model::{
+    ActualLrp, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal,
+    RegistryCredentials, Task, TaskDefinition, TaskGuid,
+};
+
+use super::handle::{Handle, Patience};
+use crate::board::Command;
+
+impl Handle {
+    async fn order(&self, command: Command) -> Result<(), BrainError> {
+        self.apply(command, Patience::Refuse).await.map(|_| ())
+    }
+}
+
+#[async_trait]
+impl Receptor for Handle {
+    async fn desire_lrp(&self, lrp: DesiredLrp) -> Result<(), BrainError> {
+        self.order(Command::DesireLrp(Box::new(lrp))).await
+    }
+
+    async fn update_lrp(
+        &self,
+        guid: &ProcessGuid,
+        update: DesiredLrpUpdate,
+    ) -> Result<(), BrainError> {
+        self.order(Command::UpdateLrp(guid.clone(), update)).await
+    }
+
+    async fn remove_lrp(&self, guid: &ProcessGuid) -> Result<(), BrainError> {
+        self.order(Command::RemoveLrp(guid.clone())).await
+    }
+
+    async fn desired_lrp(&self, guid: &ProcessGuid) -> Result<Arc<DesiredLrp>, BrainError> {
+        let guid = guid.clone();
+        Ok(self.read(move |board, _| board.desired_lrp(&guid), Patience::Refuse).await??)
+    }
+
+    async fn desired_lrps(
+        &self,
+        domain: Option<&Domain>,
+    ) -> Result<Vec<Arc<DesiredLrp>>, BrainError> {
+        let domain = domain.cloned();
+        self.read(move |board, _| board.desired_lrps(domain.as_ref()), Patience::Refuse).await
+    }
+
+    async fn actual_lrps(&self, domain: Option<&Domain>) -> Result<Vec<ActualLrp>, BrainError> {
+        let domain = domain.cloned();
+        self.read(move |board, _| board.actual_lrps(domain.as_ref()), Patience::Refuse).await
+    }
+
+    async fn actual_lrps_of(&self, guid: &ProcessGuid) -> Result<Vec<ActualLrp>, BrainError> {
+        let guid = guid.clone();
+        self.read(move |board, _| board.actual_lrps_of(&guid), Patience::Refuse).await
+    }
+
+    async fn retire(&self, guid: &ProcessGuid, index: u32) -> Result<(), BrainError> {
+        self.order(Command::RetireLrp(guid.clone(), index)).await
+    }
+
+    async fn progress_of(&self, guid: &ProcessGuid) -> Result<Vec<InstanceProgress>, BrainError> {
+        let guid = guid.clone();
+        self.read(move |board, _| board.progress_of(&guid), Patience::Refuse).await
+    }
+
+    async fn desire_task(&self, task: TaskDefinition) -> Result<(), BrainError> {
+        self.order(Command::DesireTask(Box::new(task))).await
+    }
+
+    async fn task(&self, guid: &TaskGuid) -> Result<Task, BrainError> {
+        let guid = guid.clone();
+        Ok(self.read(move |board, _| board.task(&guid), Patience::Refuse).await??)
+    }
+
+    async fn tasks(&self, domain: Option<&Domain>) -> Result<Vec<Task>, BrainError> {
+        let domain = domain.cloned();
+        self.read(move |board, _| board.tasks(domain.as_ref()), Patience::Refuse).await
+    }
+
+    async fn cancel_task(&self, guid: &TaskGuid) -> Result<(), BrainError> {
+        self.order(Command::CancelTask(guid.clone())).await
+    }
+
+    async fn delete_task(&self, guid: &TaskGuid) -> Result<(), BrainError> {
+        self.order(Command::DeleteTask(guid.clone())).await
+    }
+
+    async fn cells(&self) -> Result<Vec<CellPresence>, BrainError> {
+        self.read(|board, _| board.cells(), Patience::Refuse).await
+    }
+
+    async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {
+        // Section 2.8: a TTL of 0 is for ever, as none is.
+        let ttl = ttl_s.filter(|ttl| *ttl > 0).map(Duration::from_secs);
+        let now = self.read(|_, now| now, Patience::Refuse).await?;
+        self.order(Command::UpsertDomain(domain, ttl.map(|ttl| now + ttl))).await
+    }
+
+    async fn domains(&self) -> Result<Vec<Domain>, BrainError> {
+        self.read(|board, now| board.domains(now), Patience::Refuse).await
+    }
+
+    async fn version(&self) -> Result<Version, BrainError> {
+        Ok(self.version.as_ref().clone())
+    }
+
+    async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError> {
+        if c.registry.is_empty() {
+            let message = "Invalid field: registry";
+            return Err(Refusal::new(ErrorName::InvalidRequest, message).into());
+        }
+        self.keep(c).await
+    }
+
+    async fn events(&self, after: Option<u64>) -> Result<EventStream, BrainError> {
+        Ok(self.hub.subscribe(after))
+    }
+}

@@ -1,0 +1,142 @@
+//! Cells that come and go, domains, and how far instances have come.
+
+use std::collections::BTreeSet;
+
+use lattice_api::brain::InstanceProgress;
+use lattice_model::{
+    ActualState, CellId, CellPresence, Domain, LrpKey, Presence, ProcessGuid, Refusal, TaskGuid,
+    Time,
+};
+
+use super::command::{Applied, RowId, Write};
+use super::desired::too_many;
+use super::{Board, Due, Seen, presence_ttl};
+
+impl Board {
+    pub(super) fn heartbeat(&mut self, presence: CellPresence, now: Time, out: &mut Applied) {
+        let cell = presence.cell_id.clone();
+        let expires = now + presence_ttl();
+        let is_new = !self.is_live(&cell);
+        let seen = Seen { presence: Some(presence), expires };
+        let before = self.cells.insert(cell.clone(), seen);
+        match before {
+            // The old entry stands until it fires, and then moves on.
+            Some(_) => {}
+            None => {
+                self.due.insert((expires, Due::Cell(cell.clone())));
+            }
+        }
+        if is_new {
+            for (guid, index) in self.indices_on(&cell) {
+                self.settle_place(&guid, index, now, out);
+            }
+            self.free_capacity(now);
+        }
+    }
+
+    /// The cell's presence may have expired.
+    pub(super) fn check_presence(&mut self, cell: &CellId, now: Time, out: &mut Applied) {
+        match self.cells.get(cell).map(|seen| seen.expires) {
+            Some(expires) if expires > now => {
+                self.due.insert((expires, Due::Cell(cell.clone())));
+            }
+            Some(_) => self.lose_cell(cell, now, out),
+            None => {}
+        }
+    }
+
+    /// The cell is gone: what it ran is replaced.
+    pub(super) fn lose_cell(&mut self, cell: &CellId, now: Time, out: &mut Applied) {
+        self.cells.remove(cell);
+        for (guid, index) in self.indices_on(cell) {
+            self.settle_place(&guid, index, now, out);
+        }
+        let tasks = self.tasks_on.get(cell).cloned().unwrap_or_default();
+        for guid in tasks {
+            self.settle_task(&guid, now, out);
+        }
+    }
+
+    /// Cells that the records name and that have not been heard of yet get time to report.
+    pub(super) fn expect_named_cells(&mut self, now: Time) {
+        let expires = now + presence_ttl();
+        let named: BTreeSet<CellId> =
+            self.rows_on.keys().chain(self.tasks_on.keys()).cloned().collect();
+        for cell in named {
+            if !self.cells.contains_key(&cell) {
+                self.cells.insert(cell.clone(), Seen { presence: None, expires });
+                self.due.insert((expires, Due::Cell(cell)));
+            }
+        }
+    }
+
+    /// Takes over which cells live and what was asked of them, after a reload in mid-life.
+    pub fn adopt_presences(&mut self, from: Self) {
+        for (cell, seen) in from.cells {
+            self.due.insert((seen.expires, Due::Cell(cell.clone())));
+            self.cells.insert(cell, seen);
+        }
+        self.retiring = from.retiring;
+        self.progress = from.progress;
+        self.capacity_round = from.capacity_round + 1;
+    }
+
+    /// True for a cell that is known to be gone.
+    pub(super) fn is_lost(&self, cell: &CellId) -> bool {
+        !self.cells.contains_key(cell)
+    }
+
+    /// True for a cell that has reported and not expired.
+    pub(super) fn is_live(&self, cell: &CellId) -> bool {
+        self.cells.get(cell).is_some_and(|seen| seen.presence.is_some())
+    }
+
+    pub(super) fn upsert_domain(
+        &mut self,
+        domain: Domain,
+        until: Option<Time>,
+        out: &mut Applied,
+    ) -> Result<(), Refusal> {
+        let max = self.limits.domains_max;
+        if !self.domains.contains_key(&domain) && self.domains.len() >= max {
+            return Err(too_many(format!("there are {max} domains, which is the most")));
+        }
+        self.domains.insert(domain.clone(), until);
+        out.writes.push(Write::PutDomain(domain, until));
+        Ok(())
+    }
+
+    pub(super) fn is_fresh(&self, domain: &Domain, now: Time) -> bool {
+        self.domains.get(domain).is_some_and(|until| until.is_none_or(|until| until > now))
+    }
+
+    pub(super) fn drop_expired_domains(&mut self, now: Time, out: &mut Applied) {
+        let is_expired = |until: &Option<Time>| until.is_some_and(|until| until <= now);
+        let expired = self.domains.extract_if(.., |_, until| is_expired(until));
+        out.writes.extend(expired.map(|(domain, _)| Write::DeleteDomain(domain)));
+    }
+
+    /// Kept only while the instance is on its way.
+    pub(super) fn note_progress(&mut self, key: &LrpKey, progress: InstanceProgress) {
+        let row = self.row(&RowId::new(key, Presence::Ordinary));
+        let is_on_its_way = row.is_some_and(|row| match &row.state {
+            ActualState::Unclaimed { .. } => true,
+            ActualState::Claimed { instance } => instance.cell_id == progress.cell_id,
+            ActualState::Running { .. }
+            | ActualState::Crashed { .. }
+            | ActualState::Exited { .. } => false,
+        });
+        if is_on_its_way {
+            self.progress.insert((key.process_guid.clone(), key.index), progress);
+        }
+    }
+
+    pub(super) fn indices_on(&self, cell: &CellId) -> BTreeSet<(ProcessGuid, u32)> {
+        let rows = self.rows_on.get(cell).into_iter().flatten();
+        rows.map(|id| (id.guid.clone(), id.index)).collect()
+    }
+
+    pub(super) fn task_guids(&self) -> Vec<TaskGuid> {
+        self.tasks.keys().cloned().collect()
+    }
+}

@@ -1,0 +1,160 @@
+//! Compares what is wanted with what is recorded, and says how to mend the difference
+//! (sections 2.7 and 2.11). Decides only; the board acts.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use std::time::Duration;
+
+use lattice_model::task::TaskState;
+use lattice_model::{ActualLrp, ActualState, CellId, Presence, Task, Time};
+
+use crate::crash;
+
+/// An instance unclaimed for longer than this is auctioned again.
+pub const UNCLAIMED_STALE_AFTER: Duration = Duration::from_secs(30);
+/// A task pending for longer than this is auctioned again.
+pub const TASK_KICK_AFTER: Duration = Duration::from_secs(30);
+/// A task pending for longer than this has failed.
+pub const TASK_PENDING_MAX: Duration = Duration::from_secs(1_800);
+/// A task whose end nobody took note of for so long is forgotten.
+pub const TASK_COMPLETED_MAX: Duration = Duration::from_secs(120);
+/// The failure of a task that never found a place.
+pub const NOT_STARTED_IN_TIME: &str = "not started within time limit";
+/// The failure of a task whose cell is lost.
+pub const CELL_DISAPPEARED: &str = "cell disappeared before completion";
+
+/// All that is known about one index of one LRP.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Index<'a> {
+    /// True when the LRP is desired and has so many instances.
+    pub is_wanted: bool,
+    /// True when somebody vouches that the list of the domain's LRPs is complete; without that
+    /// nothing is stopped.
+    pub is_fresh: bool,
+    /// The usual record.
+    pub ordinary: Option<&'a ActualLrp>,
+    /// The one on a cell that is being emptied.
+    pub evacuating: Option<&'a ActualLrp>,
+    /// The one on a cell that is not heard of.
+    pub suspect: Option<&'a ActualLrp>,
+}
+
+/// One mending step for an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fix {
+    /// Make the missing record, and auction.
+    Create,
+    /// Auction again.
+    Auction,
+    /// The back-off is over: unclaimed, and auction.
+    Restart,
+    /// The cell is lost: the record becomes suspect and a replacement is auctioned.
+    Suspect,
+    /// The replacement's cell is lost too: back to unclaimed, and auction.
+    Unclaim,
+    /// The suspect's cell is back: it is the usual one again, its replacement goes.
+    Promote,
+    /// Ask the cell to stop the usual one.
+    Stop,
+    /// Forget the record; a cell that still has its container is asked to stop it.
+    Drop(Presence),
+}
+
+/// One mending step for a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskFix {
+    /// Auction again.
+    Auction,
+    /// It has failed, for this reason.
+    Fail(&'static str),
+    /// Telling the owner came to nothing: completed again.
+    Unresolve,
+    /// Tell the owner again.
+    Notify,
+    /// Forget it.
+    Delete,
+}
+
+/// The steps for one index, in the order in which they are to be done. `is_lost` tells a cell that
+/// is known to be gone; a cell of which nothing is known yet is not lost.
+pub fn index(index: &Index<'_>, is_lost: impl Fn(&CellId) -> bool, now: Time) -> Vec<Fix> {
+    let lost = |row: &ActualLrp| row.instance().is_some_and(|i| is_lost(&i.cell_id));
+    let mut fixes = Vec::new();
+    if index.evacuating.is_some_and(lost) {
+        fixes.push(Fix::Drop(Presence::Evacuating));
+    }
+    if let Some(suspect) = index.suspect {
+        match suspect_fix(index, !lost(suspect)) {
+            Some(Fix::Promote) => {
+                fixes.push(Fix::Promote);
+                return fixes;
+            }
+            other => fixes.extend(other),
+        }
+    }
+    fixes.extend(ordinary_fix(index, lost, now));
+    fixes
+}
+
+/// The step for a task.
+pub fn task(task: &Task, is_lost: impl Fn(&CellId) -> bool, now: Time) -> Option<TaskFix> {
+    let unchanged = now.since(task.updated_at);
+    match &task.state {
+        TaskState::Pending if now.since(task.created_at) > TASK_PENDING_MAX => {
+            Some(TaskFix::Fail(NOT_STARTED_IN_TIME))
+        }
+        TaskState::Pending => (unchanged > TASK_KICK_AFTER).then_some(TaskFix::Auction),
+        TaskState::Running { cell_id } => {
+            is_lost(cell_id).then_some(TaskFix::Fail(CELL_DISAPPEARED))
+        }
+        TaskState::Completed(_) if unchanged > TASK_COMPLETED_MAX => Some(TaskFix::Delete),
+        TaskState::Completed(_) => (unchanged > TASK_KICK_AFTER).then_some(TaskFix::Notify),
+        TaskState::Resolving(_) => (unchanged > TASK_KICK_AFTER).then_some(TaskFix::Unresolve),
+    }
+}
+
+/// When a crashed instance is to be restarted; `None` is never.
+pub fn restart_due(row: &ActualLrp) -> Option<Time> {
+    crash::wait_after(row.crash_count).map(|wait| row.since + wait)
+}
+
+fn suspect_fix(index: &Index<'_>, is_back: bool) -> Option<Fix> {
+    let is_replaced = index.ordinary.is_some_and(|row| row.net().is_some());
+    match (index.is_wanted, is_back) {
+        (false, _) if index.is_fresh || !is_back => Some(Fix::Drop(Presence::Suspect)),
+        (false, _) if index.ordinary.is_none() => Some(Fix::Promote),
+        (false, _) => Some(Fix::Drop(Presence::Suspect)),
+        (true, true) if is_replaced => Some(Fix::Drop(Presence::Suspect)),
+        (true, true) => Some(Fix::Promote),
+        (true, false) if is_replaced => Some(Fix::Drop(Presence::Suspect)),
+        (true, false) => None,
+    }
+}
+
+fn ordinary_fix(index: &Index<'_>, lost: impl Fn(&ActualLrp) -> bool, now: Time) -> Option<Fix> {
+    let Some(row) = index.ordinary else { return index.is_wanted.then_some(Fix::Create) };
+    let drop = Fix::Drop(Presence::Ordinary);
+    if !index.is_wanted {
+        return match row.instance() {
+            Some(_) if lost(row) => Some(drop),
+            Some(_) => index.is_fresh.then_some(Fix::Stop),
+            None => index.is_fresh.then_some(drop),
+        };
+    }
+    match &row.state {
+        ActualState::Unclaimed { .. } => {
+            (now.since(row.since) > UNCLAIMED_STALE_AFTER).then_some(Fix::Auction)
+        }
+        ActualState::Claimed { .. } | ActualState::Running { .. } if !lost(row) => None,
+        ActualState::Claimed { .. } | ActualState::Running { .. } => {
+            Some(if index.suspect.is_some() { Fix::Unclaim } else { Fix::Suspect })
+        }
+        ActualState::Crashed { .. } => {
+            restart_due(row).is_some_and(|due| due <= now).then_some(Fix::Restart)
+        }
+        ActualState::Exited { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! What the board wants done, until it is taken. Each item is held once, so that it is never larger
+//! than the board itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lattice_model::{CellId, DesiredLrp, InstanceGuid, InstanceKey, LrpKey, Task, TaskGuid};
+use tokio::sync::Notify;
+
+use crate::auction::{Batch, Item, LrpAuction, TaskAuction};
+use crate::board::Effect;
+
+/// Effects on their way. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Outbox(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    held: Mutex<Held>,
+    auctions: Notify,
+    orders: Notify,
+    notices: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    gathered: Gathered,
+    stops: BTreeMap<InstanceGuid, (LrpKey, InstanceKey)>,
+    cancels: BTreeMap<TaskGuid, CellId>,
+    notices: BTreeSet<TaskGuid>,
+}
+
+/// What wants a place, and the capacity round it was sent out with.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    pub(crate) lrps: BTreeMap<LrpKey, (Arc<DesiredLrp>, u64)>,
+    pub(crate) tasks: BTreeMap<TaskGuid, (Arc<Task>, u64)>,
+}
+
+/// An order to a cell.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Stop the instance.
+    Stop(LrpKey, InstanceKey),
+    /// End the task.
+    Cancel(TaskGuid, CellId),
+}
+
+// === impl Outbox ===
+
+impl Outbox {
+    pub(crate) fn put(&self, effects: Vec<Effect>) {
+        if effects.is_empty() {
+            return;
+        }
+        let mut held = self.held();
+        for effect in effects {
+            match effect {
+                Effect::AuctionLrp { key, lrp, round } => {
+                    held.gathered.lrps.insert(key, (lrp, round));
+                    self.0.auctions.notify_one();
+                }
+                Effect::AuctionTask { task, round } => {
+                    let guid = task.definition.task_guid.clone();
+                    held.gathered.tasks.insert(guid, (task, round));
+                    self.0.auctions.notify_one();
+                }
+                Effect::StopInstance { key, instance } => {
+                    held.stops.insert(instance.instance_guid.clone(), (key, instance));
+                    self.0.orders.notify_one();
+                }
+                Effect::CancelTask { guid, cell_id } => {
+                    held.cancels.insert(guid, cell_id);
+                    self.0.orders.notify_one();
+                }
+                Effect::NotifyOwner(guid) => {
+                    held.notices.insert(guid);
+                    self.0.notices.notify_one();
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn has_auctions(&self) {
+        self.0.auctions.notified().await;
+    }
+
+    pub(crate) async fn has_orders(&self) {
+        self.0.orders.notified().await;
+    }
+
+    pub(crate) async fn has_notices(&self) {
+        self.0.notices.notified().await;
+    }
+
+    pub(crate) fn take_auctions(&self) -> Gathered {
+        std::mem::take(&mut self.held().gathered)
+    }
+
+    pub(crate) fn take_orders(&self) -> Vec<Order> {
+        let mut held = self.held();
+        let stops = std::mem::take(&mut held.stops);
+        let cancels = std::mem::take(&mut held.cancels);
+        let stops = stops.into_values().map(|(key, instance)| Order::Stop(key, instance));
+        stops.chain(cancels.into_iter().map(|(guid, cell)| Order::Cancel(guid, cell))).collect()
+    }
+
+    pub(crate) fn take_notices(&self) -> BTreeSet<TaskGuid> {
+        std::mem::take(&mut self.held().notices)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Gathered ===
+
+impl Gathered {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lrps.is_empty() && self.tasks.is_empty()
+    }
+
+    pub(crate) fn batch(&self) -> Batch {
+        let lrp = |(key, (lrp, _)): (&LrpKey, &(Arc<DesiredLrp>, u64))| LrpAuction {
+            key: key.clone(),
+            lrp: Arc::clone(lrp),
+        };
+        let task = |(task, _): &(Arc<Task>, u64)| TaskAuction { task: Arc::clone(task) };
+        Batch {
+            lrps: self.lrps.iter().map(lrp).collect(),
+            tasks: self.tasks.values().map(task).collect(),
+        }
+    }
+
+    pub(crate) fn round_of(&self, item: &Item) -> u64 {
+        let round = match item {
+            Item::Lrp(key) => self.lrps.get(key).map(|(_, round)| *round),
+            Item::Task(guid) => self.tasks.get(guid).map(|(_, round)| *round),
+        };
+        round.unwrap_or_default()
+    }
+}
+
+// === impl Order ===
+
+impl Order {
+    pub(crate) const fn cell(&self) -> &CellId {
+        match self {
+            Self::Stop(_, instance) => &instance.cell_id,
+            Self::Cancel(_, cell) => cell,
+        }
+    }
+}
