@@ -1,0 +1,181 @@
+//! Every operation, through the client and the server to the receptor and back.
+
+use lattice_api::brain::{BrainError, Receptor as _, ReceptorClient, Target};
+use lattice_model::{
+    DesiredLrpUpdate, Domain, ErrorName, RegistryCredentials, Routes, TaskGuid, TaskState,
+};
+use serde_json::json;
+
+use super::samples::{self, guid};
+use super::{Served, answer};
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(found: Result<T, BrainError>, name: ErrorName, message: &str) {
+    match found {
+        Err(BrainError::Refused(refusal)) => {
+            assert_eq!((refusal.name, refusal.message.as_str()), (name, message));
+        }
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_desired_lrp_lives_through_the_client() {
+    let served = Served::start().await;
+    let client = served.client();
+    let web = guid("web");
+    client.desire_lrp(samples::lrp("web")).await.unwrap();
+    let found = client.desired_lrp(&web).await.unwrap();
+    let kept = served.receptor.state().lrps[&web].clone();
+    assert_eq!(found, kept);
+    assert_eq!(kept.containers, samples::lrp("web").containers);
+
+    refused(
+        client.desire_lrp(samples::lrp("web")).await,
+        ErrorName::DesiredLRPAlreadyExists,
+        "Desired LRP with guid 'web' already exists",
+    );
+    let routes = Some(Routes([("x".to_owned(), json!({"y": [1]}))].into()));
+    let update = DesiredLrpUpdate { instances: Some(5), routes, annotation: Some("n".into()) };
+    client.update_lrp(&web, update.clone()).await.unwrap();
+    let changed = client.desired_lrp(&web).await.unwrap();
+    assert_eq!(Some(changed.instances), update.instances);
+    assert_eq!(Some(changed.routes.clone()), update.routes);
+    assert_eq!(changed.annotation, "n");
+    assert_eq!(changed.modification_tag.index, 1);
+    client.update_lrp(&web, DesiredLrpUpdate::default()).await.unwrap();
+    assert_eq!(client.desired_lrp(&web).await.unwrap().modification_tag.index, 2);
+
+    let (lattice, other) = (Domain::new("lattice").unwrap(), Domain::new("a b/c").unwrap());
+    assert_eq!(client.desired_lrps(None).await.unwrap().len(), 1);
+    assert_eq!(client.desired_lrps(Some(&lattice)).await.unwrap().len(), 1);
+    assert!(client.desired_lrps(Some(&other)).await.unwrap().is_empty());
+
+    client.remove_lrp(&web).await.unwrap();
+    let message = "Desired LRP with guid 'web' not found";
+    refused(client.remove_lrp(&web).await, ErrorName::DesiredLRPNotFound, message);
+    refused(client.desired_lrp(&web).await, ErrorName::DesiredLRPNotFound, message);
+    let missing = client.update_lrp(&web, DesiredLrpUpdate::default()).await;
+    refused(missing, ErrorName::DesiredLRPNotFound, message);
+}
+
+#[tokio::test]
+async fn instances_of_every_state_come_through_whole() {
+    let served = Served::start().await;
+    let client = served.client();
+    let expected = samples::instances("web");
+    served.receptor.state().instances = expected.clone();
+    assert_eq!(client.actual_lrps(None).await.unwrap(), expected);
+    assert_eq!(client.actual_lrps_of(&guid("web")).await.unwrap(), expected);
+    assert!(client.actual_lrps_of(&guid("none")).await.unwrap().is_empty());
+    let other = Domain::new("other").unwrap();
+    assert!(client.actual_lrps(Some(&other)).await.unwrap().is_empty());
+
+    client.retire(&guid("web"), 1).await.unwrap();
+    refused(
+        client.retire(&guid("web"), 99).await,
+        ErrorName::ActualLRPIndexNotFound,
+        "process-guid 'web' does not exist or has no instance at index 99",
+    );
+    let progress = client.progress_of(&guid("web")).await.unwrap();
+    assert_eq!(progress, served.receptor.progress_of(&guid("web")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_task_lives_through_the_client() {
+    let served = Served::start().await;
+    let client = served.client();
+    let one = TaskGuid::new("one").unwrap();
+    client.desire_task(samples::task("one")).await.unwrap();
+    assert_eq!(client.task(&one).await.unwrap(), served.receptor.state().tasks[&one]);
+    refused(
+        client.desire_task(samples::task("one")).await,
+        ErrorName::TaskGuidAlreadyExists,
+        "task already exists",
+    );
+    refused(
+        client.delete_task(&one).await,
+        ErrorName::TaskNotDeletable,
+        "This task has not been completed. Please retry when it is completed.",
+    );
+    let running = samples::running_task("one");
+    served.receptor.state().tasks.insert(one.clone(), running.clone());
+    assert_eq!(client.tasks(None).await.unwrap(), [running]);
+    client.cancel_task(&one).await.unwrap();
+    let TaskState::Completed(outcome) = client.task(&one).await.unwrap().state else {
+        panic!("not completed")
+    };
+    assert_eq!((outcome.failed, outcome.failure_reason.as_str()), (true, "task was cancelled"));
+    refused(
+        client.cancel_task(&one).await,
+        ErrorName::UnknownError,
+        "Cannot transition from Completed to Completed",
+    );
+    client.delete_task(&one).await.unwrap();
+    let message = "task with guid 'one' not found";
+    refused(client.task(&one).await, ErrorName::TaskNotFound, message);
+    refused(client.delete_task(&one).await, ErrorName::TaskNotFound, message);
+    refused(client.cancel_task(&one).await, ErrorName::TaskNotFound, message);
+}
+
+#[tokio::test]
+async fn the_smaller_nouns_come_through_whole() {
+    let served = Served::start().await;
+    let client = served.client();
+    assert_eq!(client.cells().await.unwrap(), served.receptor.cells().await.unwrap());
+    assert_eq!(client.version().await.unwrap(), served.receptor.version().await.unwrap());
+    let odd = Domain::new("a b/c?d=é").unwrap();
+    client.upsert_domain(odd.clone(), Some(60)).await.unwrap();
+    client.upsert_domain(Domain::new("lattice").unwrap(), None).await.unwrap();
+    assert_eq!(served.receptor.state().domains[&odd], Some(60));
+    assert_eq!(client.domains().await.unwrap(), served.receptor.domains().await.unwrap());
+
+    let credentials = RegistryCredentials {
+        registry: "reg.example.com:5000".into(),
+        username: "u".into(),
+        password: "hunter2".into(),
+    };
+    client.put_registry_credentials(credentials.clone()).await.unwrap();
+    assert_eq!(served.receptor.state().credentials, [credentials]);
+    let (status, _) = answer(served.request("GET", "/v1/registry_credentials")).await;
+    assert_eq!(status, 405, "credentials are never listed");
+}
+
+#[tokio::test]
+async fn the_client_tells_its_troubles_apart() {
+    let served = Served::start().await;
+    for credentials in [None, Some(("user".to_owned(), "wrong".to_owned()))] {
+        let found = served.client_as(credentials).version().await;
+        assert!(matches!(found, Err(BrainError::Unauthorized)), "{found:?}");
+    }
+    let nobody = Target { base_url: "http://127.0.0.1:1".into(), credentials: None };
+    let found = ReceptorClient::new(&nobody).unwrap().version().await;
+    assert!(matches!(found, Err(BrainError::Unreachable { .. })), "{found:?}");
+    let nonsense = Target { base_url: "not a url".into(), credentials: None };
+    assert!(ReceptorClient::new(&nonsense).is_err());
+
+    let of_router = || async { ([("X-Cf-Routererror", "unknown_route")], "404 Not Found") };
+    let of_others = || async { (axum::http::StatusCode::BAD_GATEWAY, "<html>") };
+    let app = axum::Router::new()
+        .route("/v1/version", axum::routing::get(of_router))
+        .route("/v1/cells", axum::routing::get(of_others))
+        .route("/v1/domains", axum::routing::get(|| async { "[7]" }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let client = ReceptorClient::new(&Target { base_url, credentials: None }).unwrap();
+    refused(client.version().await, ErrorName::RouterError, "unknown_route");
+    let Err(BrainError::BadAnswer { what, .. }) = client.cells().await else { panic!("no") };
+    assert_eq!(what, "Invalid Response with status code: 502");
+    let found = client.domains().await;
+    assert!(matches!(found, Err(BrainError::BadAnswer { .. })), "{found:?}");
+}
+
+#[test]
+fn the_targets_password_is_not_shown() {
+    let credentials = Some(("user".to_owned(), "hunter2".to_owned()));
+    let target = Target { base_url: "http://x".into(), credentials };
+    assert!(!format!("{target:?}").contains("hunter2"));
+    lattice_daemon::install_crypto();
+    assert!(!format!("{:?}", ReceptorClient::new(&target).unwrap()).contains("hunter2"));
+}

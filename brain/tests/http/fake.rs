@@ -1,0 +1,258 @@
+//! A receptor in memory: it keeps what it is told, and knows the original's refusals.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream};
+use lattice_api::brain::{
+    BrainError, EventStream, InstanceProgress, ProgressStep, Receptor, SequencedEvent, Version,
+};
+use lattice_model::task::TaskOutcome;
+use lattice_model::{
+    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, Event,
+    ModificationTag, ProcessGuid, Refusal, RegistryCredentials, Resources, Task, TaskDefinition,
+    TaskGuid, TaskState, Time,
+};
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+
+/// Events before this are forgotten.
+pub(crate) const HISTORY_START: u64 = 100;
+
+pub(crate) struct FakeReceptor {
+    state: Mutex<State>,
+    live: broadcast::Sender<SequencedEvent>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) lrps: BTreeMap<ProcessGuid, Arc<DesiredLrp>>,
+    pub(crate) instances: Vec<ActualLrp>,
+    pub(crate) tasks: BTreeMap<TaskGuid, Task>,
+    pub(crate) domains: BTreeMap<Domain, Option<u64>>,
+    pub(crate) credentials: Vec<RegistryCredentials>,
+    history: Vec<SequencedEvent>,
+}
+
+impl Default for FakeReceptor {
+    fn default() -> Self {
+        Self { state: Mutex::default(), live: broadcast::channel(64).0 }
+    }
+}
+
+impl FakeReceptor {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Readers of events at this moment.
+    pub(crate) fn readers(&self) -> usize {
+        self.live.receiver_count()
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        let mut state = self.state();
+        let sequence = HISTORY_START + state.history.len() as u64;
+        let event = SequencedEvent::Event { sequence, event: Arc::new(event) };
+        state.history.push(event.clone());
+        let _nobody_listens = self.live.send(event);
+    }
+}
+
+fn refused<T>(name: ErrorName, message: String) -> Result<T, BrainError> {
+    Err(Refusal::new(name, message).into())
+}
+
+fn no_lrp(guid: &ProcessGuid) -> BrainError {
+    let message = format!("Desired LRP with guid '{guid}' not found");
+    Refusal::new(ErrorName::DesiredLRPNotFound, message).into()
+}
+
+fn no_task(guid: &TaskGuid) -> BrainError {
+    let message = format!("task with guid '{guid}' not found");
+    Refusal::new(ErrorName::TaskNotFound, message).into()
+}
+
+#[async_trait]
+impl Receptor for FakeReceptor {
+    async fn desire_lrp(&self, mut lrp: DesiredLrp) -> Result<(), BrainError> {
+        assert!(lrp.annotation != "panic", "asked to");
+        let guid = lrp.process_guid.clone();
+        if self.state().lrps.contains_key(&guid) {
+            let message = format!("Desired LRP with guid '{guid}' already exists");
+            return refused(ErrorName::DesiredLRPAlreadyExists, message);
+        }
+        lrp.modification_tag = ModificationTag { epoch: "epoch".into(), index: 0 };
+        self.state().lrps.insert(guid, Arc::new(lrp.clone()));
+        self.tell(Event::DesiredLrpCreated(Box::new(lrp)));
+        Ok(())
+    }
+
+    async fn update_lrp(
+        &self,
+        guid: &ProcessGuid,
+        update: DesiredLrpUpdate,
+    ) -> Result<(), BrainError> {
+        let before = self.desired_lrp(guid).await?;
+        let mut after = before.as_ref().clone();
+        after.instances = update.instances.unwrap_or(after.instances);
+        after.routes = update.routes.unwrap_or(after.routes);
+        after.annotation = update.annotation.unwrap_or(after.annotation);
+        after.modification_tag = after.modification_tag.next();
+        self.state().lrps.insert(guid.clone(), Arc::new(after.clone()));
+        let before = Box::new(before.as_ref().clone());
+        self.tell(Event::DesiredLrpChanged { before, after: Box::new(after) });
+        Ok(())
+    }
+
+    async fn remove_lrp(&self, guid: &ProcessGuid) -> Result<(), BrainError> {
+        let removed = self.state().lrps.remove(guid).ok_or_else(|| no_lrp(guid))?;
+        self.tell(Event::DesiredLrpRemoved(Box::new(removed.as_ref().clone())));
+        Ok(())
+    }
+
+    async fn desired_lrp(&self, guid: &ProcessGuid) -> Result<Arc<DesiredLrp>, BrainError> {
+        self.state().lrps.get(guid).cloned().ok_or_else(|| no_lrp(guid))
+    }
+
+    async fn desired_lrps(
+        &self,
+        domain: Option<&Domain>,
+    ) -> Result<Vec<Arc<DesiredLrp>>, BrainError> {
+        let state = self.state();
+        let of = |lrp: &&Arc<DesiredLrp>| domain.is_none_or(|domain| lrp.domain == *domain);
+        Ok(state.lrps.values().filter(of).cloned().collect())
+    }
+
+    async fn actual_lrps(&self, domain: Option<&Domain>) -> Result<Vec<ActualLrp>, BrainError> {
+        let state = self.state();
+        let of = |lrp: &&ActualLrp| domain.is_none_or(|domain| lrp.key.domain == *domain);
+        Ok(state.instances.iter().filter(of).cloned().collect())
+    }
+
+    async fn actual_lrps_of(&self, guid: &ProcessGuid) -> Result<Vec<ActualLrp>, BrainError> {
+        let state = self.state();
+        let of = |lrp: &&ActualLrp| lrp.key.process_guid == *guid;
+        Ok(state.instances.iter().filter(of).cloned().collect())
+    }
+
+    async fn retire(&self, guid: &ProcessGuid, index: u32) -> Result<(), BrainError> {
+        let instances = self.actual_lrps_of(guid).await?;
+        if instances.iter().any(|lrp| lrp.key.index == index) {
+            return Ok(());
+        }
+        let message =
+            format!("process-guid '{guid}' does not exist or has no instance at index {index}");
+        refused(ErrorName::ActualLRPIndexNotFound, message)
+    }
+
+    async fn progress_of(&self, _: &ProcessGuid) -> Result<Vec<InstanceProgress>, BrainError> {
+        Ok(vec![InstanceProgress {
+            index: 1,
+            cell_id: CellId::new("cell-1").unwrap(),
+            step: ProgressStep::Pulling { bytes_done: 5, bytes_total: 10 },
+        }])
+    }
+
+    async fn desire_task(&self, task: TaskDefinition) -> Result<(), BrainError> {
+        let guid = task.task_guid.clone();
+        if self.state().tasks.contains_key(&guid) {
+            return refused(ErrorName::TaskGuidAlreadyExists, "task already exists".into());
+        }
+        let task = Task {
+            definition: task,
+            state: TaskState::Pending,
+            created_at: Time(5),
+            updated_at: Time(5),
+            rejections: 0,
+            rejection_reason: String::new(),
+        };
+        self.state().tasks.insert(guid, task.clone());
+        self.tell(Event::TaskCreated(Box::new(task)));
+        Ok(())
+    }
+
+    async fn task(&self, guid: &TaskGuid) -> Result<Task, BrainError> {
+        self.state().tasks.get(guid).cloned().ok_or_else(|| no_task(guid))
+    }
+
+    async fn tasks(&self, domain: Option<&Domain>) -> Result<Vec<Task>, BrainError> {
+        let state = self.state();
+        let of = |task: &&Task| domain.is_none_or(|domain| task.definition.domain == *domain);
+        Ok(state.tasks.values().filter(of).cloned().collect())
+    }
+
+    async fn cancel_task(&self, guid: &TaskGuid) -> Result<(), BrainError> {
+        let mut state = self.state();
+        let task = state.tasks.get_mut(guid).ok_or_else(|| no_task(guid))?;
+        if let TaskState::Completed(_) = task.state {
+            let message = "Cannot transition from Completed to Completed".to_owned();
+            return refused(ErrorName::UnknownError, message);
+        }
+        task.state = TaskState::Completed(TaskOutcome {
+            failed: true,
+            failure_reason: "task was cancelled".into(),
+            result: String::new(),
+        });
+        Ok(())
+    }
+
+    async fn delete_task(&self, guid: &TaskGuid) -> Result<(), BrainError> {
+        let TaskState::Completed(_) = self.task(guid).await?.state else {
+            let message = "This task has not been completed. Please retry when it is completed.";
+            return refused(ErrorName::TaskNotDeletable, message.into());
+        };
+        self.state().tasks.remove(guid);
+        Ok(())
+    }
+
+    async fn cells(&self) -> Result<Vec<CellPresence>, BrainError> {
+        Ok(vec![CellPresence {
+            cell_id: CellId::new("cell-1").unwrap(),
+            rep_url: String::new(),
+            zone: "z1".into(),
+            capacity: Resources { memory_mb: 4096, disk_mb: 10_240, containers: 256 },
+            rootfs_providers: [("docker".to_owned(), vec![])].into(),
+            placement_tags: vec!["gpu".into()],
+            optional_placement_tags: vec![],
+            volume_drivers: vec![],
+        }])
+    }
+
+    async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {
+        self.state().domains.insert(domain, ttl_s);
+        Ok(())
+    }
+
+    async fn domains(&self) -> Result<Vec<Domain>, BrainError> {
+        Ok(self.state().domains.keys().cloned().collect())
+    }
+
+    async fn version(&self) -> Result<Version, BrainError> {
+        Ok(Version { lattice_release: "1".into(), receptor: "1".into(), ltc: String::new() })
+    }
+
+    async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError> {
+        self.state().credentials.push(c);
+        Ok(())
+    }
+
+    async fn events(&self, after: Option<u64>) -> Result<EventStream, BrainError> {
+        let state = self.state();
+        let past: Vec<_> = match after {
+            None => Vec::new(),
+            Some(after) if after + 1 < HISTORY_START => vec![SequencedEvent::Resync],
+            Some(after) => {
+                let is_new = |event: &&SequencedEvent| match event {
+                    SequencedEvent::Event { sequence, .. } => *sequence > after,
+                    SequencedEvent::Resync => true,
+                };
+                state.history.iter().filter(is_new).cloned().collect()
+            }
+        };
+        let live = BroadcastStream::new(self.live.subscribe());
+        let live = live.map(|event| Ok(event.unwrap_or(SequencedEvent::Resync)));
+        Ok(stream::iter(past.into_iter().map(Ok)).chain(live).boxed())
+    }
+}

@@ -1,0 +1,104 @@
+//! Nouns to send about.
+
+use lattice_api::brain::bodies::{desired_lrp, task};
+use lattice_model::actual_lrp::{PlacementError, PortMapping, Presence};
+use lattice_model::{
+    ActualLrp, ActualState, CellId, DesiredLrp, Domain, InstanceGuid, InstanceKey, LrpKey, NetInfo,
+    ProcessGuid, Task, TaskDefinition, TaskState, Time,
+};
+use serde_json::{Value, json};
+
+pub(crate) fn guid(text: &str) -> ProcessGuid {
+    ProcessGuid::new(text).unwrap()
+}
+
+/// What `ltc create` sends.
+pub(crate) fn lrp_body(guid: &str) -> Value {
+    json!({"process_guid": guid, "domain": "lattice",
+        "rootfs": "docker:///cloudfoundry/lattice-app#latest", "instances": 2,
+        "env": [{"name": "PROCESS_GUID", "value": guid}, {"name": "PORT", "value": "8080"}],
+        "setup": {"download": {
+            "from": "http://file-server.service.cf.internal:8080/v1/static/lifecycle.tgz",
+            "to": "/tmp", "cache_key": "", "user": "root"}},
+        "action": {"parallel": {"actions": [
+            {"run": {"path": "/tmp/diego-sshd", "args": ["-address=0.0.0.0:2222"], "dir": "/tmp",
+                "user": "root", "log_source": "SSH"}},
+            {"run": {"path": "/lattice-app", "args": ["--quiet"], "dir": "/work", "user": "root"}}]}},
+        "monitor": {"run": {"path": "/tmp/healthcheck", "args": ["-timeout", "1s", "-port", "8080"],
+            "user": "root", "log_source": "HEALTH"}},
+        "start_timeout": 0, "disk_mb": 0, "memory_mb": 128, "cpu_weight": 100, "privileged": false,
+        "ports": [8080, 2222],
+        "routes": {
+            "cf-router": [{"hostnames": ["web.lattice.localhost"], "port": 8080}],
+            "diego-ssh": {"container_port": 2222, "private_key": "secret"}},
+        "log_guid": guid, "log_source": "APP", "metrics_guid": guid, "annotation": "mine",
+        "egress_rules": [{"protocol": "tcp", "destinations": ["10.0.0.0/8"], "ports": [443]}]})
+}
+
+pub(crate) fn lrp(guid: &str) -> DesiredLrp {
+    desired_lrp::parse_create(&lrp_body(guid)).unwrap()
+}
+
+pub(crate) fn task_body(guid: &str) -> Value {
+    json!({"task_guid": guid, "domain": "lattice", "rootfs": "docker:///busybox#latest",
+        "action": {"run": {"path": "/bin/true", "user": "root"}}, "memory_mb": 64,
+        "env": [{"name": "A", "value": "b"}], "completion_callback_url": "http://x.example/done"})
+}
+
+pub(crate) fn task(guid: &str) -> TaskDefinition {
+    task::parse_create(&task_body(guid)).unwrap()
+}
+
+/// The same at work.
+pub(crate) fn running_task(guid: &str) -> Task {
+    let cell_id = CellId::new("cell-1").unwrap();
+    Task {
+        definition: task(guid),
+        state: TaskState::Running { cell_id },
+        created_at: Time(7),
+        updated_at: Time(7),
+        rejections: 1,
+        rejection_reason: "insufficient resources".into(),
+    }
+}
+
+/// One instance in each state.
+pub(crate) fn instances(guid: &str) -> Vec<ActualLrp> {
+    let instance = || InstanceKey {
+        instance_guid: InstanceGuid::new("i-1").unwrap(),
+        cell_id: CellId::new("cell-1").unwrap(),
+    };
+    let net = NetInfo {
+        address: "10.1.1.1".into(),
+        instance_address: "10.254.0.2".into(),
+        ports: vec![PortMapping { container_port: 8080, host_port: 60_001 }],
+    };
+    let placement_error = PlacementError {
+        reason: "insufficient resources: memory".into(),
+        detail: "needs 4096 MB; largest free is 3072 MB on cell-1".into(),
+    };
+    let states = [
+        ActualState::Unclaimed { placement_error: Some(placement_error) },
+        ActualState::Claimed { instance: instance() },
+        ActualState::Running { instance: instance(), net },
+        ActualState::Crashed { reason: "Exited with status 1".into() },
+        ActualState::Exited { reason: "Exited with status 0".into() },
+    ];
+    let record = |(index, state): (u32, ActualState)| ActualLrp {
+        key: LrpKey {
+            process_guid: self::guid(guid),
+            index,
+            domain: Domain::new("lattice").unwrap(),
+        },
+        presence: if index == 2 { Presence::Evacuating } else { Presence::Ordinary },
+        since: Time(1_400_000_000_000_000_000 + i64::from(index)),
+        crash_count: index,
+        crash_reason: match &state {
+            ActualState::Crashed { reason } | ActualState::Exited { reason } => reason.clone(),
+            _ => String::new(),
+        },
+        state,
+        modification_tag: Default::default(),
+    };
+    (0..).zip(states).map(record).collect()
+}
