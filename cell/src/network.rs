@@ -1,6 +1,15 @@
 //! The instances' network: one bridge, an address for each instance, mapped ports; behind one
 //! seam, [`Network`].
 
+mod addresses;
+pub mod bridge;
+pub mod fake;
+mod firewall;
+mod links;
+mod listening;
+mod namespaces;
+mod records;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 

@@ -151,16 +151,19 @@ impl Runtime for OciRuntime {
 impl Shared {
     async fn create(&self, spec: ContainerBlueprint) -> Result<(), RuntimeError> {
         let id = spec.id.clone();
-        let _making = self.making.read().await;
+        let making = self.making.read().await;
         let dir = self.bundle_dir(&id);
-        let made = self.make(&spec, &dir).await;
-        match made {
+        // Before anything that a failure would take away again: the name may be in use.
+        fs::create_dir(&dir).map_err(|e| failed("create", &id, &e))?;
+        match self.make(&spec, &dir).await {
             Ok(container) => {
                 self.containers().insert(id, container);
                 Ok(())
             }
             Err(why) => {
-                self.clear(&id, true).await?;
+                self.clear(&id).await?;
+                drop(making);
+                self.remove_unused_parent();
                 Err(failed("create", &id, &why))
             }
         }
@@ -169,7 +172,6 @@ impl Shared {
     /// Writes the bundle and starts the init.
     async fn make(&self, spec: &ContainerBlueprint, dir: &Path) -> Result<Container, String> {
         let told = |e: io::Error| format!("cannot write {}: {e}", dir.display());
-        fs::create_dir(dir).map_err(told)?;
         let cgroup = self.cgroups.path_inside(&spec.id);
         let config = bundle::container(spec, &self.host, &cgroup);
         fs::write(dir.join("config.json"), config.to_string()).map_err(told)?;
@@ -239,16 +241,20 @@ impl Shared {
     }
 
     async fn delete(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        self.clear(id, false).await?;
-        if let Ok(_alone) = self.making.try_write() {
-            self.cgroups.remove_parent_when_empty();
-        }
+        self.clear(id).await?;
+        self.remove_unused_parent();
         Ok(())
     }
 
-    /// Removes every trace of a container, whoever made it and however far that went. `half_made`
-    /// keeps quiet where a container was refused before it was there.
-    async fn clear(&self, id: &ContainerId, half_made: bool) -> Result<(), RuntimeError> {
+    /// Whoever deletes the last container leaves no cgroup; one that is being made needs it.
+    fn remove_unused_parent(&self) {
+        if let Ok(_alone) = self.making.try_write() {
+            self.cgroups.remove_parent_when_empty();
+        }
+    }
+
+    /// Removes every trace of a container, whoever made it and however far that went.
+    async fn clear(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let dir = self.bundle_dir(id);
         let namespace = fs::read_to_string(dir.join("pid-namespace")).ok();
         let leaf = self.cgroups.leaf(id);
@@ -263,9 +269,6 @@ impl Shared {
             }
         }
         self.containers().remove(id);
-        if !half_made {
-            tracing::debug!(container = %id, "container deleted");
-        }
         Ok(())
     }
 

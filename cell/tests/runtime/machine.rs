@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use lattice_cell::runtime::oci::{OciConfig, OciRuntime};
-use lattice_cell::runtime::{ContainerBlueprint, ContainerId, init};
+use lattice_cell::runtime::{ContainerBlueprint, ContainerId, Runtime, init};
 use lattice_model::Limit;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_change, unmount};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -59,11 +59,26 @@ impl Machine {
 }
 
 impl Drop for Machine {
+    /// Also a test that failed leaves nothing behind.
     fn drop(&mut self) {
+        let data_dirs = [self.path("data"), self.path("owned")];
+        std::thread::scope(|scope| {
+            scope.spawn(|| data_dirs.iter().for_each(|dir| delete_all(dir)));
+        });
         for entry in fs::read_dir(self.path("netns")).unwrap().flatten() {
             let _ = unmount(entry.path(), UnmountFlags::DETACH);
         }
     }
+}
+
+fn delete_all(data_dir: &Path) {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio.block_on(async {
+        let runtime = runtime_in(data_dir);
+        for id in runtime.list().await.unwrap() {
+            runtime.delete(&id).await.unwrap();
+        }
+    });
 }
 
 pub(crate) fn runtime_in(data_dir: &Path) -> OciRuntime {

@@ -132,24 +132,30 @@ async fn nothing_is_left_of_a_deleted_container() {
     let blueprint = real.blueprint("traces");
     let before = mounts();
     real.runtime.create(blueprint).await.unwrap();
-    let (code, _) = run(&real.runtime, &id, "sleep 1000 & echo started").await.clone();
+    let (code, _) = run(&real.runtime, &id, "sleep 1000 >/dev/null 2>&1 & echo started").await;
     assert_eq!(code, 0);
-    assert!(!cgroups_named("lattice-", "traces").is_empty(), "the test looks at the right place");
+    let config = real.machine.path("data/containers/traces/config.json");
+    let config: serde_json::Value = serde_json::from_slice(&fs::read(config).unwrap()).unwrap();
+    let parent =
+        config["linux"]["cgroupsPath"].as_str().unwrap().split('/').nth(1).unwrap().to_owned();
+    assert!(!cgroups_of(&parent, &id).is_empty(), "the test looks at the right place");
     real.runtime.delete(&id).await.unwrap();
-    assert_eq!(cgroups_named("lattice-", "traces"), Vec::<String>::new());
+    assert_eq!(cgroups_of(&parent, &id), Vec::<String>::new());
     assert_eq!(mounts(), before);
+    for mount in fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        assert!(!mount.path().join(&parent).exists(), "{mount:?} has the parent still");
+    }
     for dir in ["data/containers", "data/oci"] {
         assert_eq!(fs::read_dir(real.machine.path(dir)).unwrap().count(), 0, "{dir}");
     }
     assert!(zombies().is_empty(), "{:?}", zombies());
 }
 
-fn cgroups_named(parent: &str, leaf: &str) -> Vec<String> {
+/// The cgroups of a container; its parent is named in what the OCI runtime was told.
+fn cgroups_of(parent: &str, id: &ContainerId) -> Vec<String> {
     let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
-    let parents = hierarchies.flat_map(|h| fs::read_dir(h.path()).into_iter().flatten().flatten());
-    let ours = parents.filter(|p| p.file_name().to_string_lossy().starts_with(parent));
-    let leaves = ours.map(|p| p.path().join(leaf)).filter(|path| path.exists());
-    leaves.map(|path| path.display().to_string()).collect()
+    let leaves = hierarchies.map(|mount| mount.path().join(parent).join(id.as_str()));
+    leaves.filter(|path| path.exists()).map(|path| path.display().to_string()).collect()
 }
 
 /// Ended children of this process that nobody has reaped.
@@ -186,13 +192,19 @@ async fn what_cannot_be_run_is_named_with_the_reason() {
         ("/nothing", "cannot run /nothing: there is no such file in the image"),
         ("/text", "cannot run /text: it is not executable for this user"),
         ("/etc", "cannot run /etc: "),
-        ("/garbage", "cannot run /garbage: it is not a program for this machine"),
     ];
     for (program, expected) in cases {
-        let error = real.runtime.exec(&id, spec(&[program]).in_path()).await.err().unwrap();
+        let error = real.runtime.exec(&id, spec(&[program]).in_path()).await;
+        let error = error.err().unwrap_or_else(|| panic!("{program} was started"));
         assert!(matches!(error, RuntimeError::NotExecutable { .. }), "{program}: {error:?}");
         assert!(error.to_string().starts_with(expected), "{error}");
     }
+    // The OCI runtime only learns this after it has said that the process runs.
+    let mut garbage = real.runtime.exec(&id, spec(&["/garbage"])).await.unwrap();
+    let said = read_all(&mut garbage.stderr).await;
+    assert!(said.contains("exec format error"), "{said}");
+    assert!(!garbage.control.wait().await.is_success());
+
     let mut nowhere = spec(&["true"]).in_path();
     nowhere.dir = "/no/such/dir".to_owned();
     let error = real.runtime.exec(&id, nowhere).await.err().unwrap();

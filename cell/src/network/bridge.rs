@@ -1,0 +1,372 @@
+//! The instances' network on one Linux host: a bridge, a namespace and an address for each, and a
+//! firewall around them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ipnet::Ipv4Net;
+use lattice_model::PortMapping;
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use super::addresses::{Addresses, Ports, gateway};
+use super::firewall::{Firewall, Mapping};
+use super::links::{self, Links};
+use super::records::{Record, Records};
+use super::{Attachment, Network, NetworkError, listening, namespaces};
+use crate::runtime::ContainerId;
+
+/// The longest name of a link.
+const LINK_NAME_MAX: usize = 15;
+
+/// What a [`BridgeNetwork`] needs to know.
+#[derive(Debug, Clone)]
+pub struct NetworkConfig {
+    /// Where the namespaces are bound (`netns/`) and addresses are remembered (`network/`).
+    pub data_dir: PathBuf,
+    /// The bridge's name, at most 15 characters, this network's alone.
+    pub bridge: String,
+    /// The instances' addresses; the first is this host's own.
+    pub subnet: Ipv4Net,
+    /// The host ports that may be mapped; not those the kernel takes for outgoing connections.
+    pub host_port_range: RangeInclusive<u16>,
+    /// The TCP ports of this host that instances may reach, at the gateway's address.
+    pub router_ports: Vec<u16>,
+    /// The address where mapped ports are reachable from other hosts: `0.0.0.0` for all, `None`
+    /// for none. This host itself always reaches them.
+    pub external_address: Option<Ipv4Addr>,
+}
+
+/// The instances' network on this host.
+pub struct BridgeNetwork {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: NetworkConfig,
+    links: Links,
+    bridge: u32,
+    firewall: Firewall,
+    records: Records,
+    /// Two hex digits of a hash of the data directory, so that two networks' links differ.
+    tag: String,
+    in_use: Mutex<InUse>,
+}
+
+struct InUse {
+    addresses: Addresses,
+    ports: Ports,
+    attached: BTreeMap<ContainerId, Record>,
+}
+
+// === impl NetworkConfig ===
+
+impl NetworkConfig {
+    /// The defaults: bridge `lattice0`, 10.255.0.0/20, host ports from 61000, reachable from this
+    /// host alone, and no port of it open to instances.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            bridge: "lattice0".to_owned(),
+            subnet: Ipv4Net::new_assert(Ipv4Addr::new(10, 255, 0, 0), 20),
+            host_port_range: 61000..=65535,
+            router_ports: Vec::new(),
+            external_address: None,
+        }
+    }
+
+    /// All that is wrong with it.
+    fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let length = self.bridge.len();
+        if length == 0 || length > LINK_NAME_MAX || !self.bridge.chars().all(word) {
+            mistakes.push(format!(
+                "the bridge's name {:?} is not made of 1 to {LINK_NAME_MAX} letters, digits, - \
+                 and _",
+                self.bridge
+            ));
+        }
+        if self.subnet.prefix_len() < 16 || self.subnet.prefix_len() > 29 {
+            mistakes.push(format!("the subnet {} is not between /16 and /29", self.subnet));
+        }
+        if self.host_port_range.is_empty() || *self.host_port_range.start() == 0 {
+            mistakes.push(format!("the host ports {:?} are no range", self.host_port_range));
+        }
+        mistakes
+    }
+}
+
+// === impl BridgeNetwork ===
+
+impl BridgeNetwork {
+    /// Makes the bridge and the firewall, or adopts what an earlier process left: its addresses
+    /// and ports stay in use until they are detached. Turns on forwarding between this host's
+    /// links, which stays on.
+    pub async fn start(config: NetworkConfig) -> Result<Self, NetworkError> {
+        let mistakes = config.mistakes();
+        if !mistakes.is_empty() {
+            return Err(failed("set up the network", mistakes.join("; ")));
+        }
+        let config = NetworkConfig { subnet: config.subnet.trunc(), ..config };
+        let hash: [u8; 32] = Sha256::digest(config.data_dir.as_os_str().as_encoded_bytes()).into();
+        let firewall = Firewall {
+            table: format!("lattice_{}", hex::encode(&hash[..4])),
+            bridge: config.bridge.clone(),
+            subnet: config.subnet,
+            gateway: gateway(config.subnet),
+            router_ports: config.router_ports.clone(),
+            external_address: config.external_address,
+        };
+        fs::create_dir_all(config.data_dir.join("netns"))
+            .map_err(|e| failed("make the directory of the network namespaces", e))?;
+        let records = Records::open(config.data_dir.join("network"))
+            .map_err(|e| failed("read the network's records", e))?;
+        let in_use = InUse::restore(&config, records.load());
+        firewall.install(&in_use.mappings()).await?;
+        let (links, bridge) = raise_bridge(&config, &hash)
+            .await
+            .map_err(|e| failed(&format!("set up the bridge {}", config.bridge), e))?;
+        let tag = hex::encode(&hash[..3]);
+        let in_use = Mutex::new(in_use);
+        let shared = Shared { config, links, bridge, firewall, records, tag, in_use };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+}
+
+#[async_trait]
+impl Network for BridgeNetwork {
+    async fn attach(&self, id: &ContainerId, ports: &[u16]) -> Result<Attachment, NetworkError> {
+        let (shared, id, ports) = (self.shared.clone(), id.clone(), ports.to_vec());
+        to_its_end(async move { shared.attach(&id, &ports).await }).await
+    }
+
+    async fn detach(&self, id: &ContainerId) -> Result<(), NetworkError> {
+        let (shared, id) = (self.shared.clone(), id.clone());
+        to_its_end(async move { shared.detach(&id).await }).await
+    }
+
+    async fn listening(&self, id: &ContainerId) -> Result<Vec<SocketAddr>, NetworkError> {
+        let tables = namespaces::inside(self.shared.netns(id), || {
+            let v4 = fs::read_to_string("/proc/thread-self/net/tcp")?;
+            // A kernel without IPv6 has no such file.
+            let v6 = fs::read_to_string("/proc/thread-self/net/tcp6").unwrap_or_default();
+            Ok([v4, v6])
+        });
+        let tables = tables.await.map_err(|e| failed(&format!("look into {id}"), e))?;
+        Ok(tables.iter().flat_map(|table| listening::parse(table)).collect())
+    }
+
+    async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {
+        self.shared.list().await
+    }
+
+    fn gateway(&self) -> Ipv4Addr {
+        self.shared.firewall.gateway
+    }
+
+    async fn remove_all(&self) -> Result<(), NetworkError> {
+        let shared = self.shared.clone();
+        to_its_end(async move { shared.remove_all().await }).await
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    async fn attach(&self, id: &ContainerId, ports: &[u16]) -> Result<Attachment, NetworkError> {
+        let record = self.reserve(id, ports).await?;
+        match self.connect(id, &record).await {
+            Ok(()) => Ok(Attachment {
+                netns: self.netns(id),
+                address: record.address.into(),
+                ports: record.ports,
+            }),
+            Err(why) => {
+                self.detach(id).await?;
+                Err(why)
+            }
+        }
+    }
+
+    /// Writes down what the container gets before any of it exists, so that whoever comes after
+    /// a crash finds it.
+    async fn reserve(&self, id: &ContainerId, ports: &[u16]) -> Result<Record, NetworkError> {
+        let mut in_use = self.in_use.lock().await;
+        let what = format!("attach {id} to the network");
+        if in_use.attached.contains_key(id) || self.netns(id).exists() {
+            return Err(failed(&what, "it is attached already; detach it first"));
+        }
+        let record = in_use.take(ports)?;
+        if let Err(e) = self.records.write(id, &record) {
+            in_use.release(&record);
+            return Err(failed(&what, e));
+        }
+        in_use.attached.insert(id.clone(), record.clone());
+        Ok(record)
+    }
+
+    async fn connect(&self, id: &ContainerId, record: &Record) -> Result<(), NetworkError> {
+        let step = |e: io::Error| failed(&format!("attach {id} to the network"), e);
+        let netns = self.netns(id);
+        let namespace = namespaces::create(&netns).await.map_err(step)?;
+        let cable = self.cable(record.address);
+        self.links.connect(self.bridge, &cable, &namespace).await.map_err(step)?;
+        let (subnet, gateway) = (self.config.subnet, self.firewall.gateway);
+        let address = Ipv4Net::new(record.address, subnet.prefix_len())
+            .map_err(|e| step(io::Error::other(e)))?;
+        namespaces::inside(netns, move || links::configure_inside(address, gateway))
+            .await
+            .map_err(step)?;
+        if record.ports.is_empty() {
+            return Ok(());
+        }
+        let in_use = self.in_use.lock().await;
+        self.firewall.map_ports(&in_use.mappings()).await
+    }
+
+    async fn detach(&self, id: &ContainerId) -> Result<(), NetworkError> {
+        let step = |e: io::Error| failed(&format!("detach {id} from the network"), e);
+        let mut in_use = self.in_use.lock().await;
+        if let Some(record) = in_use.attached.get(id).cloned() {
+            let others = in_use.mappings_without(id);
+            if !record.ports.is_empty() {
+                self.firewall.map_ports(&others).await?;
+            }
+            self.links.remove(&self.cable(record.address)).await.map_err(step)?;
+            namespaces::remove(&self.netns(id)).map_err(step)?;
+            self.records.remove(id).map_err(step)?;
+            in_use.attached.remove(id);
+            in_use.release(&record);
+        }
+        // Also one whose record was lost.
+        namespaces::remove(&self.netns(id)).map_err(step)?;
+        self.records.remove(id).map_err(step)
+    }
+
+    async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {
+        let in_use = self.in_use.lock().await;
+        let bound = fs::read_dir(self.config.data_dir.join("netns"))
+            .map_err(|e| failed("list the network namespaces", e))?;
+        let bound = bound.flatten().map(|entry| entry.file_name());
+        let mut ids: Vec<ContainerId> =
+            bound.map(|name| ContainerId::new(&name.to_string_lossy())).collect();
+        ids.extend(in_use.attached.keys().cloned());
+        ids.sort();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    async fn remove_all(&self) -> Result<(), NetworkError> {
+        for id in self.list().await? {
+            self.detach(&id).await?;
+        }
+        let step = |e: io::Error| failed(&format!("remove the bridge {}", self.config.bridge), e);
+        for port in self.links.ports_of(&self.config.bridge).await.map_err(step)? {
+            if port.starts_with(&self.cable_prefix()) {
+                self.links.remove(&port).await.map_err(step)?;
+            }
+        }
+        self.links.remove(&self.config.bridge).await.map_err(step)?;
+        self.firewall.remove().await?;
+        for dir in ["netns", "network"] {
+            fs::remove_dir(self.config.data_dir.join(dir)).map_err(step)?;
+        }
+        Ok(())
+    }
+
+    fn netns(&self, id: &ContainerId) -> PathBuf {
+        self.config.data_dir.join("netns").join(id.as_str())
+    }
+
+    /// The host's end of an instance's cable.
+    fn cable(&self, address: Ipv4Addr) -> String {
+        let offset = u32::from(address) - u32::from(self.config.subnet.network());
+        format!("{}{offset:04x}", self.cable_prefix())
+    }
+
+    fn cable_prefix(&self) -> String {
+        format!("v{}-", self.tag)
+    }
+}
+
+// === impl InUse ===
+
+impl InUse {
+    /// Counts what an earlier process left as in use.
+    fn restore(config: &NetworkConfig, left: BTreeMap<ContainerId, Record>) -> Self {
+        let mut addresses = Addresses::new(config.subnet);
+        let mut ports = Ports::new(config.host_port_range.clone());
+        let still_ours = |record: &Record| config.subnet.contains(&record.address);
+        let attached: BTreeMap<_, _> = left.into_iter().filter(|(_, r)| still_ours(r)).collect();
+        for record in attached.values() {
+            addresses.claim(record.address);
+            ports.claim(&record.host_ports());
+        }
+        Self { addresses, ports, attached }
+    }
+
+    fn take(&mut self, container_ports: &[u16]) -> Result<Record, NetworkError> {
+        let address = self.addresses.take()?;
+        let host_ports = self.ports.take(container_ports.len(), is_unused_on_host);
+        let host_ports = host_ports.inspect_err(|_| self.addresses.release(address))?;
+        let pairs = container_ports.iter().zip(host_ports);
+        let ports = pairs
+            .map(|(&container_port, host_port)| PortMapping { container_port, host_port })
+            .collect();
+        Ok(Record { address, ports })
+    }
+
+    fn release(&mut self, record: &Record) {
+        self.addresses.release(record.address);
+        self.ports.release(&record.host_ports());
+    }
+
+    fn mappings(&self) -> Vec<Mapping> {
+        self.attached.values().flat_map(Record::mappings).collect()
+    }
+
+    fn mappings_without(&self, id: &ContainerId) -> Vec<Mapping> {
+        let others = self.attached.iter().filter(|(other, _)| *other != id);
+        others.flat_map(|(_, record)| record.mappings()).collect()
+    }
+}
+
+/// True when no server of this host listens on a port, which a mapping would hide.
+fn is_unused_on_host(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+}
+
+async fn raise_bridge(config: &NetworkConfig, hash: &[u8; 32]) -> io::Result<(Links, u32)> {
+    // A fixed, locally administered address: else it changes with each port, and connections with
+    // it.
+    let mac = [0x02, hash[0], hash[1], hash[2], hash[3], hash[4]];
+    let address = Ipv4Net::new(gateway(config.subnet), config.subnet.prefix_len());
+    let address = address.map_err(io::Error::other)?;
+    let links = Links::open()?;
+    let bridge = links.ensure_bridge(&config.bridge, address, mac).await?;
+    links::disable_ipv6(&config.bridge)?;
+    let v4 = Path::new("/proc/sys/net/ipv4");
+    fs::write(v4.join("ip_forward"), "1")?;
+    // So that mapped ports answer on 127.0.0.1; the firewall keeps instances away from there.
+    fs::write(v4.join("conf").join(&config.bridge).join("route_localnet"), "1")?;
+    Ok((links, bridge))
+}
+
+/// Runs a step in a task of its own, so that a caller who goes away cannot stop it half-way.
+async fn to_its_end<T: Send + 'static>(
+    step: impl Future<Output = Result<T, NetworkError>> + Send + 'static,
+) -> Result<T, NetworkError> {
+    let stopping = || Err(failed("change the network", "it is being stopped"));
+    tokio::spawn(step).await.unwrap_or_else(|_| stopping())
+}
+
+fn failed(what: &str, why: impl std::fmt::Display) -> NetworkError {
+    NetworkError::Failed { what: what.to_owned(), why: why.to_string() }
+}

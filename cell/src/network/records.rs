@@ -1,0 +1,103 @@
+//! What each container was given, on disk, so that it is found again after a crash.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use lattice_model::PortMapping;
+use serde::{Deserialize, Serialize};
+
+use super::firewall::Mapping;
+use crate::runtime::ContainerId;
+
+/// A container's address and mapped ports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) address: Ipv4Addr,
+    pub(super) ports: Vec<PortMapping>,
+}
+
+/// A directory with a file for each container.
+#[derive(Debug)]
+pub(super) struct Records {
+    dir: PathBuf,
+}
+
+// === impl Record ===
+
+impl Record {
+    pub(super) fn host_ports(&self) -> Vec<u16> {
+        self.ports.iter().map(|mapping| mapping.host_port).collect()
+    }
+
+    pub(super) fn mappings(&self) -> Vec<Mapping> {
+        let ports = self.ports.iter();
+        ports.map(|mapping| (mapping.host_port, self.address, mapping.container_port)).collect()
+    }
+}
+
+// === impl Records ===
+
+impl Records {
+    pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&dir)?;
+        Ok(Self { dir })
+    }
+
+    /// All that can be read. One that was cut off by a crash was not acted on yet.
+    pub(super) fn load(&self) -> BTreeMap<ContainerId, Record> {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return BTreeMap::new() };
+        let mut all = BTreeMap::new();
+        for entry in entries.flatten() {
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            let text = fs::read(entry.path()).unwrap_or_default();
+            match serde_json::from_slice(&text) {
+                Ok(record) => drop(all.insert(ContainerId::new(&name), record)),
+                Err(error) => {
+                    tracing::warn!(container = name, %error, "network record dropped");
+                    // What it was for is found by its namespace.
+                    let _ = fs::remove_file(entry.path());
+                }
+            }
+        }
+        all
+    }
+
+    pub(super) fn write(&self, id: &ContainerId, record: &Record) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+        file.write_all(&serde_json::to_vec(record)?)?;
+        file.persist(self.dir.join(id.as_str()))?;
+        Ok(())
+    }
+
+    /// No error when there is none.
+    pub(super) fn remove(&self, id: &ContainerId) -> io::Result<()> {
+        match fs::remove_file(self.dir.join(id.as_str())) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_and_a_cut_off_one_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path().join("network")).unwrap();
+        let ports = vec![PortMapping { container_port: 80, host_port: 61000 }];
+        let record = Record { address: Ipv4Addr::new(10, 0, 0, 2), ports };
+        let (whole, cut) = (ContainerId::new("whole"), ContainerId::new("cut"));
+        records.write(&whole, &record).unwrap();
+        fs::write(dir.path().join("network/cut"), "{\"addr").unwrap();
+        assert_eq!(records.load(), BTreeMap::from([(whole.clone(), record.clone())]));
+        assert_eq!(record.mappings(), [(61000, record.address, 80)]);
+        records.remove(&whole).unwrap();
+        records.remove(&cut).expect("it is gone already");
+        assert!(records.load().is_empty());
+    }
+}
