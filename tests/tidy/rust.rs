@@ -13,9 +13,13 @@ pub(crate) struct Token {
     pub(crate) text: String,
 }
 
+/// Crates under `tests/` that are products of their own.
+const PRODUCTS: &[&str] = &["tests/simulation/", "tests/lattice-app/"];
+
 /// Whether a file holds nothing but tests.
 pub(crate) fn is_test(path: &str) -> bool {
-    path.split('/').any(|part| part == "tests" || part == "tests.rs")
+    let inner = PRODUCTS.iter().find_map(|product| path.strip_prefix(product)).unwrap_or(path);
+    inner.split('/').any(|part| part == "tests" || part == "tests.rs")
 }
 
 /// The words and signs of a source, in order; comments and literals have none.
@@ -46,19 +50,31 @@ pub(crate) fn test_lines(file: &syn::File) -> Vec<RangeInclusive<usize>> {
 pub(crate) fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         syn::Meta::Path(path) => path.segments.last().is_some_and(|last| last.ident == "test"),
-        syn::Meta::List(list) => {
-            list.path.is_ident("cfg") && list.tokens.to_string().contains("test")
-        }
+        syn::Meta::List(list) => list.path.is_ident("cfg") && is_test_only(&list.tokens),
         syn::Meta::NameValue(_) => false,
     })
 }
 
+/// Whether a condition demands tests: `test`, or `all(test, ...)`.
+fn is_test_only(condition: &TokenStream) -> bool {
+    let mut words = Vec::new();
+    flatten(condition.clone(), &mut words);
+    let has = |word: &str| words.iter().any(|token| token.text == word);
+    has("test") && !has("not") && !has("any")
+}
+
 fn attributes(item: &syn::Item) -> &[syn::Attribute] {
     match item {
+        syn::Item::Const(item) => &item.attrs,
+        syn::Item::Enum(item) => &item.attrs,
         syn::Item::Fn(item) => &item.attrs,
         syn::Item::Impl(item) => &item.attrs,
         syn::Item::Macro(item) => &item.attrs,
         syn::Item::Mod(item) => &item.attrs,
+        syn::Item::Static(item) => &item.attrs,
+        syn::Item::Struct(item) => &item.attrs,
+        syn::Item::Trait(item) => &item.attrs,
+        syn::Item::Type(item) => &item.attrs,
         syn::Item::Use(item) => &item.attrs,
         _ => &[],
     }
@@ -73,8 +89,34 @@ fn comments_and_literals_are_no_tokens() {
 }
 
 #[test]
+fn files_of_tests_are_recognised() {
+    for (path, expected) in [
+        ("brain/src/board/tests.rs", true),
+        ("brain/tests/http.rs", true),
+        ("tests/tidy/main.rs", true),
+        ("tests/simulation/tests/long.rs", true),
+        ("tests/simulation/src/lib.rs", false),
+        ("brain/src/attests.rs", false),
+    ] {
+        assert_eq!(is_test(path), expected, "{path}");
+    }
+}
+
+#[test]
 fn items_for_tests_are_recognised() {
-    let source =
-        "fn a() {}\n#[cfg(test)]\nmod tests {\n}\n#[test]\nfn b() {}\n#[cfg(unix)]\nfn c() {}";
-    assert_eq!(test_lines(&syn::parse_file(source).unwrap()), [2..=4, 5..=6]);
+    for (item, expected) in [
+        ("#[cfg(test)] mod tests {}", true),
+        ("#[cfg(all(test, unix))] const A: u8 = 1;", true),
+        ("#[test] fn a() {}", true),
+        ("#[tokio::test] async fn a() {}", true),
+        ("fn a() {}", false),
+        ("#[cfg(not(test))] fn a() {}", false),
+        ("#[cfg(feature = \"test\")] fn a() {}", false),
+        ("#[cfg(unix)] fn a() {}", false),
+    ] {
+        let found = test_lines(&syn::parse_file(&format!("\n{item}\n")).unwrap());
+        assert_eq!(found, if expected { vec![2..=2] } else { vec![] }, "{item}");
+    }
+    let source = "fn a() {}\n#[cfg(test)]\nmod tests {\n}\nfn b() {}";
+    assert_eq!(test_lines(&syn::parse_file(source).unwrap()), [2..=4]);
 }

@@ -1,5 +1,6 @@
 //! Reads logs from a log-aggregator over HTTP and websockets.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,12 +9,13 @@ use base64::prelude::BASE64_STANDARD;
 use futures_util::{StreamExt as _, stream};
 use lattice_model::Envelope;
 use lattice_model::wire::dropsonde;
-use reqwest::{Response, StatusCode, Url};
-use tokio::net::TcpStream;
+use reqwest::{RequestBuilder, Response, StatusCode, Upgraded, Url};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::handshake::client::{Request, generate_key};
-use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::{EnvelopeStream, LogError, LogReader, multipart};
 
@@ -23,6 +25,8 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(90);
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 const REFUSAL_BYTES_MAX: usize = 1024;
+
+type Socket = WebSocketStream<Upgraded>;
 
 /// A [`LogReader`] on the other end of a network. The process must have a TLS provider.
 ///
@@ -48,8 +52,8 @@ impl LogClient {
     fn url(&self, app_id: &str, what: &str) -> Result<Url, LogError> {
         let bad = |cause: &str| unreachable(&self.base_url, cause);
         let mut url = Url::parse(&self.base_url).map_err(|e| bad(&e.to_string()))?;
-        if url.scheme() != "http" {
-            return Err(bad("only http:// is supported"));
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad("it does not begin with http:// or https://"));
         }
         url.path_segments_mut()
             .map_err(|()| bad("it is not an address of a server"))?
@@ -60,19 +64,9 @@ impl LogClient {
 
     async fn envelopes(&self, app_id: &str, what: &str) -> Result<Vec<Envelope>, LogError> {
         let url = self.url(app_id, what)?;
-        let mut request = http_client(&url)?.get(url.clone());
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
-        let response = request.send().await.map_err(|e| unreachable(&url, chain(&e)))?;
-        let status = response.status();
-        if status != StatusCode::OK {
-            let text = read_at_most(response, &url, REFUSAL_BYTES_MAX).await.unwrap_or_default();
-            return Err(refusal(&url, status, &text));
-        }
-        let content_type = response.headers().get("content-type");
-        let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let content_type = content_type.to_owned();
+        let request = http_client(&url)?.get(url.clone()).timeout(ANSWER_PATIENCE);
+        let response = self.answer(&url, request, StatusCode::OK).await?;
+        let content_type = header(&response, "content-type");
         let bytes = read_at_most(response, &url, ANSWER_BYTES_MAX).await?;
         let parts = multipart::decode(&content_type, &bytes)
             .map_err(|e| bad_answer(&url, e.to_string()))?;
@@ -80,38 +74,50 @@ impl LogClient {
         Ok(parts.into_iter().filter_map(|part| dropsonde::decode(part).ok()).collect())
     }
 
-    async fn connect(&self, url: &Url) -> Result<WebSocketStream<TcpStream>, LogError> {
-        let dial = timeout(CONNECT_PATIENCE, TcpStream::connect(address(url)));
-        let tcp = match dial.await {
-            Ok(tcp) => tcp.map_err(|e| unreachable(url, e))?,
-            Err(_) => return Err(unreachable(url, no_answer(CONNECT_PATIENCE))),
-        };
-        let request = self.upgrade_request(url)?;
-        match timeout(ANSWER_PATIENCE, client_async(request, tcp)).await {
-            Ok(Ok((socket, _))) => Ok(socket),
-            Ok(Err(tungstenite::Error::Http(response))) => {
-                let text = response.body().clone().unwrap_or_default();
-                Err(refusal(url, response.status(), &text))
-            }
-            Ok(Err(tungstenite::Error::Io(e))) => Err(unreachable(url, e)),
-            Ok(Err(e)) => Err(bad_answer(url, e.to_string())),
-            Err(_) => Err(unreachable(url, no_answer(ANSWER_PATIENCE))),
-        }
-    }
-
-    fn upgrade_request(&self, url: &Url) -> Result<Request, LogError> {
-        // The scheme tells the websocket library not to expect TLS; it is not sent.
-        let target = url.as_str().replacen("http", "ws", 1);
-        let mut request = http::Request::get(target)
-            .header("host", host_header(url))
+    async fn connect(&self, url: &Url) -> Result<Socket, LogError> {
+        let key = generate_key();
+        let request = http_client(url)?
+            .get(url.clone())
             .header("connection", "Upgrade")
             .header("upgrade", "websocket")
             .header("sec-websocket-version", "13")
-            .header("sec-websocket-key", generate_key());
+            .header("sec-websocket-key", &key);
+        let answer = self.answer(url, request, StatusCode::SWITCHING_PROTOCOLS);
+        let response = match timeout(ANSWER_PATIENCE, answer).await {
+            Ok(response) => response?,
+            Err(_) => {
+                let silence = format!("no answer within {} s", ANSWER_PATIENCE.as_secs());
+                return Err(unreachable(url, silence));
+            }
+        };
+        if header(&response, "sec-websocket-accept") != derive_accept_key(key.as_bytes()) {
+            return Err(bad_answer(url, "it speaks another protocol than websocket".to_owned()));
+        }
+        let upgraded = response.upgrade().await.map_err(|e| unreachable(url, chain(&e)))?;
+        Ok(Socket::from_raw_socket(upgraded, Role::Client, None).await)
+    }
+
+    /// Sends the request with the credentials; an answer of another status is an error.
+    async fn answer(
+        &self,
+        url: &Url,
+        mut request: RequestBuilder,
+        expected: StatusCode,
+    ) -> Result<Response, LogError> {
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
-        request.body(()).map_err(|e| unreachable(url, e))
+        let response = request.send().await.map_err(|e| unreachable(url, chain(&e)))?;
+        let status = response.status();
+        if status == expected {
+            return Ok(response);
+        }
+        let text = read_at_most(response, url, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(LogError::Unauthorized(text.trim().to_owned()));
+        }
+        Err(bad_answer(url, format!("{status}: {}", text.trim())))
     }
 }
 
@@ -146,10 +152,7 @@ impl std::fmt::Debug for LogClient {
 }
 
 /// The next envelope; none when the server has ended the stream. Other frames are passed over.
-async fn next_envelope(
-    socket: &mut WebSocketStream<TcpStream>,
-    url: &Url,
-) -> Option<Result<Envelope, LogError>> {
+async fn next_envelope(socket: &mut Socket, url: &Url) -> Option<Result<Envelope, LogError>> {
     loop {
         let Ok(frame) = timeout(SILENCE_MAX, socket.next()).await else {
             let silence = format!("nothing was heard for {} s", SILENCE_MAX.as_secs());
@@ -170,12 +173,12 @@ async fn next_envelope(
 
 fn http_client(url: &Url) -> Result<reqwest::Client, LogError> {
     let mut builder = reqwest::Client::builder()
+        .http1_only()
         .connect_timeout(CONNECT_PATIENCE)
-        .timeout(ANSWER_PATIENCE)
         .redirect(reqwest::redirect::Policy::none());
     if let Some(host) = url.host_str().filter(|host| is_this_machine(host)) {
-        let here = (core::net::Ipv4Addr::LOCALHOST, url.port_or_known_default().unwrap_or(80));
-        builder = builder.no_proxy().resolve(host, here.into());
+        // The port is the URL's.
+        builder = builder.no_proxy().resolve(host, (Ipv4Addr::LOCALHOST, 0).into());
     }
     builder.build().map_err(|e| unreachable(url, chain(&e)))
 }
@@ -195,28 +198,14 @@ async fn read_at_most(
     Ok(bytes)
 }
 
-/// Where to connect to, as a name or number with a port.
-fn address(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    let host = if is_this_machine(host) { "127.0.0.1" } else { host };
-    format!("{host}:{}", url.port_or_known_default().unwrap_or(80))
-}
-
-fn host_header(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+/// A header's value, or nothing.
+fn header(response: &Response, name: &str) -> String {
+    let value = response.headers().get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().to_owned()
 }
 
 fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
-}
-
-fn refusal(url: &Url, status: StatusCode, text: &[u8]) -> LogError {
-    let text = String::from_utf8_lossy(&text[..text.len().min(REFUSAL_BYTES_MAX)]);
-    if status == StatusCode::UNAUTHORIZED {
-        return LogError::Unauthorized(text.trim().to_owned());
-    }
-    bad_answer(url, format!("{status}: {}", text.trim()))
 }
 
 fn bad_answer(url: &Url, what: String) -> LogError {
@@ -225,10 +214,6 @@ fn bad_answer(url: &Url, what: String) -> LogError {
 
 fn unreachable(url: impl ToString, cause: impl ToString) -> LogError {
     LogError::Unreachable { url: url.to_string(), cause: cause.to_string() }
-}
-
-fn no_answer(patience: Duration) -> String {
-    format!("no answer within {} s", patience.as_secs())
 }
 
 /// An error with its causes; reqwest's own text holds only the outermost.
@@ -255,13 +240,13 @@ mod tests {
 
     #[test]
     fn names_under_localhost_are_this_machine() {
-        for (url, expected) in [
-            ("http://doppler.lattice.localhost:8080", "127.0.0.1:8080"),
-            ("http://localhost", "127.0.0.1:80"),
-            ("http://notlocalhost:1", "notlocalhost:1"),
-            ("http://[::1]:81", "[::1]:81"),
+        for (host, expected) in [
+            ("doppler.lattice.localhost", true),
+            ("localhost", true),
+            ("notlocalhost", false),
+            ("localhost.example.com", false),
         ] {
-            assert_eq!(address(&url.parse().unwrap()), expected);
+            assert_eq!(is_this_machine(host), expected, "{host}");
         }
     }
 
@@ -269,7 +254,7 @@ mod tests {
     fn an_unusable_address_is_said() {
         for (base_url, cause) in [
             ("doppler", "relative URL without a base"),
-            ("https://doppler.example.com", "only http:// is supported"),
+            ("ftp://doppler.example.com", "it does not begin with http:// or https://"),
         ] {
             let told = LogClient::new(base_url, None).url("web", "stream").unwrap_err();
             let expected = format!("cannot reach the log-aggregator at {base_url}: {cause}");
