@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lattice_brain::auction::{self, Batch, Item, LrpAuction, Policy};
-use lattice_brain::board::{Applied, Board, Command, Effect, FailedPlacement, Records, Unplaced};
+use lattice_brain::board::{Applied, Board, Command, Effect, FailedPlacement, Records};
 use lattice_brain::config::Limits;
 use lattice_model::{
     ActualLrp, CellId, DesiredLrp, InstanceGuid, InstanceKey, LrpKey, NetInfo, Presence, Refusal,
@@ -212,7 +212,7 @@ impl World {
             let Item::Lrp(key) = failure.item else { continue };
             let round = lots.iter().find(|(lot, _)| lot.key == key).map_or(0, |(_, round)| *round);
             self.tell(Command::FailPlacement(FailedPlacement {
-                item: Unplaced::Lrp(key),
+                item: Item::Lrp(key),
                 error: failure.error,
                 is_impossible: failure.is_impossible,
                 round,
