@@ -34,6 +34,15 @@ impl Board {
         }
     }
 
+    /// A cell that speaks is there, even before its first heartbeat.
+    pub(super) fn hear_of(&mut self, cell: &CellId, now: Time) {
+        if !self.cells.contains_key(cell) {
+            let expires = now + presence_ttl();
+            self.cells.insert(cell.clone(), Seen { presence: None, expires });
+            self.due.insert((expires, Due::Cell(cell.clone())));
+        }
+    }
+
     /// The cell's presence may have expired.
     pub(super) fn check_presence(&mut self, cell: &CellId, now: Time, out: &mut Applied) {
         match self.cells.get(cell).map(|seen| seen.expires) {
@@ -59,14 +68,10 @@ impl Board {
 
     /// Cells that the records name and that have not been heard of yet get time to report.
     pub(super) fn expect_named_cells(&mut self, now: Time) {
-        let expires = now + presence_ttl();
         let named: BTreeSet<CellId> =
             self.rows_on.keys().chain(self.tasks_on.keys()).cloned().collect();
         for cell in named {
-            if !self.cells.contains_key(&cell) {
-                self.cells.insert(cell.clone(), Seen { presence: None, expires });
-                self.due.insert((expires, Due::Cell(cell)));
-            }
+            self.hear_of(&cell, now);
         }
     }
 

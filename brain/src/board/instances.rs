@@ -35,6 +35,7 @@ impl Board {
             ActualState::Claimed { .. } | ActualState::Running { .. } => return Err(refusal),
             ActualState::Crashed { .. } | ActualState::Exited { .. } => return Err(refusal),
         }
+        self.hear_of(&instance.cell_id, now);
         self.move_row(&id, ActualState::Claimed { instance }, now, out);
         Ok(())
     }
@@ -55,11 +56,14 @@ impl Board {
             return if is_replaced { Err(refusal) } else { Ok(()) };
         }
         let state = ActualState::Running { instance: instance.clone(), net: net.clone() };
-        match row.as_ref().map(|row| &row.state) {
+        let known = row.as_ref().map(|row| &row.state);
+        if matches!(known, Some(ActualState::Running { instance: other, .. }) if *other != instance)
+        {
+            return Err(refusal);
+        }
+        self.hear_of(&instance.cell_id, now);
+        match known {
             None => self.put_row(self.fresh_row(key.clone(), state, now), out),
-            Some(ActualState::Running { instance: other, .. }) if *other != instance => {
-                return Err(refusal);
-            }
             Some(ActualState::Running { net: known, .. }) if *known == net => return Ok(()),
             Some(ActualState::Running { .. }) => {
                 self.refresh_net(&id, state, out);

@@ -60,6 +60,7 @@ impl Board {
             }
         };
         if may_start {
+            self.hear_of(&cell_id, now);
             self.move_task(guid, TaskState::Running { cell_id }, now, out);
         }
         out.answer = Answer::MayStart(may_start);
