@@ -19,9 +19,9 @@ impl Board {
         &mut self,
         key: &LrpKey,
         instance: InstanceKey,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        let now = out.at;
         if self.is_at(key, Presence::Suspect, &instance) {
             return Ok(());
         }
@@ -36,7 +36,7 @@ impl Board {
             ActualState::Crashed { .. } | ActualState::Exited { .. } => return Err(refusal),
         }
         self.hear_of(&instance.cell_id, now);
-        self.move_row(&id, ActualState::Claimed { instance }, now, out);
+        self.move_row(&id, ActualState::Claimed { instance }, out);
         Ok(())
     }
 
@@ -45,9 +45,9 @@ impl Board {
         key: &LrpKey,
         instance: InstanceKey,
         net: NetInfo,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        let now = out.at;
         let id = RowId::new(key, Presence::Ordinary);
         let refusal = conflict("cannot start actual LRP");
         let row = self.row(&id).cloned();
@@ -74,11 +74,11 @@ impl Board {
                 | ActualState::Claimed { .. }
                 | ActualState::Crashed { .. }
                 | ActualState::Exited { .. },
-            ) => self.move_row(&id, state, now, out),
+            ) => self.move_row(&id, state, out),
         }
         self.drop_row(&RowId::new(key, Presence::Evacuating), out);
         self.drop_row(&RowId::new(key, Presence::Suspect), out);
-        self.settle_index(key, now, out);
+        self.settle_index(key, out);
         Ok(())
     }
 
@@ -87,10 +87,10 @@ impl Board {
         key: &LrpKey,
         instance: &InstanceKey,
         reason: &str,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
-        if self.drop_sibling(key, instance, now, out) {
+        let now = out.at;
+        if self.drop_sibling(key, instance, out) {
             return Ok(());
         }
         let id = RowId::new(key, Presence::Ordinary);
@@ -102,10 +102,10 @@ impl Board {
         if !is_wanted || self.is_retiring(&id, instance) {
             self.drop_row(&id, out);
         } else {
-            self.crash_row(&id, row, reason, now, out);
+            self.crash_row(&id, row, reason, out);
         }
         self.free_capacity(now);
-        self.settle_index(key, now, out);
+        self.settle_index(key, out);
         Ok(())
     }
 
@@ -113,10 +113,10 @@ impl Board {
         &mut self,
         key: &LrpKey,
         instance: &InstanceKey,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
-        if self.drop_sibling(key, instance, now, out) {
+        let now = out.at;
+        if self.drop_sibling(key, instance, out) {
             return Ok(());
         }
         let id = RowId::new(key, Presence::Ordinary);
@@ -126,7 +126,7 @@ impl Board {
         }
         self.drop_row(&id, out);
         self.free_capacity(now);
-        self.settle_index(key, now, out);
+        self.settle_index(key, out);
         Ok(())
     }
 
@@ -134,7 +134,6 @@ impl Board {
         &mut self,
         guid: &ProcessGuid,
         index: u32,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let is_known = self.processes.get(guid).is_some_and(|process| {
@@ -145,19 +144,13 @@ impl Board {
                 format!("process-guid '{guid}' does not exist or has no instance at index {index}");
             return Err(Refusal::new(ErrorName::ActualLRPIndexNotFound, message));
         }
-        self.retire_index(guid, index, now, out);
+        self.retire_index(guid, index, out);
         Ok(())
     }
 
     /// Asks cells to stop what they hold of an index, and forgets what no cell holds; an index that
     /// is still wanted starts anew.
-    pub(super) fn retire_index(
-        &mut self,
-        guid: &ProcessGuid,
-        index: u32,
-        now: Time,
-        out: &mut Applied,
-    ) {
+    pub(super) fn retire_index(&mut self, guid: &ProcessGuid, index: u32, out: &mut Applied) {
         let mut key = None;
         for presence in [Presence::Ordinary, Presence::Evacuating, Presence::Suspect] {
             let id = RowId { guid: guid.clone(), index, presence };
@@ -171,7 +164,7 @@ impl Board {
             }
         }
         if let Some(key) = key {
-            self.settle_index(&key, now, out);
+            self.settle_index(&key, out);
         }
     }
 
@@ -194,16 +187,15 @@ impl Board {
     pub(super) fn fail_placement(
         &mut self,
         failed: FailedPlacement,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let is_stale = failed.round < self.capacity_round;
         match failed.item {
-            Item::Lrp(key) => self.fail_lrp(&key, failed.error, is_stale, now, out),
+            Item::Lrp(key) => self.fail_lrp(&key, failed.error, is_stale, out),
             Item::Task(guid) if failed.is_impossible => {
-                self.fail_impossible_task(&guid, failed.error, now, out)
+                self.fail_impossible_task(&guid, failed.error, out)
             }
-            Item::Task(guid) => self.fail_task(&guid, failed.error, is_stale, now, out),
+            Item::Task(guid) => self.fail_task(&guid, failed.error, is_stale, out),
         }
     }
 
@@ -230,7 +222,6 @@ impl Board {
         key: &LrpKey,
         mut error: PlacementError,
         is_stale: bool,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let id = RowId::new(key, Presence::Ordinary);
@@ -242,7 +233,7 @@ impl Board {
         truncate(&mut error.detail);
         if known.as_ref() != Some(&error) {
             let state = ActualState::Unclaimed { placement_error: Some(error) };
-            self.move_row(&id, state, now, out);
+            self.move_row(&id, state, out);
         }
         self.waiting.insert((key.process_guid.clone(), key.index));
         if is_stale {
@@ -253,14 +244,8 @@ impl Board {
     }
 
     /// The restart policy's turn; `row` is the record as it was.
-    fn crash_row(
-        &mut self,
-        id: &RowId,
-        row: ActualLrp,
-        reason: &str,
-        now: Time,
-        out: &mut Applied,
-    ) {
+    fn crash_row(&mut self, id: &RowId, row: ActualLrp, reason: &str, out: &mut Applied) {
+        let now = out.at;
         let policy = self.desired(&id.guid).map_or(RestartPolicy::Always, |lrp| lrp.restart_policy);
         let ran_for = row.net().map(|_| now.since(row.since));
         let crash_count = crash::count_after(row.crash_count, ran_for);
@@ -280,20 +265,15 @@ impl Board {
     }
 
     /// Forgets the suspect or evacuating record of this incarnation; false when there is none.
-    fn drop_sibling(
-        &mut self,
-        key: &LrpKey,
-        instance: &InstanceKey,
-        now: Time,
-        out: &mut Applied,
-    ) -> bool {
+    fn drop_sibling(&mut self, key: &LrpKey, instance: &InstanceKey, out: &mut Applied) -> bool {
+        let now = out.at;
         let presences = [Presence::Suspect, Presence::Evacuating];
         let Some(presence) = presences.into_iter().find(|p| self.is_at(key, *p, instance)) else {
             return false;
         };
         self.drop_row(&RowId::new(key, presence), out);
         self.free_capacity(now);
-        self.settle_index(key, now, out);
+        self.settle_index(key, out);
         true
     }
 

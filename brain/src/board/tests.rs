@@ -136,9 +136,9 @@ fn no_room(item: Item, round: u64) -> Command {
 }
 
 fn round_of(applied: &Applied) -> u64 {
-    let rounds = applied.effects.iter().filter_map(|effect| match effect {
+    let mut rounds = applied.effects.iter().filter_map(|effect| match effect {
         Effect::AuctionLrp { round, .. } | Effect::AuctionTask { round, .. } => Some(*round),
         _ => None,
     });
-    rounds.last().unwrap()
+    rounds.next_back().unwrap()
 }

@@ -230,3 +230,19 @@ fn a_cell_that_speaks_before_its_first_heartbeat_is_not_lost() {
     scene.pass(15, &[]);
     assert_eq!(scene.rows("web"), ["0 UNCLAIMED", "0 suspect RUNNING i1@new"]);
 }
+
+#[test]
+fn a_cell_that_reports_after_a_stop_was_asked_for_is_asked_again() {
+    let mut scene = Scene::new(&["a"]);
+    scene.desire("web", 1);
+    scene.start("web", 0, "i1", "a");
+    let records = Records {
+        desired: vec![scene.board.desired_lrp(&pg("web")).unwrap().as_ref().clone()],
+        actual: scene.board.actual_lrps(None),
+        ..Records::default()
+    };
+    scene.board = Board::load(records, Limits::default(), 2, scene.now);
+    scene.ok(Command::RemoveLrp(pg("web")));
+    assert_eq!(effects(&scene.heartbeat("a")), ["stop i1@a"]);
+    assert_eq!(effects(&scene.heartbeat("a")), [""; 0], "once");
+}

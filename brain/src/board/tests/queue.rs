@@ -117,3 +117,17 @@ fn after_a_restart_the_first_cell_gets_what_was_unplaced() {
     scene.heartbeat("a");
     assert_eq!(effects(&scene.ok(Command::Expire)), ["auction web/0", "auction t"]);
 }
+
+#[test]
+fn a_cell_that_grew_is_tried_again() {
+    let mut scene = Scene::new(&["a"]);
+    scene.pass(2, &["a"]);
+    let applied = scene.desire("web", 1);
+    scene.ok(no_room(item(0), round_of(&applied)));
+    scene.heartbeat("a");
+    assert_eq!(effects(&scene.ok(Command::Expire)), [""; 0], "nothing new about it");
+    let mut grown = presence("a", "z");
+    grown.capacity.memory_mb += 1;
+    scene.ok(Command::Heartbeat(Box::new(grown)));
+    assert_eq!(effects(&scene.ok(Command::Expire)), ["auction web/0"]);
+}
