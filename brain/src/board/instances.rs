@@ -21,6 +21,7 @@ impl Board {
         instance: InstanceKey,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        self.check_domain(key)?;
         let now = out.at;
         if self.is_at(key, Presence::Suspect, &instance) {
             return Ok(());
@@ -47,6 +48,7 @@ impl Board {
         net: NetInfo,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        self.check_domain(key)?;
         let now = out.at;
         let id = RowId::new(key, Presence::Ordinary);
         let refusal = conflict("cannot start actual LRP");
@@ -89,6 +91,7 @@ impl Board {
         reason: &str,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        self.check_domain(key)?;
         let now = out.at;
         if self.drop_sibling(key, instance, out) {
             return Ok(());
@@ -115,6 +118,7 @@ impl Board {
         instance: &InstanceKey,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        self.check_domain(key)?;
         let now = out.at;
         if self.drop_sibling(key, instance, out) {
             return Ok(());
@@ -286,6 +290,22 @@ impl Board {
 
     fn is_at(&self, key: &LrpKey, presence: Presence, instance: &InstanceKey) -> bool {
         self.row(&RowId::new(key, presence)).is_some_and(|row| row.instance() == Some(instance))
+    }
+
+    /// A guid names one LRP over all domains.
+    fn check_domain(&self, key: &LrpKey) -> Result<(), Refusal> {
+        let Some(process) = self.processes.get(&key.process_guid) else { return Ok(()) };
+        let of_row = process.row(key.index, Presence::Ordinary).map(|row| &row.key.domain);
+        let domain = process.desired.as_ref().map(|lrp| &lrp.domain).or(of_row);
+        match domain {
+            Some(domain) if *domain != key.domain => {
+                let LrpKey { process_guid, domain: other, .. } = key;
+                let message =
+                    format!("LRP '{process_guid}' is of domain '{domain}', not of '{other}'");
+                Err(conflict(&message))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) fn wants(&self, key: &LrpKey) -> bool {

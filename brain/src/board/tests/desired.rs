@@ -44,7 +44,8 @@ fn names_and_messages_of_refusals_are_the_receptors() {
         (Command::RemoveLrp(pg("x")), "DesiredLRPNotFound: Desired LRP with guid 'x' not found"),
         (
             Command::RetireLrp(pg("web"), 1),
-            "ActualLRPIndexNotFound: process-guid 'web' does not exist or has no instance at index 1",
+            "ActualLRPIndexNotFound: \
+             process-guid 'web' does not exist or has no instance at index 1",
         ),
         (Command::UpdateLrp(pg("web"), update(u32::MAX)), "UnknownError: Invalid field: instances"),
         (

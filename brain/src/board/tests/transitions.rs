@@ -217,3 +217,55 @@ fn a_cell_sees_its_own_records_with_their_lrps() {
     assert_eq!(view.tasks.len(), 1);
     assert!(scene.board.view(&cell_id("c")).lrps.is_empty());
 }
+
+#[test]
+fn a_cell_that_names_another_domain_is_refused() {
+    for state in ["U", "Ca", "Ra", "X"] {
+        for verb in ["claim", "start", "crash", "remove"] {
+            let mut scene = scene_with(state);
+            let elsewhere = |key: lattice_model::LrpKey| lattice_model::LrpKey {
+                domain: Domain::new("elsewhere").unwrap(),
+                ..key
+            };
+            let command = match command(verb, "a") {
+                Command::ClaimLrp(key, instance) => Command::ClaimLrp(elsewhere(key), instance),
+                Command::StartLrp(key, instance, net) => {
+                    Command::StartLrp(elsewhere(key), instance, net)
+                }
+                Command::CrashLrp(key, i, why) => Command::CrashLrp(elsewhere(key), i, why),
+                Command::RemoveInstance(key, i) => Command::RemoveInstance(elsewhere(key), i),
+                other => panic!("{other:?}"),
+            };
+            let expected = "ResourceConflict: LRP 'web' is of domain 'd', not of 'elsewhere'";
+            assert_eq!(scene.refused(command), expected, "{state} {verb}");
+        }
+    }
+}
+
+#[test]
+fn a_start_ends_what_stood_in_for_the_instance() {
+    let mut scene = Scene::new(&["a", "b", "c"]);
+    scene.desire("web", 1);
+    scene.start("web", 0, "i1", "a");
+    scene.ok(Command::Depart(cell_id("a")));
+    scene.board.relabel_for_test("web", Presence::Suspect, Presence::Evacuating);
+    assert_eq!(scene.rows("web"), ["0 UNCLAIMED", "0 evacuating RUNNING i1@a"]);
+    let shown: Vec<_> = scene.board.actual_lrps_of(&pg("web")).iter().map(shown).collect();
+    assert_eq!(shown, ["0 evacuating RUNNING i1@a"]);
+    scene.claim("web", 0, "i2", "b");
+    scene.start("web", 0, "i2", "b");
+    assert_eq!(scene.rows("web"), ["0 RUNNING i2@b"]);
+}
+
+#[test]
+fn an_evacuating_instance_that_ends_is_forgotten() {
+    for how in ["crash", "remove"] {
+        let mut scene = Scene::new(&["a", "b"]);
+        scene.desire("web", 1);
+        scene.start("web", 0, "a", "cell");
+        scene.ok(Command::Depart(cell_id("cell")));
+        scene.board.relabel_for_test("web", Presence::Suspect, Presence::Evacuating);
+        scene.ok(command(how, "a"));
+        assert_eq!(scene.rows("web"), ["0 UNCLAIMED"], "{how}");
+    }
+}
