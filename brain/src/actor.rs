@@ -3,6 +3,7 @@
 
 mod bbs;
 mod handle;
+mod narrate;
 mod receptor;
 
 use std::sync::Arc;
@@ -33,10 +34,13 @@ pub(crate) enum Request {
     /// Changes the board.
     Apply(Box<Command>, oneshot::Sender<Result<Answer, BrainError>>),
     /// Looks at the board; what is to be told is told after the commit that made what was seen.
-    Read(Box<dyn FnOnce(&Board, Time) -> Release + Send>),
+    Read(Look),
     /// Keeps registry credentials, which are not the board's.
     Keep(RegistryCredentials, oneshot::Sender<Result<Answer, BrainError>>),
 }
+
+/// A look at the board, and how to tell what was seen.
+pub(crate) type Look = Box<dyn FnOnce(&Board, Time) -> Release + Send>;
 
 /// Answers a request, once it is known whether the commit came about.
 pub(crate) type Release = Box<dyn FnOnce(Result<(), BrainError>) + Send>;
@@ -184,6 +188,7 @@ impl Actor {
         for credentials in kept {
             self.parts.keyring.keep(credentials);
         }
+        events.iter().for_each(narrate::narrate);
         self.parts.hub.publish(events);
         self.parts.outbox.put(effects);
         for release in releases {

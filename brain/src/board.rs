@@ -134,8 +134,8 @@ impl Board {
 
     /// Does what the command says, or refuses and changes nothing.
     pub fn apply(&mut self, command: Command, now: Time) -> Result<Applied, Refusal> {
-        let mut out = Applied::default();
-        self.dispatch(command, now, &mut out)?;
+        let mut out = Applied { at: now, ..Applied::default() };
+        self.dispatch(command, &mut out)?;
         Ok(out)
     }
 
@@ -144,41 +144,36 @@ impl Board {
         self.due.first().map(|(time, _)| *time)
     }
 
-    fn dispatch(&mut self, cmd: Command, now: Time, out: &mut Applied) -> Result<(), Refusal> {
+    fn dispatch(&mut self, cmd: Command, out: &mut Applied) -> Result<(), Refusal> {
+        let now = out.at;
         match cmd {
-            Command::DesireLrp(lrp) => self.desire_lrp(*lrp, now, out),
-            Command::UpdateLrp(guid, update) => self.update_lrp(&guid, update, now, out),
-            Command::RemoveLrp(guid) => self.remove_lrp(&guid, now, out),
-            Command::RetireLrp(guid, index) => self.retire_lrp(&guid, index, now, out),
-            Command::ClaimLrp(key, instance) => self.claim_lrp(&key, instance, now, out),
-            Command::StartLrp(key, instance, net) => self.start_lrp(&key, instance, net, now, out),
-            Command::CrashLrp(key, instance, why) => {
-                self.crash_lrp(&key, &instance, &why, now, out)
-            }
-            Command::RemoveInstance(key, instance) => {
-                self.remove_instance(&key, &instance, now, out)
-            }
-            Command::FailPlacement(failed) => self.fail_placement(failed, now, out),
+            Command::DesireLrp(lrp) => self.desire_lrp(*lrp, out),
+            Command::UpdateLrp(guid, update) => self.update_lrp(&guid, update, out),
+            Command::RemoveLrp(guid) => self.remove_lrp(&guid, out),
+            Command::RetireLrp(guid, index) => self.retire_lrp(&guid, index, out),
+            Command::ClaimLrp(key, instance) => self.claim_lrp(&key, instance, out),
+            Command::StartLrp(key, instance, net) => self.start_lrp(&key, instance, net, out),
+            Command::CrashLrp(key, instance, why) => self.crash_lrp(&key, &instance, &why, out),
+            Command::RemoveInstance(key, instance) => self.remove_instance(&key, &instance, out),
+            Command::FailPlacement(failed) => self.fail_placement(failed, out),
             Command::DeferPlacement(items) => {
                 self.defer_placement(items, now);
                 Ok(())
             }
-            Command::DesireTask(definition) => self.desire_task(*definition, now, out),
-            Command::StartTask(guid, cell) => self.start_task(&guid, cell, now, out),
-            Command::CancelTask(guid) => self.cancel_task(&guid, now, out),
-            Command::CompleteTask(guid, cell, how) => {
-                self.complete_task(&guid, &cell, how, now, out)
-            }
-            Command::RejectTask(guid, why) => self.reject_task(&guid, why, now, out),
+            Command::DesireTask(definition) => self.desire_task(*definition, out),
+            Command::StartTask(guid, cell) => self.start_task(&guid, cell, out),
+            Command::CancelTask(guid) => self.cancel_task(&guid, out),
+            Command::CompleteTask(guid, cell, how) => self.complete_task(&guid, &cell, how, out),
+            Command::RejectTask(guid, why) => self.reject_task(&guid, why, out),
             Command::ResolveTask(guid) => self.resolve_task(&guid, out),
             Command::DeleteTask(guid) => self.delete_task(&guid, out),
             Command::UpsertDomain(domain, until) => self.upsert_domain(domain, until, out),
             Command::Heartbeat(presence) => {
-                self.heartbeat(*presence, now, out);
+                self.heartbeat(*presence, out);
                 Ok(())
             }
             Command::Depart(cell) => {
-                self.lose_cell(&cell, now, out);
+                self.lose_cell(&cell, out);
                 Ok(())
             }
             Command::ReportProgress(key, progress) => {
@@ -186,11 +181,11 @@ impl Board {
                 Ok(())
             }
             Command::Expire => {
-                self.expire(now, out);
+                self.expire(out);
                 Ok(())
             }
             Command::Converge => {
-                self.converge(now, out);
+                self.converge(out);
                 Ok(())
             }
         }

@@ -92,7 +92,7 @@ mod tests {
         let two = Facts { siblings: 2, ..base };
         assert!(score(&sibling) < score(&two));
         let starting = Facts { starting: 0.25, ..base };
-        let fuller = |percent| Facts { free: amounts(100 - percent), ..base };
+        let fuller = |percent: u64| Facts { free: amounts(100 - percent), ..base };
         assert!(score(&fuller(20)) < score(&starting));
         assert!(score(&fuller(30)) > score(&starting));
     }

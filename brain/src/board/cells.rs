@@ -13,60 +13,72 @@ use super::desired::too_many;
 use super::{Board, Due, Seen, presence_ttl};
 
 impl Board {
-    pub(super) fn heartbeat(&mut self, presence: CellPresence, now: Time, out: &mut Applied) {
+    pub(super) fn heartbeat(&mut self, presence: CellPresence, out: &mut Applied) {
+        let now = out.at;
         let cell = presence.cell_id.clone();
         let expires = now + presence_ttl();
         let is_new = !self.is_live(&cell);
         let seen = Seen { presence: Some(presence), expires };
         let before = self.cells.insert(cell.clone(), seen);
-        match before {
-            // The old entry stands until it fires, and then moves on.
-            Some(_) => {}
-            None => {
-                self.due.insert((expires, Due::Cell(cell.clone())));
-            }
+        if before.is_none() {
+            // An older entry stands until it fires, and then moves on.
+            self.due.insert((expires, Due::Cell(cell.clone())));
+        }
+        let has_changed = before.and_then(|seen| seen.presence) != self.presence(&cell);
+        if has_changed {
+            self.free_capacity(now);
         }
         if is_new {
+            self.repeat_stops(out);
             for (guid, index) in self.indices_on(&cell) {
-                self.settle_place(&guid, index, now, out);
+                self.settle_place(&guid, index, out);
             }
-            self.free_capacity(now);
+        }
+    }
+
+    fn presence(&self, cell: &CellId) -> Option<CellPresence> {
+        self.cells.get(cell)?.presence.clone()
+    }
+
+    /// A cell that speaks is there, even before its first heartbeat.
+    pub(super) fn hear_of(&mut self, cell: &CellId, now: Time) {
+        if !self.cells.contains_key(cell) {
+            let expires = now + presence_ttl();
+            self.cells.insert(cell.clone(), Seen { presence: None, expires });
+            self.due.insert((expires, Due::Cell(cell.clone())));
         }
     }
 
     /// The cell's presence may have expired.
-    pub(super) fn check_presence(&mut self, cell: &CellId, now: Time, out: &mut Applied) {
+    pub(super) fn check_presence(&mut self, cell: &CellId, out: &mut Applied) {
+        let now = out.at;
         match self.cells.get(cell).map(|seen| seen.expires) {
             Some(expires) if expires > now => {
                 self.due.insert((expires, Due::Cell(cell.clone())));
             }
-            Some(_) => self.lose_cell(cell, now, out),
+            Some(_) => self.lose_cell(cell, out),
             None => {}
         }
     }
 
     /// The cell is gone: what it ran is replaced.
-    pub(super) fn lose_cell(&mut self, cell: &CellId, now: Time, out: &mut Applied) {
+    pub(super) fn lose_cell(&mut self, cell: &CellId, out: &mut Applied) {
         self.cells.remove(cell);
         for (guid, index) in self.indices_on(cell) {
-            self.settle_place(&guid, index, now, out);
+            self.settle_place(&guid, index, out);
         }
         let tasks = self.tasks_on.get(cell).cloned().unwrap_or_default();
         for guid in tasks {
-            self.settle_task(&guid, now, out);
+            self.settle_task(&guid, out);
         }
     }
 
     /// Cells that the records name and that have not been heard of yet get time to report.
     pub(super) fn expect_named_cells(&mut self, now: Time) {
-        let expires = now + presence_ttl();
         let named: BTreeSet<CellId> =
             self.rows_on.keys().chain(self.tasks_on.keys()).cloned().collect();
         for cell in named {
-            if !self.cells.contains_key(&cell) {
-                self.cells.insert(cell.clone(), Seen { presence: None, expires });
-                self.due.insert((expires, Due::Cell(cell)));
-            }
+            self.hear_of(&cell, now);
         }
     }
 
@@ -79,6 +91,7 @@ impl Board {
         self.retiring = from.retiring;
         self.progress = from.progress;
         self.capacity_round = from.capacity_round + 1;
+        self.due.insert((Time::default(), Due::Capacity));
     }
 
     /// True for a cell that is known to be gone.
@@ -110,7 +123,8 @@ impl Board {
         self.domains.get(domain).is_some_and(|until| until.is_none_or(|until| until > now))
     }
 
-    pub(super) fn drop_expired_domains(&mut self, now: Time, out: &mut Applied) {
+    pub(super) fn drop_expired_domains(&mut self, out: &mut Applied) {
+        let now = out.at;
         let is_expired = |until: &Option<Time>| until.is_some_and(|until| until <= now);
         let expired = self.domains.extract_if(.., |_, until| is_expired(until));
         out.writes.extend(expired.map(|(domain, _)| Write::DeleteDomain(domain)));

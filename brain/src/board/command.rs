@@ -80,6 +80,8 @@ pub struct FailedPlacement {
 /// What a command brought about. All of it is released only after `writes` are committed.
 #[derive(Debug, Default)]
 pub struct Applied {
+    /// When.
+    pub at: Time,
     /// What the caller is told beyond "done".
     pub answer: Answer,
     /// To be published, in this order.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lattice_model::desired_lrp::{ANNOTATION_BYTES_MAX, ROUTES_BYTES_MAX};
 use lattice_model::{
     DesiredLrp, DesiredLrpUpdate, ErrorName, Event, LrpKey, ModificationTag, ProcessGuid, Refusal,
-    Routes, Time,
+    Routes,
 };
 
 use super::Board;
@@ -15,7 +15,6 @@ impl Board {
     pub(super) fn desire_lrp(
         &mut self,
         mut lrp: DesiredLrp,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let guid = lrp.process_guid.clone();
@@ -39,7 +38,7 @@ impl Board {
         self.processes.entry(guid).or_default().desired = Some(Arc::clone(&lrp));
         out.writes.push(Write::PutDesired(Arc::clone(&lrp)));
         out.events.push(Event::DesiredLrpCreated(Box::new(lrp.as_ref().clone())));
-        self.fill_indices(&lrp, 0..lrp.instances, now, out);
+        self.fill_indices(&lrp, 0..lrp.instances, out);
         Ok(())
     }
 
@@ -47,7 +46,6 @@ impl Board {
         &mut self,
         guid: &ProcessGuid,
         update: DesiredLrpUpdate,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let before = Arc::clone(self.desired(guid).ok_or_else(|| no_such_lrp(guid))?);
@@ -68,9 +66,9 @@ impl Board {
             before: Box::new(before.as_ref().clone()),
             after: Box::new(after.as_ref().clone()),
         });
-        self.fill_indices(&after, before.instances..after.instances, now, out);
+        self.fill_indices(&after, before.instances..after.instances, out);
         for index in after.instances..before.instances {
-            self.retire_index(guid, index, now, out);
+            self.retire_index(guid, index, out);
         }
         Ok(())
     }
@@ -78,7 +76,6 @@ impl Board {
     pub(super) fn remove_lrp(
         &mut self,
         guid: &ProcessGuid,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let process = self.processes.get_mut(guid).ok_or_else(|| no_such_lrp(guid))?;
@@ -88,26 +85,20 @@ impl Board {
         out.writes.push(Write::DeleteDesired(guid.clone()));
         out.events.push(Event::DesiredLrpRemoved(Box::new(lrp.as_ref().clone())));
         for index in indices {
-            self.retire_index(guid, index, now, out);
+            self.retire_index(guid, index, out);
         }
         self.forget_if_empty(guid);
         Ok(())
     }
 
-    fn fill_indices(
-        &mut self,
-        lrp: &DesiredLrp,
-        indices: std::ops::Range<u32>,
-        now: Time,
-        out: &mut Applied,
-    ) {
+    fn fill_indices(&mut self, lrp: &DesiredLrp, indices: std::ops::Range<u32>, out: &mut Applied) {
         for index in indices {
             let key = LrpKey {
                 process_guid: lrp.process_guid.clone(),
                 index,
                 domain: lrp.domain.clone(),
             };
-            self.settle_index(&key, now, out);
+            self.settle_index(&key, out);
         }
     }
 

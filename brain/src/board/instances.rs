@@ -19,9 +19,10 @@ impl Board {
         &mut self,
         key: &LrpKey,
         instance: InstanceKey,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        self.check_domain(key)?;
+        let now = out.at;
         if self.is_at(key, Presence::Suspect, &instance) {
             return Ok(());
         }
@@ -35,7 +36,8 @@ impl Board {
             ActualState::Claimed { .. } | ActualState::Running { .. } => return Err(refusal),
             ActualState::Crashed { .. } | ActualState::Exited { .. } => return Err(refusal),
         }
-        self.move_row(&id, ActualState::Claimed { instance }, now, out);
+        self.hear_of(&instance.cell_id, now);
+        self.move_row(&id, ActualState::Claimed { instance }, out);
         Ok(())
     }
 
@@ -44,9 +46,10 @@ impl Board {
         key: &LrpKey,
         instance: InstanceKey,
         net: NetInfo,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        self.check_domain(key)?;
+        let now = out.at;
         let id = RowId::new(key, Presence::Ordinary);
         let refusal = conflict("cannot start actual LRP");
         let row = self.row(&id).cloned();
@@ -55,11 +58,14 @@ impl Board {
             return if is_replaced { Err(refusal) } else { Ok(()) };
         }
         let state = ActualState::Running { instance: instance.clone(), net: net.clone() };
-        match row.as_ref().map(|row| &row.state) {
+        let known = row.as_ref().map(|row| &row.state);
+        if matches!(known, Some(ActualState::Running { instance: other, .. }) if *other != instance)
+        {
+            return Err(refusal);
+        }
+        self.hear_of(&instance.cell_id, now);
+        match known {
             None => self.put_row(self.fresh_row(key.clone(), state, now), out),
-            Some(ActualState::Running { instance: other, .. }) if *other != instance => {
-                return Err(refusal);
-            }
             Some(ActualState::Running { net: known, .. }) if *known == net => return Ok(()),
             Some(ActualState::Running { .. }) => {
                 self.refresh_net(&id, state, out);
@@ -70,11 +76,11 @@ impl Board {
                 | ActualState::Claimed { .. }
                 | ActualState::Crashed { .. }
                 | ActualState::Exited { .. },
-            ) => self.move_row(&id, state, now, out),
+            ) => self.move_row(&id, state, out),
         }
         self.drop_row(&RowId::new(key, Presence::Evacuating), out);
         self.drop_row(&RowId::new(key, Presence::Suspect), out);
-        self.settle_index(key, now, out);
+        self.settle_index(key, out);
         Ok(())
     }
 
@@ -83,10 +89,11 @@ impl Board {
         key: &LrpKey,
         instance: &InstanceKey,
         reason: &str,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
-        if self.drop_sibling(key, instance, now, out) {
+        self.check_domain(key)?;
+        let now = out.at;
+        if self.drop_sibling(key, instance, out) {
             return Ok(());
         }
         let id = RowId::new(key, Presence::Ordinary);
@@ -98,10 +105,10 @@ impl Board {
         if !is_wanted || self.is_retiring(&id, instance) {
             self.drop_row(&id, out);
         } else {
-            self.crash_row(&id, row, reason, now, out);
+            self.crash_row(&id, row, reason, out);
         }
         self.free_capacity(now);
-        self.settle_index(key, now, out);
+        self.settle_index(key, out);
         Ok(())
     }
 
@@ -109,10 +116,11 @@ impl Board {
         &mut self,
         key: &LrpKey,
         instance: &InstanceKey,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
-        if self.drop_sibling(key, instance, now, out) {
+        self.check_domain(key)?;
+        let now = out.at;
+        if self.drop_sibling(key, instance, out) {
             return Ok(());
         }
         let id = RowId::new(key, Presence::Ordinary);
@@ -122,7 +130,7 @@ impl Board {
         }
         self.drop_row(&id, out);
         self.free_capacity(now);
-        self.settle_index(key, now, out);
+        self.settle_index(key, out);
         Ok(())
     }
 
@@ -130,7 +138,6 @@ impl Board {
         &mut self,
         guid: &ProcessGuid,
         index: u32,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let is_known = self.processes.get(guid).is_some_and(|process| {
@@ -141,19 +148,13 @@ impl Board {
                 format!("process-guid '{guid}' does not exist or has no instance at index {index}");
             return Err(Refusal::new(ErrorName::ActualLRPIndexNotFound, message));
         }
-        self.retire_index(guid, index, now, out);
+        self.retire_index(guid, index, out);
         Ok(())
     }
 
     /// Asks cells to stop what they hold of an index, and forgets what no cell holds; an index that
     /// is still wanted starts anew.
-    pub(super) fn retire_index(
-        &mut self,
-        guid: &ProcessGuid,
-        index: u32,
-        now: Time,
-        out: &mut Applied,
-    ) {
+    pub(super) fn retire_index(&mut self, guid: &ProcessGuid, index: u32, out: &mut Applied) {
         let mut key = None;
         for presence in [Presence::Ordinary, Presence::Evacuating, Presence::Suspect] {
             let id = RowId { guid: guid.clone(), index, presence };
@@ -167,7 +168,7 @@ impl Board {
             }
         }
         if let Some(key) = key {
-            self.settle_index(&key, now, out);
+            self.settle_index(&key, out);
         }
     }
 
@@ -190,16 +191,15 @@ impl Board {
     pub(super) fn fail_placement(
         &mut self,
         failed: FailedPlacement,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let is_stale = failed.round < self.capacity_round;
         match failed.item {
-            Item::Lrp(key) => self.fail_lrp(&key, failed.error, is_stale, now, out),
+            Item::Lrp(key) => self.fail_lrp(&key, failed.error, is_stale, out),
             Item::Task(guid) if failed.is_impossible => {
-                self.fail_impossible_task(&guid, failed.error, now, out)
+                self.fail_impossible_task(&guid, failed.error, out)
             }
-            Item::Task(guid) => self.fail_task(&guid, failed.error, is_stale, now, out),
+            Item::Task(guid) => self.fail_task(&guid, failed.error, is_stale, out),
         }
     }
 
@@ -226,7 +226,6 @@ impl Board {
         key: &LrpKey,
         mut error: PlacementError,
         is_stale: bool,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let id = RowId::new(key, Presence::Ordinary);
@@ -238,7 +237,7 @@ impl Board {
         truncate(&mut error.detail);
         if known.as_ref() != Some(&error) {
             let state = ActualState::Unclaimed { placement_error: Some(error) };
-            self.move_row(&id, state, now, out);
+            self.move_row(&id, state, out);
         }
         self.waiting.insert((key.process_guid.clone(), key.index));
         if is_stale {
@@ -249,14 +248,8 @@ impl Board {
     }
 
     /// The restart policy's turn; `row` is the record as it was.
-    fn crash_row(
-        &mut self,
-        id: &RowId,
-        row: ActualLrp,
-        reason: &str,
-        now: Time,
-        out: &mut Applied,
-    ) {
+    fn crash_row(&mut self, id: &RowId, row: ActualLrp, reason: &str, out: &mut Applied) {
+        let now = out.at;
         let policy = self.desired(&id.guid).map_or(RestartPolicy::Always, |lrp| lrp.restart_policy);
         let ran_for = row.net().map(|_| now.since(row.since));
         let crash_count = crash::count_after(row.crash_count, ran_for);
@@ -276,20 +269,15 @@ impl Board {
     }
 
     /// Forgets the suspect or evacuating record of this incarnation; false when there is none.
-    fn drop_sibling(
-        &mut self,
-        key: &LrpKey,
-        instance: &InstanceKey,
-        now: Time,
-        out: &mut Applied,
-    ) -> bool {
+    fn drop_sibling(&mut self, key: &LrpKey, instance: &InstanceKey, out: &mut Applied) -> bool {
+        let now = out.at;
         let presences = [Presence::Suspect, Presence::Evacuating];
         let Some(presence) = presences.into_iter().find(|p| self.is_at(key, *p, instance)) else {
             return false;
         };
         self.drop_row(&RowId::new(key, presence), out);
         self.free_capacity(now);
-        self.settle_index(key, now, out);
+        self.settle_index(key, out);
         true
     }
 
@@ -302,6 +290,22 @@ impl Board {
 
     fn is_at(&self, key: &LrpKey, presence: Presence, instance: &InstanceKey) -> bool {
         self.row(&RowId::new(key, presence)).is_some_and(|row| row.instance() == Some(instance))
+    }
+
+    /// A guid names one LRP over all domains.
+    fn check_domain(&self, key: &LrpKey) -> Result<(), Refusal> {
+        let Some(process) = self.processes.get(&key.process_guid) else { return Ok(()) };
+        let of_row = process.row(key.index, Presence::Ordinary).map(|row| &row.key.domain);
+        let domain = process.desired.as_ref().map(|lrp| &lrp.domain).or(of_row);
+        match domain {
+            Some(domain) if *domain != key.domain => {
+                let LrpKey { process_guid, domain: other, .. } = key;
+                let message =
+                    format!("LRP '{process_guid}' is of domain '{domain}', not of '{other}'");
+                Err(conflict(&message))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) fn wants(&self, key: &LrpKey) -> bool {

@@ -20,7 +20,8 @@ impl Board {
     }
 
     /// Makes an unclaimed record for an index that has none, and sends it to the auction.
-    pub(super) fn create_row(&mut self, key: LrpKey, now: Time, out: &mut Applied) {
+    pub(super) fn create_row(&mut self, key: LrpKey, out: &mut Applied) {
+        let now = out.at;
         let state = ActualState::Unclaimed { placement_error: None };
         self.put_row(self.fresh_row(key.clone(), state, now), out);
         self.auction_lrp(&key, out);
@@ -39,13 +40,8 @@ impl Board {
     }
 
     /// Moves a record to another state, at `now`.
-    pub(super) fn move_row(
-        &mut self,
-        id: &RowId,
-        state: ActualState,
-        now: Time,
-        out: &mut Applied,
-    ) {
+    pub(super) fn move_row(&mut self, id: &RowId, state: ActualState, out: &mut Applied) {
+        let now = out.at;
         if let Some(row) = self.row(id) {
             let row = ActualLrp { state, since: now, ..row.as_ref().clone() };
             self.put_row(row, out);
@@ -53,9 +49,9 @@ impl Board {
     }
 
     /// Unclaims a record, and sends it to the auction.
-    pub(super) fn unclaim_row(&mut self, id: &RowId, now: Time, out: &mut Applied) {
+    pub(super) fn unclaim_row(&mut self, id: &RowId, out: &mut Applied) {
         let Some(key) = self.row(id).map(|row| row.key.clone()) else { return };
-        self.move_row(id, ActualState::Unclaimed { placement_error: None }, now, out);
+        self.move_row(id, ActualState::Unclaimed { placement_error: None }, out);
         self.auction_lrp(&key, out);
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::task::{TaskOutcome, TaskState};
-use lattice_model::{CellId, ErrorName, Event, Refusal, Task, TaskDefinition, TaskGuid, Time};
+use lattice_model::{CellId, ErrorName, Event, Refusal, Task, TaskDefinition, TaskGuid};
 
 use super::command::{Answer, Applied, Effect, Write};
 use super::desired::too_many;
@@ -17,9 +17,9 @@ impl Board {
     pub(super) fn desire_task(
         &mut self,
         definition: TaskDefinition,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        let now = out.at;
         if self.tasks.contains_key(&definition.task_guid) {
             return Err(Refusal::new(ErrorName::TaskGuidAlreadyExists, "task already exists"));
         }
@@ -48,9 +48,9 @@ impl Board {
         &mut self,
         guid: &TaskGuid,
         cell_id: CellId,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        let now = out.at;
         let task = self.known_task(guid)?;
         let may_start = match &task.state {
             TaskState::Pending => true,
@@ -60,7 +60,8 @@ impl Board {
             }
         };
         if may_start {
-            self.move_task(guid, TaskState::Running { cell_id }, now, out);
+            self.hear_of(&cell_id, now);
+            self.move_task(guid, TaskState::Running { cell_id }, out);
         }
         out.answer = Answer::MayStart(may_start);
         Ok(())
@@ -69,7 +70,6 @@ impl Board {
     pub(super) fn cancel_task(
         &mut self,
         guid: &TaskGuid,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let task = self.known_task(guid)?;
@@ -82,7 +82,7 @@ impl Board {
             TaskState::Completed(_) => return Err(no_transition("Completed", "Completed")),
             TaskState::Resolving(_) => return Err(no_transition("Resolving", "Completed")),
         }
-        self.end_task(guid, failed(TASK_CANCELLED), now, out);
+        self.end_task(guid, failed(TASK_CANCELLED), out);
         Ok(())
     }
 
@@ -91,7 +91,6 @@ impl Board {
         guid: &TaskGuid,
         cell: &CellId,
         outcome: TaskOutcome,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let task = self.known_task(guid)?;
@@ -102,7 +101,7 @@ impl Board {
             TaskState::Completed(_) => return Err(no_transition("Completed", "Completed")),
             TaskState::Resolving(_) => return Err(no_transition("Resolving", "Completed")),
         }
-        self.end_task(guid, outcome, now, out);
+        self.end_task(guid, outcome, out);
         Ok(())
     }
 
@@ -111,16 +110,16 @@ impl Board {
         &mut self,
         guid: &TaskGuid,
         reason: String,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        let now = out.at;
         let task = self.known_task(guid)?;
         match &task.state {
             TaskState::Pending | TaskState::Running { .. } => {}
             TaskState::Completed(_) => return Err(no_transition("Completed", "Pending")),
             TaskState::Resolving(_) => return Err(no_transition("Resolving", "Pending")),
         }
-        self.count_rejection(&Arc::clone(task), reason, now, out);
+        self.count_rejection(&Arc::clone(task), reason, out);
         self.free_capacity(now);
         Ok(())
     }
@@ -132,13 +131,13 @@ impl Board {
         guid: &TaskGuid,
         error: PlacementError,
         is_stale: bool,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
+        let now = out.at;
         let task = Arc::clone(self.pending_task(guid)?);
         let is_first = task.rejections == 0;
         if is_first || now.since(task.updated_at) >= TASK_KICK_AFTER {
-            self.count_rejection(&task, sentence(&error), now, out);
+            self.count_rejection(&task, sentence(&error), out);
         }
         if self.pending_task(guid).is_ok() {
             self.waiting_tasks.insert(guid.clone());
@@ -155,11 +154,10 @@ impl Board {
         &mut self,
         guid: &TaskGuid,
         error: PlacementError,
-        now: Time,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         self.pending_task(guid)?;
-        self.end_task(guid, failed(&sentence(&error)), now, out);
+        self.end_task(guid, failed(&sentence(&error)), out);
         Ok(())
     }
 
@@ -199,15 +197,10 @@ impl Board {
     }
 
     /// The task has ended this way; its owner is told where there is one to tell.
-    pub(super) fn end_task(
-        &mut self,
-        guid: &TaskGuid,
-        outcome: TaskOutcome,
-        now: Time,
-        out: &mut Applied,
-    ) {
+    pub(super) fn end_task(&mut self, guid: &TaskGuid, outcome: TaskOutcome, out: &mut Applied) {
+        let now = out.at;
         let Some(task) = self.tasks.get(guid).cloned() else { return };
-        self.move_task(guid, TaskState::Completed(outcome), now, out);
+        self.move_task(guid, TaskState::Completed(outcome), out);
         if !task.definition.completion_callback_url.is_empty() {
             out.effects.push(Effect::NotifyOwner(guid.clone()));
         }
@@ -254,7 +247,8 @@ impl Board {
         }
     }
 
-    fn count_rejection(&mut self, task: &Task, reason: String, now: Time, out: &mut Applied) {
+    fn count_rejection(&mut self, task: &Task, reason: String, out: &mut Applied) {
+        let now = out.at;
         let guid = task.definition.task_guid.clone();
         let rejected = Task {
             state: TaskState::Pending,
@@ -265,13 +259,14 @@ impl Board {
         };
         self.put_task(rejected, out);
         if task.rejections >= TASK_RETRIES_MAX {
-            self.end_task(&guid, failed(&reason), now, out);
+            self.end_task(&guid, failed(&reason), out);
         } else {
             self.due.insert((now + TASK_KICK_AFTER, Due::Task(guid)));
         }
     }
 
-    fn move_task(&mut self, guid: &TaskGuid, state: TaskState, now: Time, out: &mut Applied) {
+    fn move_task(&mut self, guid: &TaskGuid, state: TaskState, out: &mut Applied) {
+        let now = out.at;
         if let Some(task) = self.tasks.get(guid) {
             let task = Task { state, updated_at: now, ..task.as_ref().clone() };
             self.put_task(task, out);

@@ -13,60 +13,57 @@ const CAPACITY_LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(
 
 impl Board {
     /// Acts on everything whose time has come.
-    pub(super) fn expire(&mut self, now: Time, out: &mut Applied) {
+    pub(super) fn expire(&mut self, out: &mut Applied) {
+        let now = out.at;
         while let Some((time, _)) = self.due.first()
             && *time <= now
         {
             let Some((_, due)) = self.due.pop_first() else { return };
             match due {
-                Due::Cell(cell) => self.check_presence(&cell, now, out),
-                Due::Index(guid, index) => self.settle_place(&guid, index, now, out),
-                Due::Task(guid) => self.retry_task(&guid, now, out),
+                Due::Cell(cell) => self.check_presence(&cell, out),
+                Due::Index(guid, index) => self.settle_place(&guid, index, out),
+                Due::Task(guid) => self.retry_task(&guid, out),
                 Due::Capacity => self.retry_waiting(out),
             }
         }
     }
 
     /// Looks at every record.
-    pub(super) fn converge(&mut self, now: Time, out: &mut Applied) {
-        self.drop_expired_domains(now, out);
+    pub(super) fn converge(&mut self, out: &mut Applied) {
+        self.drop_expired_domains(out);
         let guids: Vec<ProcessGuid> = self.processes.keys().cloned().collect();
         for guid in guids {
             let indices = self.processes.get(&guid).map(super::Process::indices);
             for index in indices.unwrap_or_default() {
-                self.settle_place(&guid, index, now, out);
+                self.settle_place(&guid, index, out);
             }
         }
         for guid in self.task_guids() {
-            self.settle_task(&guid, now, out);
+            self.settle_task(&guid, out);
         }
         self.repeat_stops(out);
     }
 
-    pub(super) fn settle_index(&mut self, key: &LrpKey, now: Time, out: &mut Applied) {
-        self.settle_place(&key.process_guid, key.index, now, out);
+    pub(super) fn settle_index(&mut self, key: &LrpKey, out: &mut Applied) {
+        self.settle_place(&key.process_guid, key.index, out);
     }
 
     /// Mends one index.
-    pub(super) fn settle_place(
-        &mut self,
-        guid: &ProcessGuid,
-        index: u32,
-        now: Time,
-        out: &mut Applied,
-    ) {
+    pub(super) fn settle_place(&mut self, guid: &ProcessGuid, index: u32, out: &mut Applied) {
+        let now = out.at;
         let Some((key, fixes)) = self.judge(guid, index, now) else { return };
         for fix in fixes {
-            self.mend(&key, fix, now, out);
+            self.mend(&key, fix, out);
         }
     }
 
-    pub(super) fn settle_task(&mut self, guid: &TaskGuid, now: Time, out: &mut Applied) {
+    pub(super) fn settle_task(&mut self, guid: &TaskGuid, out: &mut Applied) {
+        let now = out.at;
         let Some(task) = self.tasks.get(guid) else { return };
         let Some(fix) = converge::task(task, |cell| self.is_lost(cell), now) else { return };
         match fix {
             TaskFix::Auction => self.auction_task(guid, out),
-            TaskFix::Fail(reason) => self.end_task(guid, failed(reason), now, out),
+            TaskFix::Fail(reason) => self.end_task(guid, failed(reason), out),
             TaskFix::Unresolve => self.unresolve_task(guid, out),
             TaskFix::Notify if task.definition.completion_callback_url.is_empty() => {}
             TaskFix::Notify => out.effects.push(Effect::NotifyOwner(guid.clone())),
@@ -121,18 +118,18 @@ impl Board {
         Some((LrpKey { process_guid: guid.clone(), index, domain }, fixes))
     }
 
-    fn mend(&mut self, key: &LrpKey, fix: Fix, now: Time, out: &mut Applied) {
+    fn mend(&mut self, key: &LrpKey, fix: Fix, out: &mut Applied) {
         let id = RowId::new(key, Presence::Ordinary);
         match fix {
-            Fix::Create => self.create_row(key.clone(), now, out),
+            Fix::Create => self.create_row(key.clone(), out),
             Fix::Auction => {
                 self.waiting.remove(&(key.process_guid.clone(), key.index));
                 self.auction_lrp(key, out);
             }
-            Fix::Restart | Fix::Unclaim => self.unclaim_row(&id, now, out),
+            Fix::Restart | Fix::Unclaim => self.unclaim_row(&id, out),
             Fix::Suspect => {
                 self.relabel_row(&id, Presence::Suspect, out);
-                self.create_row(key.clone(), now, out);
+                self.create_row(key.clone(), out);
             }
             Fix::Promote => {
                 self.drop_and_stop(&id, out);
@@ -164,7 +161,7 @@ impl Board {
     }
 
     /// Asks again for every stop that has not come about.
-    fn repeat_stops(&mut self, out: &mut Applied) {
+    pub(super) fn repeat_stops(&mut self, out: &mut Applied) {
         let mut retiring = std::mem::take(&mut self.retiring);
         retiring.retain(|id, guid| {
             let row = self.row(id);
@@ -195,7 +192,8 @@ impl Board {
     }
 
     /// A rejected task has waited long enough.
-    fn retry_task(&mut self, guid: &TaskGuid, now: Time, out: &mut Applied) {
+    fn retry_task(&mut self, guid: &TaskGuid, out: &mut Applied) {
+        let now = out.at;
         let is_due = self
             .tasks
             .get(guid)

@@ -152,3 +152,44 @@ impl Order {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{instance, key, lrp, task, tg};
+
+    fn auction(guid: &str, round: u64) -> Effect {
+        let lrp = Arc::new(lrp(guid, 1, 1));
+        Effect::AuctionLrp { key: key(guid, 0), lrp, round }
+    }
+
+    #[tokio::test]
+    async fn each_item_is_held_once_in_its_newest_form() {
+        let outbox = Outbox::default();
+        outbox.put(vec![auction("a", 1), auction("b", 1), auction("a", 2)]);
+        outbox.put(vec![Effect::AuctionTask { task: task("t", 1), round: 3 }]);
+        outbox.has_auctions().await;
+        let gathered = outbox.take_auctions();
+        assert_eq!((gathered.lrps.len(), gathered.tasks.len()), (2, 1));
+        assert_eq!(gathered.round_of(&Item::Lrp(key("a", 0))), 2);
+        assert_eq!(gathered.round_of(&Item::Task(tg("t"))), 3);
+        assert_eq!(gathered.round_of(&Item::Task(tg("other"))), 0);
+        assert!(outbox.take_auctions().is_empty());
+    }
+
+    #[tokio::test]
+    async fn orders_and_notices_go_their_own_ways() {
+        let outbox = Outbox::default();
+        let stop = || Effect::StopInstance { key: key("a", 0), instance: instance("i", "c") };
+        let (guid, cell_id) = (tg("t"), crate::testing::cell_id("d"));
+        let cancel = Effect::CancelTask { guid: guid.clone(), cell_id };
+        outbox.put(vec![stop(), stop(), cancel, Effect::NotifyOwner(guid)]);
+        outbox.has_orders().await;
+        let orders = outbox.take_orders();
+        let cells: Vec<_> = orders.iter().map(|order| order.cell().as_str()).collect();
+        assert_eq!(cells, ["c", "d"]);
+        outbox.has_notices().await;
+        assert_eq!(outbox.take_notices().len(), 1);
+        assert!(outbox.take_orders().is_empty());
+    }
+}

@@ -43,6 +43,11 @@ impl Sqlite {
         Ok(Self { connection })
     }
 
+    #[cfg(test)]
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn rows<T: DeserializeOwned>(&self, table: &'static str) -> Result<Vec<T>, StoreError> {
         // The table's name is a constant of this module.
         let sql = format!("SELECT record FROM {table}");

@@ -1,0 +1,136 @@
+use lattice_model::desired_lrp::RestartPolicy;
+
+use super::*;
+
+fn run_and_crash(scene: &mut Scene) -> Applied {
+    scene.claim("web", 0, "a", "cell");
+    scene.start("web", 0, "a", "cell");
+    scene.crash("web", 0, "a", "cell")
+}
+
+#[test]
+fn an_instance_is_restarted_twice_at_once_and_then_after_growing_waits() {
+    let mut scene = Scene::new(&["cell"]);
+    scene.desire("web", 1);
+    for _ in 0..2 {
+        assert_eq!(effects(&run_and_crash(&mut scene)), ["auction web/0"]);
+    }
+    for wait in [30, 60, 120, 240, 480, 960, 960] {
+        assert_eq!(effects(&run_and_crash(&mut scene)), [""; 0]);
+        assert_eq!(scene.rows("web"), ["0 CRASHED"]);
+        let crashed = scene.board.actual_lrps(None).remove(0);
+        assert_eq!(crashed.crash_reason, "boom");
+        let early = scene.pass(wait - 1, &["cell"]);
+        assert_eq!(effects(&early), [""; 0], "not before {wait} s");
+        let due = scene.pass(1, &["cell"]);
+        assert_eq!(effects(&due), ["auction web/0"], "after {wait} s");
+        assert_eq!(scene.board.actual_lrps(None)[0].crash_count, crashed.crash_count);
+    }
+}
+
+#[test]
+fn the_board_knows_when_a_crashed_instance_is_due() {
+    let mut scene = Scene::new(&["cell"]);
+    scene.desire("web", 1);
+    for _ in 0..3 {
+        run_and_crash(&mut scene);
+    }
+    scene.ok(Command::Depart(cell_id("cell")));
+    scene.pass(20, &[]);
+    let crashed_at = scene.board.actual_lrps(None)[0].since;
+    let due = crashed_at + std::time::Duration::from_secs(30);
+    assert_eq!(scene.board.next_due(), Some(due));
+}
+
+#[test]
+fn five_quiet_minutes_make_a_crash_the_first_again() {
+    let mut scene = Scene::new(&["cell"]);
+    scene.desire("web", 1);
+    run_and_crash(&mut scene);
+    run_and_crash(&mut scene);
+    scene.start("web", 0, "a", "cell");
+    scene.pass(301, &["cell"]);
+    let applied = scene.crash("web", 0, "a", "cell");
+    assert_eq!(scene.board.actual_lrps(None)[0].crash_count, 1);
+    assert!(effects(&applied).contains(&"auction web/0".to_owned()));
+}
+
+#[test]
+fn after_two_hundred_crashes_only_a_person_restarts_it() {
+    let mut scene = Scene::new(&["cell"]);
+    scene.desire("web", 1);
+    for _ in 0..200 {
+        run_and_crash(&mut scene);
+        scene.pass(960, &["cell"]);
+    }
+    let row = scene.board.actual_lrps(None).remove(0);
+    assert_eq!((row.crash_count, row.state.name()), (200, "CRASHED"));
+    scene.pass(2_000, &["cell"]);
+    assert_eq!(effects(&scene.ok(Command::Converge)), [""; 0]);
+    assert_eq!(effects(&scene.ok(Command::RetireLrp(pg("web"), 0))), ["auction web/0"]);
+    assert_eq!(scene.board.actual_lrps(None)[0].crash_count, 0);
+}
+
+#[test]
+fn the_restart_policy_may_leave_an_instance_as_it_ended() {
+    let on_failure = RestartPolicy::OnFailure { attempts_max: 1 };
+    for (policy, reasons, expected) in [
+        (RestartPolicy::Never, vec!["Exited with status 1"], "0 EXITED"),
+        (on_failure, vec!["Exited with status 0"], "0 EXITED"),
+        (on_failure, vec!["Exited with status 1"], "0 UNCLAIMED"),
+        (on_failure, vec!["Exited with status 1", "Exited with status 1"], "0 EXITED"),
+        (RestartPolicy::Always, vec!["Exited with status 0"], "0 UNCLAIMED"),
+    ] {
+        let mut scene = Scene::new(&["cell"]);
+        let lrp = DesiredLrp { restart_policy: policy, ..lrp("web", 1, 1) };
+        scene.ok(Command::DesireLrp(Box::new(lrp)));
+        for reason in &reasons {
+            scene.start("web", 0, "a", "cell");
+            let (key, instance) = (key("web", 0), instance("a", "cell"));
+            scene.ok(Command::CrashLrp(key, instance, (*reason).into()));
+        }
+        assert_eq!(scene.rows("web"), [expected], "{policy:?} {reasons:?}");
+        scene.pass(3_000, &["cell"]);
+        scene.ok(Command::Converge);
+        assert_eq!(scene.rows("web"), [expected], "{policy:?} {reasons:?} later");
+    }
+}
+
+#[test]
+fn a_back_off_outlives_the_brain() {
+    let mut scene = Scene::new(&["cell"]);
+    scene.desire("web", 1);
+    for _ in 0..3 {
+        run_and_crash(&mut scene);
+    }
+    let records = Records {
+        desired: vec![scene.board.desired_lrp(&pg("web")).unwrap().as_ref().clone()],
+        actual: scene.board.actual_lrps(None),
+        ..Records::default()
+    };
+    scene.later(10);
+    scene.board = Board::load(records, Limits::default(), 2, scene.now);
+    assert_eq!(effects(&scene.pass(19, &[])), [""; 0]);
+    assert_eq!(effects(&scene.pass(1, &[])), ["auction web/0"]);
+}
+
+#[test]
+fn an_index_that_is_not_wanted_any_more_is_forgotten_when_it_crashes() {
+    let mut scene = Scene::new(&["cell"]);
+    scene.desire("web", 1);
+    scene.start("web", 0, "a", "cell");
+    scene.ok(Command::RemoveLrp(pg("web")));
+    scene.crash("web", 0, "a", "cell");
+    assert_eq!(scene.rows("web"), [""; 0]);
+}
+
+#[test]
+fn an_instance_that_crashes_while_it_is_stopped_did_not_crash() {
+    let mut scene = Scene::new(&["cell"]);
+    scene.desire("web", 1);
+    scene.start("web", 0, "a", "cell");
+    scene.ok(Command::RetireLrp(pg("web"), 0));
+    let applied = scene.crash("web", 0, "a", "cell");
+    assert_eq!(effects(&applied), ["auction web/0"]);
+    assert_eq!(scene.board.actual_lrps(None)[0].crash_count, 0);
+}
