@@ -137,6 +137,7 @@ async fn a_guid_that_cannot_be_one_names_nothing() {
             let expected = if guid == "%ff" { 400 } else { expected };
             assert_eq!(status, expected, "{method} {guid}: {text}");
             assert!(text.len() < 1000, "{} bytes", text.len());
+            assert!(serde_json::from_str::<Value>(&text).is_ok(), "not JSON: {text}");
         }
     }
 }
@@ -233,6 +234,8 @@ async fn an_invalid_update_is_an_unknown_error_and_a_form_is_no_json() {
     let domain = format!("/v1/domains/{}", "x".repeat(201));
     let (status, text) = answer(served.request("PUT", &domain)).await;
     assert_eq!((status, name_of(&text).as_str()), (400, "InvalidDomain"));
+    let (status, text) = answer(served.request("GET", "/v1/tasks?domain=a&domain=b")).await;
+    assert_eq!((status, name_of(&text).as_str()), (400, "InvalidRequest"));
 }
 
 #[tokio::test]
