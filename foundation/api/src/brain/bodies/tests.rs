@@ -310,11 +310,19 @@ fn a_task_is_refused_in_the_receptors_words_and_order() {
         check(task(&body), ErrorName::InvalidTask, message, &body);
     }
     let body = json!({"cpu_weight": 101, "annotation": "x".repeat(10_241), "egress_rules": [{}]});
-    let expected = "Invalid field: task_guid, Invalid field: domain, Invalid field: rootfs, invalid \
-                    action type, Invalid field: cpu_weight, Invalid field: annotation, Invalid \
-                    field: egress_rules, Invalid field: protocol, Invalid field: destinations [ \
-                    Must have at least 1 destination ]";
-    check(task(&body), ErrorName::InvalidTask, expected, &body);
+    let expected = [
+        "Invalid field: task_guid",
+        "Invalid field: domain",
+        "Invalid field: rootfs",
+        "invalid action type",
+        "Invalid field: cpu_weight",
+        "Invalid field: annotation",
+        "Invalid field: egress_rules",
+        "Invalid field: protocol",
+        "Invalid field: destinations [ Must have at least 1 destination ]",
+    ]
+    .join(", ");
+    check(task(&body), ErrorName::InvalidTask, &expected, &body);
 }
 
 #[test]
@@ -367,10 +375,11 @@ fn what_is_ours_is_added_and_read_back() {
 fn ports_of_an_instance_are_null_when_there_are_none() {
     let body = ActualLrpResponse { ports: None, ..ActualLrpResponse::default() };
     let written = serde_json::to_string(&body).unwrap();
-    assert_eq!(
-        written,
-        r#"{"process_guid":"","instance_guid":"","cell_id":"","domain":"","index":0,"address":"","ports":null,"state":"","crash_count":0,"since":0,"evacuating":false,"modification_tag":{"epoch":"","index":0}}"#
-    );
+    let expected = "{\"process_guid\":\"\",\"instance_guid\":\"\",\"cell_id\":\"\",\"domain\":\"\",\
+                    \"index\":0,\"address\":\"\",\"ports\":null,\"state\":\"\",\"crash_count\":0,\
+                    \"since\":0,\"evacuating\":false,\
+                    \"modification_tag\":{\"epoch\":\"\",\"index\":0}}";
+    assert_eq!(written, expected);
 }
 
 #[test]
