@@ -73,6 +73,13 @@ impl ReceptorClient {
         Ok(Self { http, target: Target { base_url, credentials: target.credentials.clone() } })
     }
 
+    /// POSTs a JSON document as it is, so that the receptor and nobody else judges it.
+    pub async fn submit(&self, path: &str, json: &[u8]) -> Result<(), BrainError> {
+        let request = self.request(Method::POST, path);
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(json.to_vec());
+        self.send(path, request).await.map(drop)
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.target.base_url)
     }
