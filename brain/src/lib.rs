@@ -1,4 +1,4 @@
-//! Decides: what runs where. To come.
+//! Decides: what runs where. To come beside this: the board, the auction, the store.
 
 pub mod blobs;
 pub mod http;

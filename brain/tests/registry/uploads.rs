@@ -171,11 +171,8 @@ async fn uploads_have_limits() {
     );
 }
 
-#[tokio::test]
-async fn two_senders_do_not_mix_in_one_upload_and_a_silent_one_is_given_up() {
-    let short = Duration::from_millis(300);
-    let served = Served::start_with(|config| config.limits.silence_max = short).await;
-    let location = served.begin("app").await;
+/// A sender that announces 100 bytes and stops after 10; returns when these have arrived.
+async fn stuck_sender(served: &Served, location: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", served.port)).await.unwrap();
     let head = format!(
         "PATCH {location} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic dXNlcjpwYXNz\r\n\
@@ -183,9 +180,37 @@ async fn two_senders_do_not_mix_in_one_upload_and_a_silent_one_is_given_up() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let arrived = |response: &reqwest::Response| header(response, "range") == "0-9";
-    eventually(|| served.request("GET", &location), arrived).await;
-    // The first sender is silent but there; it is given up, and then the upload is free.
+    eventually(|| served.request("GET", location), arrived).await;
+    stream
+}
+
+#[tokio::test]
+async fn two_senders_do_not_mix_in_one_upload() {
+    let served = Served::start().await;
+    let location = served.begin("app").await;
+    let first = stuck_sender(&served, &location).await;
+    for method in ["PATCH", "PUT", "DELETE"] {
+        let path = format!("{location}?digest={}", digest(b"x"));
+        let second = served.request(method, &path).body("x").send().await.unwrap();
+        assert_eq!(
+            (second.status().as_u16(), code(second).await.as_str()),
+            (429, "TOOMANYREQUESTS")
+        );
+    }
+    let get = served.request("GET", &location).send().await.unwrap();
+    assert_eq!(header(&get, "range"), "0-9", "nothing was mixed in");
+    drop(first);
     let patch = || served.request("PATCH", &location).body("x");
+    eventually(patch, |response| response.status() == 202).await;
+}
+
+#[tokio::test]
+async fn a_silent_sender_is_given_up_and_what_it_sent_is_kept() {
+    let short = Duration::from_millis(100);
+    let served = Served::start_with(|config| config.limits.silence_max = short).await;
+    let location = served.begin("app").await;
+    let _still_there = stuck_sender(&served, &location).await;
+    let patch = || served.request("PATCH", &location).header("content-range", "10-10").body("x");
     eventually(patch, |response| response.status() == 202).await;
     let get = served.request("GET", &location).send().await.unwrap();
     assert_eq!(header(&get, "range"), "0-10");
