@@ -13,6 +13,7 @@ mod desired_lrps;
 mod domains;
 mod events;
 pub(crate) mod listener;
+mod parts;
 mod platform_hosts;
 mod progress;
 mod registry_credentials;

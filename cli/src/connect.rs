@@ -65,6 +65,6 @@ impl Connector for Network {
 #[async_trait]
 impl RawSubmit for ReceptorClient {
     async fn submit(&self, path: &str, json: &[u8]) -> Result<(), BrainError> {
-        self.post_json(path, json.to_vec()).await
+        Self::submit(self, path, json).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -70,7 +70,7 @@ impl Store {
     pub(super) fn open(data_dir: &Path) -> io::Result<Self> {
         let root = data_dir.join(DIRECTORY);
         for directory in [BLOBS, REPOSITORIES, UPLOADS] {
-            fs::create_dir_all(root.join(directory))?;
+            make_directory(&root.join(directory))?;
         }
         Ok(Self { root, busy: Mutex::default(), references: RwLock::default() })
     }
@@ -100,7 +100,7 @@ impl Store {
                 let touched = file.set_modified(SystemTime::now());
                 touched.map_err(StoreError::io("touch a blob")).map(|()| true)
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
             Err(e) => Err(StoreError::io("open a blob")(e)),
         }
     }
@@ -120,7 +120,7 @@ impl Store {
     pub(super) fn arrived(&self, id: Uuid) -> Result<Option<u64>, StoreError> {
         match fs::metadata(self.upload_path(id)) {
             Ok(metadata) => Ok(Some(metadata.len())),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(StoreError::io("look at an upload")(e)),
         }
     }
@@ -262,10 +262,7 @@ impl Store {
         let to = self.blob_path(digest);
         File::open(from)?.sync_all()?;
         let directory = to.parent().expect("a blob has a directory");
-        if !directory.is_dir() {
-            fs::create_dir_all(directory)?;
-            File::open(self.blobs_dir())?.sync_all()?;
-        }
+        make_directory(directory)?;
         fs::rename(from, &to)?;
         File::open(directory)?.sync_all()
     }
@@ -273,7 +270,7 @@ impl Store {
     /// Replaces a small file in one step, so that it survives power loss.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let directory = path.parent().expect("files are in directories");
-        fs::create_dir_all(directory)?;
+        make_directory(directory)?;
         let from = self.upload_path(Uuid::new_v4());
         let mut file = File::create_new(&from)?;
         file.write_all(bytes)?;
@@ -331,7 +328,7 @@ where
 pub(super) fn age(path: &Path) -> io::Result<Option<Duration>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata.modified()?.elapsed().unwrap_or_default())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
 }
@@ -340,7 +337,7 @@ pub(super) fn age(path: &Path) -> io::Result<Option<Duration>> {
 pub(super) fn remove(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),
     }
 }
@@ -349,7 +346,7 @@ pub(super) fn remove(path: &Path) -> io::Result<bool> {
 pub(super) fn names_in(directory: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(e),
     };
     let names: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.file_name())).collect();
@@ -358,10 +355,25 @@ pub(super) fn names_in(directory: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Makes a directory and what is missing above it, so that they survive power loss.
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().ok_or(ErrorKind::NotFound)?;
+    make_directory(parent)?;
+    match fs::create_dir(path) {
+        // Another request made it at the same moment.
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    File::open(parent)?.sync_all()
+}
+
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
 }

@@ -1,6 +1,6 @@
 //! `/v1/actual_lrps` (B.1, B.5).
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use lattice_api::brain::bodies::ActualLrpResponse;
 use lattice_daemon::gate::Authorized;
@@ -9,6 +9,7 @@ use lattice_model::{ActualLrp, ErrorName, ProcessGuid, Refusal};
 use super::Api;
 use super::answer::{Answer, empty, ok, with_body};
 use super::domains::Filter;
+use super::parts::{Path, Query};
 
 pub(super) async fn list(
     _: Authorized,

@@ -1,6 +1,6 @@
 //! `/v1/desired_lrps` (B.1, B.2).
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use lattice_api::brain::bodies::DesiredLrpResponse;
 use lattice_api::brain::bodies::desired_lrp::{parse_create, parse_update};
@@ -10,6 +10,7 @@ use lattice_model::{ErrorName, ProcessGuid, Refusal};
 use super::answer::{Answer, empty, ok};
 use super::body::Json;
 use super::domains::Filter;
+use super::parts::{Path, Query};
 use super::{Api, platform_hosts};
 
 pub(super) async fn list(

@@ -1,6 +1,6 @@
 //! `/v1/domains` (B.1), and the `domain` filter of lists.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use lattice_api::brain::bodies::DOMAIN_BYTES_MAX;
 use lattice_daemon::gate::Authorized;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::Api;
 use super::answer::{Answer, empty, ok};
+use super::parts::Path;
 
 const MAX_AGE: &str = "max-age=";
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{Stream, StreamExt as _, future, stream};
@@ -18,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Api;
 use super::answer::Answer;
+use super::parts::Query;
 
 /// A comment is sent when nothing else was for so long: proxies cut silent connections.
 const SILENCE: Duration = Duration::from_secs(20);

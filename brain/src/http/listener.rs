@@ -20,7 +20,8 @@ use tracing::{debug, info, warn};
 pub struct ListenerLimits {
     /// The most connections at once; more wait to be accepted.
     pub connections_max: usize,
-    /// How long a request's head may take, and a connection may idle.
+    /// How long a request's head may take, and a connection may idle; longer than the 90 s for
+    /// which routers and clients keep a connection, so that none is closed under a request.
     pub head_timeout: Duration,
     /// How long requests may go on after shutdown was asked for.
     pub end_timeout: Duration,
@@ -57,7 +58,7 @@ impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             connections_max: 4096,
-            head_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(95),
             end_timeout: Duration::from_secs(5),
         }
     }

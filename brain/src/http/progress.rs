@@ -1,11 +1,12 @@
 //! `/v1/actual_lrps/:guid/progress`: how far instances have come. Ours.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use lattice_daemon::gate::Authorized;
 use lattice_model::ProcessGuid;
 
 use super::Api;
 use super::answer::{Answer, ok};
+use super::parts::Path;
 
 pub(super) async fn list(
     _: Authorized,

@@ -1,6 +1,6 @@
 //! `/v1/tasks` (B.1, B.6).
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use lattice_api::brain::bodies::TaskResponse;
 use lattice_api::brain::bodies::task::parse_create;
@@ -11,6 +11,7 @@ use super::Api;
 use super::answer::{Answer, empty, ok};
 use super::body::Json;
 use super::domains::Filter;
+use super::parts::{Path, Query};
 
 pub(super) async fn list(
     _: Authorized,

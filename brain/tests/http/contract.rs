@@ -1,6 +1,6 @@
 //! Every operation, through the client and the server to the receptor and back.
 
-use lattice_api::brain::{BrainError, Receptor as _, ReceptorClient, Target};
+use lattice_api::brain::{BrainError, Receptor as _, ReceptorClient, Target, routes};
 use lattice_model::{
     DesiredLrpUpdate, Domain, ErrorName, RegistryCredentials, Routes, TaskGuid, TaskState,
 };
@@ -169,6 +169,19 @@ async fn the_client_tells_its_troubles_apart() {
     assert_eq!(what, "Invalid Response with status code: 502");
     let found = client.domains().await;
     assert!(matches!(found, Err(BrainError::BadAnswer { .. })), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_document_passes_as_it_is_and_the_receptor_judges_it() {
+    let served = Served::start().await;
+    let client = served.client();
+    let document = samples::lrp_body("web").to_string();
+    client.submit(routes::DESIRED_LRPS, document.as_bytes()).await.unwrap();
+    assert!(served.receptor.state().lrps.contains_key(&guid("web")));
+    let message = "Invalid field: domain, Invalid field: process_guid, Invalid field: rootfs, \
+                   Invalid field: rootfs, invalid action type";
+    let refusal = client.submit(routes::DESIRED_LRPS, b"{}").await;
+    refused(refusal, ErrorName::InvalidLRP, message);
 }
 
 #[test]

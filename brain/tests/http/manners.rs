@@ -137,6 +137,7 @@ async fn a_guid_that_cannot_be_one_names_nothing() {
             let expected = if guid == "%ff" { 400 } else { expected };
             assert_eq!(status, expected, "{method} {guid}: {text}");
             assert!(text.len() < 1000, "{} bytes", text.len());
+            assert!(serde_json::from_str::<Value>(&text).is_ok(), "not JSON: {text}");
         }
     }
 }
@@ -147,7 +148,8 @@ async fn statuses_and_bodies_are_the_receptors() {
     served.receptor.state().instances = samples::instances("web");
     let create = || served.request("POST", "/v1/desired_lrps").json(&samples::lrp_body("web"));
     assert_eq!(answer(create()).await, (201, String::new()));
-    let exists = r#"{"name":"DesiredLRPAlreadyExists","message":"Desired LRP with guid 'web' already exists"}"#;
+    let exists = "{\"name\":\"DesiredLRPAlreadyExists\",\
+                  \"message\":\"Desired LRP with guid 'web' already exists\"}";
     assert_eq!(answer(create()).await, (409, exists.to_owned()));
     let unknown = "404 page not found\n";
     for (method, path, status, body) in [
@@ -169,7 +171,8 @@ async fn statuses_and_bodies_are_the_receptors() {
             "DELETE",
             "/v1/actual_lrps/web/index/-1",
             404,
-            r#"{"name":"ActualLRPIndexNotFound","message":"process-guid 'web' does not exist or has no instance at index -1"}"#,
+            "{\"name\":\"ActualLRPIndexNotFound\",\
+             \"message\":\"process-guid 'web' does not exist or has no instance at index -1\"}",
         ),
         (
             "GET",
@@ -183,7 +186,9 @@ async fn statuses_and_bodies_are_the_receptors() {
             "GET",
             "/v1/cells",
             200,
-            r#"[{"cell_id":"cell-1","zone":"z1","capacity":{"memory_mb":4096,"disk_mb":10240,"containers":256},"rootfs_providers":{"docker":[]},"placement_tags":["gpu"]}]"#,
+            "[{\"cell_id\":\"cell-1\",\"zone\":\"z1\",\"capacity\":{\"memory_mb\":4096,\
+             \"disk_mb\":10240,\"containers\":256},\"rootfs_providers\":{\"docker\":[]},\
+             \"placement_tags\":[\"gpu\"]}]",
         ),
         ("GET", "/v1/version", 200, r#"{"lattice_release":"1","receptor":"1"}"#),
         ("DELETE", "/v1/desired_lrps/web", 204, ""),
@@ -233,13 +238,16 @@ async fn an_invalid_update_is_an_unknown_error_and_a_form_is_no_json() {
     let domain = format!("/v1/domains/{}", "x".repeat(201));
     let (status, text) = answer(served.request("PUT", &domain)).await;
     assert_eq!((status, name_of(&text).as_str()), (400, "InvalidDomain"));
+    let (status, text) = answer(served.request("GET", "/v1/tasks?domain=a&domain=b")).await;
+    assert_eq!((status, name_of(&text).as_str()), (400, "InvalidRequest"));
 }
 
 #[tokio::test]
 async fn the_platforms_hostnames_are_refused_in_create_and_update() {
     let served = Served::start().await;
     let routes = json!({"cf-router": [{"hostnames": ["Receptor.lattice.localhost/x"], "port": 1}]});
-    let expected = r#"{"name":"InvalidLRP","message":"Invalid field: routes: receptor.lattice.localhost belongs to the platform"}"#;
+    let expected = "{\"name\":\"InvalidLRP\",\"message\":\"Invalid field: routes: \
+                    receptor.lattice.localhost belongs to the platform\"}";
     let mut body = samples::lrp_body("web");
     assert_eq!(answer(served.request("POST", "/v1/desired_lrps").json(&body)).await.0, 201);
     body["process_guid"] = json!("thief");

@@ -23,7 +23,8 @@ pub(crate) fn lrp_body(guid: &str) -> Value {
         "action": {"parallel": {"actions": [
             {"run": {"path": "/tmp/diego-sshd", "args": ["-address=0.0.0.0:2222"], "dir": "/tmp",
                 "user": "root", "log_source": "SSH"}},
-            {"run": {"path": "/lattice-app", "args": ["--quiet"], "dir": "/work", "user": "root"}}]}},
+            {"run": {"path": "/lattice-app", "args": ["--quiet"], "dir": "/work",
+                "user": "root"}}]}},
         "monitor": {"run": {"path": "/tmp/healthcheck", "args": ["-timeout", "1s", "-port", "8080"],
             "user": "root", "log_source": "HEALTH"}},
         "start_timeout": 0, "disk_mb": 0, "memory_mb": 128, "cpu_weight": 100, "privileged": false,

@@ -73,10 +73,10 @@ impl ReceptorClient {
         Ok(Self { http, target: Target { base_url, credentials: target.credentials.clone() } })
     }
 
-    /// POSTs a document as it is, for the receptor to judge.
-    pub async fn post_json(&self, path: &str, json: Vec<u8>) -> Result<(), BrainError> {
+    /// POSTs a JSON document as it is, so that the receptor and nobody else judges it.
+    pub async fn submit(&self, path: &str, json: &[u8]) -> Result<(), BrainError> {
         let request = self.request(Method::POST, path);
-        let request = request.header("content-type", "application/json").body(json);
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(json.to_vec());
         self.send(path, request).await.map(drop)
     }
 

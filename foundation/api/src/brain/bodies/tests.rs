@@ -1,5 +1,7 @@
 use lattice_model::action::ACTION_DEPTH_MAX;
+use lattice_model::action::{Action, Run, Wrapped};
 use lattice_model::desired_lrp::RestartPolicy;
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -308,11 +310,19 @@ fn a_task_is_refused_in_the_receptors_words_and_order() {
         check(task(&body), ErrorName::InvalidTask, message, &body);
     }
     let body = json!({"cpu_weight": 101, "annotation": "x".repeat(10_241), "egress_rules": [{}]});
-    let expected = "Invalid field: task_guid, Invalid field: domain, Invalid field: rootfs, invalid \
-                    action type, Invalid field: cpu_weight, Invalid field: annotation, Invalid \
-                    field: egress_rules, Invalid field: protocol, Invalid field: destinations [ \
-                    Must have at least 1 destination ]";
-    check(task(&body), ErrorName::InvalidTask, expected, &body);
+    let expected = [
+        "Invalid field: task_guid",
+        "Invalid field: domain",
+        "Invalid field: rootfs",
+        "invalid action type",
+        "Invalid field: cpu_weight",
+        "Invalid field: annotation",
+        "Invalid field: egress_rules",
+        "Invalid field: protocol",
+        "Invalid field: destinations [ Must have at least 1 destination ]",
+    ]
+    .join(", ");
+    check(task(&body), ErrorName::InvalidTask, &expected, &body);
 }
 
 #[test]
@@ -365,10 +375,11 @@ fn what_is_ours_is_added_and_read_back() {
 fn ports_of_an_instance_are_null_when_there_are_none() {
     let body = ActualLrpResponse { ports: None, ..ActualLrpResponse::default() };
     let written = serde_json::to_string(&body).unwrap();
-    assert_eq!(
-        written,
-        r#"{"process_guid":"","instance_guid":"","cell_id":"","domain":"","index":0,"address":"","ports":null,"state":"","crash_count":0,"since":0,"evacuating":false,"modification_tag":{"epoch":"","index":0}}"#
-    );
+    let expected = "{\"process_guid\":\"\",\"instance_guid\":\"\",\"cell_id\":\"\",\"domain\":\"\",\
+                    \"index\":0,\"address\":\"\",\"ports\":null,\"state\":\"\",\"crash_count\":0,\
+                    \"since\":0,\"evacuating\":false,\
+                    \"modification_tag\":{\"epoch\":\"\",\"index\":0}}";
+    assert_eq!(written, expected);
 }
 
 #[test]
@@ -384,3 +395,107 @@ fn registry_credentials_name_a_host() {
         assert_eq!(refusal.message, "Invalid field: registry", "{bad}");
     }
 }
+
+/// Any JSON, now and then with the names that the decoders look for.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-z/:*-]{0,8}".prop_map(Value::from),
+        Just(run()),
+    ];
+    let names = prop_oneof![
+        Just("run".to_owned()),
+        Just("serial".to_owned()),
+        Just("timeout".to_owned()),
+        Just("actions".to_owned()),
+        Just("action".to_owned()),
+        Just("cf-router".to_owned()),
+        "[a-z_]{0,6}",
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((names.clone(), inner), 0..4)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    let text = "[ -~é]{1,6}";
+    let leaf = (text, text, prop::collection::vec("[ -~]{0,4}", 0..3))
+        .prop_map(|(path, user, args)| Action::Run(Run { path, user, args, ..Run::default() }));
+    leaf.prop_recursive(5, 20, 3, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|action| Action::Try(Wrapped {
+                action: Some(Box::new(action)),
+                log_source: "L".to_owned(),
+            })),
+            prop::collection::vec(inner.prop_map(Some), 1..4).prop_map(|actions| {
+                let log_source = String::new();
+                Action::Codependent(lattice_model::action::Group { actions, log_source })
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_json_makes_a_decoder_panic(field in 0..FIELDS.len(), value in any_json()) {
+        for valid in [valid_lrp(), valid_task()] {
+            for mut body in [valid, value.clone()] {
+                if let Some(fields) = body.as_object_mut() {
+                    fields.insert(FIELDS[field].to_owned(), value.clone());
+                }
+                let _ = desired_lrp::parse_create(&body);
+                let _ = desired_lrp::parse_response(&body);
+                let _ = desired_lrp::parse_update(&body);
+                let _ = super::task::parse_create(&body);
+                let _ = super::task::parse_response(&body);
+                let _ = parse_registry_credentials(&body);
+                let _ = event::parse("task_changed", &body);
+                let _ = event::parse("actual_lrp_changed", &body);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_accepted_is_written_and_read_back_the_same(
+        field in 0..FIELDS.len(), value in any_json(), action in any_action(),
+    ) {
+        let mut body = with(valid_lrp(), json!({FIELDS[field]: value}));
+        body["setup"] = serde_json::to_value(action).unwrap();
+        if let Ok(lrp) = desired_lrp::parse_create(&body) {
+            let written = serde_json::to_value(DesiredLrpResponse::from(&lrp)).unwrap();
+            prop_assert_eq!(desired_lrp::parse_response(&written).unwrap(), lrp);
+        }
+    }
+}
+
+const FIELDS: [&str; 22] = [
+    "process_guid",
+    "task_guid",
+    "domain",
+    "rootfs",
+    "instances",
+    "env",
+    "setup",
+    "action",
+    "monitor",
+    "start_timeout",
+    "memory_mb",
+    "cpu_weight",
+    "privileged",
+    "ports",
+    "routes",
+    "annotation",
+    "egress_rules",
+    "modification_tag",
+    "app",
+    "restart_policy",
+    "state",
+    "task_after",
+];
