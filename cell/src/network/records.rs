@@ -46,7 +46,7 @@ impl Records {
         Ok(Self { dir })
     }
 
-    /// All that can be read. One that was cut off by a crash was not acted on yet.
+    /// All that can be read. One that a crash cut off was not acted on yet, and goes.
     pub(super) fn load(&self) -> BTreeMap<ContainerId, Record> {
         let Ok(entries) = fs::read_dir(&self.dir) else { return BTreeMap::new() };
         let mut all = BTreeMap::new();

@@ -1,0 +1,6 @@
+//! The instances' network, for real, each test in network and mount namespaces of its own. Needs
+//! root and Debian's `nftables` and `iproute2`.
+
+mod isolation;
+mod lifecycle;
+mod place;
