@@ -98,8 +98,8 @@ pub(super) fn exec_error(id: &ContainerId, argv: &[String], why: String) -> Runt
 /// The last error in a log of JSON lines.
 fn last_error(log: &str) -> Option<String> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let errors = lines.filter(|line| line["level"] == "error" || line["level"] == "fatal");
-    errors.last().and_then(|line| line["msg"].as_str().map(str::to_owned))
+    let mut errors = lines.filter(|line| line["level"] == "error" || line["level"] == "fatal");
+    errors.next_back().and_then(|line| line["msg"].as_str().map(str::to_owned))
 }
 
 fn look_up(program: &Path) -> Option<PathBuf> {
