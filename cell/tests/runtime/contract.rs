@@ -170,7 +170,7 @@ async fn usage_and_unknown_containers(fixture: &dyn Fixture) {
 }
 
 /// What a container uses once its init alone is in it.
-async fn idle(runtime: &dyn Runtime, id: &ContainerId) -> Usage {
+pub(crate) async fn idle(runtime: &dyn Runtime, id: &ContainerId) -> Usage {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let usage = runtime.usage(id).await.unwrap();
