@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn the_last_error_of_a_log_is_told() {
-        let log = "{\"level\":\"error\",\"msg\":\"first\"}\n{\"level\":\"warning\",\"msg\":\"no\"}\n\
+        let log = "{\"level\":\"error\",\"msg\":\"first\"}\n\
+                   {\"level\":\"warning\",\"msg\":\"no\"}\n\
                    not json\n{\"level\":\"error\",\"msg\":\"second\"}\n";
         assert_eq!(last_error(log).as_deref(), Some("second"));
         assert_eq!(last_error(""), None);
