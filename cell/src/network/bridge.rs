@@ -54,7 +54,7 @@ struct Shared {
     bridge: u32,
     firewall: Firewall,
     records: Records,
-    /// Two hex digits of a hash of the data directory, so that two networks' links differ.
+    /// Six hex digits of a hash of the data directory, so that two networks' links differ.
     tag: String,
     in_use: Mutex<InUse>,
 }

@@ -44,7 +44,8 @@ mod tests {
 
     fn check(local: &str, state: &str, expected: Option<&str>) {
         let table = format!(
-            "  sl  local_address rem_address   st tx_queue\n   0: {local} 00000000:0000 {state} 00:0\n"
+            "  sl  local_address rem_address   st tx_queue\n\
+             0: {local} 00000000:0000 {state} 00:0\n"
         );
         let found = parse(&table).first().map(SocketAddr::to_string);
         assert_eq!(found.as_deref(), expected);

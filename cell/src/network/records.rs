@@ -46,12 +46,17 @@ impl Records {
         Ok(Self { dir })
     }
 
-    /// All that can be read. One that was cut off by a crash was not acted on yet.
+    /// All that can be read. One that a crash cut off was not acted on yet, and goes.
     pub(super) fn load(&self) -> BTreeMap<ContainerId, Record> {
         let Ok(entries) = fs::read_dir(&self.dir) else { return BTreeMap::new() };
         let mut all = BTreeMap::new();
         for entry in entries.flatten() {
             let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            if name.starts_with('.') {
+                // Never got its name.
+                let _ = fs::remove_file(entry.path());
+                continue;
+            }
             let text = fs::read(entry.path()).unwrap_or_default();
             match serde_json::from_slice(&text) {
                 Ok(record) => drop(all.insert(ContainerId::new(&name), record)),
@@ -94,6 +99,7 @@ mod tests {
         let (whole, cut) = (ContainerId::new("whole"), ContainerId::new("cut"));
         records.write(&whole, &record).unwrap();
         fs::write(dir.path().join("network/cut"), "{\"addr").unwrap();
+        fs::copy(dir.path().join("network/whole"), dir.path().join("network/.tmp1")).unwrap();
         assert_eq!(records.load(), BTreeMap::from([(whole.clone(), record.clone())]));
         assert_eq!(record.mappings(), [(61000, record.address, 80)]);
         records.remove(&whole).unwrap();

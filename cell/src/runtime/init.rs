@@ -1,4 +1,4 @@
-//! The process that is PID 1 of every container: it reaps orphans and ends on SIGTERM, nothing else.
+//! PID 1 of every container: it reaps orphans and ends on SIGTERM, nothing else.
 
 use std::process::ExitCode;
 

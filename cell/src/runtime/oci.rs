@@ -67,7 +67,7 @@ struct Shared {
 #[derive(Debug, Clone)]
 struct Container {
     privileged: bool,
-    _init: Arc<Child>,
+    init: Arc<Child>,
 }
 
 // === impl OciRuntime ===
@@ -194,7 +194,7 @@ impl Shared {
         let init =
             Child::watch(init, Box::new(|code| super::ExitStatus { code, out_of_memory: false }));
         let init = init.map_err(|e| format!("cannot watch its init: {e}"))?;
-        Ok(Container { privileged: spec.privileged, _init: Arc::new(init) })
+        Ok(Container { privileged: spec.privileged, init: Arc::new(init) })
     }
 
     async fn exec(&self, id: &ContainerId, spec: &ProcessSpec) -> Result<Process, RuntimeError> {
@@ -268,7 +268,10 @@ impl Shared {
                 Err(e) => return Err(failed("delete", id, &e)),
             }
         }
-        self.containers().remove(id);
+        let known = self.containers().remove(id);
+        if let Some(container) = known {
+            container.init.wait().await;
+        }
         Ok(())
     }
 

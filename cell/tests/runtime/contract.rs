@@ -1,11 +1,11 @@
 //! What every [`Runtime`] promises; run on the real one and on the fake.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use lattice_cell::runtime::{
     ContainerBlueprint, ContainerId, ExitStatus, Process, ProcessSpec, Runtime, RuntimeError,
-    Signal, UserIds,
+    Signal, Usage, UserIds,
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -150,7 +150,7 @@ async fn out_of_memory(fixture: &dyn Fixture) {
 
 async fn usage_and_unknown_containers(fixture: &dyn Fixture) {
     let id = container(fixture, "usage").await;
-    let idle = fixture.runtime().usage(&id).await.unwrap();
+    let idle = idle(fixture.runtime(), &id).await;
     let mut process = start(fixture, &id, Program::Runs).await;
     ready(&mut process).await;
     let busy = fixture.runtime().usage(&id).await.unwrap();
@@ -169,6 +169,19 @@ async fn usage_and_unknown_containers(fixture: &dyn Fixture) {
     fixture.runtime().delete(&id).await.unwrap();
 }
 
+/// What a container uses once its init alone is in it.
+pub(crate) async fn idle(runtime: &dyn Runtime, id: &ContainerId) -> Usage {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let usage = runtime.usage(id).await.unwrap();
+        if usage.pids == 1 {
+            return usage;
+        }
+        assert!(Instant::now() < deadline, "never idle: {usage:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 async fn end_soon(process: &Process) -> Option<ExitStatus> {
     tokio::time::timeout(Duration::from_millis(200), process.control.wait()).await.ok()
 }
@@ -181,7 +194,7 @@ async fn delete_ends_processes_and_may_be_repeated(fixture: &dyn Fixture) {
     assert_eq!(fixture.runtime().list().await.unwrap(), [id.clone(), other.clone()]);
     fixture.runtime().delete(&id).await.unwrap();
     assert_eq!(end(&process).await.code, 137);
-    assert_eq!(fixture.runtime().list().await.unwrap(), [other.clone()]);
+    assert_eq!(fixture.runtime().list().await.unwrap(), vec![other.clone()]);
     fixture.runtime().delete(&id).await.expect("deleting what is gone is no error");
     fixture.runtime().delete(&other).await.unwrap();
     assert_eq!(fixture.runtime().list().await.unwrap(), []);
@@ -190,7 +203,7 @@ async fn delete_ends_processes_and_may_be_repeated(fixture: &dyn Fixture) {
 async fn leftovers_of_a_killed_owner(fixture: &dyn Fixture) {
     let successor = fixture.successor_of_killed("leftover").await;
     let id = ContainerId::new("leftover");
-    assert_eq!(successor.list().await.unwrap(), [id.clone()]);
+    assert_eq!(successor.list().await.unwrap(), vec![id.clone()]);
     successor.delete(&id).await.unwrap();
     assert_eq!(successor.list().await.unwrap(), []);
     successor.create(fixture.blueprint("leftover")).await.expect("the name is free again");

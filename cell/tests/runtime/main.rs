@@ -1,6 +1,8 @@
 //! One contract for every runtime, and what only real containers can show. Needs root, Debian's
 //! `runc` and `busybox-static`.
 
+#![allow(clippy::unwrap_used, reason = "all of this is tests")]
+
 mod contract;
 mod machine;
 mod real;

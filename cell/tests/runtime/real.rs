@@ -291,3 +291,41 @@ async fn every_exit_code_arrives_when_many_processes_end_at_once() {
     real.runtime.delete(&id).await.unwrap();
     assert!(zombies().is_empty(), "{:?}", zombies());
 }
+
+#[tokio::test]
+async fn the_init_reaps_orphans_and_ends_on_sigterm() {
+    let real = Real::new();
+    let id = ContainerId::new("init");
+    real.runtime.create(real.blueprint("init")).await.unwrap();
+    let orphans = "for i in 1 2 3 4; do (sleep 0.1 >/dev/null 2>&1 &); done";
+    assert_eq!(run(&real.runtime, &id, orphans).await.0, 0);
+    contract::idle(&real.runtime, &id).await;
+    run(&real.runtime, &id, "kill 1; sleep 1000").await;
+    let error = real.runtime.exec(&id, spec(&["/bin/true"])).await.err().unwrap();
+    assert!(matches!(error, RuntimeError::Failed { .. }), "{error:?}");
+    real.runtime.delete(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_whose_caller_has_gone_does_not_stay() {
+    let real = Real::new();
+    let id = ContainerId::new("gone");
+    real.runtime.create(real.blueprint("gone")).await.unwrap();
+    contract::idle(&real.runtime, &id).await;
+    let call = real.runtime.exec(&id, spec(&["/bin/sleep", "1000"]));
+    let dropped = tokio::time::timeout(Duration::from_millis(1), call).await;
+    assert!(dropped.is_err(), "a process is not started within a millisecond");
+    let bundle = real.machine.path("data/containers/gone");
+    let deadline = Instant::now() + PATIENCE;
+    let is_starting = || {
+        let mut names = fs::read_dir(&bundle).unwrap().flatten().map(|entry| entry.file_name());
+        names.any(|name| name.to_string_lossy().starts_with("process-"))
+    };
+    assert!(is_starting(), "the start goes on");
+    while is_starting() {
+        assert!(Instant::now() < deadline, "it never started");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    contract::idle(&real.runtime, &id).await;
+    real.runtime.delete(&id).await.unwrap();
+}

@@ -154,7 +154,10 @@ fn resources(spec: &ContainerBlueprint, host: &Host) -> Value {
 }
 
 fn mounts(spec: &ContainerBlueprint, host: &Host) -> Vec<Value> {
-    let mount = |at: &str, kind: &str, options: &[&str]| json!({"destination": at, "type": kind, "source": kind, "options": options});
+    let mount = |at: &str, kind: &str, options: &[&str]| {
+        let options = options.to_vec();
+        json!({"destination": at, "type": kind, "source": kind, "options": options})
+    };
     let kernel: &[&str] = if spec.privileged {
         &["nosuid", "noexec", "nodev"]
     } else {

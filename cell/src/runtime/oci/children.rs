@@ -189,8 +189,8 @@ pub(super) struct Stat {
     pub(super) state: char,
     /// The parent's process id.
     pub(super) parent: i32,
-    /// The session's id.
-    pub(super) session: i32,
+    /// The id that `setsid` gave to it and its kin.
+    pub(super) sid: i32,
 }
 
 impl Stat {
@@ -203,8 +203,8 @@ impl Stat {
         let mut fields = text.rsplit_once(") ")?.1.split(' ');
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
-        let session = fields.nth(1)?.parse().ok()?;
-        Some(Self { state, parent, session })
+        let sid = fields.nth(1)?.parse().ok()?;
+        Some(Self { state, parent, sid })
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_program_name_with_brackets_does_not_confuse_the_reader() {
         let stat = Stat::parse("12 (a) Z 1 (b) S 3 4 5 0 -1").unwrap();
-        assert_eq!(stat, Stat { state: 'S', parent: 3, session: 5 });
+        assert_eq!(stat, Stat { state: 'S', parent: 3, sid: 5 });
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use super::cgroup::Leaf;
 use super::children::{self, Child, Stat};
 use crate::runtime::{ExitStatus, ProcessControl, RuntimeError, Signal};
 
-/// A process that was executed in a container. It leads a session of its own.
+/// A process that was executed in a container. It was started by `setsid`.
 pub(super) struct OciProcess {
     child: Child,
     container: Leaf,
@@ -20,7 +20,7 @@ impl OciProcess {
         Self { child, container }
     }
 
-    /// What it left behind: the processes of its session, and its descendants while it lives.
+    /// What it left behind: the processes with its sid, and its descendants while it lives.
     /// Where its number belongs to a newer process, nothing is left of its own.
     fn family(&self) -> Vec<i32> {
         let leader = self.child.pid();
@@ -56,14 +56,14 @@ impl ProcessControl for OciProcess {
     }
 }
 
-/// True for a process of the leader's session and for a descendant.
+/// True for a process with the leader's sid and for a descendant.
 fn belongs_to(pid: i32, leader: i32) -> bool {
     /// A chain of parents longer than this is a loop made by processes that come and go.
     const ANCESTORS_MAX: usize = 64;
     let mut at = pid;
     for _ in 0..ANCESTORS_MAX {
         let Some(stat) = Stat::read(at) else { return false };
-        if stat.session == leader || stat.parent == leader {
+        if stat.sid == leader || stat.parent == leader {
             return true;
         }
         if stat.parent <= 1 {

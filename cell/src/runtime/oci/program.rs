@@ -73,14 +73,15 @@ impl Program {
 
 /// Why a process could not be started: for want of a program, or for another reason.
 pub(super) fn exec_error(id: &ContainerId, argv: &[String], why: String) -> RuntimeError {
-    let said = why.rsplit_once("unable to start container process: ").map_or(&*why, |(_, end)| end);
-    if !said.starts_with("exec") {
+    // What the new process itself met comes after these words; all else is about the container.
+    let met = why.rsplit_once("unable to start container process: ").map(|(_, end)| end);
+    let Some(said) = met.filter(|said| said.starts_with("exec")) else {
         return RuntimeError::Failed {
             what: "start a process in",
             id: id.to_string(),
-            why: said.to_owned(),
+            why: met.unwrap_or(&why).to_owned(),
         };
-    }
+    };
     let reasons = [
         ("executable file not found", "it is not in the image's PATH"),
         ("no such file or directory", "there is no such file in the image, or its interpreter"),
@@ -98,8 +99,8 @@ pub(super) fn exec_error(id: &ContainerId, argv: &[String], why: String) -> Runt
 /// The last error in a log of JSON lines.
 fn last_error(log: &str) -> Option<String> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let errors = lines.filter(|line| line["level"] == "error" || line["level"] == "fatal");
-    errors.last().and_then(|line| line["msg"].as_str().map(str::to_owned))
+    let mut errors = lines.filter(|line| line["level"] == "error" || line["level"] == "fatal");
+    errors.next_back().and_then(|line| line["msg"].as_str().map(str::to_owned))
 }
 
 fn look_up(program: &Path) -> Option<PathBuf> {
@@ -133,7 +134,8 @@ mod tests {
 
     #[test]
     fn the_last_error_of_a_log_is_told() {
-        let log = "{\"level\":\"error\",\"msg\":\"first\"}\n{\"level\":\"warning\",\"msg\":\"no\"}\n\
+        let log = "{\"level\":\"error\",\"msg\":\"first\"}\n\
+                   {\"level\":\"warning\",\"msg\":\"no\"}\n\
                    not json\n{\"level\":\"error\",\"msg\":\"second\"}\n";
         assert_eq!(last_error(log).as_deref(), Some("second"));
         assert_eq!(last_error(""), None);
@@ -154,6 +156,9 @@ mod tests {
             "exec: \"prog\": permission denied",
             "cannot run prog: it is not executable for this user",
         );
+        let stopped = "exec failed: cannot exec in a stopped container".to_owned();
+        let error = exec_error(&ContainerId::new("c"), &["prog".to_owned()], stopped);
+        assert!(matches!(error, RuntimeError::Failed { .. }), "{error:?}");
         check(
             "chdir to cwd (\"/x\") set in config.json failed: no such file or directory",
             "cannot start a process in container c: chdir to cwd (\"/x\") set in config.json \
