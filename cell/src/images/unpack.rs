@@ -315,4 +315,4 @@ fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
