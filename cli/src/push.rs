@@ -87,7 +87,8 @@ pub async fn push(
     progress(0, total);
     let told = |at: usize, bytes: u64| {
         done[at].store(bytes, Ordering::Relaxed);
-        progress(done.iter().map(|d| d.load(Ordering::Relaxed)).sum::<u64>().min(total), total);
+        let sum: u64 = done.iter().map(|d| d.load(Ordering::Relaxed)).sum();
+        progress(sum.min(total), total);
     };
     let outcome = Mutex::new((0, 0, 0));
     let sends: Vec<_> = source.blobs().iter().enumerate().collect();

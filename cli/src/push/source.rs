@@ -46,9 +46,9 @@ pub struct ImageSource {
     pub(crate) _temporary: Vec<NamedTempFile>,
 }
 
-/// Recognises what is at `path` and reads its structure; blocks. A directory is a root filesystem if
-/// it holds `etc` or `usr`; or, unless files mark it as a program's source, if it holds `bin` or an
-/// executable file at its top.
+/// Recognises what is at `path` and reads its structure; blocks. A directory is a root filesystem
+/// if it holds `etc` or `usr`; or, unless files mark it as a program's source, if it holds `bin` or
+/// an executable file at its top.
 pub fn open(path: &Path) -> Result<ImageSource, PushError> {
     let found = fs::metadata(path).map_err(|e| machine(&format!("read {}", path.display()), e))?;
     if found.is_dir() {

@@ -380,7 +380,7 @@ async fn an_upload_that_fails_goes_on_at_the_registrys_own_count() {
         let state = state.lock().await;
         assert_eq!(outcome.is_ok(), succeeds, "{outcome:?}");
         if succeeds {
-            assert_eq!(state.whole, [bytes.clone()]);
+            assert_eq!(state.whole, std::slice::from_ref(&bytes));
         } else {
             let patches = state.log.iter().filter(|l| l.starts_with("PATCH")).count();
             assert_eq!(patches, 4, "there is an end to trying");

@@ -181,3 +181,22 @@ fn a_directory_a_layer_did_not_describe_looks_as_the_one_below() {
         rootfs.unmount(&id).unwrap();
     });
 }
+
+#[test]
+fn a_tree_too_deep_for_any_path_is_still_deleted() {
+    let home = tempfile::tempdir().unwrap();
+    let top = home.path().join("top");
+    fs::create_dir(&top).unwrap();
+    let mut directory = fs::File::open(&top).unwrap();
+    for _ in 0..3000 {
+        rustix::fs::mkdirat(&directory, "deeper", Mode::RWXU).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let next = rustix::fs::openat(&directory, "deeper", flags, Mode::empty()).unwrap();
+        directory = next.into();
+    }
+    fs::write(home.path().join("beside"), "kept").unwrap();
+    symlink(home.path(), top.join("link")).unwrap();
+    crate::images::confined::remove_all(&top).unwrap();
+    crate::images::confined::remove_all(&top).unwrap();
+    assert!(!top.exists() && home.path().join("beside").exists());
+}

@@ -14,20 +14,14 @@ use crate::images::archive::decompressed;
 pub(crate) struct Tar(Vec<u8>);
 
 impl Tar {
-    pub(crate) fn entry(self, kind: u8, name: &str, link: &str, content: &[u8]) -> Self {
-        self.sized(kind, name, link, content, content.len() as u64)
+    pub(crate) fn entry(mut self, kind: u8, name: &str, link: &str, content: &[u8]) -> Self {
+        self.0.extend(header(kind, name, link, content.len() as u64));
+        self.content(content)
     }
 
     /// An entry whose header gives another size than its content has.
-    fn sized(mut self, kind: u8, name: &str, link: &str, content: &[u8], size: u64) -> Self {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::new(kind));
-        header.set_mode(if kind == b'5' { 0o755 } else { 0o644 });
-        (header.set_uid(0), header.set_gid(0), header.set_mtime(1_000_000_000));
-        header.set_size(size);
-        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-        header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
-        self.0.extend(finished(header));
+    fn sized(mut self, kind: u8, name: &str, content: &[u8], size: u64) -> Self {
+        self.0.extend(header(kind, name, "", size));
         self.content(content)
     }
 
@@ -87,6 +81,19 @@ impl Tar {
         bytes.extend_from_slice(&[0; 1024]);
         bytes
     }
+}
+
+fn header(kind: u8, name: &str, link: &str, size: u64) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::new(kind));
+    header.set_mode(if kind == b'5' { 0o755 } else { 0o644 });
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(1_000_000_000);
+    header.set_size(size);
+    header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+    header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+    finished(header)
 }
 
 fn finished(mut header: tar::Header) -> Vec<u8> {
@@ -150,7 +157,6 @@ fn a_layer_becomes_what_it_describes() {
         .dir("etc/")
         .with(|h| h.set_mode(0o1777))
         .file("etc/passwd", "root")
-        .with(|_| {})
         .symlink("link", "etc/../../../../x")
         .hardlink("etc/passwd-", "etc/passwd")
         .entry(b'6', "pipe", "", b"")
@@ -244,14 +250,14 @@ fn every_trick_of_a_hostile_layer_is_refused_and_changes_nothing_outside() {
         ("long path", tar().pax(&[("path", &long_name)]).file("x", ""), "longer than 4095"),
         ("long name", tar().pax(&[("path", &evil_name)]).file("x", ""), "longer than 255"),
         ("zero byte", tar().pax(&[("path", "a\0b")]).file("x", ""), "zero byte"),
-        ("size beyond the end", tar().sized(b'0', "x", "", b"!", 1 << 40), "middle of an entry"),
+        ("size beyond the end", tar().sized(b'0', "x", b"!", 1 << 40), "middle of an entry"),
         ("PAX size beyond all", tar().pax(&[("size", &huge)]).file("x", "!"), "middle of an entry"),
         ("PAX size is no number", tar().pax(&[("size", "-1")]).file("x", "!"), "number"),
         ("PAX owner too big", tar().pax(&[("uid", "4294967296")]).file("x", ""), "32-bit"),
         ("PAX garbage", tar().entry(b'x', "pax", "", b"99 path=x\n").file("x", ""), "malformed"),
         ("PAX length zero", tar().entry(b'x', "pax", "", b"0 path=x\n").file("x", ""), "malformed"),
-        ("giant PAX", tar().sized(b'x', "pax", "", b"", 1 << 30), "1073741824 bytes"),
-        ("giant long name", tar().sized(b'L', "long", "", b"", 1 << 30), "1073741824 bytes"),
+        ("giant PAX", tar().sized(b'x', "pax", b"", 1 << 30), "1073741824 bytes"),
+        ("giant long name", tar().sized(b'L', "long", b"", 1 << 30), "1073741824 bytes"),
         ("sparse file", tar().pax(&[("GNU.sparse.major", "1")]).file("x", ""), "sparse"),
         ("old sparse file", tar().entry(b'S', "x", "", b""), "unknown kind"),
         ("link without a target", tar().symlink("x", ""), "leads nowhere"),
@@ -303,6 +309,9 @@ fn bombs_stop_at_the_limits() {
     let many = (0..51).fold(Tar::default(), |tar, n| tar.file(&format!("f{n}"), ""));
     let why = Bench::new().unpack(&many.bytes(), limits).unwrap_err();
     assert!(why.contains("more than 50 entries"), "{why}");
+    let deep = Tar::default().file(&"d/".repeat(45), "").file(&"e/".repeat(45), "").bytes();
+    let why = Bench::new().unpack(&deep, limits).unwrap_err();
+    assert!(why.contains("more than 50 entries"), "directories in between count: {why}");
     let zeros = vec![0; 8 * 1024 * 1024];
     let big = Tar::default().entry(b'0', "zeros", "", &zeros).bytes();
     let after_the_end = [Tar::default().file("x", "").bytes(), zeros].concat();
