@@ -11,7 +11,7 @@ use lattice_api::registry::document::LAYERS_MAX;
 use lattice_api::registry::{
     Access, Client, Descriptor, ImageDocument, Manifest, Options, RegistryError, Repository,
 };
-use lattice_model::image::is_digest;
+use lattice_model::image::{ImageVersion, is_digest};
 use lattice_model::{ImageRef, RegistryCredentials};
 use tokio::sync::OwnedMutexGuard;
 use tracing::{info, warn};
@@ -106,7 +106,11 @@ impl ImageStore {
 
     /// The image from the store alone, if all of it is here.
     fn cached(&self, image: &ImageRef) -> Option<Image> {
-        let digest = self.content.last_meaning(&image.to_string())?;
+        let digest = match (self.content.last_meaning(&image.to_string()), &image.version) {
+            (Some(digest), _) => digest,
+            (None, ImageVersion::Digest(digest)) => digest.clone(),
+            (None, ImageVersion::Tag(_)) => return None,
+        };
         let manifest: Manifest = parse(&self.content.document(&digest)?)?;
         let document: ImageDocument = parse(&self.content.document(&manifest.config.digest)?)?;
         let diff_ids = document.rootfs.diff_ids.iter();

@@ -477,6 +477,20 @@ async fn an_unknown_image_and_a_registry_that_is_gone_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_registry_that_never_answers_is_given_up() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let image = ImageRef::parse(&format!("{}/app:v1", silent.local_addr().unwrap())).unwrap();
+    lattice_daemon::install_crypto();
+    let home = tempfile::tempdir().unwrap();
+    let mut config = ImagesConfig::new(home.path(), vec![]);
+    config.registry.read_timeout = Duration::from_millis(100);
+    let store = ImageStore::open(config).unwrap();
+    let error = store.pull(&image, None, Arc::new(|_, _| {})).await.unwrap_err();
+    assert!(matches!(error, ImageError::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains("nothing came for 0.1 s"), "{error}");
+}
+
+#[tokio::test]
 async fn a_complete_image_is_used_when_the_registry_fails_but_not_when_it_says_no() {
     let registry = Scripted::start(three_layers().shelved(OCI_MANIFEST)).await;
     let bench = Bench::new();
@@ -492,6 +506,8 @@ async fn a_complete_image_is_used_when_the_registry_fails_but_not_when_it_says_n
     registry.tricks().challenge = "Bearer realm=\"http://127.0.0.1:1/token\"".to_owned();
     let cached = again.pull(&image, None, Arc::new(|_, _| {})).await.unwrap();
     assert_eq!(cached, first);
+    let exact = registry.image(&format!("app@{}", first.digest));
+    assert_eq!(again.pull(&exact, None, Arc::new(|_, _| {})).await.unwrap(), first);
     fs::remove_dir_all(first.layers[1].parent().unwrap()).unwrap();
     let error = again.pull(&image, None, Arc::new(|_, _| {})).await.unwrap_err();
     assert!(matches!(error, ImageError::Unreachable { .. }), "{error}");
@@ -601,6 +617,14 @@ async fn a_real_registry_gives_both_formats_to_those_with_the_password() {
     }
     let error = bench.pull_as(&registry.image("oci"), "other").await.unwrap_err();
     assert!(matches!(error, ImageError::Unauthorized { .. }), "{error}");
+    let login = |password: &str| {
+        let (registry, client) = (registry.host.clone(), bench.store.client.clone());
+        let (username, password) = ("u".to_owned(), password.to_owned());
+        let credentials = RegistryCredentials { registry, username, password };
+        async move { client.check(&credentials.registry, Some(&credentials)).await }
+    };
+    assert_eq!(login("p").await, Ok(()));
+    assert!(matches!(login("other").await, Err(RegistryError::Unauthorized { .. })));
     let error = bench.pull_as(&registry.image("nope"), "p").await.unwrap_err();
     assert!(matches!(error, ImageError::NotFound { .. }), "{error}");
 }
