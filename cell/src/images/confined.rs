@@ -13,8 +13,8 @@ use rustix::io::Errno;
 
 use super::plan::InnerPath;
 
-/// Directories deeper than this are refused rather than deleted.
-const DEPTH_MAX: usize = 4096;
+/// A directory deeper than this is moved up before it is deleted: each level holds a descriptor.
+const DEPTH_MAX: usize = 64;
 
 /// A directory that nothing here leaves.
 #[derive(Debug)]
@@ -147,10 +147,7 @@ impl Place {
     pub(crate) fn remove(&self) -> Result<(), Trouble> {
         match unlinkat(&self.directory, &self.name[..], AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(Errno::ISDIR | Errno::PERM) => {
-                remove_tree(&self.directory, &self.name, 0)?;
-                Ok(())
-            }
+            Err(Errno::ISDIR | Errno::PERM) => Ok(remove_directory(&self.directory, &self.name)?),
             Err(e) => Err(e.into()),
         }
     }
@@ -199,24 +196,59 @@ fn trouble(path: &InnerPath, error: Errno) -> Trouble {
     }
 }
 
-/// Deletes a directory without ever following a link.
-fn remove_tree(parent: &OwnedFd, name: &[u8], depth: usize) -> io::Result<()> {
-    if depth > DEPTH_MAX {
-        return Err(io::Error::other("the directories are too deep to be deleted"));
+/// Deletes a directory with all that is in it, however deep; nothing there is fine too. It must
+/// belong to nobody any more.
+pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::other("this is no directory to delete"));
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = rustix::fs::openat(CWD, parent, flags, Mode::empty())?;
+    match remove_directory(&parent, name.as_encoded_bytes()) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-    for entry in rustix::fs::Dir::read_from(&fd)? {
+}
+
+/// Each turn takes levels away until what was moved up is gone too.
+fn remove_directory(parent: &OwnedFd, name: &[u8]) -> io::Result<()> {
+    let top = open_directory(parent, name)?;
+    let mut moved = 0;
+    loop {
+        empty(&top, &top, 0, &mut moved)?;
+        match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY) => {}
+            done => return Ok(done?),
+        }
+    }
+}
+
+/// Empties a directory without ever following a link.
+fn empty(directory: &OwnedFd, top: &OwnedFd, depth: usize, moved: &mut u64) -> io::Result<()> {
+    for entry in rustix::fs::Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name == b"." || name == b".." {
             continue;
         }
-        match unlinkat(&fd, name, AtFlags::empty()) {
-            Ok(()) => {}
-            Err(Errno::ISDIR | Errno::PERM) => remove_tree(&fd, name, depth + 1)?,
+        match unlinkat(directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::ISDIR | Errno::PERM) if depth >= DEPTH_MAX => {
+                *moved += 1;
+                let aside = format!(".deleted-{}-{moved}", std::process::id());
+                rustix::fs::renameat(directory, name, top, aside.as_str())?;
+            }
+            Err(Errno::ISDIR | Errno::PERM) => {
+                empty(&open_directory(directory, name)?, top, depth + 1, moved)?;
+                unlinkat(directory, name, AtFlags::REMOVEDIR)?;
+            }
             Err(e) => return Err(e.into()),
         }
     }
-    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+    Ok(())
+}
+
+fn open_directory(parent: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
 }

@@ -11,7 +11,7 @@ use lattice_api::registry::document::LAYERS_MAX;
 use lattice_api::registry::{
     Access, Client, Descriptor, ImageDocument, Manifest, Options, RegistryError, Repository,
 };
-use lattice_model::image::is_digest;
+use lattice_model::image::{ImageVersion, is_digest};
 use lattice_model::{ImageRef, RegistryCredentials};
 use tokio::sync::OwnedMutexGuard;
 use tracing::{info, warn};
@@ -48,9 +48,16 @@ pub struct ImageStore {
     under_way: Arc<Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>>,
 }
 
-/// One layer to be had.
-struct Layer<'a> {
+/// An image to be had, and where.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
     image: &'a ImageRef,
+    repository: &'a Repository,
+}
+
+/// One layer of it.
+struct Layer<'a> {
+    of: Wanted<'a>,
     blob: &'a Descriptor,
     diff_id: &'a str,
     at: usize,
@@ -99,7 +106,11 @@ impl ImageStore {
 
     /// The image from the store alone, if all of it is here.
     fn cached(&self, image: &ImageRef) -> Option<Image> {
-        let digest = self.content.last_meaning(&image.to_string())?;
+        let digest = match (self.content.last_meaning(&image.to_string()), &image.version) {
+            (Some(digest), _) => digest,
+            (None, ImageVersion::Digest(digest)) => digest.clone(),
+            (None, ImageVersion::Tag(_)) => return None,
+        };
         let manifest: Manifest = parse(&self.content.document(&digest)?)?;
         let document: ImageDocument = parse(&self.content.document(&manifest.config.digest)?)?;
         let diff_ids = document.rootfs.diff_ids.iter();
@@ -107,13 +118,13 @@ impl ImageStore {
         Some(Image { digest, config: image_config(&document), layers })
     }
 
-    /// Fetches the manifest; `None` when only the store can help.
+    /// Asks the registry, and fetches what is missing here.
     async fn fetch(
         &self,
-        image: &ImageRef,
-        repository: &Repository,
+        wanted: Wanted<'_>,
         progress: ProgressFn,
     ) -> Result<Image, RegistryOrImage> {
+        let Wanted { image, repository } = wanted;
         let resolved = repository.resolve(image.version.reference()).await?;
         self.keep(&resolved.digest, &resolved.bytes)?;
         let config_digest = &resolved.manifest.config.digest;
@@ -130,8 +141,7 @@ impl ImageStore {
         })?;
         let architecture = &self.client.options().architecture;
         check_platform(image, &document, architecture)?;
-        let layers =
-            self.layers(image, repository, &resolved.manifest, &document, progress).await?;
+        let layers = self.layers(wanted, &resolved.manifest, &document, progress).await?;
         self.content
             .keep_meaning(&image.to_string(), &resolved.digest)
             .map_err(|e| machine("keep what the image's name means", e))?;
@@ -144,41 +154,35 @@ impl ImageStore {
 
     async fn layers(
         &self,
-        image: &ImageRef,
-        repository: &Repository,
+        wanted: Wanted<'_>,
         manifest: &Manifest,
         document: &ImageDocument,
         progress: ProgressFn,
     ) -> Result<Vec<PathBuf>, RegistryOrImage> {
         let (blobs, diff_ids) = (&manifest.layers, &document.rootfs.diff_ids);
-        check_layers(image, blobs, diff_ids)?;
+        check_layers(wanted.image, blobs, diff_ids, self.limits.bytes_max)?;
         let missing = blobs.iter().zip(diff_ids).filter(|(_, id)| self.content.layer(id).is_none());
         let meter = Meter {
-            total: missing.map(|(blob, _)| blob.size).sum(),
+            total: missing.map(|(blob, _)| blob.size).fold(0, u64::saturating_add),
             done: blobs.iter().map(|_| AtomicU64::new(0)).collect(),
             progress,
         };
         meter.tell();
         let layers = blobs.iter().zip(diff_ids).enumerate();
-        let layers = layers.map(|(at, (blob, diff_id))| Layer { image, blob, diff_id, at });
-        let fetches = layers.map(|layer| self.layer(repository, layer, &meter));
+        let layers = layers.map(|(at, (blob, diff_id))| Layer { of: wanted, blob, diff_id, at });
+        let fetches = layers.map(|layer| self.layer(layer, &meter));
         let fetches: Vec<_> = fetches.collect();
         stream::iter(fetches).buffered(self.downloads_max).try_collect().await
     }
 
     /// One layer's files: from the store, or fetched and unpacked into it by whoever is first.
-    async fn layer(
-        &self,
-        repository: &Repository,
-        layer: Layer<'_>,
-        meter: &Meter,
-    ) -> Result<PathBuf, RegistryOrImage> {
+    async fn layer(&self, layer: Layer<'_>, meter: &Meter) -> Result<PathBuf, RegistryOrImage> {
         if let Some(files) = self.content.layer(layer.diff_id) {
             return Ok(files);
         }
         let guard = self.lock(layer.diff_id).await;
         if self.content.layer(layer.diff_id).is_none() {
-            self.fetch_layer(repository, &layer, meter, guard).await?;
+            self.fetch_layer(&layer, meter, guard).await?;
         }
         meter.set(layer.at, layer.blob.size);
         self.content.layer(layer.diff_id).ok_or_else(|| {
@@ -189,7 +193,6 @@ impl ImageStore {
 
     async fn fetch_layer(
         &self,
-        repository: &Repository,
         layer: &Layer<'_>,
         meter: &Meter,
         guard: OwnedMutexGuard<()>,
@@ -197,6 +200,7 @@ impl ImageStore {
         let cannot = |e| machine("make room for a layer", e);
         let fetched = self.content.temporary_file().map_err(cannot)?;
         let mut sink = tokio::fs::File::from_std(fetched.reopen().map_err(cannot)?);
+        let Wanted { image, repository } = layer.of;
         repository.download(layer.blob, &mut sink, &|done| meter.set(layer.at, done)).await?;
         let (content, limits, diff_id) =
             (self.content.clone(), self.limits, layer.diff_id.to_owned());
@@ -208,12 +212,12 @@ impl ImageStore {
         let digest = &layer.blob.digest;
         match tokio::task::spawn_blocking(unpack).await {
             Ok(Ok(())) => {
-                info!(image = %layer.image, layer = %digest, "layer unpacked");
+                info!(%image, layer = %digest, "layer unpacked");
                 Ok(())
             }
             Ok(Err(trouble)) => {
                 let what = format!("unpack layer {digest}");
-                Err(match told(&what, &layer.image.to_string(), trouble) {
+                Err(match told(&what, &image.to_string(), trouble) {
                     ImageError::Corrupt { image, why } => {
                         ImageError::Corrupt { image, why: format!("layer {digest}: {why}") }
                     }
@@ -262,7 +266,7 @@ impl Images for ImageStore {
         // Credentials go to the registry they are for, and to no other.
         let credentials = credentials.filter(|c| c.registry == image.registry);
         let repository = self.client.repository(image, credentials, Access::Pull);
-        match self.fetch(image, &repository, progress).await {
+        match self.fetch(Wanted { image, repository: &repository }, progress).await {
             Ok(image) => Ok(Arc::new(image)),
             Err(RegistryOrImage::Image(error)) => Err(error),
             Err(RegistryOrImage::Registry(error)) => match (&error, self.cached(image)) {
@@ -323,7 +327,8 @@ impl Meter {
     }
 
     fn tell(&self) {
-        let done: u64 = self.done.iter().map(|d| d.load(Ordering::Relaxed)).sum();
+        let done = self.done.iter().map(|d| d.load(Ordering::Relaxed));
+        let done = done.fold(0, u64::saturating_add);
         (self.progress)(done.min(self.total), self.total);
     }
 }
@@ -332,7 +337,13 @@ fn check_layers(
     image: &ImageRef,
     blobs: &[Descriptor],
     diff_ids: &[String],
+    bytes_max: u64,
 ) -> Result<(), ImageError> {
+    if let Some(big) = blobs.iter().find(|blob| blob.size > bytes_max) {
+        let (digest, size) = (&big.digest, big.size);
+        let why = format!("layer {digest} is {size} bytes; at most {bytes_max} are taken");
+        return Err(corrupt(image, why));
+    }
     if blobs.len() != diff_ids.len() {
         let (blobs, ids) = (blobs.len(), diff_ids.len());
         return Err(corrupt(image, format!("{blobs} layers, but {ids} diff ids")));

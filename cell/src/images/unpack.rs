@@ -2,6 +2,7 @@
 //! archive. What an entry means is [`super::plan`]'s; that nothing leaves the directory is
 //! [`super::confined`]'s.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,6 +18,8 @@ use super::confined::{Place, Root, Trouble, is_whiteout};
 use super::plan::{self, Dialect, InnerPath, Step};
 
 const COPY_BYTES: usize = 128 * 1024;
+/// The most memory for the names of directories that are to be remembered.
+const NAMES_BYTES_MAX: usize = 256 * 1024 * 1024;
 const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// What unpacking may use up.
@@ -24,7 +27,7 @@ const OPAQUE: &str = "trusted.overlay.opaque";
 pub struct UnpackLimits {
     /// The most bytes of the archive when it is not compressed.
     pub bytes_max: u64,
-    /// The most entries.
+    /// The most entries, directories that have to be made for them included.
     pub entries_max: u64,
 }
 
@@ -47,9 +50,11 @@ pub(crate) struct Unpacked {
 struct Applier {
     root: Root,
     manner: Manner,
-    implied: Vec<InnerPath>,
+    implied: BTreeSet<InnerPath>,
     /// Set last, since every change in a directory changes its time.
-    directory_times: Vec<(InnerPath, (i64, u32))>,
+    directory_times: BTreeMap<InnerPath, (i64, u32)>,
+    names_bytes: usize,
+    entries: u64,
 }
 
 /// Counts what is read, and stops at the limit.
@@ -69,14 +74,16 @@ impl Default for UnpackLimits {
 pub(crate) fn unpack(root: Root, stream: impl Read, manner: Manner) -> Result<Unpacked, Trouble> {
     let bytes_max = manner.limits.bytes_max;
     let mut archive = Archive::new(Limited { reader: stream, left: bytes_max, bytes_max });
-    let mut applier = Applier { root, manner, implied: Vec::new(), directory_times: Vec::new() };
-    let mut entries = 0;
+    let mut applier = Applier {
+        root,
+        manner,
+        implied: BTreeSet::new(),
+        directory_times: BTreeMap::new(),
+        names_bytes: 0,
+        entries: 0,
+    };
     while let Some(head) = archive.next().map_err(unreadable)? {
-        entries += 1;
-        if entries > manner.limits.entries_max {
-            let most = manner.limits.entries_max;
-            return Err(Trouble::Refused(format!("more than {most} entries, which is the limit")));
-        }
+        applier.count(1, 0)?;
         applier.apply(&head, &mut archive.content())?;
     }
     archive.drain().map_err(unreadable)?;
@@ -86,6 +93,20 @@ pub(crate) fn unpack(root: Root, stream: impl Read, manner: Manner) -> Result<Un
 // === impl Applier ===
 
 impl Applier {
+    fn count(&mut self, entries: u64, names_bytes: usize) -> Result<(), Trouble> {
+        self.entries += entries;
+        self.names_bytes += names_bytes;
+        let most = self.manner.limits.entries_max;
+        if self.entries > most {
+            return Err(Trouble::Refused(format!("more than {most} entries, which is the limit")));
+        }
+        if self.names_bytes > NAMES_BYTES_MAX {
+            let why = format!("more than {NAMES_BYTES_MAX} bytes of names, which is the limit");
+            return Err(Trouble::Refused(why));
+        }
+        Ok(())
+    }
+
     fn apply(&mut self, head: &Head, content: &mut impl Read) -> Result<(), Trouble> {
         let link = head.link.as_deref();
         let step = plan::step(self.manner.dialect, head.kind, &head.name, link);
@@ -124,11 +145,12 @@ impl Applier {
                 }
             }
         }
-        self.implied.retain(|implied| implied != path);
+        self.implied.remove(path);
         // Opened again by its whole path for the root's sake, which has no place in another.
         let fd = self.root.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)?;
         self.dress(&fd, head)?;
-        self.directory_times.push((path.clone(), head.mtime));
+        self.count(0, path.as_bytes().len())?;
+        self.directory_times.insert(path.clone(), head.mtime);
         Ok(())
     }
 
@@ -195,7 +217,7 @@ impl Applier {
             let place = self.place(path)?;
             if place.stat()?.is_none() {
                 mkdirat(&place.directory, &place.name[..], Mode::from_raw_mode(0o755))?;
-                self.implied.push(path.clone());
+                self.implied.insert(path.clone());
             }
         }
         let fd = self.root.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)?;
@@ -205,8 +227,11 @@ impl Applier {
     /// Where something goes, with its parents made.
     fn place(&mut self, path: &InnerPath) -> Result<Place, Trouble> {
         let (implied, owner) = (&mut self.implied, self.manner.owner);
-        self.root.place_making(path, &mut |path, place, was_whiteout| {
-            implied.push(path.clone());
+        let (mut made, mut names_bytes) = (0, 0);
+        let place = self.root.place_making(path, &mut |path, place, was_whiteout| {
+            made += 1;
+            names_bytes += path.as_bytes().len();
+            implied.insert(path.clone());
             if was_whiteout {
                 set_opaque(place)?;
             }
@@ -214,7 +239,9 @@ impl Applier {
                 chown_at(place, uid, gid)?;
             }
             Ok(())
-        })
+        })?;
+        self.count(made, names_bytes)?;
+        Ok(place)
     }
 
     /// Where something goes, with what was there removed.
@@ -264,10 +291,7 @@ impl Applier {
                 rustix::fs::futimens(&fd, &times(*mtime))?;
             }
         }
-        let mut implied = self.implied;
-        implied.sort();
-        implied.dedup();
-        Ok(Unpacked { implied })
+        Ok(Unpacked { implied: self.implied.into_iter().collect() })
     }
 }
 
@@ -315,4 +339,4 @@ fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

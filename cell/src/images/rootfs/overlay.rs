@@ -14,6 +14,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use super::machine;
 use crate::images::ImageError;
+use crate::images::confined::remove_all;
 use crate::images::content::implied_directories;
 use crate::runtime::ContainerId;
 
@@ -110,10 +111,7 @@ impl Rootfs {
                 Err(e) => return Err(e.into()),
             }
         }
-        match fs::remove_dir_all(home) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        }
+        remove_all(home)
     }
 }
 

@@ -1,1 +1,202 @@
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::PathBuf;
 
+use super::overlay::Rootfs;
+use super::*;
+use crate::images::unpack::tests::Tar;
+use crate::runtime::ContainerId;
+
+const APP: Ownership = Ownership { uid: 1000, gid: 1001, mode: 0o640 };
+
+/// A root with links that would lead a careless host astray.
+fn container() -> (tempfile::TempDir, PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let root = home.path().join("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(home.path().join("secret"), "of the host").unwrap();
+    fs::write(root.join("etc/secret"), "of the container").unwrap();
+    symlink("/etc/secret", root.join("absolute")).unwrap();
+    symlink("../../../../etc/secret", root.join("climbing")).unwrap();
+    symlink("../secret", root.join("host")).unwrap();
+    symlink("/etc", root.join("conf")).unwrap();
+    symlink("loop", root.join("loop")).unwrap();
+    (home, root)
+}
+
+#[test]
+fn files_are_read_as_a_process_inside_would_read_them() {
+    let (_home, root) = container();
+    for path in ["/etc/secret", "etc/secret", "absolute", "climbing", "conf/secret"] {
+        assert_eq!(read_in(&root, path, 100).unwrap(), b"of the container", "{path}");
+    }
+    for path in ["host", "loop", "missing", "etc/secret/x"] {
+        let got = read_in(&root, path, 100);
+        assert!(matches!(got, Err(ImageError::NotFound { .. })), "{path}: {got:?}");
+    }
+    let why = read_in(&root, "etc/secret", 3).unwrap_err().to_string();
+    assert!(why.contains("longer than 3 bytes"), "{why}");
+    assert!(read_in(&root, "etc", 100).unwrap_err().to_string().contains("not a plain file"));
+    assert!(read_in(&root, "../secret", 100).unwrap_err().to_string().contains("climbs out"));
+}
+
+#[test]
+fn a_pipe_does_not_hold_a_reader_up() {
+    let (_home, root) = container();
+    let fifo = FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, root.join("pipe"), fifo, Mode::RUSR, 0).unwrap();
+    assert!(read_in(&root, "pipe", 100).unwrap_err().to_string().contains("not a plain file"));
+}
+
+#[test]
+fn files_are_written_inside_with_their_directories() {
+    let (home, root) = container();
+    create_in(&root, "/a/b/file", b"new", APP).unwrap();
+    create_in(&root, "conf/file", b"new", APP).unwrap();
+    create_in(&root, "host", b"new", APP).unwrap();
+    for path in ["a/b/file", "etc/file", "host"] {
+        let found = fs::symlink_metadata(root.join(path)).unwrap();
+        assert!(found.is_file(), "{path} is a file, not a link");
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (1000, 1001, 0o640));
+        assert_eq!(fs::read(root.join(path)).unwrap(), b"new");
+    }
+    assert_eq!(fs::metadata(root.join("a")).unwrap().uid(), 1000);
+    assert_eq!(fs::read_to_string(home.path().join("secret")).unwrap(), "of the host");
+}
+
+#[test]
+fn an_archive_is_unpacked_inside_for_its_owner() {
+    let (home, root) = container();
+    let tar = Tar::default().file("bin/x", "run").file(".wh.plain", "a name like any other");
+    let limits = UnpackLimits::default();
+    extract_tar_in(&root, "/opt/tool", &tar.bytes()[..], Some((7, 8)), limits).unwrap();
+    let found = fs::metadata(root.join("opt/tool/bin/x")).unwrap();
+    assert_eq!((found.uid(), found.gid()), (7, 8));
+    assert_eq!(fs::metadata(root.join("opt/tool/bin")).unwrap().uid(), 7);
+    assert!(root.join("opt/tool/.wh.plain").is_file());
+    let evil = Tar::default().file("../../../secret", "!").bytes();
+    let got = extract_tar_in(&root, "/opt", &evil[..], None, limits);
+    assert!(matches!(got, Err(ImageError::Corrupt { .. })), "{got:?}");
+    let why = extract_tar_in(&root, "/opt", &b"PK\x03\x04"[..], None, limits).unwrap_err();
+    assert!(why.to_string().contains("zip archive; tar, tar.gz and tar.zst are taken"), "{why}");
+    assert_eq!(fs::read_to_string(home.path().join("secret")).unwrap(), "of the host");
+}
+
+/// Runs on a thread in a mount namespace of its own, so that nothing of a test stays mounted.
+fn in_mount_namespace(test: impl FnOnce() + Send + 'static) {
+    let outcome = std::thread::spawn(move || {
+        // SAFETY: no other thread shares this one's file system attributes by intent.
+        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) }.unwrap();
+        let private = MountPropagation::PRIVATE | MountPropagation::REC;
+        rustix::mount::mount_change("/", private).unwrap();
+        test();
+    });
+    outcome.join().unwrap();
+}
+
+use rustix::mount::MountPropagationFlags as MountPropagation;
+
+fn layer(home: &Path, name: &str, files: &[(&str, &str)]) -> PathBuf {
+    let root = home.join("layers").join(name).join("fs");
+    for (file, text) in files {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    root
+}
+
+#[test]
+fn layers_are_stacked_and_writes_go_above_them() {
+    in_mount_namespace(|| {
+        let home = tempfile::tempdir().unwrap();
+        let low = layer(home.path(), "low", &[("a", "low"), ("b", "low"), ("gone", "low")]);
+        let high = layer(home.path(), "high", &[("b", "high")]);
+        let mark = FileType::CharacterDevice;
+        rustix::fs::mknodat(rustix::fs::CWD, high.join("gone"), mark, Mode::empty(), 0).unwrap();
+        fs::set_permissions(&high, fs::Permissions::from_mode(0o711)).unwrap();
+        let rootfs = Rootfs::open(&home.path().join("data, with: odd=signs")).unwrap();
+        let id = ContainerId::new("one");
+        let merged = rootfs.mount(&[low.clone(), high], &id).unwrap();
+        let text = |name: &str| fs::read_to_string(merged.join(name)).unwrap();
+        assert_eq!((text("a"), text("b")), ("low".to_owned(), "high".to_owned()));
+        assert!(!merged.join("gone").exists(), "a whiteout hides what is below");
+        assert_eq!(fs::metadata(&merged).unwrap().mode() & 0o7777, 0o711, "the image's own root");
+        let before = rootfs.disk_usage(&id).unwrap();
+        fs::write(merged.join("a"), vec![7; 100_000]).unwrap();
+        let written = rootfs.disk_usage(&id).unwrap() - before;
+        assert!((100_000..200_000).contains(&written), "{written}");
+        assert_eq!(fs::read_to_string(low.join("a")).unwrap(), "low", "the layer stays as it is");
+        assert!(rootfs.mount(&[low], &id).unwrap_err().to_string().contains("one already"));
+        assert_eq!(rootfs.list().unwrap(), std::slice::from_ref(&id));
+        rootfs.unmount(&id).unwrap();
+        rootfs.unmount(&id).unwrap();
+        assert_eq!(rootfs.list().unwrap(), []);
+        assert!(
+            !fs::read_to_string("/proc/thread-self/mountinfo").unwrap().contains("/one/merged")
+        );
+    });
+}
+
+#[test]
+fn no_layer_at_all_and_a_hundred_of_them_both_work() {
+    in_mount_namespace(|| {
+        let home = tempfile::tempdir().unwrap();
+        let rootfs = Rootfs::open(home.path()).unwrap();
+        let empty = rootfs.mount(&[], &ContainerId::new("empty")).unwrap();
+        assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+        fs::write(empty.join("x"), "writable").unwrap();
+        let deep = "a-long-name-that-would-not-fit-a-page-of-mount-options".repeat(3);
+        let layers: Vec<PathBuf> = (0..lattice_api::registry::document::LAYERS_MAX)
+            .map(|n| {
+                let (own, n) = (format!("own-{n}"), n.to_string());
+                layer(home.path(), &format!("{deep}-{n}"), &[(&own, &n), ("top", &n)])
+            })
+            .collect();
+        let merged = rootfs.mount(&layers, &ContainerId::new("hundred")).unwrap();
+        assert_eq!(fs::read_to_string(merged.join("top")).unwrap(), "127");
+        assert_eq!(fs::read_to_string(merged.join("own-0")).unwrap(), "0");
+        for id in rootfs.list().unwrap() {
+            rootfs.unmount(&id).unwrap();
+        }
+        assert_eq!(fs::read_dir(home.path().join("rootfs")).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn a_directory_a_layer_did_not_describe_looks_as_the_one_below() {
+    in_mount_namespace(|| {
+        let home = tempfile::tempdir().unwrap();
+        let low = layer(home.path(), "low", &[("tmp/low", ""), ("etc/low", "")]);
+        fs::set_permissions(low.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+        std::os::unix::fs::chown(low.join("tmp"), Some(5), Some(6)).unwrap();
+        let high = layer(home.path(), "high", &[("tmp/high", ""), ("own/high", "")]);
+        fs::write(high.with_file_name("implied"), b"tmp\0own\0").unwrap();
+        let rootfs = Rootfs::open(home.path()).unwrap();
+        let id = ContainerId::new("one");
+        let merged = rootfs.mount(&[low, high], &id).unwrap();
+        let tmp = fs::metadata(merged.join("tmp")).unwrap();
+        assert_eq!((tmp.mode() & 0o7777, tmp.uid(), tmp.gid()), (0o1777, 5, 6));
+        assert!(merged.join("tmp/low").exists() && merged.join("tmp/high").exists());
+        rootfs.unmount(&id).unwrap();
+    });
+}
+
+#[test]
+fn a_tree_too_deep_for_any_path_is_still_deleted() {
+    let home = tempfile::tempdir().unwrap();
+    let top = home.path().join("top");
+    fs::create_dir(&top).unwrap();
+    let mut directory = fs::File::open(&top).unwrap();
+    for _ in 0..3000 {
+        rustix::fs::mkdirat(&directory, "deeper", Mode::RWXU).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let next = rustix::fs::openat(&directory, "deeper", flags, Mode::empty()).unwrap();
+        directory = next.into();
+    }
+    fs::write(home.path().join("beside"), "kept").unwrap();
+    symlink(home.path(), top.join("link")).unwrap();
+    crate::images::confined::remove_all(&top).unwrap();
+    crate::images::confined::remove_all(&top).unwrap();
+    assert!(!top.exists() && home.path().join("beside").exists());
+}
