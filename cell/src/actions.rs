@@ -91,10 +91,7 @@ pub enum Failure {
 
 /// Performs a step to its end. When it is cancelled it ends in good order first; so never drop
 /// the future: cancel, and wait.
-pub fn perform<'a>(
-    action: &'a Action,
-    cx: &'a StepContext,
-) -> BoxFuture<'a, Result<(), Failure>> {
+pub fn perform<'a>(action: &'a Action, cx: &'a StepContext) -> BoxFuture<'a, Result<(), Failure>> {
     Box::pin(async move {
         if cx.cancel.is_cancelled() {
             return Err(Failure::Cancelled);

@@ -55,8 +55,10 @@ pub struct Limits {
     pub removals_at_once: usize,
     /// Downloads at once; others wait.
     pub downloads_at_once: usize,
-    /// The largest download or upload, in bytes.
-    pub transfer_bytes_max: u64,
+    /// The largest download, in bytes, packed and unpacked.
+    pub download_bytes_max: u64,
+    /// The largest upload, in bytes; it is held in memory.
+    pub upload_bytes_max: u64,
     /// The most bytes of cached downloads; the least recently used go first.
     pub download_cache_bytes_max: u64,
     /// How long one step of making or removing a container may take.
@@ -86,7 +88,8 @@ impl Default for Limits {
             starts_at_once: 16,
             removals_at_once: 16,
             downloads_at_once: 5,
-            transfer_bytes_max: 4 << 30,
+            download_bytes_max: 4 << 30,
+            upload_bytes_max: 256 << 20,
             download_cache_bytes_max: 10 << 30,
             container_step: Duration::from_secs(60),
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_LENGTH, ETAG, IF_NONE_MATCH};
+use reqwest::header::{ETAG, IF_NONE_MATCH};
 use reqwest::{Client, Response, StatusCode, Url};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
@@ -24,6 +24,7 @@ pub struct Transfers {
     dir: PathBuf,
     slots: Semaphore,
     bytes_max: u64,
+    upload_bytes_max: u64,
     cache_bytes_max: u64,
 }
 
@@ -98,7 +99,8 @@ impl Transfers {
             client,
             dir,
             slots: Semaphore::new(limits.downloads_at_once),
-            bytes_max: limits.transfer_bytes_max,
+            bytes_max: limits.download_bytes_max,
+            upload_bytes_max: limits.upload_bytes_max,
             cache_bytes_max: limits.download_cache_bytes_max,
         }))
     }
@@ -128,17 +130,17 @@ impl Transfers {
         }
     }
 
-    /// Posts a file.
-    pub async fn send(&self, file: File, to: &str) -> Result<u64, TransferError> {
+    /// The most bytes a file may have that is sent; it is held in memory.
+    pub fn upload_bytes_max(&self) -> u64 {
+        self.upload_bytes_max
+    }
+
+    /// Posts a file's content; gives its size.
+    pub async fn send(&self, content: Vec<u8>, to: &str) -> Result<u64, TransferError> {
         let _slot = self.slots.acquire().await.expect("never closed");
         let url = http_url(to)?;
-        let bytes = file.metadata()?.len();
-        if bytes > self.bytes_max {
-            return Err(self.too_large(&url));
-        }
-        let stream = tokio_util::io::ReaderStream::new(tokio::fs::File::from_std(file));
-        let request = self.client.post(url.clone()).header(CONTENT_LENGTH, bytes);
-        let response = request.body(reqwest::Body::wrap_stream(stream)).send().await;
+        let bytes = content.len() as u64;
+        let response = self.client.post(url.clone()).body(content).send().await;
         let status = response.map_err(|error| broken(&url, error))?.status();
         if status.is_success() {
             Ok(bytes)

@@ -146,8 +146,9 @@ mod tests {
             let mut schedule = Schedule::new(start_timeout_s, at(0));
             schedule.on(Ok(()), at(10));
             let expected = Verdict::BecameUnhealthy {
-                reason: "Instance became unhealthy: Liveness check unsuccessful: connection refused"
-                    .to_owned(),
+                reason:
+                    "Instance became unhealthy: Liveness check unsuccessful: connection refused"
+                        .to_owned(),
             };
             assert_eq!(schedule.on(refused(), at(31_000)), expected);
         }

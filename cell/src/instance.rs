@@ -281,7 +281,10 @@ impl Instance {
 
     fn on_end_told(&mut self, answer: Answer) -> Vec<Effect> {
         match (&mut self.state, answer) {
-            (State::Completed { is_told, .. }, Answer::Done | Answer::Declined | Answer::Refused) => {
+            (
+                State::Completed { is_told, .. },
+                Answer::Done | Answer::Declined | Answer::Refused,
+            ) => {
                 *is_told = true;
                 self.forget_when_over()
             }
@@ -376,16 +379,9 @@ impl Instance {
             (Cure::Discard | Cure::Tell, State::Completed { .. }) => {
                 self.finish(cure == Cure::Discard)
             }
-            (
-                Cure::Wait
-                | Cure::Claim
-                | Cure::Run
-                | Cure::Ask
-                | Cure::Start
-                | Cure::Discard
-                | Cure::Tell,
-                _,
-            ) => vec![],
+            (Cure::Wait | Cure::Claim | Cure::Run | Cure::Ask | Cure::Start | Cure::Tell, _) => {
+                vec![]
+            }
         }
     }
 

@@ -89,10 +89,8 @@ pub enum StartError {
 
 /// Starts a cell: removes what an earlier process left, then tells the brain of itself.
 pub async fn start(config: Config, seams: Seams, tasks: &Tasks) -> Result<Handle, StartError> {
-    let data_dir_error = |why: String| StartError::DataDir {
-        dir: config.data_dir.display().to_string(),
-        why,
-    };
+    let data_dir_error =
+        |why: String| StartError::DataDir { dir: config.data_dir.display().to_string(), why };
     std::fs::create_dir_all(config.instances_dir())
         .map_err(|error| data_dir_error(error.to_string()))?;
     let presence = presence(&config)?;
@@ -105,8 +103,7 @@ pub async fn start(config: Config, seams: Seams, tasks: &Tasks) -> Result<Handle
     let owner =
         Owner::new(Arc::clone(&tools), tasks.clone(), presence.clone(), sender.clone(), stayed);
     tasks.critical("cell owner", owner.run(messages, router_starts));
-    let handle =
-        Handle { owner: sender, presence, departed: CancellationToken::new(), tools };
+    let handle = Handle { owner: sender, presence, departed: CancellationToken::new(), tools };
     spawn_sync(&handle, tasks);
     Ok(handle)
 }

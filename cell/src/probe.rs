@@ -83,7 +83,9 @@ impl Probe {
     fn words(&self, at: SocketAddr, failure: &Failure) -> String {
         let why = match failure {
             Failure::Refused(error) => refusal(error),
-            Failure::TimedOut => format!("timed out after {:.2} seconds", self.timeout.as_secs_f64()),
+            Failure::TimedOut => {
+                format!("timed out after {:.2} seconds", self.timeout.as_secs_f64())
+            }
             Failure::Status { code, took } => {
                 format!("received status code {code} in {}ms", took.as_millis())
             }

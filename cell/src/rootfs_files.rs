@@ -12,18 +12,31 @@ use crate::runtime::UserIds;
 pub trait RootfsFiles: Send + Sync {
     /// Looks `user[:group]`, names or numbers, up in the root's passwd and group files.
     async fn resolve_user(&self, root: &Path, user: &str) -> Result<ResolvedUser, FilesError>;
-    /// Opens a regular file for reading.
-    async fn open_file(&self, root: &Path, path: &str) -> Result<std::fs::File, FilesError>;
-    /// Extracts a tar, gzipped or not, into the directory `to`, made when it is not there; all
-    /// that is extracted belongs to `owner`. Stops with an error beyond `bytes_max` unpacked.
+    /// Reads a plain file of at most so many bytes; a longer one is an error.
+    async fn read_file(
+        &self,
+        root: &Path,
+        path: &str,
+        bytes_max: u64,
+    ) -> Result<Vec<u8>, FilesError>;
+    /// Extracts a tar, gzipped or not.
     async fn extract_archive(
         &self,
         root: &Path,
-        to: &str,
         archive: std::fs::File,
-        owner: &UserIds,
-        bytes_max: u64,
+        into: &Extraction<'_>,
     ) -> Result<(), FilesError>;
+}
+
+/// Where an archive goes.
+#[derive(Debug, Clone)]
+pub struct Extraction<'a> {
+    /// The directory inside; made when it is not there.
+    pub to: &'a str,
+    /// Who owns all that is extracted.
+    pub owner: &'a UserIds,
+    /// More bytes than these, unpacked, are an error.
+    pub bytes_max: u64,
 }
 
 /// A user as an image knows it.

@@ -64,8 +64,7 @@ impl fmt::Display for WorkId {
 impl Order {
     /// From the brain's order for an instance.
     pub fn of_lrp(work: LrpWork, cell_id: &CellId) -> Self {
-        let instance =
-            InstanceKey { instance_guid: work.instance_guid, cell_id: cell_id.clone() };
+        let instance = InstanceKey { instance_guid: work.instance_guid, cell_id: cell_id.clone() };
         let credentials = work.credentials;
         Self { work: Work::Lrp { key: work.key, instance, lrp: work.lrp }, credentials }
     }
@@ -174,7 +173,6 @@ fn short_hash(guid: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing;
 
     #[test]

@@ -4,6 +4,7 @@ use lattice_model::action::Download;
 
 use super::{Failure, StepContext};
 use crate::downloads::byte_size;
+use crate::rootfs_files::Extraction;
 
 /// Performs it.
 pub(super) async fn perform(download: &Download, cx: &StepContext) -> Result<(), Failure> {
@@ -34,9 +35,10 @@ async fn fetch_and_extract(download: &Download, cx: &StepContext) -> Result<u64,
     let fetched = place.transfers.fetch(&download.from, &download.cache_key).await;
     let archive = fetched.map_err(|error| error.to_string())?;
     let bytes_max = place.transfers.bytes_max();
+    let into = Extraction { to: &download.to, owner: &owner, bytes_max };
     place
         .files
-        .extract_archive(&place.rootfs, &download.to, archive.file, &owner, bytes_max)
+        .extract_archive(&place.rootfs, archive.file, &into)
         .await
         .map_err(|error| error.to_string())?;
     Ok(archive.bytes)

@@ -143,7 +143,8 @@ async fn conclude(end: End, cx: &StepContext) -> Result<(), Failure> {
                 return Err(Failure::Cancelled);
             };
             let code = status.code;
-            cx.log.err(&format!("Exit status {code} (exceeded {grace} graceful shutdown interval)"));
+            cx.log
+                .err(&format!("Exit status {code} (exceeded {grace} graceful shutdown interval)"));
             Err(Failure::Cancelled)
         }
     }

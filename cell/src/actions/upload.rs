@@ -33,7 +33,8 @@ pub(super) async fn perform(upload: &Upload, cx: &StepContext) -> Result<(), Fai
 
 async fn send(upload: &Upload, cx: &StepContext) -> Result<u64, String> {
     let place = &cx.place;
-    let file = place.files.open_file(&place.rootfs, &upload.from).await;
-    let file = file.map_err(|error| error.to_string())?;
-    place.transfers.send(file, &upload.to).await.map_err(|error| error.to_string())
+    let bytes_max = place.transfers.upload_bytes_max();
+    let content = place.files.read_file(&place.rootfs, &upload.from, bytes_max).await;
+    let content = content.map_err(|error| error.to_string())?;
+    place.transfers.send(content, &upload.to).await.map_err(|error| error.to_string())
 }

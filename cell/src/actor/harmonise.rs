@@ -11,8 +11,8 @@ use lattice_model::task::TaskOutcome;
 use lattice_model::{ActualLrp, DesiredLrp, InstanceKey, LrpKey, Task, TaskState, Time};
 
 use super::{Message, Owner, Slot};
-use crate::instance::harmony::{Cure, LrpRow, TaskRow, lrp_cure, task_cure};
 use crate::instance::Input;
+use crate::instance::harmony::{Cure, LrpRow, TaskRow, lrp_cure, task_cure};
 use crate::lifecycle::removal;
 use crate::work::{Work, WorkId};
 
@@ -69,8 +69,7 @@ impl Owner {
             }
         }
         for task in view.tasks.iter().filter(|task| is_settled(task.updated_at)) {
-            let is_here =
-                self.slots.contains_key(&WorkId::Task(task.definition.task_guid.clone()));
+            let is_here = self.slots.contains_key(&WorkId::Task(task.definition.task_guid.clone()));
             if self.is_ours(task) && !is_here {
                 self.disown_task(task);
             }

@@ -99,11 +99,7 @@ async fn view(tools: &Tools, owner: &mpsc::Sender<Message>) {
 }
 
 /// Reads events, with a view in between, until there are no more.
-async fn read(
-    tools: &Tools,
-    owner: &mpsc::Sender<Message>,
-    events: &mut Option<EventStream>,
-) {
+async fn read(tools: &Tools, owner: &mpsc::Sender<Message>, events: &mut Option<EventStream>) {
     let Some(events) = events else { return };
     let start = tokio::time::Instant::now() + VIEW_INTERVAL;
     let mut interval = tokio::time::interval_at(start, VIEW_INTERVAL);

@@ -100,10 +100,7 @@ mod tests {
             (refused(ErrorName::UnknownError), Answer::Silence),
             (refused(ErrorName::TooManyRequests), Answer::Silence),
             (BrainError::Unauthorized, Answer::Silence),
-            (
-                BrainError::Unreachable { url: "u".into(), cause: "c".into() },
-                Answer::Silence,
-            ),
+            (BrainError::Unreachable { url: "u".into(), cause: "c".into() }, Answer::Silence),
             (BrainError::BadAnswer { url: "u".into(), what: "w".into() }, Answer::Silence),
         ] {
             assert_eq!(answer_of(&error), expected, "{error}");

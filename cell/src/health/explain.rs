@@ -12,7 +12,10 @@ pub fn explain(checked: Option<u16>, listening: &[SocketAddr]) -> String {
     let on_port: Vec<&SocketAddr> = listening.iter().filter(|at| at.port() == checked).collect();
     if on_port.is_empty() {
         let what = listens(listening);
-        return format!("the app {what}; the port that is checked is {checked}: {}", advice(listening));
+        return format!(
+            "the app {what}; the port that is checked is {checked}: {}",
+            advice(listening)
+        );
     }
     if on_port.iter().all(|at| at.ip().is_loopback()) {
         let loopback = on_port[0].ip();
@@ -21,7 +24,9 @@ pub fn explain(checked: Option<u16>, listening: &[SocketAddr]) -> String {
              container can reach it: let it listen on 0.0.0.0"
         );
     }
-    format!("the app listens on {checked}, which is the port that is checked, but did not answer well")
+    format!(
+        "the app listens on {checked}, which is the port that is checked, but did not answer well"
+    )
 }
 
 fn listens(listening: &[SocketAddr]) -> String {
@@ -45,7 +50,9 @@ fn advice(listening: &[SocketAddr]) -> String {
     match open.as_slice() {
         [] => "let it listen on 0.0.0.0 and the port in $PORT".to_owned(),
         [port] => format!("use --monitor-port {port}, or let it listen on the port in $PORT"),
-        _ => "use --monitor-port with one of them, or let it listen on the port in $PORT".to_owned(),
+        _ => {
+            "use --monitor-port with one of them, or let it listen on the port in $PORT".to_owned()
+        }
     }
 }
 

@@ -115,12 +115,7 @@ pub fn lrp_cure(container: Container, row: LrpRow) -> Cure {
         (Container::Running, R::RunningElsewhere) => Cure::Discard,
         (
             Container::Running,
-            R::Unseen
-            | R::None
-            | R::Unclaimed
-            | R::ClaimedHere
-            | R::ClaimedElsewhere
-            | R::Crashed,
+            R::Unseen | R::None | R::Unclaimed | R::ClaimedHere | R::ClaimedElsewhere | R::Crashed,
         ) => Cure::Start,
         (Container::Ended, R::Unseen | R::None | R::ClaimedHere | R::RunningHere) => Cure::Tell,
         (
@@ -180,8 +175,9 @@ fn table(text: &mut String, columns: &[&str], cure: impl Fn(Container, usize) ->
     let _ = writeln!(text, "| container \\ record | {} |", columns.join(" | "));
     let _ = writeln!(text, "|---|{}", "---|".repeat(columns.len()));
     for container in CONTAINERS {
-        let cells: Vec<&str> =
-            (0..columns.len()).map(|column| cure_name(container, cure(container, column))).collect();
+        let cells: Vec<&str> = (0..columns.len())
+            .map(|column| cure_name(container, cure(container, column)))
+            .collect();
         let _ = writeln!(text, "| {} | {} |", container_name(container), cells.join(" | "));
     }
 }

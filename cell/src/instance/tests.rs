@@ -66,11 +66,7 @@ fn a_stop_withdraws_before_it_ends_and_is_told_as_a_removal() {
     check(running(), Input::StopAsked, &[E::Withdraw, E::Stop]);
     check(after(running(), [Input::StopAsked]), Input::StopAsked, &[]);
     let stopped = after(running(), [Input::StopAsked, Input::Ended(crash("exit 143"))]);
-    check(
-        stopped,
-        Input::Removed { is_whole: true },
-        &[E::Release, E::Tell(Telling::Remove)],
-    );
+    check(stopped, Input::Removed { is_whole: true }, &[E::Release, E::Tell(Telling::Remove)]);
     check(vec![Input::Begin], Input::StopAsked, &[E::Release, E::Tell(Telling::Remove)]);
 }
 
@@ -104,11 +100,7 @@ fn resources_are_given_back_only_after_removal_and_once() {
     check(ended.clone(), failed.clone(), &[Effect::Tell(crashed.clone())]);
     let told_but_there = after(ended, [failed, told(crashed, Answer::Done)]);
     check(told_but_there.clone(), Input::Cure(Cure::Tell), &[Effect::Remove]);
-    check(
-        told_but_there,
-        Input::Removed { is_whole: true },
-        &[Effect::Release, Effect::Forget],
-    );
+    check(told_but_there, Input::Removed { is_whole: true }, &[Effect::Release, Effect::Forget]);
 }
 
 #[test]

@@ -1,10 +1,7 @@
 //! What runs in a container once it exists: setup, then the action beside its monitor (LRP), or
 //! the action and its result file (task).
 
-use std::io::Read as _;
-
 use lattice_model::Action;
-use lattice_model::desired_lrp::ContainerSpec;
 use lattice_model::task::RESULT_BYTES_MAX;
 
 use super::{Lifecycle, Made, Report, Reports};
@@ -40,7 +37,7 @@ impl<R: Reports> Lifecycle<R> {
                     }
                 }
             }
-            Work::Task(_) => self.run_task(&action, &spec, made, cx).await,
+            Work::Task(_) => self.run_task(&action, made, cx).await,
         }
     }
 
@@ -84,14 +81,7 @@ impl<R: Reports> Lifecycle<R> {
         }
     }
 
-    async fn run_task(
-        &self,
-        action: &Action,
-        spec: &ContainerSpec,
-        made: &Made,
-        cx: &StepContext,
-    ) -> Outcome {
-        debug_assert!(!spec.rootfs.is_empty(), "it has been mounted");
+    async fn run_task(&self, action: &Action, made: &Made, cx: &StepContext) -> Outcome {
         self.reports.report(Report::Healthy(made.net.clone())).await;
         match perform(action, cx).await {
             Err(failure) => failed(failure),
@@ -112,18 +102,9 @@ impl<R: Reports> Lifecycle<R> {
             }
             Work::Task(_) | Work::Lrp { .. } => return Ok(String::new()),
         };
-        let file = cx.place.files.open_file(&cx.place.rootfs, path).await;
-        let file = file.map_err(|error| error.to_string())?;
-        let mut content = Vec::new();
-        file.take(RESULT_BYTES_MAX as u64 + 1)
-            .read_to_end(&mut content)
-            .map_err(|error| format!("cannot read {path}: {error}"))?;
-        if content.len() > RESULT_BYTES_MAX {
-            return Err(format!(
-                "{path} is larger than {RESULT_BYTES_MAX} bytes, the most a result may have; \
-                 upload it instead"
-            ));
-        }
+        let bytes_max = RESULT_BYTES_MAX as u64;
+        let content = cx.place.files.read_file(&cx.place.rootfs, path, bytes_max).await;
+        let content = content.map_err(|error| error.to_string())?;
         Ok(String::from_utf8_lossy(&content).into_owned())
     }
 }

@@ -89,6 +89,8 @@ mod tests {
             ("no end", vec!["no end"]),
             ("", vec![]),
         ] {
+            let expected: Vec<Vec<u8>> =
+                expected.into_iter().map(|line: &str| line.into()).collect();
             assert_eq!(split(&[written.as_bytes()]), expected, "{written:?}");
         }
     }
