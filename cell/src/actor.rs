@@ -128,7 +128,8 @@ impl Owner {
         mut router_starts: Subscription,
     ) {
         let shutdown = self.tasks.shutdown().clone();
-        let mut heartbeat = tokio::time::interval(ROUTES_INTERVAL);
+        let first = tokio::time::Instant::now() + ROUTES_INTERVAL;
+        let mut heartbeat = tokio::time::interval_at(first, ROUTES_INTERVAL);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,

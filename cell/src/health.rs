@@ -56,9 +56,9 @@ impl Schedule {
     }
 
     /// How long the check that begins now may take: `most`, or less when the start timeout ends
-    /// sooner.
+    /// sooner; even the last one has a fair chance.
     pub fn check_may_take(&self, most: Duration, now: Time) -> Duration {
-        self.left(now).map_or(most, |left| left.min(most))
+        self.left(now).map_or(most, |left| left.max(STARTUP_INTERVAL).min(most))
     }
 
     /// Takes in a check's outcome.
@@ -163,6 +163,7 @@ mod tests {
         };
         check(0, 1_000_000, most);
         check(5, 4_000, Duration::from_secs(1));
+        check(5, 5_000, STARTUP_INTERVAL);
         check(60, 1_000, most);
     }
 

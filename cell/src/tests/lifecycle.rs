@@ -25,7 +25,11 @@ async fn an_instance_is_claimed_made_started_and_says_so_in_its_log() {
     let bed = Bed::new();
     let cell = bed.start().await;
     let lrp = app(&bed);
-    run(&bed, &cell, &lrp).await;
+    *bed.images.hangs.lock().unwrap() = true;
+    perform(&cell, testing::lrp_work(&lrp, "ig")).await;
+    until_told(&bed, "progress pulling 1/2").await;
+    *bed.images.hangs.lock().unwrap() = false;
+    until_told(&bed, "start ig").await;
     let told: Vec<String> = bed
         .bbs
         .calls()
