@@ -76,7 +76,7 @@ pub struct StepContext {
 pub enum Role {
     /// The work itself.
     Work,
-    /// A health check: it writes nothing, `healthcheck` is built in, and it is killed without grace.
+    /// A health check: it writes nothing, `healthcheck` is built in, and nothing has a grace.
     Check,
 }
 

@@ -177,9 +177,13 @@ impl Owner {
 
     fn take(&mut self, order: Order) -> Result<(), String> {
         let id = order.work.id();
-        if self.slots.contains_key(&id) {
+        match self.slots.get(&id) {
+            Some(slot) if slot.instance.is_completed() => {
+                return Err(format!("an earlier try of {id} is still being removed"));
+            }
             // The answer to the same order was lost; the work is here.
-            return Ok(());
+            Some(_) => return Ok(()),
+            None => {}
         }
         if self.ending.is_some() {
             return Err(format!("cell {} is shutting down", self.presence.cell_id));

@@ -71,7 +71,7 @@ pub enum CapacityError {
     /// The machine's memory is not to be had.
     #[error("cannot read the machine's memory from /proc/meminfo: {0}; set the capacity by hand")]
     Memory(String),
-    /// The disk's room is not to be had.
+    /// The disk's free space is not to be had.
     #[error("cannot read the free space of {dir}: {why}; set the capacity by hand")]
     Disk {
         /// Where.
@@ -143,11 +143,11 @@ pub fn capacity_of(dir: &Path) -> Result<Resources, CapacityError> {
         .map_err(|error| CapacityError::Memory(error.to_string()))?;
     let memory_mb = total_memory_mb(&meminfo)
         .ok_or_else(|| CapacityError::Memory("there is no MemTotal".to_owned()))?;
-    let room = rustix::fs::statvfs(dir).map_err(|error| CapacityError::Disk {
+    let disk = rustix::fs::statvfs(dir).map_err(|error| CapacityError::Disk {
         dir: dir.display().to_string(),
         why: error.to_string(),
     })?;
-    let disk_mb = room.f_bavail.saturating_mul(room.f_frsize) >> 20;
+    let disk_mb = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
     Ok(Resources { memory_mb, disk_mb, containers: CONTAINERS_DEFAULT })
 }
 

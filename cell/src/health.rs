@@ -169,7 +169,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn without_a_start_timeout_hope_never_ends(times in proptest::collection::vec(0_i64..1 << 40, 1..20)) {
+        fn without_a_start_timeout_hope_never_ends(
+            times in proptest::collection::vec(0_i64..1 << 40, 1..20),
+        ) {
             let mut schedule = Schedule::new(0, at(0));
             for time in times {
                 prop_assert_eq!(schedule.on(refused(), at(time)), Verdict::Wait(STARTUP_INTERVAL));

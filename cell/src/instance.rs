@@ -189,6 +189,11 @@ impl Instance {
         self.is_stopping
     }
 
+    /// True when nothing of it runs any more.
+    pub fn is_completed(&self) -> bool {
+        matches!(self.state, State::Completed { .. })
+    }
+
     /// True when every trace of it is removed.
     pub fn is_removed(&self) -> bool {
         matches!(self.state, State::Completed { is_removed: true, .. })

@@ -231,14 +231,12 @@ async fn want_of_memory_is_told_with_amounts() {
 
 #[tokio::test]
 async fn log_sources_are_inherited_as_the_table_says() {
+    let five_s = 5_000_000_000_u64;
     for (tree, expected) in [
         (json!({"run": {"path": "ok", "user": "me", "log_source": "RUN"}}), "RUN"),
         (json!({"parallel": {"actions": [program("ok")], "log_source": "P"}}), "P"),
         (json!({"codependent": {"actions": [program("ok")], "log_source": "C"}}), "C"),
-        (
-            json!({"timeout": {"action": program("ok"), "timeout": 5_000_000_000_u64, "log_source": "T"}}),
-            "T",
-        ),
+        (json!({"timeout": {"action": program("ok"), "timeout": five_s, "log_source": "T"}}), "T"),
         (json!({"try": {"action": program("ok"), "log_source": "Y"}}), "Y"),
         (json!({"serial": {"actions": [program("ok")], "log_source": "S"}}), "LOG"),
         (json!({"emit_progress": {"action": program("ok"), "log_source": "E"}}), "LOG"),

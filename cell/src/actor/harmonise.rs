@@ -125,7 +125,7 @@ impl Owner {
 impl Slot {
     /// True when a view that was asked for at `asked_at` says something about it.
     fn is_settled(&self, asked_at: Time) -> bool {
-        let is_ending = self.instance.is_stopping() && !self.instance.is_removed();
+        let is_ending = self.instance.is_stopping() && !self.instance.is_completed();
         self.tellings.is_empty()
             && !self.is_removing
             && !is_ending

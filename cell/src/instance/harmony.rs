@@ -239,8 +239,8 @@ mod tests {
     const EXPECTED_LRP: &str = "\
 ### The cell's harmonisation: instances of LRPs
 
-| container \\ record | unseen | none | UNCLAIMED | CLAIMED here | CLAIMED elsewhere | RUNNING here \
-| RUNNING elsewhere | CRASHED or EXITED |
+| container \\ record | unseen | none | UNCLAIMED | CLAIMED here | CLAIMED elsewhere \
+| RUNNING here | RUNNING elsewhere | CRASHED or EXITED |
 |---|---|---|---|---|---|---|---|---|
 | reserved | claim, run | delete | claim, run | run | delete | claim, run | delete | delete |
 | initializing or created | claim | stop, delete | claim | - | stop, delete | claim \

@@ -117,7 +117,10 @@ mod tests {
     proptest! {
         #[test]
         fn however_bytes_arrive_the_lines_are_the_same(
-            text in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..300),
+            text in proptest::collection::vec(
+                prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()],
+                0..300,
+            ),
             size in 1_usize..50,
         ) {
             let chunks: Vec<&[u8]> = text.chunks(size).collect();

@@ -99,7 +99,10 @@ fn only_what_changed_is_told() {
 proptest! {
     #[test]
     fn a_router_that_follows_the_changes_knows_what_is_announced(
-        steps in proptest::collection::vec((0_u8..3, proptest::collection::btree_set(0_u8..6, 0..5)), 0..30),
+        steps in proptest::collection::vec(
+            (0_u8..3, proptest::collection::btree_set(0_u8..6, 0..5)),
+            0..30,
+        ),
     ) {
         let mut table = Table::default();
         let mut router: Vec<(u8, Registration)> = Vec::new();

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use lattice_api::brain::{CellView, SequencedEvent};
 use lattice_api::cell::Rep as _;
@@ -9,6 +10,7 @@ use lattice_model::{
 };
 
 use super::{app, perform, run, until_told};
+use crate::rep::Handle;
 use crate::runtime::ContainerId;
 use crate::testing::{self, Bed, CELL, Script, eventually};
 
@@ -123,29 +125,53 @@ async fn an_instance_that_runs_elsewhere_too_is_stopped_here() {
     assert!(bed.runtime.containers.lock().unwrap().is_empty());
 }
 
+/// Polls until so much memory is not reserved.
+async fn until_available(cell: &Handle, memory_mb: u64) {
+    let mut available = 0;
+    for _ in 0..1_000 {
+        available = cell.state().await.unwrap().available.memory_mb;
+        if available == memory_mb {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(available, memory_mb);
+}
+
 #[tokio::test]
 async fn a_container_that_cannot_be_deleted_keeps_its_room_until_it_is() {
+    for (is_stopped, told) in [(false, "crash ig: Exited with status 1"), (true, "remove ig")] {
+        let bed = Bed::new();
+        let cell = bed.start().await;
+        let lrp = app(&bed);
+        *bed.runtime.deletions_that_fail.lock().unwrap() = 1;
+        if is_stopped {
+            run(&bed, &cell, &lrp).await;
+            cell.stop_lrp(&testing::key("web", 0), &testing::instance_key("ig")).await.unwrap();
+        } else {
+            bed.runtime.program("/app", Script::exits(1));
+            perform(&cell, testing::lrp_work(&lrp, "ig")).await;
+        }
+        until_told(&bed, told).await;
+        assert_eq!(cell.state().await.unwrap().available.memory_mb, 924);
+        let again = cell.perform(testing::lrp_work(&lrp, "ig")).await.unwrap();
+        let reason = "an earlier try of instance ig is still being removed";
+        assert_eq!(again[0].reason, reason);
+        resync(&bed).await;
+        until_available(&cell, 1024).await;
+        assert!(!bed.runtime.has(&testing::container_of(&lrp, "ig")));
+    }
+}
+
+#[tokio::test]
+async fn the_same_order_twice_is_one_instance() {
     let bed = Bed::new();
     let cell = bed.start().await;
     let lrp = app(&bed);
-    bed.runtime.program("/app", Script::exits(1));
-    *bed.runtime.deletions_that_fail.lock().unwrap() = 1;
+    run(&bed, &cell, &lrp).await;
     perform(&cell, testing::lrp_work(&lrp, "ig")).await;
-    until_told(&bed, "crash ig: Exited with status 1").await;
     assert_eq!(cell.state().await.unwrap().available.memory_mb, 924);
-    eventually("it has been told", || bed.bbs.listeners() > 0).await;
-    resync(&bed).await;
-    let id = testing::container_of(&lrp, "ig");
-    eventually("it is deleted", || !bed.runtime.has(&id)).await;
-    let mut left = 0;
-    for _ in 0..1_000 {
-        left = cell.state().await.unwrap().available.memory_mb;
-        if left == 1024 {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(left, 1024);
+    assert_eq!(bed.runtime.runs_of("/app"), 1);
 }
 
 #[tokio::test]
@@ -180,6 +206,4 @@ async fn a_route_change_is_announced_at_once() {
     let expected =
         ["router.register old.test", "router.unregister old.test", "router.register new.test"];
     assert_eq!(told, expected);
-    resync(&bed).await;
-    cell.state().await.unwrap();
 }
