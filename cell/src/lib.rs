@@ -1,24 +1,149 @@
 //! Runs containers: the authority for what runs.
 //!
+//! One owner task ([`actor`]) holds all instances, their reservations and their routes. Each
+//! instance has a worker ([`lifecycle`]) that performs its life and reports; calls to the brain and
+//! removals are tasks of their own that report as well. What is decided is decided by pure
+//! functions: [`instance`], [`health`], [`routes`], [`inventory`].
+//!
 //! | Part | Is |
 //! |---|---|
-//! | [`rep`] | the auction's side: state, reservations, stop |
+//! | [`rep`] | the brain's and the appliance's handle: state, perform, stop |
 //! | [`instance`] | the instance state machine and the harmonisation table; pure |
+//! | [`inventory`] | reservations; pure |
 //! | [`actions`] | one step per file; a tree of steps runs in a container |
 //! | [`health`], [`probe`] | when to check (pure), and the check itself |
+//! | [`environment`], [`hosts_files`] | what processes find around them |
+//! | [`downloads`], [`rootfs_files`] | files from outside, and files inside |
 //! | [`runtime`] | containers: the real one (`oci`) and the scripted one (`fake`) |
 //! | [`images`] | registry client, content store, layers, root filesystems |
 //! | [`network`] | bridge, addresses, port mapping |
 //! | [`logs`] | pipes to lines to envelopes |
-//! | [`routes`] | route heartbeats |
+//! | [`routes`] | route heartbeats; pure |
 
 pub mod actions;
+mod actor;
+pub mod cancel;
+pub mod config;
+pub mod downloads;
+pub mod environment;
+pub mod go_duration;
 pub mod health;
+pub mod hosts_files;
 pub mod images;
 pub mod instance;
+pub mod inventory;
+mod lifecycle;
 pub mod logs;
+mod metrics;
 pub mod network;
 pub mod probe;
 pub mod rep;
+pub mod rootfs_files;
 pub mod routes;
 pub mod runtime;
+mod tools;
+pub mod work;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lattice_daemon::tasks::Tasks;
+use lattice_model::CellPresence;
+use lattice_model::wire::registration::START;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+pub use config::Config;
+pub use instance::harmony::states_markdown;
+pub use rep::Handle;
+pub use tools::Seams;
+
+use crate::actor::{INBOX_MAX, Owner, sync};
+use crate::config::{CapacityError, capacity_of};
+use crate::lifecycle::removal;
+use crate::tools::Tools;
+
+/// Why a cell cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its directory cannot be used.
+    #[error("cannot use the cell's data directory {dir}: {why}")]
+    DataDir {
+        /// Which.
+        dir: String,
+        /// What the machine said.
+        why: String,
+    },
+    /// What it offers cannot be told.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+    /// What an earlier process left cannot be seen, so nothing can be trusted.
+    #[error("cannot see what an earlier process left: {0}")]
+    Leftovers(String),
+}
+
+/// Starts a cell: removes what an earlier process left, then tells the brain of itself.
+pub async fn start(config: Config, seams: Seams, tasks: &Tasks) -> Result<Handle, StartError> {
+    let data_dir_error =
+        |why: String| StartError::DataDir { dir: config.data_dir.display().to_string(), why };
+    std::fs::create_dir_all(config.instances_dir())
+        .map_err(|error| data_dir_error(error.to_string()))?;
+    let presence = presence(&config)?;
+    let tools = Tools::new(config.clone(), seams).map_err(data_dir_error)?;
+    let left = removal::list(&tools).await.map_err(StartError::Leftovers)?;
+    let stayed = removal::remove_leftovers(&tools, left).await;
+
+    let (sender, messages) = mpsc::channel(INBOX_MAX);
+    let router_starts = tools.seams.bus.subscribe(START);
+    let owner =
+        Owner::new(Arc::clone(&tools), tasks.clone(), presence.clone(), sender.clone(), stayed);
+    tasks.critical("cell owner", owner.run(messages, router_starts));
+    let handle = Handle { owner: sender, presence, departed: CancellationToken::new(), tools };
+    spawn_sync(&handle, tasks);
+    Ok(handle)
+}
+
+/// The first view comes before the first heartbeat, so that nobody is sent here while old records
+/// still name this cell.
+fn spawn_sync(handle: &Handle, tasks: &Tasks) {
+    let (first_view, viewed) = oneshot::channel();
+    let (tools, owner) = (Arc::clone(&handle.tools), handle.owner.clone());
+    let shutdown = tasks.shutdown().clone();
+    tasks.critical("cell sync", async move {
+        tokio::select! {
+            () = sync::follow(tools, owner, first_view) => {}
+            () = shutdown.cancelled() => {}
+        }
+    });
+    let (tools, presence) = (Arc::clone(&handle.tools), handle.presence.clone());
+    let (departed, shutdown) = (handle.departed.clone(), tasks.shutdown().clone());
+    tasks.spawn("cell heartbeat", async move {
+        let _ = viewed.await;
+        tokio::select! {
+            () = sync::heartbeat(tools, presence, departed) => {}
+            () = shutdown.cancelled() => {}
+        }
+    });
+}
+
+fn presence(config: &Config) -> Result<CellPresence, CapacityError> {
+    let capacity = match config.capacity {
+        Some(capacity) => capacity,
+        None => capacity_of(&config.data_dir)?,
+    };
+    Ok(CellPresence {
+        cell_id: config.cell_id.clone(),
+        rep_url: config.rep_url.clone(),
+        zone: config.zone.clone(),
+        capacity,
+        rootfs_providers: BTreeMap::from([("docker".to_owned(), Vec::new())]),
+        placement_tags: config.placement_tags.clone(),
+        optional_placement_tags: config.optional_placement_tags.clone(),
+        volume_drivers: Vec::new(),
+    })
+}

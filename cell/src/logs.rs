@@ -1,1 +1,122 @@
-//! To come.
+//! An instance's log: pipes to lines to envelopes. It never blocks the app: what exceeds a limit
+//! is dropped, and the loss is a line itself.
+
+pub mod limit;
+pub mod lines;
+pub mod ship;
+
+use std::sync::{Arc, Mutex};
+
+use lattice_daemon::clock::Clock;
+use lattice_model::desired_lrp::LogTarget;
+use lattice_model::envelope::LogStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use self::limit::{LogLimits, LogRate, Verdict};
+use self::lines::Splitter;
+use self::ship::Shipper;
+
+/// The source of lines that name no other.
+pub const SOURCE_DEFAULT: &str = "LOG";
+/// The source of what the cell says of its own doing.
+pub const SOURCE_CELL: &str = "CELL";
+/// The source of what health checks say.
+pub const SOURCE_HEALTH: &str = "HEALTH";
+
+const CHUNK_BYTES: usize = 32 * 1024;
+
+/// Writes lines to the log of one instance, as one source. Cheap to clone.
+#[derive(Clone)]
+pub struct LogWriter {
+    instance: Option<Arc<InstanceLog>>,
+    source: Arc<str>,
+}
+
+struct InstanceLog {
+    shipper: Shipper,
+    rate: Mutex<LogRate>,
+    clock: Arc<dyn Clock>,
+}
+
+// === impl LogWriter ===
+
+impl LogWriter {
+    /// For one instance, which `instance_id` names; silent when it has no log guid.
+    pub fn new(
+        target: &LogTarget,
+        instance_id: &str,
+        limits: LogLimits,
+        seams: (Arc<dyn lattice_daemon::log_ingress::LogIngress>, Arc<dyn Clock>),
+    ) -> Self {
+        let (ingress, clock) = seams;
+        let source = if target.log_source.is_empty() { SOURCE_DEFAULT } else { &target.log_source };
+        let instance = (!target.log_guid.is_empty()).then(|| {
+            Arc::new(InstanceLog {
+                shipper: Shipper::new(ingress, &target.log_guid, instance_id),
+                rate: Mutex::new(LogRate::new(limits)),
+                clock,
+            })
+        });
+        Self { instance, source: source.into() }
+    }
+
+    /// Writes nothing anywhere.
+    pub fn silent() -> Self {
+        Self { instance: None, source: SOURCE_DEFAULT.into() }
+    }
+
+    /// The same log as another source; an empty one changes nothing.
+    pub fn as_source(&self, source: &str) -> Self {
+        let source = if source.is_empty() { Arc::clone(&self.source) } else { source.into() };
+        Self { instance: self.instance.clone(), source }
+    }
+
+    /// Who writes.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Says something on the platform's behalf; not limited.
+    pub fn out(&self, line: &str) {
+        self.say(LogStream::Out, line);
+    }
+
+    /// The same to standard error.
+    pub fn err(&self, line: &str) {
+        self.say(LogStream::Err, line);
+    }
+
+    /// Takes a line the app wrote; its rate is limited.
+    pub fn app_line(&self, stream: LogStream, line: &[u8]) {
+        let Some(instance) = &self.instance else { return };
+        let now = instance.clock.now();
+        let verdict = instance.rate.lock().expect("no holder panics").admit(line.len(), now);
+        match verdict {
+            Verdict::Pass => instance.shipper.ship(&self.source, stream, line, now),
+            Verdict::Drop => {}
+            Verdict::DropAndSay(words) => {
+                instance.shipper.ship(&self.source, LogStream::Err, words.as_bytes(), now);
+            }
+        }
+    }
+
+    /// Reads a pipe to its end and writes its lines.
+    pub async fn pump(self, mut pipe: Box<dyn AsyncRead + Send + Unpin>, stream: LogStream) {
+        let mut splitter = Splitter::default();
+        let mut chunk = vec![0; CHUNK_BYTES];
+        // A pipe that cannot be read any more has ended, whatever the reason.
+        while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
+            splitter.push(&chunk[..length], |line| self.app_line(stream, line));
+        }
+        splitter.finish(|line| self.app_line(stream, line));
+    }
+
+    fn say(&self, stream: LogStream, text: &str) {
+        let Some(instance) = &self.instance else { return };
+        let now = instance.clock.now();
+        let mut splitter = Splitter::default();
+        let mut ship = |line: &[u8]| instance.shipper.ship(&self.source, stream, line, now);
+        splitter.push(text.as_bytes(), &mut ship);
+        splitter.finish(ship);
+    }
+}

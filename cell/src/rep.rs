@@ -1,1 +1,98 @@
-//! To come.
+//! The cell's face towards the brain and the appliance: [`Handle`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lattice_api::cell::{CellError, CellState, Refused, Rep, Work};
+use lattice_model::{CellPresence, InstanceKey, LrpKey, TaskGuid};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::actor::Message;
+use crate::tools::Tools;
+use crate::work::{Order, WorkId};
+
+/// What stopping everything may take beyond the apps' own grace: SIGKILL, removal, the telling.
+const STOP_ALL_EXTRA: Duration = Duration::from_secs(4);
+/// How long saying goodbye may take.
+const DEPART_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A running cell. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) owner: mpsc::Sender<Message>,
+    pub(crate) presence: CellPresence,
+    pub(crate) departed: CancellationToken,
+    pub(crate) tools: Arc<Tools>,
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// What the cell says of itself.
+    pub fn presence(&self) -> &CellPresence {
+        &self.presence
+    }
+
+    /// Stops everything in good order, all at once, and departs. Apps have `grace` between
+    /// SIGTERM and SIGKILL. Returns within `grace` and 5 s; true when nothing is left running.
+    pub async fn stop_all(&self, grace: Duration) -> bool {
+        let (done, all_ended) = oneshot::channel();
+        let stop = async {
+            let _ = self.owner.send(Message::StopAll(grace, done)).await;
+            all_ended.await.is_ok()
+        };
+        let is_clean = tokio::time::timeout(grace + STOP_ALL_EXTRA, stop).await.unwrap_or(false);
+        if !is_clean {
+            tracing::warn!("some instances did not end in time; the next start removes them");
+        }
+        self.departed.cancel();
+        let goodbye = self.tools.seams.bbs.depart(&self.presence.cell_id);
+        if !tokio::time::timeout(DEPART_PATIENCE, goodbye).await.is_ok_and(|gone| gone.is_ok()) {
+            tracing::info!("the brain did not hear the goodbye; presence ends by itself");
+        }
+        is_clean
+    }
+
+    async fn send(&self, message: Message) -> Result<(), CellError> {
+        self.owner.send(message).await.map_err(|_| self.gone())
+    }
+
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Result<T, CellError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(question(answer)).await?;
+        answered.await.map_err(|_| self.gone())
+    }
+
+    fn gone(&self) -> CellError {
+        CellError::Unreachable {
+            cell: self.presence.cell_id.to_string(),
+            cause: "it is shutting down".to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl Rep for Handle {
+    async fn state(&self) -> Result<CellState, CellError> {
+        self.ask(Message::State).await
+    }
+
+    async fn perform(&self, work: Work) -> Result<Vec<Refused>, CellError> {
+        let lrps = work.lrps.into_iter().map(|lrp| Order::of_lrp(lrp, &self.presence.cell_id));
+        let orders = lrps.chain(work.tasks.into_iter().map(Order::of_task)).collect();
+        self.ask(|answer| Message::Perform(orders, answer)).await
+    }
+
+    async fn stop_lrp(&self, _key: &LrpKey, instance: &InstanceKey) -> Result<(), CellError> {
+        self.send(Message::Stop(WorkId::Lrp(instance.instance_guid.clone()))).await
+    }
+
+    async fn cancel_task(&self, guid: &TaskGuid) -> Result<(), CellError> {
+        self.send(Message::Stop(WorkId::Task(guid.clone()))).await
+    }
+}

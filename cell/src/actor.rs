@@ -1,0 +1,257 @@
+//! The owner task: it alone holds the instances, their reservations and routes. It never waits
+//! for anything but its inbox; what takes time is done by tasks that report back.
+
+mod effects;
+mod harmonise;
+pub(crate) mod sync;
+mod telling;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lattice_api::brain::CellView;
+use lattice_api::cell::{CellState, LrpSlot, Refused};
+use lattice_daemon::bus::Subscription;
+use lattice_daemon::tasks::Tasks;
+use lattice_model::{CellPresence, DesiredLrp, Time};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::cancel::Cancel;
+use crate::instance::{Answer, Input, Instance, Telling};
+use crate::inventory::Inventory;
+use crate::lifecycle::{Report, Reports};
+use crate::routes;
+use crate::runtime::ContainerId;
+use crate::tools::Tools;
+use crate::work::{Order, Work, WorkId};
+
+/// How many messages may wait for the owner; senders wait beyond that.
+pub(crate) const INBOX_MAX: usize = 4_096;
+/// How often every route is announced again.
+const ROUTES_INTERVAL: Duration = Duration::from_secs(20);
+
+/// What the owner is told and asked.
+pub(crate) enum Message {
+    /// Take work.
+    Perform(Vec<Order>, oneshot::Sender<Vec<Refused>>),
+    /// How do you stand?
+    State(oneshot::Sender<CellState>),
+    /// End this in good order.
+    Stop(WorkId),
+    /// End everything, within this grace, and take nothing more.
+    StopAll(Duration, oneshot::Sender<()>),
+    /// A worker reports.
+    Reported(WorkId, Report),
+    /// The brain has answered.
+    Told(WorkId, Telling, Answer),
+    /// A container's removal has ended.
+    Removed(WorkId, Result<(), String>),
+    /// What the brain held about this cell at that time.
+    Viewed(Time, CellView, oneshot::Sender<()>),
+    /// An LRP is not what it was; its routes may have changed.
+    LrpChanged(Arc<DesiredLrp>),
+    /// These leftovers could not be removed; try again later.
+    LeftoversStayed(BTreeSet<ContainerId>),
+}
+
+/// The owner.
+pub(crate) struct Owner {
+    tools: Arc<Tools>,
+    tasks: Tasks,
+    presence: CellPresence,
+    started: Time,
+    /// Handed to those who report back.
+    inbox: mpsc::Sender<Message>,
+    slots: BTreeMap<WorkId, Slot>,
+    inventory: Inventory,
+    routes: routes::Table<WorkId>,
+    leftovers: BTreeSet<ContainerId>,
+    /// Set when all is to end; told when all has.
+    ending: Option<Vec<oneshot::Sender<()>>>,
+}
+
+/// One piece of work.
+struct Slot {
+    work: Work,
+    credentials: Vec<lattice_model::RegistryCredentials>,
+    instance: Instance,
+    cancel: Cancel,
+    /// What is to be told to the brain, one after the other; the first is being told.
+    tellings: VecDeque<Telling>,
+    is_removing: bool,
+    /// True when routers may still send requests that were on their way.
+    needs_drain: bool,
+}
+
+/// A worker's way to the owner.
+pub(crate) struct ToOwner {
+    id: WorkId,
+    inbox: mpsc::Sender<Message>,
+}
+
+impl Reports for ToOwner {
+    async fn report(&self, report: Report) {
+        // An owner that is gone needs no reports: the process ends.
+        let _ = self.inbox.send(Message::Reported(self.id.clone(), report)).await;
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    pub(crate) fn new(
+        tools: Arc<Tools>,
+        tasks: Tasks,
+        presence: CellPresence,
+        inbox: mpsc::Sender<Message>,
+        leftovers: BTreeSet<ContainerId>,
+    ) -> Self {
+        Self {
+            started: tools.now(),
+            inventory: Inventory::new(presence.capacity),
+            tools,
+            tasks,
+            presence,
+            inbox,
+            slots: BTreeMap::new(),
+            routes: routes::Table::default(),
+            leftovers,
+            ending: None,
+        }
+    }
+
+    /// Owns until shutdown.
+    pub(crate) async fn run(
+        mut self,
+        mut messages: mpsc::Receiver<Message>,
+        mut router_starts: Subscription,
+    ) {
+        let shutdown = self.tasks.shutdown().clone();
+        let first = tokio::time::Instant::now() + ROUTES_INTERVAL;
+        let mut heartbeat = tokio::time::interval_at(first, ROUTES_INTERVAL);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                Some(message) = messages.recv() => self.on(message),
+                _ = heartbeat.tick() => self.announce_all(),
+                Some(_) = router_starts.next() => self.announce_all(),
+            }
+        }
+    }
+
+    fn on(&mut self, message: Message) {
+        match message {
+            Message::Perform(orders, answer) => {
+                let _ = answer.send(self.perform(orders));
+            }
+            Message::State(answer) => {
+                let _ = answer.send(self.state());
+            }
+            Message::Stop(id) => self.step(&id, Input::StopAsked),
+            Message::StopAll(grace, done) => self.stop_all(grace, done),
+            Message::Reported(id, report) => self.step(&id, input(report)),
+            Message::Told(id, telling, answer) => self.on_told(&id, telling, answer),
+            Message::Removed(id, outcome) => self.on_removed(&id, outcome),
+            Message::Viewed(asked_at, view, done) => {
+                self.harmonise(asked_at, view);
+                let _ = done.send(());
+            }
+            Message::LrpChanged(lrp) => self.on_lrp_changed(&lrp),
+            Message::LeftoversStayed(ids) => self.leftovers.extend(ids),
+        }
+        self.tell_when_all_ended();
+    }
+
+    fn perform(&mut self, orders: Vec<Order>) -> Vec<Refused> {
+        let mut refused = Vec::new();
+        for order in orders {
+            let item = order.work.item();
+            if let Err(reason) = self.take(order) {
+                tracing::info!(?item, %reason, "work refused");
+                refused.push(Refused { item, reason });
+            }
+        }
+        refused
+    }
+
+    fn take(&mut self, order: Order) -> Result<(), String> {
+        let id = order.work.id();
+        match self.slots.get(&id) {
+            Some(slot) if slot.instance.is_completed() => {
+                return Err(format!("an earlier try of {id} is still being removed"));
+            }
+            // The answer to the same order was lost; the work is here.
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        if self.ending.is_some() {
+            return Err(format!("cell {} is shutting down", self.presence.cell_id));
+        }
+        self.inventory.reserve(&order.work.resources())?;
+        let slot = Slot {
+            instance: Instance::reserved(order.work.kind(), self.tools.now()),
+            work: order.work,
+            credentials: order.credentials,
+            cancel: Cancel::new(self.tools.config.stop_grace),
+            tellings: VecDeque::new(),
+            is_removing: false,
+            needs_drain: false,
+        };
+        tracing::info!(work = %id, "work taken");
+        self.slots.insert(id.clone(), slot);
+        self.step(&id, Input::Begin);
+        Ok(())
+    }
+
+    fn state(&self) -> CellState {
+        let mut state = CellState {
+            presence: self.presence.clone(),
+            available: self.inventory.available(),
+            lrps: Vec::new(),
+            tasks: Vec::new(),
+            starting_count: 0,
+            evacuating: self.ending.is_some(),
+        };
+        for slot in self.slots.values() {
+            state.starting_count += u64::from(slot.instance.is_starting());
+            match &slot.work {
+                Work::Lrp { key, lrp, .. } => state.lrps.push(LrpSlot {
+                    key: key.clone(),
+                    app: lrp.app.clone(),
+                    resources: lrp.resources(),
+                }),
+                Work::Task(task) => state.tasks.push(task.definition.task_guid.clone()),
+            }
+        }
+        state
+    }
+
+    fn stop_all(&mut self, grace: Duration, done: oneshot::Sender<()>) {
+        self.ending.get_or_insert_default().push(done);
+        let ids: Vec<WorkId> = self.slots.keys().cloned().collect();
+        for id in ids {
+            if let Some(slot) = self.slots.get(&id) {
+                slot.cancel.set_grace(grace);
+            }
+            self.step(&id, Input::StopAsked);
+        }
+    }
+
+    fn tell_when_all_ended(&mut self) {
+        let is_over = |slot: &Slot| slot.instance.is_removed() && slot.tellings.is_empty();
+        if self.slots.values().all(is_over) {
+            for done in self.ending.iter_mut().flat_map(std::mem::take) {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+fn input(report: Report) -> Input {
+    match report {
+        Report::ContainerCreated => Input::ContainerCreated,
+        Report::Healthy(net) => Input::Healthy(net),
+        Report::Ended(outcome) => Input::Ended(outcome),
+    }
+}

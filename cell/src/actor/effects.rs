@@ -1,0 +1,204 @@
+//! The owner does what an instance's state machine says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lattice_model::wire::registration::{REGISTER, UNREGISTER};
+
+use super::telling::tell;
+use super::{Message, Owner, ToOwner};
+use crate::instance::{Answer, Effect, Input, Outcome, State, Telling};
+use crate::lifecycle::{Lifecycle, Report, Reports as _, removal};
+use crate::routes::{self, Change};
+use crate::work::{Order, Work, WorkId};
+
+/// How long an instance goes on serving after its routes were withdrawn, for the requests that
+/// were on their way.
+const DRAIN: Duration = Duration::from_millis(100);
+
+impl Owner {
+    /// Gives an instance its input and does what follows.
+    pub(super) fn step(&mut self, id: &WorkId, input: Input) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let before = state_name(slot.instance.state());
+        let effects = slot.instance.on(input, self.tools.now());
+        let after = state_name(slot.instance.state());
+        if before != after {
+            tracing::info!(work = %id, from = before, to = after, "state changed");
+        }
+        for effect in effects {
+            self.apply(id, effect);
+        }
+    }
+
+    fn apply(&mut self, id: &WorkId, effect: Effect) {
+        match effect {
+            Effect::Tell(telling) => self.queue(id, telling),
+            Effect::Run => self.run_work(id),
+            Effect::Announce => self.announce(id),
+            Effect::Withdraw => self.withdraw(id),
+            Effect::Stop => self.stop_work(id),
+            Effect::Remove => self.remove(id),
+            Effect::Release => {
+                if let Some(slot) = self.slots.get(id) {
+                    self.inventory.release(&slot.work.resources());
+                }
+            }
+            Effect::Forget => {
+                self.slots.remove(id);
+            }
+        }
+    }
+
+    fn run_work(&mut self, id: &WorkId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let credentials = std::mem::take(&mut slot.credentials);
+        let lifecycle = Lifecycle {
+            order: Order { work: slot.work.clone(), credentials },
+            tools: Arc::clone(&self.tools),
+            cancel: slot.cancel.clone(),
+            reports: ToOwner { id: id.clone(), inbox: self.inbox.clone() },
+        };
+        let reports = ToOwner { id: id.clone(), inbox: self.inbox.clone() };
+        let shutdown = self.tasks.shutdown().clone();
+        self.tasks.spawn("instance", async move {
+            let mut worker = tokio::spawn(lifecycle.run());
+            let outcome = tokio::select! {
+                outcome = &mut worker => outcome,
+                () = shutdown.cancelled() => {
+                    worker.abort();
+                    return;
+                }
+            };
+            if let Err(error) = outcome {
+                tracing::error!(%error, "an instance's worker failed");
+                let reason = "the cell failed while it ran this".to_owned();
+                let outcome = Outcome::Failed { reason, is_retryable: false };
+                reports.report(Report::Ended(outcome)).await;
+            }
+        });
+    }
+
+    /// Ends the work, after a pause in which the last requests are served.
+    fn stop_work(&mut self, id: &WorkId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let cancel = slot.cancel.clone();
+        if !std::mem::take(&mut slot.needs_drain) {
+            cancel.cancel();
+            return;
+        }
+        self.tasks.spawn("drain", async move {
+            tokio::time::sleep(DRAIN).await;
+            cancel.cancel();
+        });
+    }
+
+    fn remove(&mut self, id: &WorkId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if std::mem::replace(&mut slot.is_removing, true) {
+            return;
+        }
+        let container = slot.work.container_id();
+        let (tools, inbox, id) = (Arc::clone(&self.tools), self.inbox.clone(), id.clone());
+        self.tasks.spawn("removal", async move {
+            let outcome = removal::remove(&tools, &container).await;
+            let _ = inbox.send(Message::Removed(id, outcome)).await;
+        });
+    }
+
+    pub(super) fn on_removed(&mut self, id: &WorkId, outcome: Result<(), String>) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        slot.is_removing = false;
+        if let Err(why) = &outcome {
+            // Its resources stay reserved; the next harmonisation tries again.
+            tracing::warn!(work = %id, %why, "container stays; its removal will be tried again");
+        }
+        self.step(id, Input::Removed { is_whole: outcome.is_ok() });
+    }
+
+    /// Queues something to tell the brain; calls about one instance never overtake each other.
+    fn queue(&mut self, id: &WorkId, telling: Telling) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.tellings.contains(&telling) {
+            return;
+        }
+        slot.tellings.push_back(telling);
+        if slot.tellings.len() == 1 {
+            self.tell_next(id);
+        }
+    }
+
+    fn tell_next(&mut self, id: &WorkId) {
+        let Some(slot) = self.slots.get(id) else { return };
+        let Some(telling) = slot.tellings.front().cloned() else { return };
+        let (tools, work) = (Arc::clone(&self.tools), slot.work.clone());
+        let (inbox, id) = (self.inbox.clone(), id.clone());
+        self.tasks.spawn("telling", async move {
+            let answer = tell(&tools, &work, &telling).await;
+            let _ = inbox.send(Message::Told(id, telling, answer)).await;
+        });
+    }
+
+    pub(super) fn on_told(&mut self, id: &WorkId, telling: Telling, answer: Answer) {
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.tellings.pop_front();
+        }
+        self.tell_next(id);
+        self.step(id, Input::Told(telling, answer));
+    }
+
+    fn announce(&mut self, id: &WorkId) {
+        let Some(slot) = self.slots.get(id) else { return };
+        let (Work::Lrp { key, instance, lrp }, State::Running { net }) =
+            (&slot.work, slot.instance.state())
+        else {
+            return;
+        };
+        let announce = self.tools.config.announce;
+        let guid = instance.instance_guid.as_str();
+        let wanted = routes::registrations(lrp, key, guid, net, announce);
+        let changes = self.routes.announce(id, wanted);
+        self.publish(&changes);
+    }
+
+    /// Announces anew what is announced already, after its LRP changed.
+    pub(super) fn reannounce(&mut self, id: &WorkId) {
+        if self.routes.has(id) {
+            self.announce(id);
+        }
+    }
+
+    fn withdraw(&mut self, id: &WorkId) {
+        let changes = self.routes.withdraw(id);
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.needs_drain |= !changes.is_empty();
+        }
+        self.publish(&changes);
+    }
+
+    pub(super) fn announce_all(&self) {
+        let all: Vec<Change> = self.routes.all().cloned().map(Change::Register).collect();
+        self.publish(&all);
+    }
+
+    fn publish(&self, changes: &[Change]) {
+        for change in changes {
+            let (subject, registration) = match change {
+                Change::Register(registration) => (REGISTER, registration),
+                Change::Unregister(registration) => (UNREGISTER, registration),
+            };
+            let json = serde_json::to_vec(registration).expect("text and numbers are JSON");
+            self.tools.seams.bus.publish(subject, &json);
+        }
+    }
+}
+
+const fn state_name(state: &State) -> &'static str {
+    match state {
+        State::Reserved => "reserved",
+        State::Initializing => "initializing",
+        State::Created => "created",
+        State::Running { .. } => "running",
+        State::Completed { .. } => "completed",
+    }
+}

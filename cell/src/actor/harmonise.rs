@@ -1,0 +1,186 @@
+//! Harmonisation: what the brain holds about this cell, beside what the cell holds. The tables
+//! decide; here the rows are found.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lattice_api::brain::{BrainError, CellView};
+use lattice_model::actual_lrp::ActualState;
+use lattice_model::task::TaskOutcome;
+use lattice_model::{ActualLrp, DesiredLrp, InstanceKey, LrpKey, Task, TaskState, Time};
+
+use super::{Message, Owner, Slot};
+use crate::instance::Input;
+use crate::instance::harmony::{Cure, LrpRow, TaskRow, lrp_cure, task_cure};
+use crate::lifecycle::removal;
+use crate::work::{Work, WorkId};
+
+/// A record this young, of something that is not here, may be newer than what we know.
+const ROW_SETTLES: Duration = Duration::from_secs(5);
+/// The failure reason of a task that its cell knows nothing of.
+const TASK_LOST: &str = "task container does not exist";
+
+impl Owner {
+    /// Compares, and cures what differs. `asked_at` is when the view was asked for: what happened
+    /// here since then the view cannot know.
+    pub(super) fn harmonise(&mut self, asked_at: Time, view: CellView) {
+        for (_, lrp) in &view.lrps {
+            if let Some(lrp) = lrp {
+                self.on_lrp_changed(lrp);
+            }
+        }
+        let cures: Vec<(WorkId, Cure)> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.is_settled(asked_at))
+            .map(|(id, slot)| (id.clone(), slot.cure(&view)))
+            .collect();
+        for (id, cure) in cures {
+            if cure != Cure::Wait {
+                tracing::info!(work = %id, ?cure, "harmonising");
+            }
+            self.step(&id, Input::Cure(cure));
+        }
+        self.disown(asked_at, &view);
+        self.retry_leftovers();
+    }
+
+    /// Takes over an LRP's new routes, for each of its instances that is announced.
+    pub(super) fn on_lrp_changed(&mut self, new: &Arc<DesiredLrp>) {
+        let changed: Vec<WorkId> = self
+            .slots
+            .iter_mut()
+            .filter_map(|(id, slot)| slot.take_over(new).then(|| id.clone()))
+            .collect();
+        for id in changed {
+            self.reannounce(&id);
+        }
+    }
+
+    /// Tells the brain of every record that names this cell for something that is not here.
+    fn disown(&self, asked_at: Time, view: &CellView) {
+        let is_settled = |since: Time| since < self.started || since + ROW_SETTLES <= asked_at;
+        for (row, _) in view.lrps.iter().filter(|(row, _)| is_settled(row.since)) {
+            let Some(instance) = row.instance() else { continue };
+            let is_here = self.slots.contains_key(&WorkId::Lrp(instance.instance_guid.clone()));
+            if instance.cell_id == self.presence.cell_id && !is_here {
+                self.disown_lrp(row.key.clone(), instance.clone());
+            }
+        }
+        for task in view.tasks.iter().filter(|task| is_settled(task.updated_at)) {
+            let is_here = self.slots.contains_key(&WorkId::Task(task.definition.task_guid.clone()));
+            if self.is_ours(task) && !is_here {
+                self.disown_task(task);
+            }
+        }
+    }
+
+    fn disown_lrp(&self, key: LrpKey, instance: InstanceKey) {
+        tracing::info!(process = %key.process_guid, index = key.index, "record without container");
+        let bbs = Arc::clone(&self.tools.seams.bbs);
+        self.tell_aside(async move { bbs.remove_instance(&key, &instance).await });
+    }
+
+    fn disown_task(&self, task: &Task) {
+        let guid = task.definition.task_guid.clone();
+        let cell_id = self.presence.cell_id.clone();
+        let outcome = TaskOutcome {
+            failed: true,
+            failure_reason: TASK_LOST.to_owned(),
+            result: String::new(),
+        };
+        tracing::info!(task = %guid, "task without container");
+        let bbs = Arc::clone(&self.tools.seams.bbs);
+        self.tell_aside(async move { bbs.complete_task(&guid, &cell_id, outcome).await });
+    }
+
+    fn tell_aside(&self, call: impl Future<Output = Result<(), BrainError>> + Send + 'static) {
+        self.tasks.spawn("telling", async move {
+            if let Err(error) = call.await {
+                tracing::info!(%error, "the brain did not agree");
+            }
+        });
+    }
+
+    fn is_ours(&self, task: &Task) -> bool {
+        matches!(&task.state, TaskState::Running { cell_id } if *cell_id == self.presence.cell_id)
+    }
+
+    fn retry_leftovers(&mut self) {
+        let left: BTreeSet<_> = std::mem::take(&mut self.leftovers);
+        if left.is_empty() {
+            return;
+        }
+        let (tools, inbox) = (Arc::clone(&self.tools), self.inbox.clone());
+        self.tasks.spawn("leftovers", async move {
+            let stayed = removal::remove_leftovers(&tools, left).await;
+            let _ = inbox.send(Message::LeftoversStayed(stayed)).await;
+        });
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    /// True when a view that was asked for at `asked_at` says something about it.
+    fn is_settled(&self, asked_at: Time) -> bool {
+        let is_ending = self.instance.is_stopping() && !self.instance.is_completed();
+        self.tellings.is_empty()
+            && !self.is_removing
+            && !is_ending
+            && self.instance.since() < asked_at
+    }
+
+    fn cure(&self, view: &CellView) -> Cure {
+        let container = self.instance.container();
+        match &self.work {
+            Work::Lrp { key, instance, .. } => lrp_cure(container, lrp_row(view, key, instance)),
+            Work::Task(task) => task_cure(container, self.task_row(view, task)),
+        }
+    }
+
+    fn task_row(&self, view: &CellView, ours: &Task) -> TaskRow {
+        let guid = &ours.definition.task_guid;
+        match view.tasks.iter().find(|task| task.definition.task_guid == *guid) {
+            None => TaskRow::Unseen,
+            Some(task) => match task.state {
+                TaskState::Pending => TaskRow::Pending,
+                TaskState::Running { .. } => TaskRow::RunningHere,
+                TaskState::Completed(_) | TaskState::Resolving(_) => TaskRow::Over,
+            },
+        }
+    }
+
+    /// Takes over a newer record of its LRP; true when it is newer.
+    fn take_over(&mut self, new: &Arc<DesiredLrp>) -> bool {
+        let Work::Lrp { lrp, .. } = &mut self.work else { return false };
+        let (old_tag, new_tag) = (&lrp.modification_tag, &new.modification_tag);
+        let is_newer = lrp.process_guid == new.process_guid
+            && old_tag.epoch == new_tag.epoch
+            && old_tag.index < new_tag.index;
+        if is_newer {
+            *lrp = Arc::clone(new);
+        }
+        is_newer
+    }
+}
+
+/// What the view says of an instance: its own row if there is one, else another's of its key.
+fn lrp_row(view: &CellView, key: &LrpKey, ours: &InstanceKey) -> LrpRow {
+    let of_key = || view.lrps.iter().map(|(row, _)| row).filter(|row| row.key == *key);
+    let own = of_key().find(|row| row.instance() == Some(ours));
+    let Some(row) = own.or_else(|| of_key().next()) else { return LrpRow::Unseen };
+    row_of(row, row.instance() == Some(ours))
+}
+
+fn row_of(row: &ActualLrp, is_ours: bool) -> LrpRow {
+    match (&row.state, is_ours) {
+        (ActualState::Unclaimed { .. }, _) => LrpRow::Unclaimed,
+        (ActualState::Claimed { .. }, true) => LrpRow::ClaimedHere,
+        (ActualState::Claimed { .. }, false) => LrpRow::ClaimedElsewhere,
+        (ActualState::Running { .. }, true) => LrpRow::RunningHere,
+        (ActualState::Running { .. }, false) => LrpRow::RunningElsewhere,
+        (ActualState::Crashed { .. } | ActualState::Exited { .. }, _) => LrpRow::Crashed,
+    }
+}

@@ -1,0 +1,97 @@
+//! One worker per instance performs its life: image, root filesystem, network, container, setup,
+//! action beside monitor, end. It reports to the owner and decides nothing about the instance.
+
+mod execute;
+mod prepare;
+pub(crate) mod removal;
+mod watch;
+
+use std::sync::Arc;
+
+use lattice_api::brain::{InstanceProgress, ProgressStep};
+use lattice_model::NetInfo;
+
+use crate::actions::{Place, Role, StepContext};
+use crate::cancel::Cancel;
+use crate::instance::Outcome;
+use crate::logs::LogWriter;
+use crate::metrics;
+use crate::runtime::ContainerId;
+use crate::tools::Tools;
+use crate::work::{Order, Work};
+
+/// What a worker tells the owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// The container exists.
+    ContainerCreated,
+    /// The instance is healthy.
+    Healthy(NetInfo),
+    /// Nothing of it runs any more. Comes exactly once, last.
+    Ended(Outcome),
+}
+
+/// Takes a worker's reports.
+pub(crate) trait Reports: Send + Sync {
+    /// Takes one.
+    fn report(&self, report: Report) -> impl Future<Output = ()> + Send;
+}
+
+/// One instance's worker.
+pub(crate) struct Lifecycle<R> {
+    pub(crate) order: Order,
+    pub(crate) tools: Arc<Tools>,
+    pub(crate) cancel: Cancel,
+    pub(crate) reports: R,
+}
+
+/// A container that was made, and how it is reached.
+struct Made {
+    place: Arc<Place>,
+    net: NetInfo,
+}
+
+// === impl Lifecycle ===
+
+impl<R: Reports> Lifecycle<R> {
+    /// Performs it from pull to end; what it leaves behind is removed by [`removal`].
+    pub(crate) async fn run(self) {
+        let log = self.tools.log_of(self.work());
+        let outcome = match self.prepare(&log).await {
+            Ok(made) => self.live(&made, &log).await,
+            Err(reason) => Outcome::Failed { reason, is_retryable: true },
+        };
+        self.reports.report(Report::Ended(outcome)).await;
+    }
+
+    async fn live(&self, made: &Made, log: &LogWriter) -> Outcome {
+        self.reports.report(Report::ContainerCreated).await;
+        self.progress(ProgressStep::Starting).await;
+        let cx = StepContext {
+            place: Arc::clone(&made.place),
+            log: log.clone(),
+            cancel: self.cancel.clone(),
+            role: Role::Work,
+        };
+        tokio::select! {
+            outcome = self.execute(made, &cx) => outcome,
+            never = metrics::sample(&self.tools, self.work(), &made.place.id) => match never {},
+        }
+    }
+
+    fn work(&self) -> &Work {
+        &self.order.work
+    }
+
+    fn container_id(&self) -> ContainerId {
+        self.work().container_id()
+    }
+
+    async fn progress(&self, step: ProgressStep) {
+        if let Work::Lrp { key, .. } = self.work() {
+            let cell_id = self.tools.config.cell_id.clone();
+            let progress = InstanceProgress { index: key.index, cell_id, step };
+            self.tools.seams.bbs.report_progress(key, progress).await;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What runs in a container once it exists: setup, then the action beside its monitor (LRP), or
+//! the action and its result file (task).
+
+use lattice_model::Action;
+use lattice_model::task::RESULT_BYTES_MAX;
+
+use super::{Lifecycle, Made, Report, Reports};
+use crate::actions::{Failure, StepContext, perform, platform_helpers};
+use crate::instance::Outcome;
+use crate::logs::SOURCE_CELL;
+use crate::work::Work;
+
+const RESULT_FAILED: &str = "failed to fetch result";
+
+impl<R: Reports> Lifecycle<R> {
+    /// Runs the work to its end, whoever causes that.
+    pub(super) async fn execute(&self, made: &Made, cx: &StepContext) -> Outcome {
+        let Some(spec) = self.work().containers().first().cloned() else {
+            return failed("there is no container to run");
+        };
+        if let Some(setup) = spec.setup.clone().and_then(platform_helpers::without)
+            && let Err(failure) = perform(&setup, cx).await
+        {
+            return failed(failure);
+        }
+        let Some(action) = platform_helpers::without(spec.action.clone()) else {
+            return failed("there is nothing to run but the platform's own helpers");
+        };
+        match self.work() {
+            Work::Lrp { lrp, .. } => {
+                let monitor = spec.monitor.clone().and_then(platform_helpers::without);
+                match monitor {
+                    None => self.run_unmonitored(&action, made, cx).await,
+                    Some(monitor) => {
+                        let start_timeout_s = lrp.start_timeout_s;
+                        self.run_monitored(&action, (&monitor, start_timeout_s), made, cx).await
+                    }
+                }
+            }
+            Work::Task(_) => self.run_task(&action, made, cx).await,
+        }
+    }
+
+    async fn run_unmonitored(&self, action: &Action, made: &Made, cx: &StepContext) -> Outcome {
+        self.reports.report(Report::Healthy(made.net.clone())).await;
+        ended(perform(action, cx).await)
+    }
+
+    /// The first of the two to fail ends the other. An action that ends well while there is a
+    /// monitor has made itself a daemon: the monitor decides from then on.
+    async fn run_monitored(
+        &self,
+        action: &Action,
+        (monitor, start_timeout_s): (&Action, u64),
+        made: &Made,
+        cx: &StepContext,
+    ) -> Outcome {
+        let (action_cx, check_cx) = (apart(cx), apart(cx));
+        let running = perform(action, &action_cx);
+        let watching = self.watch(monitor, start_timeout_s, made, &check_cx);
+        tokio::pin!(running, watching);
+        let mut is_daemon = false;
+        loop {
+            tokio::select! {
+                outcome = &mut running, if !is_daemon => match outcome {
+                    Ok(()) => is_daemon = true,
+                    Err(failure) => {
+                        check_cx.cancel.cancel();
+                        watching.await;
+                        return failed(failure);
+                    }
+                },
+                reason = &mut watching => {
+                    action_cx.cancel.cancel();
+                    if !is_daemon {
+                        let _ = running.await;
+                    }
+                    return failed(reason.unwrap_or_else(|| "cancelled".to_owned()));
+                }
+            }
+        }
+    }
+
+    async fn run_task(&self, action: &Action, made: &Made, cx: &StepContext) -> Outcome {
+        self.reports.report(Report::Healthy(made.net.clone())).await;
+        match perform(action, cx).await {
+            Err(failure) => failed(failure),
+            Ok(()) => match self.read_result(cx).await {
+                Ok(result) => Outcome::Succeeded { result },
+                Err(why) => {
+                    cx.log.as_source(SOURCE_CELL).err(&format!("{RESULT_FAILED}: {why}"));
+                    failed(RESULT_FAILED)
+                }
+            },
+        }
+    }
+
+    async fn read_result(&self, cx: &StepContext) -> Result<String, String> {
+        let path = match self.work() {
+            Work::Task(task) if !task.definition.result_file.is_empty() => {
+                &task.definition.result_file
+            }
+            Work::Task(_) | Work::Lrp { .. } => return Ok(String::new()),
+        };
+        let bytes_max = RESULT_BYTES_MAX as u64;
+        let content = cx.place.files.read_file(&cx.place.rootfs, path, bytes_max).await;
+        let content = content.map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&content).into_owned())
+    }
+}
+
+fn apart(cx: &StepContext) -> StepContext {
+    StepContext { cancel: cx.cancel.child(), ..cx.clone() }
+}
+
+fn ended(outcome: Result<(), Failure>) -> Outcome {
+    match outcome {
+        Ok(()) => failed("Exited with status 0"),
+        Err(failure) => failed(failure),
+    }
+}
+
+fn failed(reason: impl ToString) -> Outcome {
+    Outcome::Failed { reason: reason.to_string(), is_retryable: false }
+}

@@ -1,0 +1,182 @@
+//! From an order to a container: image, root filesystem, network, files, container.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lattice_api::brain::ProgressStep;
+use lattice_model::desired_lrp::ContainerSpec;
+use lattice_model::{ImageRef, Limit, NetInfo};
+use tokio::sync::watch;
+
+use super::{Lifecycle, Made, Reports};
+use crate::actions::Place;
+use crate::environment;
+use crate::hosts_files::{self, Names};
+use crate::images::Image;
+use crate::logs::{LogWriter, SOURCE_CELL};
+use crate::network::Attachment;
+use crate::runtime::{ContainerBlueprint, ContainerId};
+
+/// Why something has no container that was stopped early.
+const STOPPED: &str = "stopped-before-running";
+/// How often the brain is told of a download's progress, at most.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+/// The kernel's least.
+const CPU_SHARES_MIN: u64 = 2;
+/// What a weight of 100 has, and what has no weight.
+const CPU_SHARES_FULL: u64 = 1024;
+
+impl<R: Reports> Lifecycle<R> {
+    /// Makes the container; an error is the reason, which the app's log has been told. Only
+    /// waiting and pulling can be broken off; the other steps are short, and are finished.
+    pub(super) async fn prepare(&self, log: &LogWriter) -> Result<Made, String> {
+        let cell_log = log.as_source(SOURCE_CELL);
+        self.make(&cell_log).await.map_err(|why| {
+            if self.cancel.is_cancelled() {
+                return STOPPED.to_owned();
+            }
+            cell_log.err(&format!("Failed to create container: {why}"));
+            format!("failed to create container: {why}")
+        })
+    }
+
+    async fn make(&self, cell_log: &LogWriter) -> Result<Made, String> {
+        let spec = self.only_container()?;
+        let _slot = tokio::select! {
+            slot = self.tools.starts.acquire() => slot.expect("never closed"),
+            () = self.cancel.cancelled() => return Err(STOPPED.to_owned()),
+        };
+        cell_log.out("Creating container");
+        let image = tokio::select! {
+            image = self.pull(spec) => image?,
+            () = self.cancel.cancelled() => return Err(STOPPED.to_owned()),
+        };
+        self.progress(ProgressStep::Creating).await;
+        let (tools, id) = (&self.tools, self.container_id());
+        let rootfs = tools.step("mount the image", tools.seams.images.mount(&image, &id)).await?;
+        let attach = tools.seams.network.attach(&id, &spec.ports);
+        let attachment = tools.step("connect the container", attach).await?;
+        let files = self.write_files(&id, &attachment)?;
+        let blueprint = blueprint(spec, &id, (&rootfs, &attachment), files);
+        tools.step("create the container", tools.seams.runtime.create(blueprint)).await?;
+        cell_log.out("Successfully created container");
+        let net = self.net_info(&attachment);
+        Ok(Made { place: Arc::new(self.place(spec, &image, rootfs, &attachment)), net })
+    }
+
+    fn only_container(&self) -> Result<&ContainerSpec, String> {
+        match self.work().containers() {
+            [only] => Ok(only),
+            several => Err(format!(
+                "this cell runs one container per instance, and {} are asked for; desire them as \
+                 apps of their own",
+                several.len()
+            )),
+        }
+    }
+
+    async fn pull(&self, spec: &ContainerSpec) -> Result<Arc<Image>, String> {
+        let image = ImageRef::from_rootfs(&spec.rootfs).map_err(|error| error.to_string())?;
+        let credentials = self.order.credentials.iter().find(|c| c.registry == image.registry);
+        let (sender, mut receiver) = watch::channel((0, 0));
+        let told = Arc::new(move |done, total| {
+            sender.send_replace((done, total));
+        });
+        let pull = self.tools.seams.images.pull(&image, credentials, told);
+        let tell = async {
+            loop {
+                let (bytes_done, bytes_total) = *receiver.borrow_and_update();
+                self.progress(ProgressStep::Pulling { bytes_done, bytes_total }).await;
+                tokio::time::sleep(PROGRESS_INTERVAL).await;
+                if receiver.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // The telling may end before the pull, not the other way round.
+        let pull = async { pull.await.map_err(|error| error.to_string()) };
+        tokio::pin!(pull);
+        tokio::select! {
+            outcome = &mut pull => outcome,
+            () = tell => pull.await,
+        }
+    }
+
+    fn write_files(
+        &self,
+        id: &ContainerId,
+        attachment: &Attachment,
+    ) -> Result<Vec<(PathBuf, String)>, String> {
+        let config = &self.tools.config;
+        let names = Names {
+            hostname: id.as_str(),
+            address: attachment.address,
+            gateway: self.tools.seams.network.gateway().into(),
+            hosts: &config.hosts,
+            dns_servers: &self.tools.dns_servers,
+        };
+        let dir = config.instances_dir().join(id.as_str());
+        hosts_files::write(&dir, &names)
+            .map_err(|error| format!("cannot write the container's files: {error}"))
+    }
+
+    fn net_info(&self, attachment: &Attachment) -> NetInfo {
+        NetInfo {
+            address: self.tools.config.external_address.to_string(),
+            instance_address: attachment.address.to_string(),
+            ports: attachment.ports.clone(),
+        }
+    }
+
+    fn place(
+        &self,
+        spec: &ContainerSpec,
+        image: &Image,
+        rootfs: PathBuf,
+        attachment: &Attachment,
+    ) -> Place {
+        let tools = &self.tools;
+        let mut env = self.work().identity();
+        env.extend(spec.env.iter().cloned());
+        Place {
+            id: self.container_id(),
+            rootfs,
+            address: attachment.address,
+            image: image.config.clone(),
+            env,
+            network_env: environment::network(tools.config.external_address, &attachment.ports),
+            limits: spec.limits,
+            runtime: Arc::clone(&tools.seams.runtime),
+            files: Arc::clone(&tools.seams.files),
+            transfers: Arc::clone(&tools.transfers),
+        }
+    }
+}
+
+fn blueprint(
+    spec: &ContainerSpec,
+    id: &ContainerId,
+    (rootfs, attachment): (&PathBuf, &Attachment),
+    files: Vec<(PathBuf, String)>,
+) -> ContainerBlueprint {
+    let cpu_shares = match u64::from(spec.limits.cpu_weight) {
+        0 => CPU_SHARES_FULL,
+        weight => (CPU_SHARES_FULL * weight / 100).max(CPU_SHARES_MIN),
+    };
+    let memory_bytes = match spec.limits.memory_mb {
+        Limit::Unlimited => Limit::Unlimited,
+        Limit::AtMost(mb) => Limit::AtMost(mb.saturating_mul(1 << 20)),
+    };
+    ContainerBlueprint {
+        id: id.clone(),
+        hostname: id.as_str().to_owned(),
+        rootfs: rootfs.clone(),
+        netns: attachment.netns.clone(),
+        files,
+        memory_bytes,
+        cpu_shares,
+        pids: spec.limits.pids,
+        privileged: spec.privileged,
+    }
+}

@@ -1,0 +1,113 @@
+//! Watches an instance's health: checks when the schedule says so, and tells the app's log.
+
+use std::time::Duration;
+
+use lattice_model::{Action, Time};
+use tokio::time::Instant;
+
+use super::{Lifecycle, Made, Report, Reports};
+use crate::actions::{Failure, Role, StepContext, perform};
+use crate::health::explain::explain;
+use crate::health::{Schedule, Verdict};
+use crate::logs::{LogWriter, SOURCE_HEALTH};
+use crate::probe::Probe;
+
+/// The longest a check may take that sets itself no timeout.
+const CHECK_TAKES_MAX: Duration = Duration::from_secs(30);
+
+impl<R: Reports> Lifecycle<R> {
+    /// Watches until the instance is to end, and says why; `None` when the watch was cancelled.
+    pub(super) async fn watch(
+        &self,
+        monitor: &Action,
+        start_timeout_s: u64,
+        made: &Made,
+        cx: &StepContext,
+    ) -> Option<String> {
+        let log = cx.log.as_source(SOURCE_HEALTH);
+        log.out("Starting health monitoring of container");
+        let began = Instant::now();
+        let mut schedule = Schedule::new(start_timeout_s, Time::default());
+        // The wall clock may jump; a schedule must not.
+        let elapsed = || Time::default() + began.elapsed();
+        loop {
+            let limit = schedule.check_may_take(CHECK_TAKES_MAX, elapsed());
+            let check = check(monitor, limit, cx).await?;
+            let pause = match schedule.on(check, elapsed()) {
+                Verdict::Wait(pause) => pause,
+                Verdict::BecameHealthy(pause) => {
+                    log.out("Container became healthy");
+                    self.reports.report(Report::Healthy(made.net.clone())).await;
+                    pause
+                }
+                Verdict::NeverHealthy { reason, waited } => {
+                    log.err(&format!("Timed out after {waited}: health check never passed."));
+                    self.tell_why(monitor, &reason, made, &log).await;
+                    return Some(reason);
+                }
+                Verdict::BecameUnhealthy { reason } => {
+                    log.err("Container became unhealthy");
+                    self.tell_why(monitor, &reason, made, &log).await;
+                    return Some(reason);
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = cx.cancel.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Says in the app's log what was tried, and what the app does listen on.
+    async fn tell_why(&self, monitor: &Action, reason: &str, made: &Made, log: &LogWriter) {
+        log.err(reason);
+        let network = &self.tools.seams.network;
+        let listening = network.listening(&made.place.id);
+        match self.tools.step("see what the app listens on", listening).await {
+            Ok(listening) => log.err(&explain(checked_port(monitor), &listening)),
+            Err(why) => tracing::debug!(container = %made.place.id, %why, "listeners unknown"),
+        }
+    }
+}
+
+/// One check; `None` when the watch was cancelled meanwhile.
+async fn check(monitor: &Action, limit: Duration, cx: &StepContext) -> Option<Result<(), String>> {
+    let check_cx = StepContext {
+        log: LogWriter::silent(),
+        cancel: cx.cancel.child(),
+        role: Role::Check,
+        ..cx.clone()
+    };
+    let checking = perform(monitor, &check_cx);
+    tokio::pin!(checking);
+    let outcome = tokio::select! {
+        outcome = &mut checking => outcome,
+        () = tokio::time::sleep(limit) => {
+            check_cx.cancel.cancel();
+            // A command is killed and waited for; the check has failed whatever it says now.
+            let _ = checking.await;
+            let late = format!("timed out after {:.2} seconds", limit.as_secs_f64());
+            Err(Failure::Failed(late))
+        }
+    };
+    match outcome {
+        _ if cx.cancel.is_cancelled() => None,
+        Ok(()) => Some(Ok(())),
+        Err(failure) => Some(Err(failure.to_string())),
+    }
+}
+
+/// The port the built-in check looks at, if it is in the tree.
+fn checked_port(monitor: &Action) -> Option<u16> {
+    let inner = |action: &Option<Box<Action>>| action.as_deref().and_then(checked_port);
+    match monitor {
+        Action::Run(run) => Probe::of_run(run).map(|probe| probe.port),
+        Action::Timeout(timeout) => inner(&timeout.action),
+        Action::Try(wrapped) => inner(&wrapped.action),
+        Action::EmitProgress(emit) => inner(&emit.action),
+        Action::Parallel(group) | Action::Serial(group) | Action::Codependent(group) => {
+            group.actions.iter().flatten().find_map(checked_port)
+        }
+        Action::Download(_) | Action::Upload(_) => None,
+    }
+}

@@ -1,0 +1,98 @@
+//! Samples what a container uses and sends it on as its app's metrics.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use lattice_model::envelope::{ContainerMetric, Message};
+use lattice_model::{Envelope, Limit};
+use tokio::time::Instant;
+
+use crate::runtime::{ContainerId, Usage};
+use crate::tools::Tools;
+use crate::work::Work;
+
+/// How often a container is sampled.
+const INTERVAL: Duration = Duration::from_secs(15);
+/// When it is first sampled, so that people who look soon see something.
+const FIRST_AFTER: Duration = Duration::from_secs(2);
+
+/// Samples until it is dropped.
+pub(crate) async fn sample(tools: &Tools, work: &Work, id: &ContainerId) -> Infallible {
+    if work.log().metrics_guid.is_empty() {
+        return std::future::pending().await;
+    }
+    let mut before = (Instant::now(), 0);
+    let mut pause = FIRST_AFTER;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = INTERVAL;
+        let Ok(usage) = tools.step("read usage", tools.seams.runtime.usage(id)).await else {
+            continue;
+        };
+        let disk = tools.step("read disk usage", tools.seams.images.disk_usage(id)).await;
+        let now = Instant::now();
+        let metric = ContainerMetric {
+            cpu_percentage: cpu_percentage(&usage, before.1, now - before.0),
+            ..container_metric(work, &usage, disk.unwrap_or_default())
+        };
+        before = (now, usage.cpu_ns);
+        tools.seams.logs.emit(Envelope {
+            source_id: work.log().metrics_guid.as_str().into(),
+            instance_id: work.index().to_string().into(),
+            timestamp: tools.now(),
+            message: Message::ContainerMetric(metric),
+        });
+    }
+}
+
+fn container_metric(work: &Work, usage: &Usage, disk_bytes: u64) -> ContainerMetric {
+    let bytes = |mb: Limit| mb.to_wire().saturating_mul(1 << 20);
+    let limits = work.containers().first().map(|spec| spec.limits).unwrap_or_default();
+    ContainerMetric {
+        instance_index: i32::try_from(work.index()).unwrap_or(i32::MAX),
+        cpu_percentage: 0.0,
+        memory_bytes: usage.memory_bytes,
+        disk_bytes,
+        memory_bytes_quota: bytes(limits.memory_mb),
+        disk_bytes_quota: bytes(limits.disk_mb),
+    }
+}
+
+/// Percent of one core since the sample before.
+fn cpu_percentage(usage: &Usage, before_ns: u64, elapsed: Duration) -> f64 {
+    let used = usage.cpu_ns.saturating_sub(before_ns) as f64;
+    let elapsed = elapsed.as_nanos().max(1) as f64;
+    100.0 * used / elapsed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn cpu_is_percent_of_one_core() {
+        let check = |used_ms: u64, before_ms: u64, elapsed_ms: u64, expected: f64| {
+            let usage = Usage { cpu_ns: used_ms * 1_000_000, ..Usage::default() };
+            let elapsed = Duration::from_millis(elapsed_ms);
+            assert_eq!(cpu_percentage(&usage, before_ms * 1_000_000, elapsed), expected);
+        };
+        check(1_500, 500, 1_000, 100.0);
+        check(2_500, 500, 1_000, 200.0);
+        check(0, 0, 0, 0.0);
+        check(1, 5, 1_000, 0.0);
+    }
+
+    #[test]
+    fn quotas_are_the_limits_and_0_for_none() {
+        let mut order = testing::order("web", 3, "ig");
+        testing::edit(&mut order, |lrp| {
+            lrp.containers[0].limits.memory_mb = Limit::AtMost(2);
+            lrp.containers[0].limits.disk_mb = Limit::Unlimited;
+        });
+        let usage = Usage { memory_bytes: 7, ..Usage::default() };
+        let metric = container_metric(&order.work, &usage, 9);
+        assert_eq!((metric.instance_index, metric.memory_bytes, metric.disk_bytes), (3, 7, 9));
+        assert_eq!((metric.memory_bytes_quota, metric.disk_bytes_quota), (2 << 20, 0));
+    }
+}

@@ -1,0 +1,193 @@
+//! One piece of work on a cell: an LRP's instance or a task, and what is asked of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lattice_api::cell::{LrpWork, TaskWork, WorkItem};
+use lattice_model::action::EnvVar;
+use lattice_model::desired_lrp::{ContainerSpec, LogTarget};
+use lattice_model::{
+    CellId, DesiredLrp, InstanceGuid, InstanceKey, LrpKey, RegistryCredentials, Resources, Task,
+    TaskGuid,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::environment;
+use crate::instance::Kind;
+use crate::runtime::ContainerId;
+
+/// Names a piece of work on its cell.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkId {
+    /// One incarnation of an LRP's instance.
+    Lrp(InstanceGuid),
+    /// A task.
+    Task(TaskGuid),
+}
+
+/// A piece of work. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// An LRP's instance.
+    Lrp {
+        /// Which.
+        key: LrpKey,
+        /// Which incarnation, here.
+        instance: InstanceKey,
+        /// What to run.
+        lrp: Arc<DesiredLrp>,
+    },
+    /// A task.
+    Task(Arc<Task>),
+}
+
+/// Work and what is needed once, to begin it.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// What to run.
+    pub work: Work,
+    /// For pulling its image.
+    pub credentials: Vec<RegistryCredentials>,
+}
+
+impl fmt::Display for WorkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lrp(guid) => write!(f, "instance {guid}"),
+            Self::Task(guid) => write!(f, "task {guid}"),
+        }
+    }
+}
+
+// === impl Order ===
+
+impl Order {
+    /// From the brain's order for an instance.
+    pub fn of_lrp(work: LrpWork, cell_id: &CellId) -> Self {
+        let instance = InstanceKey { instance_guid: work.instance_guid, cell_id: cell_id.clone() };
+        let credentials = work.credentials;
+        Self { work: Work::Lrp { key: work.key, instance, lrp: work.lrp }, credentials }
+    }
+
+    /// From the brain's order for a task.
+    pub fn of_task(work: TaskWork) -> Self {
+        Self { work: Work::Task(work.task), credentials: work.credentials }
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    /// Its name here.
+    pub fn id(&self) -> WorkId {
+        match self {
+            Self::Lrp { instance, .. } => WorkId::Lrp(instance.instance_guid.clone()),
+            Self::Task(task) => WorkId::Task(task.definition.task_guid.clone()),
+        }
+    }
+
+    /// Its name in an answer to the brain.
+    pub fn item(&self) -> WorkItem {
+        match self {
+            Self::Lrp { key, .. } => WorkItem::Lrp(key.clone()),
+            Self::Task(task) => WorkItem::Task(task.definition.task_guid.clone()),
+        }
+    }
+
+    /// What kind it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Lrp { .. } => Kind::Lrp,
+            Self::Task(_) => Kind::Task,
+        }
+    }
+
+    /// Its containers; only the first is run today.
+    pub fn containers(&self) -> &[ContainerSpec] {
+        match self {
+            Self::Lrp { lrp, .. } => &lrp.containers,
+            Self::Task(task) => &task.definition.containers,
+        }
+    }
+
+    /// What it reserves.
+    pub fn resources(&self) -> Resources {
+        match self {
+            Self::Lrp { lrp, .. } => lrp.resources(),
+            Self::Task(task) => task.definition.resources(),
+        }
+    }
+
+    /// Where its logs and metrics go.
+    pub fn log(&self) -> &LogTarget {
+        match self {
+            Self::Lrp { lrp, .. } => &lrp.log,
+            Self::Task(task) => &task.definition.log,
+        }
+    }
+
+    /// Which of its siblings it is, in logs and metrics; a task is 0.
+    pub fn index(&self) -> u32 {
+        match self {
+            Self::Lrp { key, .. } => key.index,
+            Self::Task(_) => 0,
+        }
+    }
+
+    /// What it is told of itself.
+    pub fn identity(&self) -> Vec<EnvVar> {
+        match self {
+            Self::Lrp { key, instance, .. } => {
+                environment::identity(instance.instance_guid.as_str(), key.index)
+            }
+            Self::Task(_) => Vec::new(),
+        }
+    }
+
+    /// The container's guid, made short enough for a cgroup and a host name: what people
+    /// recognise, and a hash of `process_guid-instance_guid` or of the task's guid.
+    pub fn container_id(&self) -> ContainerId {
+        let (name, guid) = match self {
+            Self::Lrp { key, instance, .. } => {
+                let name = key.process_guid.as_str();
+                (name, format!("{name}-{}", instance.instance_guid))
+            }
+            Self::Task(task) => {
+                let name = task.definition.task_guid.as_str();
+                (name, name.to_owned())
+            }
+        };
+        ContainerId::new(&format!("{}-{}", recognisable(name), short_hash(&guid)))
+    }
+}
+
+fn recognisable(name: &str) -> String {
+    let lower = name.to_ascii_lowercase().replace('_', "-");
+    let short: String = lower.trim_start_matches('-').chars().take(24).collect();
+    if short.is_empty() { "x".to_owned() } else { short }
+}
+
+fn short_hash(guid: &str) -> String {
+    hex::encode(&Sha256::digest(guid.as_bytes())[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing;
+
+    #[test]
+    fn a_container_id_is_recognisable_valid_and_its_own() {
+        let id = |process: &str, instance: &str| {
+            testing::order(process, 0, instance).work.container_id().as_str().to_owned()
+        };
+        assert!(id("web", "ig-1").starts_with("web-"));
+        assert_ne!(id("web", "ig-1"), id("web", "ig-2"));
+        assert_ne!(id("a", "b-c"), id("a-b", "d"));
+        for name in ["UPPER_case", "___", &"x".repeat(200)] {
+            let id = id(name, "ig");
+            assert!(id.len() <= 63, "{id}");
+            assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'));
+            assert!(!id.starts_with('-') && !id.ends_with('-'), "{id}");
+        }
+    }
+}
