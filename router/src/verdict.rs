@@ -31,8 +31,6 @@ pub enum Failure {
     Unsupported,
     /// The client's body broke off or was malformed.
     BadBody,
-    /// The client went away.
-    ClientGone,
     /// The endpoints that were tried failed; this is how the last one did.
     Endpoint(Trouble),
 }
@@ -169,10 +167,6 @@ impl Failure {
             Self::BadBody => Answer::new(Fault::Client, 400, "bad_body")
                 .says("400 Bad Request: the request's body ended early or was malformed")
                 .closing(),
-            Self::ClientGone => Answer {
-                error: None,
-                ..Answer::new(Fault::Client, 499, "").says("499 Request Cancelled").closing()
-            },
             Self::Endpoint(trouble) => {
                 Answer::new(Fault::Endpoint, 502, format!("endpoint_failure ({trouble})"))
                     .says("502 Bad Gateway: Registered endpoint failed to handle the request.")
@@ -211,28 +205,64 @@ mod tests {
     #[test]
     fn every_failure_has_its_status_and_words() {
         let host = || "web.test".to_owned();
-        let shown: Vec<String> = [
-            Failure::UnknownRoute { host: host() },
-            Failure::NoEndpoints { host: host() },
-            Failure::PlatformHost { host: host() },
-            Failure::EmptyHost,
-            Failure::MalformedHost,
-            Failure::Ambiguous("why"),
-            Failure::Unsupported,
-            Failure::BadBody,
-            Failure::ClientGone,
-            Failure::Endpoint(Trouble::Dial("Connection refused (os error 111)".to_owned())),
-            Failure::Endpoint(Trouble::Timeout),
-        ]
-        .iter()
-        .map(Failure::answer)
-        .map(|a| {
+        let refused = Trouble::Dial("Connection refused (os error 111)".to_owned());
+        for (failure, expected) in [
+            (
+                Failure::UnknownRoute { host: host() },
+                "Route unknown_route | 404 Not Found: Requested route ('web.test') does not \
+                 exist. | no-cache, no-store | closes=false",
+            ),
+            (
+                Failure::NoEndpoints { host: host() },
+                "Route no_endpoints | 503 Service Unavailable: Requested route ('web.test') has \
+                 no available endpoints. | public,max-age=2 | closes=false",
+            ),
+            (
+                Failure::PlatformHost { host: host() },
+                "Client platform_host | 403 Forbidden: Requested route ('web.test') is not \
+                 served to instances. | no-cache, no-store | closes=false",
+            ),
+            (
+                Failure::EmptyHost,
+                "Client empty_host | 400 Bad Request: Request had empty Host header | \
+                 public,max-age=2 | closes=false",
+            ),
+            (
+                Failure::MalformedHost,
+                "Client - | 400 Bad Request: malformed Host header | - | closes=true",
+            ),
+            (
+                Failure::Ambiguous("why"),
+                "Client ambiguous_request | 400 Bad Request: why | - | closes=true",
+            ),
+            (
+                Failure::Unsupported,
+                "Client unsupported_method | 405 Method Not Allowed: the router carries no \
+                 CONNECT | - | closes=true",
+            ),
+            (
+                Failure::BadBody,
+                "Client bad_body | 400 Bad Request: the request's body ended early or was \
+                 malformed | - | closes=true",
+            ),
+            (
+                Failure::Endpoint(refused),
+                "Endpoint endpoint_failure (dial: Connection refused (os error 111)) | 502 Bad \
+                 Gateway: Registered endpoint failed to handle the request. | - | closes=false",
+            ),
+            (
+                Failure::Endpoint(Trouble::Timeout),
+                "Endpoint endpoint_failure (context deadline exceeded) | 502 Bad Gateway: \
+                 Registered endpoint failed to handle the request. | - | closes=false",
+            ),
+        ] {
+            let a = failure.answer();
             let error = a.error.as_deref().unwrap_or("-");
             let cache = a.cache_control.unwrap_or("-");
-            format!("{:?} {error} | {} | {cache} | closes={}", a.fault, a.body, a.closes)
-        })
-        .collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+            let shown =
+                format!("{:?} {error} | {} | {cache} | closes={}", a.fault, a.body, a.closes);
+            assert_eq!(shown, expected);
+        }
     }
 
     #[test]
