@@ -36,6 +36,7 @@ async fn a_websocket_echoes_through_the_router() {
     assert!(world.has_no_line(), "the line is written at the end");
     socket.close(None).await.unwrap();
     while socket.next().await.is_some() {}
+    drop(socket);
     let line = world.line().await;
     assert!(line.contains("\"GET /chat HTTP/1.1\" 101 "), "{line}");
     eventually("the connection is let go", || world.router.totals().connections == 0).await;
