@@ -1,5 +1,5 @@
-//! Keeps a client with the instance that holds its `JSESSIONID` (facts 1.6). A wish, never a demand: an
-//! instance that is gone is replaced by another.
+//! Keeps a client with the instance that holds its `JSESSIONID` (facts 1.6). A wish, never a
+//! demand: an instance that is gone is replaced by another.
 
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
