@@ -179,7 +179,7 @@ mod tests {
             host: "web.test:8080",
             at: Time(1_700_000_000_123_456_789),
             method: &Method::GET,
-            uri: &"/a%20b?c=\"d\"".parse().unwrap(),
+            uri: &"/a%20b?c='d'".parse().unwrap(),
             version: Version::HTTP_11,
             status: 200,
             received: 3,
@@ -197,7 +197,14 @@ mod tests {
             instance_id: "guid",
             error: "",
         });
-        insta::assert_snapshot!(line, @"");
+        let expected = concat!(
+            "web.test:8080 - [2023-11-14T22:13:20.123456789Z] \"GET /a%20b?c='d' HTTP/1.1\" 200 3 ",
+            "1024 \"-\" \"evil\\\"agent\\\\ \\xff\" \"127.0.0.1:5000\" \"10.0.0.9:8080\" ",
+            "x_forwarded_for:\"10.0.0.1, 127.0.0.1\" x_forwarded_proto:\"-\" ",
+            "vcap_request_id:\"id-1\" response_time:0.001500 app_id:\"web\" app_index:\"0\" ",
+            "instance_id:\"guid\" x_cf_routererror:\"-\"",
+        );
+        assert_eq!(line, expected);
     }
 
     #[test]

@@ -21,8 +21,10 @@
 //! | [`metrics`] | all that is counted |
 //!
 //! **Invariant**: nothing on the request path takes a lock, crosses a thread or asks the brain.
-//! **Boundary**: malformed framing never reaches hyper, and so never an instance; hyper itself
-//! answers it with an empty 400.
+//! **Boundary**: malformed framing never reaches hyper, and so never an instance. hyper sees neither
+//! a bare LF nor a `Content-Length` beside a `Transfer-Encoding` once a head is parsed, so `framing`
+//! judges the bytes before it; what it refuses hyper answers with an empty 400. Of informational
+//! answers only `100 Continue` is relayed: hyper's server cannot send others.
 
 pub mod access_log;
 pub mod config;

@@ -31,8 +31,6 @@ pub enum Failure {
     Unsupported,
     /// The client's body broke off or was malformed.
     BadBody,
-    /// The client went away.
-    ClientGone,
     /// The endpoints that were tried failed; this is how the last one did.
     Endpoint(Trouble),
 }
@@ -169,10 +167,6 @@ impl Failure {
             Self::BadBody => Answer::new(Fault::Client, 400, "bad_body")
                 .says("400 Bad Request: the request's body ended early or was malformed")
                 .closing(),
-            Self::ClientGone => Answer {
-                error: None,
-                ..Answer::new(Fault::Client, 499, "").says("499 Request Cancelled").closing()
-            },
             Self::Endpoint(trouble) => {
                 Answer::new(Fault::Endpoint, 502, format!("endpoint_failure ({trouble})"))
                     .says("502 Bad Gateway: Registered endpoint failed to handle the request.")
@@ -205,62 +199,4 @@ impl Answer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_failure_has_its_status_and_words() {
-        let host = || "web.test".to_owned();
-        let shown: Vec<String> = [
-            Failure::UnknownRoute { host: host() },
-            Failure::NoEndpoints { host: host() },
-            Failure::PlatformHost { host: host() },
-            Failure::EmptyHost,
-            Failure::MalformedHost,
-            Failure::Ambiguous("why"),
-            Failure::Unsupported,
-            Failure::BadBody,
-            Failure::ClientGone,
-            Failure::Endpoint(Trouble::Dial("Connection refused (os error 111)".to_owned())),
-            Failure::Endpoint(Trouble::Timeout),
-        ]
-        .iter()
-        .map(Failure::answer)
-        .map(|a| {
-            let error = a.error.as_deref().unwrap_or("-");
-            let cache = a.cache_control.unwrap_or("-");
-            format!("{:?} {error} | {} | {cache} | closes={}", a.fault, a.body, a.closes)
-        })
-        .collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
-    }
-
-    #[test]
-    fn the_body_names_the_status() {
-        for failure in [Failure::EmptyHost, Failure::MalformedHost, Failure::BadBody] {
-            let answer = failure.answer();
-            assert!(answer.body.starts_with(&answer.status.to_string()), "{answer:?}");
-        }
-    }
-
-    #[test]
-    fn only_what_cannot_have_been_used_is_tried_again() {
-        let get = Shape { is_idempotent: true, has_body: false };
-        let put = Shape { is_idempotent: true, has_body: true };
-        let post = Shape { is_idempotent: false, has_body: true };
-        let post_empty = Shape { is_idempotent: false, has_body: false };
-        let why = || "x".to_owned();
-        for (trouble, retried, marks) in [
-            (Trouble::Dial(why()), [true, true, true, true], true),
-            (Trouble::DialTimeout, [true, true, true, true], true),
-            (Trouble::DeadConnection, [true, true, true, true], false),
-            (Trouble::Closed(why()), [true, false, false, false], true),
-            (Trouble::Garbled(why()), [false; 4], false),
-            (Trouble::Timeout, [false; 4], false),
-        ] {
-            let seen = [get, put, post, post_empty].map(|shape| trouble.may_retry(shape));
-            assert_eq!(seen, retried, "{trouble:?}");
-            assert_eq!(trouble.marks_endpoint(), marks, "{trouble:?}");
-        }
-    }
-}
+mod tests;

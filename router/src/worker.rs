@@ -67,7 +67,10 @@ pub(crate) struct Peer {
 }
 
 /// A place among the client connections, upgraded ones included.
-struct Slot(Rc<Worker>);
+struct Slot {
+    worker: Rc<Worker>,
+    is_filled: bool,
+}
 
 /// A listening socket for one worker.
 #[derive(Debug)]
@@ -207,17 +210,24 @@ impl Slot {
             worker.slot_free.notified().await;
         }
         worker.open.set(worker.open.get() + 1);
-        worker.traffic.connections.store(worker.open.get() as u64, Ordering::Relaxed);
-        Self(worker.clone())
+        Self { worker: worker.clone(), is_filled: false }
+    }
+
+    /// Notes that a connection came for it.
+    fn fill(mut self) -> Self {
+        self.is_filled = true;
+        self.worker.traffic.connections.fetch_add(1, Ordering::Relaxed);
+        self
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let worker = &self.0;
-        worker.open.set(worker.open.get() - 1);
-        worker.traffic.connections.store(worker.open.get() as u64, Ordering::Relaxed);
-        worker.slot_free.notify_one();
+        self.worker.open.set(self.worker.open.get() - 1);
+        self.worker.slot_free.notify_one();
+        if self.is_filled {
+            self.worker.traffic.connections.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -38,6 +38,9 @@ pub(crate) async fn send(
     let mut failure = None;
     while tried.len() < limits.attempts_max {
         let Some(endpoint) = choose(exchange, route, turn, &tried) else { break };
+        if failure.is_some() {
+            count(&exchange.worker.traffic.retries);
+        }
         exchange.goes_to(&endpoint);
         let trouble = match attempt(exchange, &endpoint, outbound).await {
             Ok(answer) => return Ok(answer),
@@ -54,7 +57,6 @@ pub(crate) async fn send(
             break;
         }
         tried.push(endpoint.backend.id);
-        count(&exchange.worker.traffic.retries);
     }
     Err(failure.unwrap_or_else(|| Failure::NoEndpoints { host: exchange.host_asked.clone() }))
 }

@@ -1,5 +1,5 @@
-//! Keeps a client with the instance that holds its `JSESSIONID` (facts 1.6). A wish, never a demand: an
-//! instance that is gone is replaced by another.
+//! Keeps a client with the instance that holds its `JSESSIONID` (facts 1.6). A wish, never a
+//! demand: an instance that is gone is replaced by another.
 
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
@@ -77,7 +77,7 @@ fn attributes(cookie: &str) -> impl Iterator<Item = &str> {
     let attributes = cookie.split(';').skip(1).map(str::trim);
     attributes.filter(|attribute| {
         let name = name_of(attribute).to_ascii_lowercase();
-        let is_expiry = name == "max-age" && attribute.contains('-');
+        let is_expiry = name == "max-age" && attribute.contains("=-");
         is_expiry || ["secure", "samesite", "expires", "partitioned"].contains(&name.as_str())
     })
 }

@@ -261,7 +261,7 @@ proptest! {
             (route.uri.to_string(), ports)
         }).collect();
         let expected: BTreeMap<String, BTreeSet<u16>> =
-            naive.0.iter().map(|(uri, seen)| (uri.clone(), seen.keys().copied().collect())).collect();
+            naive.0.iter().map(|(uri, all)| (uri.clone(), all.keys().copied().collect())).collect();
         prop_assert_eq!(ports, expected);
         prop_assert_eq!(editor.len(), naive.0.len());
     }

@@ -40,7 +40,8 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, side: Side) {
         let slot = Slot::take(&worker).await;
         match listener.accept().await {
             Ok((stream, addr)) => {
-                tokio::task::spawn_local(serve(worker.clone(), stream, addr, side, slot));
+                let serving = serve(worker.clone(), stream, addr, side, slot.fill());
+                tokio::task::spawn_local(serving);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

@@ -1,0 +1,205 @@
+//! What clients are told when no endpoint answers, and which requests are saved.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::support::{Endpoint, Response, World, eventually};
+
+#[track_caller]
+fn check(answer: &Response, status: u16, error: Option<&str>, cache: Option<&str>, body: &str) {
+    assert_eq!(answer.status, status, "{}", answer.head);
+    assert_eq!(answer.header("x-cf-routererror").as_deref(), error);
+    assert_eq!(answer.header("cache-control").as_deref(), cache);
+    assert_eq!(answer.header("content-type").as_deref(), Some("text/plain; charset=utf-8"));
+    assert_eq!(answer.header("x-content-type-options").as_deref(), Some("nosniff"));
+    assert_eq!(answer.text(), body);
+}
+
+#[tokio::test]
+async fn an_unknown_host_is_told_so() {
+    let mut world = World::start().await;
+    check(
+        &world.get("Nobody.test:80", "/").await,
+        404,
+        Some("unknown_route"),
+        Some("no-cache, no-store"),
+        "404 Not Found: Requested route ('nobody.test') does not exist.\n",
+    );
+    assert!(world.has_no_line());
+}
+
+#[tokio::test]
+async fn a_route_whose_instances_are_gone_is_unavailable_for_a_while() {
+    let world = World::with(|config| {
+        config.freshness.empty_route_kept = Duration::from_millis(300);
+        config.freshness.prune_interval = Duration::from_millis(20);
+    })
+    .await;
+    let endpoint = Endpoint::saying("x").await;
+    world.route("web.test", endpoint.addr).await;
+    world.unregister("web.test", endpoint.addr).await;
+    check(
+        &world.get("web.test", "/").await,
+        503,
+        Some("no_endpoints"),
+        Some("public,max-age=2"),
+        "503 Service Unavailable: Requested route ('web.test') has no available endpoints.\n",
+    );
+    eventually("the route is forgotten", || world.router.routes().is_empty()).await;
+    assert_eq!(world.get("web.test", "/").await.status, 404);
+}
+
+#[tokio::test]
+async fn when_every_endpoint_refuses_the_client_learns_that_and_why() {
+    let mut world = World::start().await;
+    for _ in 0..2 {
+        world.route("web.test", Endpoint::refusing().await).await;
+    }
+    let answer = world.get("web.test", "/").await;
+    check(
+        &answer,
+        502,
+        Some("endpoint_failure (dial: Connection refused (os error 111))"),
+        None,
+        "502 Bad Gateway: Registered endpoint failed to handle the request.\n",
+    );
+    let line = world.line().await;
+    assert!(line.contains("\" 502 0 "), "{line}");
+    assert!(line.contains("x_cf_routererror:\"endpoint_failure (dial: "), "{line}");
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_is_passed_over_for_any_method_with_its_body() {
+    let world = World::start().await;
+    let good = Endpoint::new(|mut wire| async move {
+        while let Some(request) = wire.request().await {
+            wire.answer(request.text()).await;
+        }
+    })
+    .await;
+    world.route("web.test", Endpoint::refusing().await).await;
+    world.route("web.test", good.addr).await;
+    for _ in 0..4 {
+        let answer =
+            world.ask("POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 4\r\n\r\nbody").await;
+        assert_eq!((answer.status, answer.text()), (200, "body"));
+    }
+    assert_eq!(world.router.totals().retries, 1, "the dead one is marked and skipped");
+}
+
+#[tokio::test]
+async fn no_more_than_three_endpoints_are_tried() {
+    let world = World::start().await;
+    for _ in 0..5 {
+        world.route("web.test", Endpoint::refusing().await).await;
+    }
+    assert_eq!(world.get("web.test", "/").await.status, 502);
+    let totals = world.router.totals();
+    assert_eq!((totals.dials, totals.retries), (3, 2));
+}
+
+/// An endpoint that answers the first request of a connection and closes upon the second.
+async fn tired_endpoint(requests: Arc<AtomicUsize>) -> Endpoint {
+    Endpoint::new(move |mut wire| {
+        let requests = requests.clone();
+        async move {
+            wire.request().await;
+            requests.fetch_add(1, Ordering::Relaxed);
+            wire.answer("x").await;
+            if wire.request().await.is_some() {
+                requests.fetch_add(1, Ordering::Relaxed);
+            }
+            wire.reset();
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_get_survives_a_kept_connection_that_dies_and_a_post_is_never_sent_twice() {
+    for (second, expected, seen) in [
+        ("GET / HTTP/1.1\r\nHost: web.test\r\n\r\n", 200, 3),
+        ("POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 1\r\n\r\nx", 502, 2),
+        ("POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 0\r\n\r\n", 502, 2),
+    ] {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let world = World::with(|config| config.workers = 1).await;
+        let endpoint = tired_endpoint(requests.clone()).await;
+        world.route("web.test", endpoint.addr).await;
+        let mut client = world.client().await;
+        client.send("GET / HTTP/1.1\r\nHost: web.test\r\n\r\n").await;
+        assert_eq!(client.response().await.status, 200);
+        client.send(second).await;
+        assert_eq!(client.response().await.status, expected, "{second}");
+        assert_eq!(requests.load(Ordering::Relaxed), seen, "{second}");
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_closed_by_the_endpoint_is_not_used_even_for_a_post() {
+    let world = World::with(|config| config.workers = 1).await;
+    let endpoint = Endpoint::new(|mut wire| async move {
+        wire.request().await;
+        wire.answer("x").await;
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    let mut client = world.client().await;
+    for _ in 0..20 {
+        client.send("POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 2\r\n\r\nhi").await;
+        assert_eq!(client.response().await.status, 200);
+        // The endpoint's close travels while the client thinks.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_http_or_none_at_all_is_the_endpoints_fault() {
+    for (answer, error) in [
+        ("garbage\r\n\r\n", "endpoint_failure (not a valid answer: "),
+        ("", "endpoint_failure (closed before the answer: "),
+    ] {
+        let world = World::start().await;
+        let endpoint = Endpoint::new(move |mut wire| async move {
+            wire.request().await;
+            wire.send(answer).await;
+        })
+        .await;
+        world.route("web.test", endpoint.addr).await;
+        let got = world.get("web.test", "/").await;
+        assert_eq!(got.status, 502);
+        let told = got.header("x-cf-routererror").unwrap();
+        assert!(told.starts_with(error), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_never_answers_is_given_up() {
+    let world = World::with(|config| {
+        config.limits.endpoint_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let endpoint = Endpoint::new(|mut wire| async move {
+        wire.rest().await;
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    let answer = world.get("web.test", "/").await;
+    assert_eq!(answer.status, 502);
+    let error = answer.header("x-cf-routererror").unwrap();
+    assert_eq!(error, "endpoint_failure (context deadline exceeded)");
+}
+
+#[tokio::test]
+async fn an_answer_head_beyond_the_limit_is_refused() {
+    let world = World::start().await;
+    let endpoint = Endpoint::new(|mut wire| async move {
+        wire.request().await;
+        let lines = "X-A: b\r\n".repeat(200);
+        let _ = wire.try_send(format!("HTTP/1.1 200 OK\r\n{lines}\r\n")).await;
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    assert_eq!(world.get("web.test", "/").await.status, 502);
+}

@@ -1,0 +1,195 @@
+//! Requests that two readers could read differently, and clients that want to keep us busy.
+
+use std::time::Duration;
+
+use crate::support::{Endpoint, PATIENCE, World, eventually};
+
+/// Sends raw bytes; the endpoint must see nothing, and the client 400 and the end.
+async fn refused(world: &World, endpoint: &Endpoint, raw: &str) {
+    let mut client = world.client().await;
+    client.send(raw).await;
+    let answer = String::from_utf8(client.rest().await).unwrap();
+    let status = answer.get(..12).unwrap_or(&answer);
+    assert_eq!(status, "HTTP/1.1 400", "{raw:?} was answered {answer:?}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{raw:?}: one answer only: {answer}");
+    assert_eq!(endpoint.connections(), 0, "{raw:?} reached the endpoint");
+}
+
+#[tokio::test]
+async fn what_could_be_read_in_two_ways_never_reaches_an_endpoint() {
+    let world = World::start().await;
+    let endpoint = Endpoint::saying("x").await;
+    world.route("web.test", endpoint.addr).await;
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: web.test\r\n\r\n";
+    for head in [
+        "POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: web.test\r\nTransfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 6\r\nContent-Length: 5\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 6, 6\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: +6\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: web.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: web.test\r\nTransfer-Encoding: xchunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: web.test\r\nTransfer-Encoding : chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: web.test\r\nTransfer-Encoding:\x0bchunked\r\n\r\n",
+        "POST / HTTP/1.0\r\nHost: web.test\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: web.test\r\nX: a\r\n b\r\n\r\n",
+        "GET / HTTP/1.1\nHost: web.test\n\n",
+        "GET / HTTP/1.1\r\nHost: web.test\nX: y\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: web.test\r\nX: a\rb\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: web.test\r\nX: a\0b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: web.test\r\nHost: web.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: web.test\r\nHost: other.test\r\n\r\n",
+        "GET http://other.test/ HTTP/1.1\r\nHost: web.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: web.test/evil\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.2\r\nHost: web.test\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET /\r\n\r\n",
+        "G\0T / HTTP/1.1\r\nHost: web.test\r\n\r\n",
+    ] {
+        refused(&world, &endpoint, head).await;
+        if !head.contains("HTTP/2.0") {
+            refused(&world, &endpoint, &format!("{head}{smuggled}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_chunk_ends_the_request_and_the_connection() {
+    for chunks in [
+        "x\r\n",
+        "-1\r\n",
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhelloX\r\n0\r\n\r\n",
+        "5;a\nb\r\nhello\r\n0\r\n\r\n",
+        "11111111111111111\r\n",
+    ] {
+        let world = World::start().await;
+        let endpoint = Endpoint::new(|mut wire| async move {
+            wire.head().await;
+            let rest = wire.rest().await;
+            assert!(!rest.ends_with(b"0\r\n\r\n"), "the body must not look whole: {rest:?}");
+        })
+        .await;
+        world.route("web.test", endpoint.addr).await;
+        let mut client = world.client().await;
+        let head = "POST / HTTP/1.1\r\nHost: web.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+        client.send(format!("{head}{chunks}GET /smuggled HTTP/1.1\r\n\r\n")).await;
+        let answer = String::from_utf8(client.rest().await).unwrap();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{chunks:?}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), usize::from(!answer.is_empty()));
+    }
+}
+
+#[tokio::test]
+async fn a_bad_request_behind_a_good_one_does_not_harm_it() {
+    let world = World::start().await;
+    let endpoint = Endpoint::saying("good").await;
+    world.route("web.test", endpoint.addr).await;
+    let mut client = world.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: web.test\r\n\r\nGET / HTTP/1.1\nHost: web.test\n\n").await;
+    assert_eq!(client.response().await.text(), "good");
+    assert_eq!(client.response().await.status, 400);
+    assert!(client.is_closed().await);
+    eventually("the refusal is counted", || world.router.totals().refused == 1).await;
+}
+
+#[tokio::test]
+async fn bytes_that_come_before_an_upgrade_is_decided_are_never_a_request() {
+    let world = World::start().await;
+    let endpoint = Endpoint::saying("no upgrade").await;
+    world.route("web.test", endpoint.addr).await;
+    let mut client = world.client().await;
+    let head = "GET / HTTP/1.1\r\nHost: web.test\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    client.send(format!("{head}GET /smuggled HTTP/1.1\r\nHost: web.test\r\n\r\n")).await;
+    let answer = client.response().await;
+    assert_eq!(answer.text(), "no upgrade");
+    assert_eq!(answer.header("connection").as_deref(), Some("close"));
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn a_refused_upgrade_leaves_the_connection_usable_and_strict() {
+    let world = World::start().await;
+    let endpoint = Endpoint::saying("plain").await;
+    world.route("web.test", endpoint.addr).await;
+    let mut client = world.client().await;
+    for _ in 0..3 {
+        client
+            .send("GET / HTTP/1.1\r\nHost: web.test\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+            .await;
+        assert_eq!(client.response().await.text(), "plain");
+    }
+    client.send("GET / HTTP/1.1\nHost: web.test\n\n").await;
+    assert_eq!(client.response().await.status, 400);
+}
+
+#[tokio::test]
+async fn heads_beyond_the_limits_are_refused() {
+    let world = World::with(|config| {
+        config.limits.header_bytes_max = 8 * 1024;
+        config.limits.headers_max = 20;
+    })
+    .await;
+    let endpoint = Endpoint::saying("x").await;
+    world.route("web.test", endpoint.addr).await;
+    for (lines, statuses) in [
+        ("X: y\r\n".repeat(10), &[200][..]),
+        ("X: y\r\n".repeat(30), &[431, 400]),
+        (format!("X: {}\r\n", "y".repeat(9000)), &[431, 400]),
+        (format!("X: {}\r\n", "y".repeat(1000)).repeat(10), &[431]),
+    ] {
+        let mut client = world.client().await;
+        let request = format!("GET / HTTP/1.1\r\nHost: web.test\r\n{lines}\r\n");
+        let _ = client.try_send(request).await;
+        let status = client.response().await.status;
+        assert!(statuses.contains(&status), "{} bytes: {status}", lines.len());
+    }
+}
+
+#[tokio::test]
+async fn slow_heads_and_idle_connections_are_closed() {
+    let world = World::with(|config| {
+        config.limits.header_read_timeout = Duration::from_secs(1);
+        config.limits.keep_alive_idle = Duration::from_secs(1);
+    })
+    .await;
+    let mut slow = world.client().await;
+    slow.send("GET / HTTP/1.1\r\nHost: web").await;
+    let mut idle = world.client().await;
+    idle.send("GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n").await;
+    assert_eq!(idle.response().await.status, 404);
+    let drip = async {
+        // A byte now and then does not help.
+        while slow.try_send("x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, drip).await.expect("a slow head is cut");
+    assert!(idle.is_closed().await);
+    eventually("no connection is left", || world.router.totals().connections == 0).await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let world = World::with(|config| {
+        config.workers = 1;
+        config.limits.connections_max = 2;
+    })
+    .await;
+    let (first, _second) = (world.client().await, world.client().await);
+    eventually("both are in", || world.router.totals().connections == 2).await;
+    let mut third = world.client().await;
+    third.send("GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n").await;
+    let early = tokio::time::timeout(Duration::from_millis(100), third.head()).await;
+    assert!(early.is_err(), "answered beyond the limit");
+    drop(first);
+    assert_eq!(third.response().await.status, 404);
+}
+
+#[tokio::test]
+async fn connect_is_not_carried() {
+    let world = World::start().await;
+    let answer = world.ask("CONNECT web.test:80 HTTP/1.1\r\nHost: web.test:80\r\n\r\n").await;
+    assert_eq!(answer.status, 405);
+}

@@ -1,0 +1,13 @@
+//! The router against real sockets on loopback: scripted endpoints on one side, raw clients on the
+//! other.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bodies;
+mod failures;
+mod headers;
+mod hostile;
+mod proxying;
+mod sides;
+mod support;
+mod upgrades;
