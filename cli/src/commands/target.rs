@@ -15,6 +15,7 @@ use crate::target::{Login, Target};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The Lattice's domain, with :PORT where its router does not listen on 80
+    #[arg(value_name = "DOMAIN")]
     system_domain: Option<String>,
     /// Show only the domain
     #[arg(long = "domain", short = 'd', conflicts_with = "system_domain")]
