@@ -92,5 +92,8 @@ pub trait ImageGateway: Send + Sync {
     ) -> Result<ImageRef, ImageError>;
 
     /// What the person's Docker configuration holds for a registry.
-    fn credentials_for(&self, registry: &str) -> Result<Option<RegistryCredentials>, ImageError>;
+    async fn credentials_for(
+        &self,
+        registry: &str,
+    ) -> Result<Option<RegistryCredentials>, ImageError>;
 }

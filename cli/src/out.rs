@@ -182,6 +182,13 @@ impl Out {
         }
     }
 
+    /// Shows that something is awaited, where that can be taken back.
+    pub fn idle(&self, label: &str) {
+        if self.0.live {
+            self.progress(label, 0, 0);
+        }
+    }
+
     /// Takes the progress away.
     pub fn end_progress(&self) {
         let mut progress = lock(&self.0.progress);

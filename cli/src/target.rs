@@ -42,7 +42,7 @@ impl Target {
             return Err(TargetError::NotADomain(domain.to_owned()));
         }
         if let Some((_, port)) = domain.split_once(':')
-            && port.parse::<u16>().is_ok_and(|p| p > 0) != true
+            && !port.parse::<u16>().is_ok_and(|p| p > 0)
         {
             return Err(TargetError::BadPort(domain.to_owned()));
         }
@@ -75,7 +75,7 @@ impl Target {
 
     /// Where logs are read.
     pub fn doppler_url(&self) -> String {
-        format!("ws://doppler.{}", self.domain)
+        format!("http://doppler.{}", self.domain)
     }
 
     /// The platform's own registry, as images name it.
@@ -126,7 +126,7 @@ mod tests {
         let t = target("lattice.localhost:8080");
         assert_eq!(t.host(), "lattice.localhost");
         assert_eq!(t.receptor_url(), "http://receptor.lattice.localhost:8080");
-        assert_eq!(t.doppler_url(), "ws://doppler.lattice.localhost:8080");
+        assert_eq!(t.doppler_url(), "http://doppler.lattice.localhost:8080");
         assert_eq!(t.registry(), "registry.lattice.localhost:8080");
         assert_eq!(t.app_url("web.lattice.localhost"), "http://web.lattice.localhost:8080");
         assert_eq!(t.app_url("web.lattice.localhost/a"), "http://web.lattice.localhost:8080/a");

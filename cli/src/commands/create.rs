@@ -19,8 +19,16 @@ use crate::view::list::route_views;
 use crate::view::steps::{self, placement, reason_or_unknown};
 use crate::watch::{Ended, Watch};
 
+const EXAMPLES: &str = "\
+Examples:
+  ltc create web registry.example.com/shop/web:1.4
+  ltc create web ./image.tar -i 3 -m 256
+  ltc create web nginx -p 80 -R shop -e TZ=UTC
+  ltc create worker shop/worker --no-monitor --no-routes -- /worker --queue mail";
+
 /// Arguments of `ltc create`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The app's name
     pub name: String,
@@ -306,7 +314,8 @@ async fn hand_over_credentials(image: &ImageRef, cx: &Cx) -> Outcome {
     if image.registry == cx.target.registry() {
         return Ok(());
     }
-    let known = cx.registry_credentials(&image.registry).map_err(source::image_failure)?;
+    let known = cx.registry_credentials(&image.registry).await;
+    let known = known.map_err(source::image_failure)?;
     let Some(credentials) = known else { return Ok(()) };
     let failure = |e| Failure::brain("give the registry's credentials to the Lattice", e);
     cx.receptor.put_registry_credentials(credentials).await.map_err(failure)

@@ -43,18 +43,15 @@ async fn create_tells_each_step_and_ends_with_the_address_and_what_comes_next() 
           ltc scale web 3
     "#);
     insta::assert_snapshot!(ran.stderr, @r#"
-    reading docker.io/me/app:latest
     runs as user lattice, as the image says
     listens on port 8080, as the image says
     runs `/lattice-app`, as the image says
     creating web
     01/01 00:00:00.00 [APP|0] hello from the app
-    waiting
     placed on cell-1
     pulling the image on cell-1: 25% of 2K
     pulling the image on cell-1: 100% of 2K
     creating the container
-    waiting
     starting, waiting for the health check
     healthy
     web is now running

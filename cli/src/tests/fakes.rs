@@ -513,7 +513,10 @@ impl ImageGateway for Client {
         self.platform.state().pushed.clone()
     }
 
-    fn credentials_for(&self, registry: &str) -> Result<Option<RegistryCredentials>, ImageError> {
+    async fn credentials_for(
+        &self,
+        registry: &str,
+    ) -> Result<Option<RegistryCredentials>, ImageError> {
         let state = self.platform.state();
         Ok(state.docker_config.iter().find(|c| c.registry == registry).cloned())
     }

@@ -66,7 +66,10 @@ async fn this_machines_administrator_is_found_but_never_told_elsewhere() {
     let machine = guarded();
     machine.write("data/admin.json", ADMIN_JSON);
     machine.ltc("target lattice.localhost").await.succeeds();
-    assert!(machine.read(".lattice/config.json").contains("hunter2"));
+    assert!(!machine.read(".lattice/config.json").contains("hunter2"), "no copy is made");
+    machine.ltc("list").await.succeeds();
+    let ran = machine.ltc("target").await.succeeds();
+    assert_eq!(ran.stdout, "admin@lattice.localhost\n");
     // The platform accepts the same password there: it must not have been sent.
     machine.ltc("target lattice.example.com").await.fails(10, &["wants a user and password"]);
 }

@@ -26,10 +26,10 @@ pub async fn resolve(
     };
     let credentials = match image.registry == cx.target.registry() {
         true => None,
-        false => cx.registry_credentials(&image.registry).map_err(image_failure)?,
+        false => cx.registry_credentials(&image.registry).await.map_err(image_failure)?,
     };
     let insecure = args.insecure_registry.contains(&image.registry);
-    cx.out().progress(&format!("reading {image}"), 0, 0);
+    cx.out().idle(&format!("reading {image}"));
     let metadata = cx.images.inspect(&image, &RegistryAccess { credentials, insecure }).await;
     cx.out().end_progress();
     Ok((image, metadata.map_err(image_failure)?))
