@@ -31,6 +31,19 @@ pub struct RegistryAccess {
     pub insecure: bool,
 }
 
+/// What a push has brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushedImage {
+    /// The image, by digest.
+    pub image: ImageRef,
+    /// Layers and the like that were sent.
+    pub blobs_sent: usize,
+    /// Those that were there already.
+    pub blobs_skipped: usize,
+    /// What the person should know of the source.
+    pub notes: Vec<String>,
+}
+
 /// Why an image cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
@@ -89,7 +102,7 @@ pub trait ImageGateway: Send + Sync {
         path: &Path,
         app: &str,
         progress: PushProgress<'_>,
-    ) -> Result<ImageRef, ImageError>;
+    ) -> Result<PushedImage, ImageError>;
 
     /// What the person's Docker configuration holds for a registry.
     async fn credentials_for(

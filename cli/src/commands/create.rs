@@ -314,8 +314,7 @@ async fn hand_over_credentials(image: &ImageRef, cx: &Cx) -> Outcome {
     if image.registry == cx.target.registry() {
         return Ok(());
     }
-    let known = cx.registry_credentials(&image.registry).await;
-    let known = known.map_err(source::image_failure)?;
+    let known = cx.registry_credentials(&image.registry).await.map_err(source::image_failure)?;
     let Some(credentials) = known else { return Ok(()) };
     let failure = |e| Failure::brain("give the registry's credentials to the Lattice", e);
     cx.receptor.put_registry_credentials(credentials).await.map_err(failure)

@@ -211,6 +211,8 @@ async fn a_path_is_pushed_first_and_runs_by_its_digest() {
     machine.state().pushed = Ok(image.clone());
     let ran = machine.ltc(&format!("create web {dir}")).await.succeeds();
     assert!(ran.stderr.contains("pushing") && ran.stderr.contains("50% of 1K"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("(2 layers and files sent, 1 already there)"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("warning: a socket was left out"), "{}", ran.stderr);
     assert_eq!(machine.state().desired["web"].main().rootfs, image.to_rootfs());
     assert!(machine.state().registries.is_empty(), "the platform knows its own registry");
 }

@@ -20,7 +20,9 @@ use lattice_model::*;
 use crate::connect::{Clients, Connector, RawSubmit};
 use crate::context::{Local, Terminal};
 use crate::exit::Failure;
-use crate::image::{ImageError, ImageGateway, ImageMetadata, PushProgress, RegistryAccess};
+use crate::image::{
+    ImageError, ImageGateway, ImageMetadata, PushProgress, PushedImage, RegistryAccess,
+};
 use crate::out::{Format, Out};
 use crate::target::{Login, Target};
 
@@ -507,10 +509,12 @@ impl ImageGateway for Client {
         _: &Path,
         _: &str,
         progress: PushProgress<'_>,
-    ) -> Result<ImageRef, ImageError> {
+    ) -> Result<PushedImage, ImageError> {
         progress(512, 1_024);
         progress(1_024, 1_024);
-        self.platform.state().pushed.clone()
+        let image = self.platform.state().pushed.clone()?;
+        let notes = vec!["a socket was left out".to_owned()];
+        Ok(PushedImage { image, blobs_sent: 2, blobs_skipped: 1, notes })
     }
 
     async fn credentials_for(

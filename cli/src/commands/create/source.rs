@@ -65,9 +65,13 @@ async fn push(path: &Path, name: &ProcessGuid, cx: &Cx) -> Result<ImageRef, Fail
     let progress = |done, total| cx.out().progress(&label, done, total);
     let pushed = cx.images.push(path, name.as_str(), &progress).await;
     cx.out().end_progress();
-    let image = pushed.map_err(image_failure)?;
-    cx.out().say(&format!("pushed {image}"));
-    Ok(image)
+    let pushed = pushed.map_err(image_failure)?;
+    pushed.notes.iter().for_each(|note| cx.out().warn(note));
+    let image = &pushed.image;
+    let (sent, skipped) = (pushed.blobs_sent, pushed.blobs_skipped);
+    cx.out()
+        .say(&format!("pushed {image} ({sent} layers and files sent, {skipped} already there)"));
+    Ok(pushed.image)
 }
 
 /// True for what a person can only have meant as a path.
