@@ -43,6 +43,7 @@ async fn create_tells_each_step_and_ends_with_the_address_and_what_comes_next() 
           ltc scale web 3
     "#);
     insta::assert_snapshot!(ran.stderr, @r#"
+    reading docker.io/me/app:latest
     runs as user lattice, as the image says
     listens on port 8080, as the image says
     runs `/lattice-app`, as the image says

@@ -29,7 +29,7 @@ pub async fn resolve(
         false => cx.registry_credentials(&image.registry).await.map_err(image_failure)?,
     };
     let insecure = args.insecure_registry.contains(&image.registry);
-    cx.out().idle(&format!("reading {image}"));
+    cx.out().progress(&format!("reading {image}"), 0, 0);
     let metadata = cx.images.inspect(&image, &RegistryAccess { credentials, insecure }).await;
     cx.out().end_progress();
     Ok((image, metadata.map_err(image_failure)?))
