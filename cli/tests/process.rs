@@ -38,6 +38,8 @@ fn an_interrupted_ltc_ends_with_160() {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
+        // Waiting would close it, and the end of the input is an answer too.
+        let _open = child.stdin.take();
         eventually("the signal is handled", || handles(&child, number));
         let pid = child.id().to_string();
         let kill = Command::new("kill").args(["-s", name, &pid]).status().unwrap();

@@ -56,6 +56,9 @@ async fn flags_give_credentials_without_asking() {
     machine.ltc(&flags).await.succeeds();
     machine.person.stdin = "hunter2\n".to_owned();
     machine.ltc("target lattice.localhost --password-file -").await.succeeds();
+    machine.person.stdin = "\n".to_owned();
+    let empty = "target lattice.localhost --password-file -";
+    machine.ltc(empty).await.fails(10, &["the password file is empty"]);
     machine.ltc("target lattice.localhost --username x").await.fails(10, &["--password-file"]);
     let missing = "target lattice.localhost --password-file /no/such";
     machine.ltc(missing).await.fails(10, &["cannot read /no/such"]);
