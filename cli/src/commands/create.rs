@@ -107,8 +107,8 @@ pub struct MonitorFlags {
     #[arg(id = "monitor_command", long = "monitor-command", value_name = "COMMAND")]
     pub command: Option<String>,
     /// How long one check may take
-    #[arg(id = "monitor_timeout", long = "monitor-timeout", default_value = "1s", value_parser = duration::parse,
-          value_name = "DURATION")]
+    #[arg(id = "monitor_timeout", long = "monitor-timeout", default_value = "1s",
+          value_parser = duration::parse, value_name = "DURATION")]
     pub timeout: Duration,
     /// Count the app as healthy once it runs
     #[arg(long)]
