@@ -18,7 +18,15 @@ use crate::view;
 #[command(name = "ltc", version, disable_help_subcommand = true, disable_version_flag = true)]
 pub struct Cli {
     /// What standard output carries: text for people or json for programs
-    #[arg(long, short = 'o', global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        long,
+        short = 'o',
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        hide_possible_values = true
+    )]
     pub output: Format,
     /// No colours; NO_COLOR does the same
     #[arg(long, global = true)]

@@ -30,13 +30,16 @@ pub trait Terminal: Send + Sync {
     fn read_all(&self) -> io::Result<String>;
 }
 
+/// Looks an environment variable up.
+pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// The person's side: nothing here needs a platform. Cheap to clone.
 #[derive(Clone)]
 pub struct Local {
     /// The mouth.
     pub out: Out,
     /// Environment variables.
-    pub vars: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub vars: Variables,
     /// The person.
     pub terminal: Arc<dyn Terminal>,
     /// Makes clients for a target.

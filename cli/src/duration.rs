@@ -17,16 +17,17 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     if rest.is_empty() {
         return Err(error());
     }
-    let mut nanos = 0_f64;
+    let mut nanos = 0_u128;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(error)?;
-        let amount: f64 = rest[..digits].parse().map_err(|_| error())?;
-        rest = &rest[digits..];
-        let unit_len = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        nanos += amount * unit_nanos(&rest[..unit_len]).ok_or_else(error)?;
-        rest = &rest[unit_len..];
+        let (amount, tail) = rest.split_at(digits);
+        let unit_len = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_len);
+        let part = unit_nanos(unit).and_then(|unit| scaled(amount, unit)).ok_or_else(error)?;
+        nanos = nanos.checked_add(part).ok_or_else(error)?;
+        rest = tail;
     }
-    Duration::try_from_secs_f64(nanos / 1e9).map_err(|_| error())
+    u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| error())
 }
 
 /// Writes one as Go does: `1m3s`, `1.5s`, `500ms`, `0s`.
@@ -53,14 +54,26 @@ pub fn format(duration: Duration) -> String {
     }
 }
 
-fn unit_nanos(unit: &str) -> Option<f64> {
+/// `1.5` of a unit, exactly; what is finer than a nanosecond is cut off.
+fn scaled(amount: &str, unit: u128) -> Option<u128> {
+    let (whole, fraction) = amount.split_once('.').unwrap_or((amount, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let number = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse().ok() };
+    let fraction = &fraction[..fraction.len().min(18)];
+    let below = number(fraction)? * unit / 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    number(whole)?.checked_mul(unit)?.checked_add(below)
+}
+
+fn unit_nanos(unit: &str) -> Option<u128> {
     match unit {
-        "ns" => Some(1.0),
-        "us" | "µs" | "μs" => Some(1e3),
-        "ms" => Some(1e6),
-        "s" => Some(1e9),
-        "m" => Some(60e9),
-        "h" => Some(3600e9),
+        "ns" => Some(1),
+        "us" | "µs" | "μs" => Some(1_000),
+        "ms" => Some(1_000_000),
+        "s" => Some(1_000_000_000),
+        "m" => Some(60_000_000_000),
+        "h" => Some(3_600_000_000_000),
         _ => None,
     }
 }
@@ -101,7 +114,20 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "5", "m", "5x", "-1s", "1..2s", "s5", "1s5", "1e9h9"] {
+        for text in [
+            "",
+            "5",
+            "m",
+            "5x",
+            "-1s",
+            "1..2s",
+            "s5",
+            "1s5",
+            "1e9h9",
+            ".s",
+            "1.2.3s",
+            "9999999999h",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -28,6 +28,9 @@ impl LoginFlags {
             None if self.username.is_none() => return Ok(None),
             None => return ask(local, self.username.clone()).await.map(Some),
         };
+        if password.is_empty() {
+            return Err(Failure::usage("the password file is empty"));
+        }
         let username = self.username.clone().unwrap_or_else(|| DEFAULT_USER.to_owned());
         Ok(Some(Login { username, password }))
     }

@@ -174,11 +174,18 @@ impl Out {
         }
         let mut progress = lock(&self.0.progress);
         let bar = progress.bar.get_or_insert_with(new_bar);
-        bar.set_style(style(total));
-        bar.set_message(label.to_owned());
         if total > 0 {
             bar.set_length(total);
             bar.set_position(done);
+        }
+        bar.set_style(style(total));
+        bar.set_message(label.to_owned());
+    }
+
+    /// Shows that something is awaited, where that can be taken back.
+    pub fn idle(&self, label: &str) {
+        if self.0.live {
+            self.progress(label, 0, 0);
         }
     }
 
@@ -227,7 +234,7 @@ fn new_bar() -> ProgressBar {
 fn style(total: u64) -> ProgressStyle {
     let template = match total {
         0 => "{spinner} {msg} ({elapsed})",
-        _ => "{spinner} {msg} {bar:30} {bytes}/{total_bytes} ({bytes_per_sec})",
+        _ => "{spinner} {msg} {bar:20} {bytes}/{total_bytes}",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

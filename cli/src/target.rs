@@ -42,7 +42,7 @@ impl Target {
             return Err(TargetError::NotADomain(domain.to_owned()));
         }
         if let Some((_, port)) = domain.split_once(':')
-            && port.parse::<u16>().is_ok_and(|p| p > 0) != true
+            && !port.parse::<u16>().is_ok_and(|p| p > 0)
         {
             return Err(TargetError::BadPort(domain.to_owned()));
         }

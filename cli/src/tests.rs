@@ -1,1 +1,7 @@
+//! Commands from end to end, over a platform that is a small stateful program.
 
+mod apps;
+mod fakes;
+mod logs;
+mod targets;
+mod tasks;

@@ -94,7 +94,7 @@ impl Watch<'_> {
         }
         match pull {
             Some(pull) => cx.out().progress(&steps::pull_label(&pull), pull.done, pull.total),
-            None => cx.out().progress("waiting", 0, 0),
+            None => cx.out().idle("waiting"),
         }
         Ok(match verdict {
             Verdict::Waiting => None,

@@ -19,8 +19,16 @@ use crate::view::list::route_views;
 use crate::view::steps::{self, placement, reason_or_unknown};
 use crate::watch::{Ended, Watch};
 
+const EXAMPLES: &str = "\
+Examples:
+  ltc create web registry.example.com/shop/web:1.4
+  ltc create web ./image.tar -i 3 -m 256
+  ltc create web nginx -p 80 -R shop -e TZ=UTC
+  ltc create worker shop/worker --no-monitor --no-routes -- /worker --queue mail";
+
 /// Arguments of `ltc create`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The app's name
     pub name: String,
@@ -64,8 +72,10 @@ pub struct Args {
           value_parser = clap::value_parser!(u16).range(1..))]
     pub ports: Vec<u16>,
     #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become the command's help")]
     pub monitor: MonitorFlags,
     #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become the command's help")]
     pub routes: RouteFlags,
     /// How many instances
     #[arg(long, short = 'i', default_value_t = 1, value_name = "N")]
@@ -87,18 +97,18 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 pub struct MonitorFlags {
     /// The port whose answering says that the app is healthy; the lowest without
-    #[arg(long = "monitor-port", short = 'M', value_name = "PORT",
+    #[arg(id = "monitor_port", long = "monitor-port", short = 'M', value_name = "PORT",
           value_parser = clap::value_parser!(u16).range(0..))]
     pub port: Option<u16>,
     /// PORT:/PATH that must answer 200
-    #[arg(long = "monitor-url", short = 'U', value_name = "PORT:/PATH")]
+    #[arg(id = "monitor_url", long = "monitor-url", short = 'U', value_name = "PORT:/PATH")]
     pub url: Option<String>,
     /// A command in the container that must succeed
-    #[arg(long = "monitor-command", value_name = "COMMAND")]
+    #[arg(id = "monitor_command", long = "monitor-command", value_name = "COMMAND")]
     pub command: Option<String>,
     /// How long one check may take
-    #[arg(long = "monitor-timeout", default_value = "1s", value_parser = duration::parse,
-          value_name = "DURATION")]
+    #[arg(id = "monitor_timeout", long = "monitor-timeout", default_value = "1s",
+          value_parser = duration::parse, value_name = "DURATION")]
     pub timeout: Duration,
     /// Count the app as healthy once it runs
     #[arg(long)]

@@ -15,6 +15,7 @@ use crate::target::{Login, Target};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The Lattice's domain, with :PORT where its router does not listen on 80
+    #[arg(value_name = "DOMAIN")]
     system_domain: Option<String>,
     /// Show only the domain
     #[arg(long = "domain", short = 'd', conflicts_with = "system_domain")]
@@ -51,12 +52,8 @@ pub async fn run(args: Args, local: &Local) -> Outcome {
 
 fn show(is_domain_only: bool, local: &Local) -> Outcome {
     let config: Option<ConfigFile> = local.config()?.load();
-    let configured = config.and_then(|config| config.target());
-    let is_configured = configured.is_some();
-    let target = match configured {
-        Some(target) => target,
-        None => local.target()?,
-    };
+    let is_configured = config.is_some_and(|config| config.target().is_some());
+    let target = local.target()?;
     if local.out.is_json() {
         return local.out.json(&shown(&target));
     }
@@ -78,7 +75,8 @@ async fn authorize(target: Target, flags: &LoginFlags, local: &Local) -> Result<
     if let Some(login) = local.platform().login_for(&target) {
         let logged_in = target.with_login(login);
         if is_accepted(&logged_in, local).await? {
-            return Ok(logged_in);
+            // Commands find it where it is; a copy would outlive it.
+            return Ok(target);
         }
     }
     if !local.terminal.is_interactive() {

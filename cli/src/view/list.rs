@@ -176,6 +176,3 @@ fn task_cells(task: &TaskView) -> Vec<Toned> {
         plain(&task.failure_reason),
     ]
 }
-
-#[cfg(test)]
-mod tests;

@@ -311,6 +311,3 @@ fn monitor(action: Option<&Action>) -> String {
         (None, _) => format!("command {} {}", run.path, run.args.join(" ")).trim_end().to_owned(),
     }
 }
-
-#[cfg(test)]
-mod tests;

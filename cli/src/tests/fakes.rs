@@ -1,0 +1,618 @@
+//! A platform, a person and registries, small enough to read.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use lattice_api::brain::{
+    BrainError, EventStream, InstanceProgress, ProgressStep, Receptor, Version,
+};
+use lattice_api::log_aggregator::{EnvelopeStream, LogError, LogReader};
+use lattice_model::actual_lrp::PlacementError;
+use lattice_model::envelope::{ContainerMetric, Log, Message};
+use lattice_model::task::TaskOutcome;
+use lattice_model::*;
+
+use crate::connect::{Clients, Connector, RawSubmit};
+use crate::context::{Local, Terminal};
+use crate::exit::Failure;
+use crate::image::{
+    ImageError, ImageGateway, ImageMetadata, PushProgress, PushedImage, RegistryAccess,
+};
+use crate::out::{Format, Out};
+use crate::target::{Login, Target};
+
+/// How instances fare.
+#[derive(Debug, Clone)]
+pub(crate) enum Fate {
+    Healthy,
+    Stuck,
+    NoPlace(PlacementError),
+    Crashes(String),
+    Exits(String),
+}
+
+/// What a test sets up and looks at afterwards.
+pub(crate) struct State {
+    pub(crate) fate: Fate,
+    pub(crate) is_reachable: bool,
+    pub(crate) admin: Option<Login>,
+    pub(crate) desired: BTreeMap<String, Arc<DesiredLrp>>,
+    /// Looks taken at each LRP since it changed: its clock.
+    pub(crate) looks: BTreeMap<String, u32>,
+    pub(crate) actual: BTreeMap<String, Vec<ActualLrp>>,
+    pub(crate) tasks: BTreeMap<String, Task>,
+    pub(crate) cells: Vec<CellPresence>,
+    pub(crate) domains: Vec<(String, Option<u64>)>,
+    pub(crate) registries: Vec<RegistryCredentials>,
+    pub(crate) submitted: Vec<(String, String)>,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) version: Version,
+    pub(crate) recent: Vec<Envelope>,
+    pub(crate) metrics: Vec<Envelope>,
+    /// One for each connection, taken in turn; then connections end the test.
+    pub(crate) streams: Vec<Result<Vec<Envelope>, LogError>>,
+    pub(crate) images: BTreeMap<String, Result<ImageMetadata, ImageError>>,
+    pub(crate) inspected: Vec<(String, RegistryAccess)>,
+    pub(crate) docker_config: Vec<RegistryCredentials>,
+    pub(crate) pushed: Result<ImageRef, ImageError>,
+}
+
+/// A platform at `lattice.localhost`.
+#[derive(Clone)]
+pub(crate) struct Platform(Arc<Mutex<State>>);
+
+#[derive(Clone)]
+struct Client {
+    platform: Platform,
+    login: Option<Login>,
+}
+
+/// A person with answers.
+#[derive(Clone, Default)]
+pub(crate) struct Person {
+    pub(crate) answers: Option<(String, String)>,
+    pub(crate) stdin: String,
+}
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) exit: u8,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A person's machine with a home of its own, before a platform.
+pub(crate) struct Machine {
+    pub(crate) home: tempfile::TempDir,
+    pub(crate) platform: Platform,
+    pub(crate) person: Person,
+    pub(crate) vars: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+// === impl Machine ===
+
+impl Machine {
+    /// One whose `ltc` points at the platform.
+    pub(crate) fn targeted() -> Self {
+        let machine = Self::new();
+        machine.write(".lattice/config.json", r#"{"target":"lattice.localhost"}"#);
+        machine
+    }
+
+    pub(crate) fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let path = |sub: &str| home.path().join(sub).to_str().unwrap().to_owned();
+        let vars = [("HOME", path("")), ("LATTICE_DATA_DIR", path("data"))];
+        Self {
+            vars: vars.map(|(name, value)| (name.to_owned(), value)).into(),
+            home,
+            platform: Platform::new(),
+            person: Person::default(),
+        }
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) -> String {
+        let path = self.home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.home.path().join(name)).unwrap_or_default()
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.platform.state()
+    }
+
+    /// Runs a command line; words are split at spaces.
+    pub(crate) async fn ltc(&self, line: &str) -> Ran {
+        let (stdout, stderr) = (Captured::default(), Captured::default());
+        let argv = ["ltc"].into_iter().chain(line.split_whitespace()).map(Into::into);
+        let make = |format, _| self.local(format, &stdout, &stderr);
+        let run = crate::run(argv.collect::<Vec<_>>(), make);
+        let exit = tokio::time::timeout(Duration::from_secs(20), run).await.expect("ltc hangs");
+        Ran { exit: exit.code(), stdout: stdout.text(), stderr: stderr.text() }
+    }
+
+    fn local(&self, format: Format, stdout: &Captured, stderr: &Captured) -> Local {
+        let vars = self.vars.clone();
+        Local {
+            out: Out::plain(format, Box::new(stdout.clone()), Box::new(stderr.clone())),
+            vars: Arc::new(move |name| vars.get(name).cloned()),
+            terminal: Arc::new(self.person.clone()),
+            connector: Arc::new(self.platform.clone()),
+            clock: Arc::new(|| Time::from_secs(1_000)),
+            poll: Duration::from_millis(1),
+            zone: jiff::tz::TimeZone::UTC,
+        }
+    }
+}
+
+impl Ran {
+    /// All that is expected of a failure: its exit code, and its words in standard error.
+    #[track_caller]
+    pub(crate) fn fails(&self, exit: u8, words: &[&str]) {
+        assert_eq!(self.exit, exit, "{self:?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "no {word:?} in {}", self.stderr);
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+    }
+
+    #[track_caller]
+    pub(crate) fn succeeds(self) -> Self {
+        assert_eq!(self.exit, 0, "{self:?}");
+        self
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+}
+
+impl Captured {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Terminal for Person {
+    fn is_interactive(&self) -> bool {
+        self.answers.is_some()
+    }
+
+    fn ask(&self, _: &str) -> io::Result<String> {
+        Ok(self.answers.clone().unwrap().0)
+    }
+
+    fn ask_secret(&self, _: &str) -> io::Result<String> {
+        Ok(self.answers.clone().unwrap().1)
+    }
+
+    fn read_all(&self) -> io::Result<String> {
+        Ok(self.stdin.clone())
+    }
+}
+
+// === impl Platform ===
+
+impl Platform {
+    fn new() -> Self {
+        let unknown = ImageError::Failed("nothing was to be pushed".to_owned());
+        Self(Arc::new(Mutex::new(State {
+            fate: Fate::Healthy,
+            is_reachable: true,
+            admin: None,
+            desired: BTreeMap::new(),
+            looks: BTreeMap::new(),
+            actual: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            cells: vec![cell("cell-1")],
+            domains: vec![],
+            registries: vec![],
+            submitted: vec![],
+            refusal: None,
+            version: Version::default(),
+            recent: vec![],
+            metrics: vec![],
+            streams: vec![],
+            images: BTreeMap::new(),
+            inspected: vec![],
+            docker_config: vec![],
+            pushed: Err(unknown),
+        })))
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Connector for Platform {
+    fn connect(&self, target: &Target) -> Result<Clients, Failure> {
+        let client = Arc::new(Client { platform: self.clone(), login: target.login.clone() });
+        Ok(Clients {
+            receptor: client.clone(),
+            raw: client.clone(),
+            logs: client.clone(),
+            images: client,
+        })
+    }
+}
+
+impl State {
+    /// Time passes for one LRP.
+    fn look(&mut self, guid: &str) {
+        let looks = self.looks.entry(guid.to_owned()).or_default();
+        *looks += 1;
+        let looks = *looks;
+        let wanted = self.desired.get(guid).map_or(0, |d| d.instances);
+        let instances = self.actual.entry(guid.to_owned()).or_default();
+        instances.truncate(wanted as usize);
+        while instances.len() < wanted as usize {
+            let index = u32::try_from(instances.len()).unwrap();
+            instances.push(actual(guid, index, ActualState::Unclaimed { placement_error: None }));
+        }
+        for instance in instances.iter_mut() {
+            advance(instance, &self.fate, looks);
+        }
+    }
+}
+
+fn advance(lrp: &mut ActualLrp, fate: &Fate, looks: u32) {
+    if matches!(lrp.state, ActualState::Running { .. }) {
+        return;
+    }
+    let instance = instance_key();
+    let claimed = ActualState::Claimed { instance: instance.clone() };
+    lrp.state = match (fate, looks) {
+        (Fate::NoPlace(error), _) => {
+            ActualState::Unclaimed { placement_error: Some(error.clone()) }
+        }
+        (_, 0..=1) => ActualState::Unclaimed { placement_error: None },
+        (Fate::Stuck, _) | (_, 2..=5) => claimed,
+        (Fate::Healthy, _) => ActualState::Running { instance, net: NetInfo::default() },
+        (Fate::Exits(reason), _) => ActualState::Exited { reason: reason.clone() },
+        (Fate::Crashes(reason), _) => {
+            lrp.crash_count = (looks - 5).min(3);
+            lrp.crash_reason = reason.clone();
+            match lrp.crash_count {
+                3 => ActualState::Crashed { reason: reason.clone() },
+                _ => claimed,
+            }
+        }
+    };
+}
+
+impl Client {
+    fn enter(&self) -> Result<MutexGuard<'_, State>, BrainError> {
+        let state = self.platform.state();
+        if !state.is_reachable {
+            let url = "http://receptor.lattice.localhost".to_owned();
+            return Err(BrainError::Unreachable { url, cause: "connection refused".to_owned() });
+        }
+        if state.admin.is_some() && state.admin != self.login {
+            return Err(BrainError::Unauthorized);
+        }
+        match state.refusal.clone() {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(state),
+        }
+    }
+}
+
+fn no_lrp(guid: &ProcessGuid) -> BrainError {
+    let message = format!("Desired LRP with guid '{guid}' not found");
+    Refusal::new(ErrorName::DesiredLRPNotFound, message).into()
+}
+
+fn no_task(guid: &TaskGuid) -> BrainError {
+    Refusal::new(ErrorName::TaskNotFound, format!("task with guid '{guid}' not found")).into()
+}
+
+#[async_trait]
+impl Receptor for Client {
+    async fn desire_lrp(&self, lrp: DesiredLrp) -> Result<(), BrainError> {
+        let mut state = self.enter()?;
+        let guid = lrp.process_guid.to_string();
+        if state.desired.contains_key(&guid) {
+            return Err(Refusal::new(ErrorName::DesiredLRPAlreadyExists, "exists").into());
+        }
+        state.desired.insert(guid, Arc::new(lrp));
+        Ok(())
+    }
+
+    async fn update_lrp(
+        &self,
+        guid: &ProcessGuid,
+        update: DesiredLrpUpdate,
+    ) -> Result<(), BrainError> {
+        let mut state = self.enter()?;
+        let lrp = state.desired.get_mut(guid.as_str()).ok_or_else(|| no_lrp(guid))?;
+        let lrp = Arc::make_mut(lrp);
+        lrp.instances = update.instances.unwrap_or(lrp.instances);
+        lrp.routes = update.routes.unwrap_or(lrp.routes.clone());
+        state.looks.remove(guid.as_str());
+        Ok(())
+    }
+
+    async fn remove_lrp(&self, guid: &ProcessGuid) -> Result<(), BrainError> {
+        self.enter()?.desired.remove(guid.as_str()).map(drop).ok_or_else(|| no_lrp(guid))
+    }
+
+    async fn desired_lrp(&self, guid: &ProcessGuid) -> Result<Arc<DesiredLrp>, BrainError> {
+        self.enter()?.desired.get(guid.as_str()).cloned().ok_or_else(|| no_lrp(guid))
+    }
+
+    async fn desired_lrps(&self, _: Option<&Domain>) -> Result<Vec<Arc<DesiredLrp>>, BrainError> {
+        Ok(self.enter()?.desired.values().cloned().collect())
+    }
+
+    async fn actual_lrps(&self, _: Option<&Domain>) -> Result<Vec<ActualLrp>, BrainError> {
+        Ok(self.enter()?.actual.values().flatten().cloned().collect())
+    }
+
+    async fn actual_lrps_of(&self, guid: &ProcessGuid) -> Result<Vec<ActualLrp>, BrainError> {
+        let mut state = self.enter()?;
+        state.look(guid.as_str());
+        Ok(state.actual.get(guid.as_str()).cloned().unwrap_or_default())
+    }
+
+    async fn retire(&self, _: &ProcessGuid, _: u32) -> Result<(), BrainError> {
+        Ok(())
+    }
+
+    async fn progress_of(&self, guid: &ProcessGuid) -> Result<Vec<InstanceProgress>, BrainError> {
+        let state = self.enter()?;
+        let looks = state.looks.get(guid.as_str()).copied().unwrap_or_default();
+        let step = match looks {
+            2 => ProgressStep::Pulling { bytes_done: 1_000, bytes_total: 2_048 },
+            3 => ProgressStep::Pulling { bytes_done: 2_048, bytes_total: 2_048 },
+            4 => ProgressStep::Creating,
+            5 => ProgressStep::Starting,
+            _ => return Ok(vec![]),
+        };
+        let all = state.actual.get(guid.as_str()).into_iter().flatten();
+        let claimed = all.filter(|a| matches!(a.state, ActualState::Claimed { .. }));
+        let progress = |a: &ActualLrp| InstanceProgress {
+            index: a.key.index,
+            cell_id: CellId::new("cell-1").unwrap(),
+            step: step.clone(),
+        };
+        Ok(claimed.map(progress).collect())
+    }
+
+    async fn desire_task(&self, _: TaskDefinition) -> Result<(), BrainError> {
+        unreachable!("ltc submits tasks as they are")
+    }
+
+    async fn task(&self, guid: &TaskGuid) -> Result<Task, BrainError> {
+        self.enter()?.tasks.get(guid.as_str()).cloned().ok_or_else(|| no_task(guid))
+    }
+
+    async fn tasks(&self, _: Option<&Domain>) -> Result<Vec<Task>, BrainError> {
+        Ok(self.enter()?.tasks.values().cloned().collect())
+    }
+
+    async fn cancel_task(&self, guid: &TaskGuid) -> Result<(), BrainError> {
+        let mut state = self.enter()?;
+        let is_stuck = matches!(state.fate, Fate::Stuck);
+        let task = state.tasks.get_mut(guid.as_str()).ok_or_else(|| no_task(guid))?;
+        if matches!(task.state, TaskState::Completed(_) | TaskState::Resolving(_)) {
+            let words = "Cannot transition from Completed to Completed";
+            return Err(Refusal::new(ErrorName::UnknownError, words).into());
+        }
+        let failure_reason = "task was cancelled".to_owned();
+        let outcome = TaskOutcome { failed: true, failure_reason, result: String::new() };
+        if !is_stuck {
+            task.state = TaskState::Completed(outcome);
+        }
+        Ok(())
+    }
+
+    async fn delete_task(&self, guid: &TaskGuid) -> Result<(), BrainError> {
+        self.enter()?.tasks.remove(guid.as_str()).map(drop).ok_or_else(|| no_task(guid))
+    }
+
+    async fn cells(&self) -> Result<Vec<CellPresence>, BrainError> {
+        Ok(self.enter()?.cells.clone())
+    }
+
+    async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {
+        self.enter()?.domains.push((domain.to_string(), ttl_s));
+        Ok(())
+    }
+
+    async fn domains(&self) -> Result<Vec<Domain>, BrainError> {
+        Ok(vec![])
+    }
+
+    async fn version(&self) -> Result<Version, BrainError> {
+        Ok(self.enter()?.version.clone())
+    }
+
+    async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError> {
+        self.enter()?.registries.push(c);
+        Ok(())
+    }
+
+    async fn events(&self, _: Option<u64>) -> Result<EventStream, BrainError> {
+        unreachable!("ltc polls")
+    }
+}
+
+#[async_trait]
+impl RawSubmit for Client {
+    async fn submit(&self, path: &str, json: &[u8]) -> Result<(), BrainError> {
+        let text = String::from_utf8(json.to_vec()).unwrap();
+        self.enter()?.submitted.push((path.to_owned(), text));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl LogReader for Client {
+    async fn stream(&self, _: &str) -> Result<EnvelopeStream, LogError> {
+        let mut state = self.platform.state();
+        if state.streams.is_empty() {
+            return Err(LogError::Unauthorized("the test is over".to_owned()));
+        }
+        let lines = state.streams.remove(0)?;
+        Ok(futures_util::stream::iter(lines.into_iter().map(Ok)).boxed())
+    }
+
+    async fn recent(&self, _: &str) -> Result<Vec<Envelope>, LogError> {
+        Ok(self.platform.state().recent.clone())
+    }
+
+    async fn container_metrics(&self, _: &str) -> Result<Vec<Envelope>, LogError> {
+        Ok(self.platform.state().metrics.clone())
+    }
+}
+
+#[async_trait]
+impl ImageGateway for Client {
+    async fn inspect(
+        &self,
+        image: &ImageRef,
+        access: &RegistryAccess,
+    ) -> Result<ImageMetadata, ImageError> {
+        let mut state = self.platform.state();
+        state.inspected.push((image.to_string(), access.clone()));
+        let found = state.images.get(&image.to_string()).cloned();
+        found.unwrap_or_else(|| Err(ImageError::NotFound(image.to_string())))
+    }
+
+    async fn push(
+        &self,
+        _: &Path,
+        _: &str,
+        progress: PushProgress<'_>,
+    ) -> Result<PushedImage, ImageError> {
+        progress(512, 1_024);
+        progress(1_024, 1_024);
+        let image = self.platform.state().pushed.clone()?;
+        let notes = vec!["a socket was left out".to_owned()];
+        Ok(PushedImage { image, blobs_sent: 2, blobs_skipped: 1, notes })
+    }
+
+    async fn credentials_for(
+        &self,
+        registry: &str,
+    ) -> Result<Option<RegistryCredentials>, ImageError> {
+        let state = self.platform.state();
+        Ok(state.docker_config.iter().find(|c| c.registry == registry).cloned())
+    }
+}
+
+// === things ===
+
+pub(crate) fn cell(id: &str) -> CellPresence {
+    CellPresence {
+        cell_id: CellId::new(id).unwrap(),
+        rep_url: String::new(),
+        zone: "z1".to_owned(),
+        capacity: Resources { memory_mb: 4_096, disk_mb: 10_240, containers: 256 },
+        rootfs_providers: BTreeMap::new(),
+        placement_tags: vec![],
+        optional_placement_tags: vec![],
+        volume_drivers: vec![],
+    }
+}
+
+pub(crate) fn instance_key() -> InstanceKey {
+    InstanceKey {
+        instance_guid: InstanceGuid::new("guid-1").unwrap(),
+        cell_id: CellId::new("cell-1").unwrap(),
+    }
+}
+
+pub(crate) fn actual(guid: &str, index: u32, state: ActualState) -> ActualLrp {
+    ActualLrp {
+        key: LrpKey {
+            process_guid: ProcessGuid::new(guid).unwrap(),
+            index,
+            domain: Domain::new("lattice").unwrap(),
+        },
+        presence: Presence::Ordinary,
+        state,
+        since: Time::from_secs(937),
+        crash_count: 0,
+        crash_reason: String::new(),
+        modification_tag: ModificationTag::default(),
+    }
+}
+
+pub(crate) fn metadata() -> ImageMetadata {
+    ImageMetadata {
+        user: "lattice".to_owned(),
+        cmd: vec!["/lattice-app".to_owned()],
+        exposed_ports: vec![8080],
+        ..ImageMetadata::default()
+    }
+}
+
+pub(crate) fn task(guid: &str, state: TaskState) -> Task {
+    Task {
+        definition: TaskDefinition {
+            task_guid: TaskGuid::new(guid).unwrap(),
+            domain: Domain::new("lattice").unwrap(),
+            containers: vec![],
+            log: Default::default(),
+            result_file: String::new(),
+            completion_callback_url: String::new(),
+            annotation: String::new(),
+            placement_tags: vec![],
+            volume_drivers: vec![],
+            egress_rules: vec![],
+        },
+        state,
+        created_at: Time::from_secs(900),
+        updated_at: Time::from_secs(900),
+        rejections: 0,
+        rejection_reason: String::new(),
+    }
+}
+
+pub(crate) fn line(text: &str) -> Envelope {
+    let log = Log::out("APP".into(), text);
+    Envelope::log("web".into(), "0".into(), Time::from_secs(0), log)
+}
+
+pub(crate) fn metric(index: i32) -> Envelope {
+    let metric = ContainerMetric {
+        instance_index: index,
+        cpu_percentage: 1.234,
+        memory_bytes: 3_460_301,
+        disk_bytes: 0,
+        memory_bytes_quota: 0,
+        disk_bytes_quota: 0,
+    };
+    Envelope {
+        source_id: "web".into(),
+        instance_id: index.to_string().into(),
+        timestamp: Time::from_secs(0),
+        message: Message::ContainerMetric(metric),
+    }
+}

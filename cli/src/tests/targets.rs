@@ -1,0 +1,166 @@
+//! Targets, credentials, help and versions.
+
+use lattice_api::brain::Version;
+
+use super::fakes::Machine;
+use crate::target::Login;
+
+const ADMIN_JSON: &str = r#"{"username":"admin","password":"hunter2"}"#;
+
+fn admin() -> Login {
+    Login { username: "admin".to_owned(), password: "hunter2".to_owned() }
+}
+
+/// A machine without a target, whose platform wants the administrator.
+fn guarded() -> Machine {
+    let machine = Machine::new();
+    machine.state().admin = Some(admin());
+    machine
+}
+
+#[tokio::test]
+async fn a_target_without_credentials_is_kept() {
+    let machine = Machine::new();
+    machine.ltc("target lattice.localhost:8080").await.succeeds();
+    assert_eq!(machine.ltc("target").await.succeeds().stdout, "lattice.localhost:8080\n");
+    assert_eq!(machine.ltc("ta -d").await.succeeds().stdout, "lattice.localhost:8080\n");
+    let json = machine.ltc("target -o json").await.succeeds().json();
+    assert_eq!(json, serde_json::json!({"target": "lattice.localhost:8080"}));
+}
+
+#[tokio::test]
+async fn the_person_is_asked_when_the_target_wants_it() {
+    let mut machine = guarded();
+    machine.person.answers = Some(("admin".into(), "hunter2".into()));
+    let ran = machine.ltc("target lattice.localhost").await.succeeds();
+    assert!(ran.stderr.contains("admin@lattice.localhost") && !ran.stderr.contains("hunter2"));
+    machine.ltc("list").await.succeeds();
+    machine.person.answers = Some(("admin".into(), "wrong".into()));
+    machine.ltc("target lattice.localhost").await.fails(10, &["did not accept"]);
+    assert!(machine.read(".lattice/config.json").contains("hunter2"), "the old target stays");
+}
+
+#[tokio::test]
+async fn without_a_person_to_ask_the_flags_are_named() {
+    let machine = guarded();
+    let ran = machine.ltc("target lattice.localhost").await;
+    ran.fails(10, &["nobody can be asked", "--username USER --password-file FILE"]);
+    assert_eq!(machine.read(".lattice/config.json"), "");
+}
+
+#[tokio::test]
+async fn flags_give_credentials_without_asking() {
+    let mut machine = guarded();
+    let file = machine.write("password", "hunter2\n");
+    let flags = format!("target lattice.localhost --username admin --password-file {file}");
+    machine.ltc(&flags).await.succeeds();
+    machine.person.stdin = "hunter2\n".to_owned();
+    machine.ltc("target lattice.localhost --password-file -").await.succeeds();
+    machine.person.stdin = "\n".to_owned();
+    let empty = "target lattice.localhost --password-file -";
+    machine.ltc(empty).await.fails(10, &["the password file is empty"]);
+    machine.ltc("target lattice.localhost --username x").await.fails(10, &["--password-file"]);
+    let missing = "target lattice.localhost --password-file /no/such";
+    machine.ltc(missing).await.fails(10, &["cannot read /no/such"]);
+}
+
+#[tokio::test]
+async fn this_machines_administrator_is_found_but_never_told_elsewhere() {
+    let machine = guarded();
+    machine.write("data/admin.json", ADMIN_JSON);
+    machine.ltc("target lattice.localhost").await.succeeds();
+    assert!(!machine.read(".lattice/config.json").contains("hunter2"), "no copy is made");
+    machine.ltc("list").await.succeeds();
+    let ran = machine.ltc("target").await.succeeds();
+    assert_eq!(ran.stdout, "admin@lattice.localhost\n");
+    // The platform accepts the same password there: it must not have been sent.
+    machine.ltc("target lattice.example.com").await.fails(10, &["wants a user and password"]);
+}
+
+#[tokio::test]
+async fn the_platform_on_this_machine_needs_no_target() {
+    let machine = guarded();
+    machine.write("data/admin.json", ADMIN_JSON);
+    machine.write("data/target", "lattice.localhost:8080\n");
+    machine.ltc("list").await.succeeds();
+    let ran = machine.ltc("target").await.succeeds();
+    assert_eq!(ran.stdout, "admin@lattice.localhost:8080 (the Lattice on this machine)\n");
+}
+
+#[tokio::test]
+async fn a_target_without_a_login_uses_this_machines() {
+    let machine = guarded();
+    machine.write(".lattice/config.json", r#"{"target":"lattice.localhost"}"#);
+    machine.ltc("list").await.fails(1, &["did not accept the credentials", "ltc target"]);
+    machine.write("data/admin.json", ADMIN_JSON);
+    machine.ltc("list").await.succeeds();
+    machine.write(".lattice/config.json", r#"{"target":"lattice.example.com"}"#);
+    machine.ltc("list").await.fails(1, &["did not accept the credentials"]);
+}
+
+#[tokio::test]
+async fn without_a_target_the_ways_to_one_are_named() {
+    let machine = Machine::new();
+    for command in ["list", "target", "create web me/app", "logs web", "cells"] {
+        machine.ltc(command).await.fails(1, &["ltc target DOMAIN", "lattice up"]);
+    }
+    machine.ltc("version").await.succeeds();
+    machine.ltc("help").await.succeeds();
+}
+
+#[tokio::test]
+async fn a_target_that_does_not_answer_is_a_bad_one() {
+    let machine = Machine::new();
+    machine.state().is_reachable = false;
+    machine.ltc("target lattice.localhost").await.fails(10, &["connection refused"]);
+    machine.ltc("target http://x").await.fails(10, &["leave out http://"]);
+    machine.write(".lattice/config.json", r#"{"target":"lattice.localhost"}"#);
+    machine.ltc("list").await.fails(1, &["connection refused", "lattice up"]);
+    machine.ltc("version").await.fails(14, &["connection refused"]);
+}
+
+#[tokio::test]
+async fn versions_are_shown_and_compared() {
+    let machine = Machine::targeted();
+    machine.state().version = Version {
+        lattice_release: "9.9".to_owned(),
+        receptor: "9.9".to_owned(),
+        ltc: "9.9".to_owned(),
+    };
+    let json = machine.ltc("vr -o json").await.succeeds().json();
+    assert_eq!(json["client"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(json["server"]["lattice_release"], "9.9");
+    let ran = machine.ltc("target lattice.localhost").await.succeeds();
+    assert!(ran.stderr.contains("goes with ltc 9.9"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn help_and_completion_are_data() {
+    let machine = Machine::new();
+    for line in ["", "help", "--help", "help create", "create --help"] {
+        let ran = machine.ltc(line).await.succeeds();
+        assert!(ran.stdout.contains("Usage: ltc") && ran.stderr.is_empty(), "{line}: {ran:?}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = machine.ltc(&format!("completion {shell}")).await.succeeds();
+        assert!(ran.stdout.contains("debug-logs"), "{shell}");
+    }
+    machine.ltc("help frobnicate").await.fails(1, &["'frobnicate'", "ltc help"]);
+    machine.ltc("frobnicate").await.fails(1, &["frobnicate"]);
+    machine.ltc("scale web many").await.fails(13, &["many"]);
+    let ran = machine.ltc("--version").await.succeeds();
+    assert_eq!(ran.stdout, format!("ltc {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn registry_credentials_are_kept_and_handed_over() {
+    let mut machine = Machine::targeted();
+    machine.person.answers = Some(("me".into(), "hunter2".into()));
+    machine.ltc("registry login h.io:5000").await.succeeds();
+    let kept = machine.state().registries.clone();
+    assert_eq!((kept[0].registry.as_str(), kept[0].username.as_str()), ("h.io:5000", "me"));
+    assert!(machine.read(".lattice/registries.json").contains("h.io:5000"));
+    machine.ltc("registry login https://h.io").await.fails(13, &["not a registry's host"]);
+    machine.person.answers = None;
+    machine.ltc("registry login h.io").await.fails(13, &["--password-file"]);
+}
