@@ -26,16 +26,23 @@ struct Functions<'a> {
 }
 
 impl Functions<'_> {
-    fn check(&mut self, signature: &syn::Signature, block: Option<&syn::Block>) {
-        let (name, start) = (&signature.ident, signature.span().start().line);
-        let place = format!("{}:{start}: {name}", self.path);
-        let lines = block.map_or(1, |block| block.span().end().line - start + 1);
+    fn check_lines(&mut self, signature: &syn::Signature, block: &syn::Block) {
+        let lines = block.span().end().line - signature.span().start().line + 1;
         if lines > FUNCTION_LINES_MAX {
+            let place = self.place(signature);
             self.faults.push(format!("{place} has {lines} lines, at most {FUNCTION_LINES_MAX}"));
         }
+    }
+
+    fn place(&self, signature: &syn::Signature) -> String {
+        format!("{}:{}: {}", self.path, signature.span().start().line, signature.ident)
+    }
+
+    /// Counts the receiver as one, as clippy does.
+    fn check_parameters(&mut self, signature: &syn::Signature) {
         let parameters = signature.inputs.len();
         if parameters > PARAMETERS_MAX {
-            let max = PARAMETERS_MAX;
+            let (place, max) = (self.place(signature), PARAMETERS_MAX);
             self.faults.push(format!("{place} has {parameters} parameters, at most {max}"));
         }
     }
@@ -50,18 +57,34 @@ impl<'ast> Visit<'ast> for Functions<'_> {
 
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
         if !is_for_tests(&item.attrs) {
-            self.check(&item.sig, Some(&item.block));
+            self.check_lines(&item.sig, &item.block);
+            self.check_parameters(&item.sig);
             visit::visit_item_fn(self, item);
         }
     }
 
+    /// What a trait demands is looked at where the trait stands.
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        if item.trait_.is_none() {
+            for inner in &item.items {
+                if let syn::ImplItem::Fn(function) = inner {
+                    self.check_parameters(&function.sig);
+                }
+            }
+        }
+        visit::visit_item_impl(self, item);
+    }
+
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        self.check(&item.sig, Some(&item.block));
+        self.check_lines(&item.sig, &item.block);
         visit::visit_impl_item_fn(self, item);
     }
 
     fn visit_trait_item_fn(&mut self, item: &'ast syn::TraitItemFn) {
-        self.check(&item.sig, item.default.as_ref());
+        if let Some(block) = &item.default {
+            self.check_lines(&item.sig, block);
+        }
+        self.check_parameters(&item.sig);
         visit::visit_trait_item_fn(self, item);
     }
 }
@@ -89,6 +112,11 @@ fn what_is_too_long_is_found() {
             "trait T { fn f(&self, b: B, c: C, d: D, e: E, f: F); }".to_owned(),
             Some("x.rs:1: f has 6 parameters, at most 5"),
         ),
+        (
+            "impl S { fn f(&self, b: B, c: C, d: D, e: E, f: F) {} }".to_owned(),
+            Some("x.rs:1: f has 6 parameters, at most 5"),
+        ),
+        ("impl T for S { fn f(&self, b: B, c: C, d: D, e: E, f: F) {} }".to_owned(), None),
         ("// \n".repeat(500), None),
         ("// \n".repeat(501), Some("x.rs: 501 lines, at most 500")),
     ] {
