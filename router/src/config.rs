@@ -85,7 +85,7 @@ pub struct Limits {
     pub stream_idle: Duration,
     /// Until an endpoint has accepted a connection.
     pub dial_timeout: Duration,
-    /// From the request to the head of the answer.
+    /// From the request, or the last byte of its upload, to the head of the answer.
     pub endpoint_timeout: Duration,
     /// Endpoints that are tried for one request.
     pub attempts_max: usize,

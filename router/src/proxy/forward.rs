@@ -3,6 +3,7 @@
 
 use std::error::Error as _;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -97,11 +98,10 @@ async fn send_on(
 ) -> Result<Answer, Failure> {
     let request = outbound.request(endpoint);
     let answering = lease.sender.try_send_request(request);
-    let patience = exchange.worker.shared.limits.endpoint_timeout;
-    let mut error = match tokio::time::timeout(patience, answering).await {
-        Ok(Ok(response)) => return Ok(Answer { response, lease }),
-        Ok(Err(error)) => error,
-        Err(_) => return Err(Failure::Endpoint(Trouble::Timeout)),
+    let mut error = match in_time(exchange, answering).await {
+        Some(Ok(response)) => return Ok(Answer { response, lease }),
+        Some(Err(error)) => error,
+        None => return Err(Failure::Endpoint(Trouble::Timeout)),
     };
     if let Some(unsent) = error.take_message() {
         outbound.recover(unsent);
@@ -111,6 +111,21 @@ async fn send_on(
         return Err(Failure::BadBody);
     }
     Err(Failure::Endpoint(trouble(error.error())))
+}
+
+/// The answer's head, unless it stays out for too long while no byte of the upload moves: a slow
+/// upload is not a slow endpoint.
+async fn in_time<T>(exchange: &Exchange, answering: impl Future<Output = T>) -> Option<T> {
+    let patience = exchange.worker.shared.limits.endpoint_timeout;
+    let mut answering = pin!(answering);
+    loop {
+        let received = exchange.tally.received.get();
+        match tokio::time::timeout(patience, &mut answering).await {
+            Ok(answer) => return Some(answer),
+            Err(_) if exchange.tally.received.get() != received => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 fn trouble(error: &hyper::Error) -> Trouble {

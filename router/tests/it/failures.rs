@@ -192,6 +192,28 @@ async fn an_endpoint_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_slow_upload_is_not_a_slow_endpoint() {
+    let world = World::with(|config| {
+        config.limits.endpoint_timeout = Duration::from_millis(400);
+    })
+    .await;
+    let endpoint = Endpoint::new(|mut wire| async move {
+        wire.request().await;
+        wire.answer("thanks").await;
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    let mut client = world.client().await;
+    client.send("POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 10\r\n\r\n").await;
+    for _ in 0..10 {
+        // The pace is the point: longer than the limit in all, shorter between bytes.
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        client.send("x").await;
+    }
+    assert_eq!(client.response().await.text(), "thanks");
+}
+
+#[tokio::test]
 async fn an_answer_head_beyond_the_limit_is_refused() {
     let world = World::start().await;
     let endpoint = Endpoint::new(|mut wire| async move {
