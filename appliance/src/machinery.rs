@@ -2,6 +2,7 @@
 //! `lattice down --purge`, which therefore remembers how it was made.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub subnet: String,
     /// The router's port.
     pub http_port: u16,
+    /// Where mapped ports are reached from outside, when they are.
+    pub external_address: Option<Ipv4Addr>,
     /// Registries that may be spoken to in plain HTTP.
     pub insecure_registries: Vec<String>,
 }
@@ -62,14 +65,18 @@ impl Settings {
 impl Machinery {
     /// Makes what is not there yet.
     pub async fn start(data_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("cannot find this program's own path")?;
-        let runtime = OciRuntime::new(OciConfig::new(data_dir, program))?;
+        let runtime = OciRuntime::new(OciConfig {
+            data_dir: data_dir.to_owned(),
+            program: None,
+            init_binary: "/proc/self/exe".into(),
+        })?;
         let images =
             ImageStore::open(ImagesConfig::new(data_dir, settings.insecure_registries.clone()))?;
         let mut network = NetworkConfig::new(data_dir);
         network.bridge = settings.bridge.clone();
         network.subnet = settings.subnet.parse().context("--subnet is not an IPv4 CIDR")?;
         network.router_ports = vec![settings.http_port];
+        network.external_address = settings.external_address;
         let network = BridgeNetwork::start(network).await?;
         Ok(Self {
             runtime: Arc::new(runtime),
@@ -90,6 +97,5 @@ pub async fn remove_all(data_dir: &Path, settings: &Settings) -> anyhow::Result<
         machinery.images.unmount(&id).await?;
     }
     machinery.network.remove_all().await?;
-    machinery.runtime.remove_all().await?;
     Ok(())
 }

@@ -12,6 +12,7 @@ use lattice_api::cell::{Rep, RepConnector};
 use lattice_brain::blobs::BlobsConfig;
 use lattice_brain::http::HttpConfig;
 use lattice_cell::network::Network as _;
+use lattice_cell::rootfs_files::ConfinedFiles;
 use lattice_daemon::bus::{Bus, InProcessBus};
 use lattice_daemon::clock::{Clock, SystemClock};
 use lattice_daemon::credentials::Admin;
@@ -110,7 +111,7 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
         limits: lattice_log_aggregator::Limits::default(),
     };
     let doppler = lattice_log_aggregator::start(doppler, egress, tasks).await?.address();
-    let registry = BlobsConfig::on_loopback(admin.clone(), data_dir);
+    let registry = BlobsConfig::on_loopback(data_dir, admin.clone());
     let registry = lattice_brain::blobs::serve(registry, tasks).await?;
 
     let reps = Arc::new(LocalRep::default());
@@ -190,6 +191,7 @@ async fn start_cell(
         runtime: machinery.runtime,
         images: machinery.images,
         network: machinery.network,
+        files: Arc::new(ConfinedFiles),
     };
     Ok(lattice_cell::start(config, seams, &carriers.tasks).await?)
 }
@@ -224,6 +226,10 @@ fn settings(args: &Up) -> Settings {
         bridge: args.bridge.clone(),
         subnet: args.subnet.clone(),
         http_port: args.http_port,
+        external_address: match args.listen {
+            IpAddr::V4(address) if !address.is_loopback() => Some(address),
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        },
         insecure_registries: args.insecure_registries.iter().cloned().chain([own]).collect(),
     }
 }

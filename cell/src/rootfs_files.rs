@@ -1,11 +1,15 @@
 //! Files inside a container's root filesystem, behind one seam: [`RootfsFiles`]. Every path is
 //! confined to the root, links included.
 
+mod confined;
+
 use std::path::Path;
 
 use async_trait::async_trait;
 
 use crate::runtime::UserIds;
+
+pub use confined::ConfinedFiles;
 
 /// Reaches into root filesystems.
 #[async_trait]
@@ -53,8 +57,8 @@ pub struct ResolvedUser {
 /// Why a file could not be reached.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FilesError {
-    /// The image has no such user.
-    #[error("there is no user '{0}' in the image; use one of its users, or a number")]
+    /// The image has no such user or group; the text names those it has.
+    #[error("{0}")]
     UnknownUser(String),
     /// The file is not there, or is not one.
     #[error("cannot read {path} in the container: {why}")]

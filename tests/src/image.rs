@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use lattice_cli::push::build::ImageBuilder;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use crate::{machine, program};
 
@@ -23,6 +25,29 @@ pub fn image(name: &str, cmd: &[&str]) -> ImageBuilder {
         .cmd(cmd.iter().copied())
         .user("1000")
         .expose(8080)
+}
+
+/// Writes an OCI layout with this one layer, byte for byte, however malformed it is.
+pub fn layout_of_layer(layout: &Path, layer: &[u8]) {
+    let blobs = layout.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).unwrap();
+    let put = |media_type: &str, bytes: &[u8]| {
+        let digest: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
+        std::fs::write(blobs.join(&digest), bytes).unwrap();
+        let media_type = format!("application/vnd.oci.image.{media_type}");
+        json!({"mediaType": media_type, "digest": format!("sha256:{digest}"), "size": bytes.len()})
+    };
+    let layer = put("layer.v1.tar", layer);
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/evil"]},
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+    });
+    let config = put("config.v1+json", config.to_string().as_bytes());
+    let manifest = json!({"schemaVersion": 2, "config": config, "layers": [layer]});
+    let manifest = put("manifest.v1+json", manifest.to_string().as_bytes());
+    let index = json!({"schemaVersion": 2, "manifests": [manifest]});
+    std::fs::write(layout.join("index.json"), index.to_string()).unwrap();
+    std::fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
 }
 
 /// Copies a layout to `docker://HOST/REPO:TAG` as another tool would.

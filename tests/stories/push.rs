@@ -137,10 +137,7 @@ fn a_layer_that_tries_to_escape_is_refused_and_changes_nothing() {
     let web = Web::new();
     let victim = lattice.scratch().join("victim");
     let layout = lattice.scratch().join("evil");
-    image::image("lattice-app", &[])
-        .raw_layer(escaping_layer(&victim))
-        .write_layout(&layout)
-        .unwrap();
+    image::layout_of_layer(&layout, &escaping_layer(&victim));
     let name = format!("{}/evil:v1", registry.host());
     image::copy(&layout, &name, None);
     let said = lattice.ltc(&["create", "evil", &name, "-t", "15s"]);

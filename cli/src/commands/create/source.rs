@@ -69,7 +69,8 @@ async fn push(path: &Path, name: &ProcessGuid, cx: &Cx) -> Result<ImageRef, Fail
     pushed.notes.iter().for_each(|note| cx.out().warn(note));
     let image = &pushed.image;
     let (sent, skipped) = (pushed.blobs_sent, pushed.blobs_skipped);
-    cx.out().say(&format!("pushed {image} ({sent} layers and files sent, {skipped} already there)"));
+    cx.out()
+        .say(&format!("pushed {image} ({sent} layers and files sent, {skipped} already there)"));
     Ok(pushed.image)
 }
 
