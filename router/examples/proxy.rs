@@ -1,4 +1,5 @@
-//! A router with one route, for measuring: `proxy LISTEN BACKEND [WORKERS]`, host `web.test`.
+//! A router with one route, for measuring: `proxy LISTEN BACKEND [WORKERS [APP]]`, host `web.test`.
+//! Without an app no access lines are written.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ type Fault = Box<dyn std::error::Error>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fault> {
     let mut args = std::env::args().skip(1);
-    let mut next = || args.next().ok_or("usage: proxy LISTEN BACKEND [WORKERS]");
+    let mut next = || args.next().ok_or("usage: proxy LISTEN BACKEND [WORKERS [APP]]");
     let (addr, backend): (SocketAddr, SocketAddr) = (next()?.parse()?, next()?.parse()?);
     let mut config = Config::new("test");
     if let Ok(workers) = next() {
@@ -31,7 +32,7 @@ async fn main() -> Result<(), Fault> {
         host: backend.ip().to_string(),
         port: backend.port(),
         uris: vec!["web.test".to_owned()],
-        app: "web".to_owned(),
+        app: next().unwrap_or_default(),
         ..Registration::default()
     };
     bus.publish(REGISTER, &serde_json::to_vec(&registration)?);
