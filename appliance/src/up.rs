@@ -32,7 +32,7 @@ use crate::machinery::{Machinery, Settings};
 use crate::platform_routes::{self, PlatformRoute};
 
 /// How long apps get to stop; with what follows it stays within 15 s.
-const APPS_STOP: Duration = Duration::from_secs(12);
+const APPS_STOP: Duration = Duration::from_secs(8);
 /// How long the platform's own tasks get after that.
 const TASKS_STOP: Duration = Duration::from_secs(2);
 /// How long the start may take until the first cell and the platform's routes are there.
@@ -333,7 +333,7 @@ fn raise_open_files() {
 fn verbosity(args: &Up) -> Telemetry {
     let stderr = match args.verbose {
         0 => "warn",
-        1 => "info,lattice=debug",
+        1 => "info",
         _ => "debug",
     };
     Telemetry {

@@ -55,7 +55,8 @@ fn find(user: &str, passwd: &str, group: &str) -> Result<ImageUser, String> {
     let user = if user.is_empty() { "0" } else { user };
     let users: Vec<Passwd<'_>> = passwd.lines().filter_map(Passwd::parse).collect();
     let groups: Vec<Group<'_>> = group.lines().filter_map(Group::parse).collect();
-    let number = user.parse::<u32>().ok();
+    // Root is 0 in every image, also where no file says so.
+    let number = user.parse::<u32>().ok().or_else(|| (user == "root").then_some(0));
     let by_name = users.iter().find(|u| u.name == user);
     let entry = by_name.or_else(|| users.iter().find(|u| Some(u.uid) == number));
     let uid = match (entry, number) {
