@@ -6,8 +6,8 @@
 mod codependent;
 mod download;
 mod emit_progress;
+pub mod original_client;
 mod parallel;
-pub mod platform_helpers;
 mod run;
 mod serial;
 mod timeout;

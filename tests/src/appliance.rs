@@ -193,7 +193,7 @@ impl Appliance {
     pub fn recent_logs(&self, web: &Web, app: &str) -> Vec<String> {
         let admin = self.admin();
         let account = Some((admin.username, admin.password));
-        let reader = LogClient::new(&crate::web::url("doppler"), account);
+        let reader = LogClient::new(crate::web::url("doppler"), account);
         let envelopes = web.block_on(reader.recent(app)).expect("recent logs can be read");
         let line = |envelope: &Envelope| match &envelope.message {
             Message::Log(log) => {

@@ -50,7 +50,8 @@ fn an_app_on_the_wrong_port_is_told_where_it_listens() {
     let web = Web::new();
     let layout = image::layout(lattice.scratch(), "fixture-app", &["serve", "0.0.0.0:9999"]);
     submit(&lattice, layout.to_str().unwrap(), "lost", 3);
-    let line = lattice.wait_logged(&web, "lost", "9999");
+    let line = lattice.wait_logged(&web, "lost", "the app listens on");
+    assert!(line.contains("9999"), "where it listens is said: {line}");
     assert!(line.contains("8080"), "what was tried is said: {line}");
 }
 
@@ -61,7 +62,7 @@ fn an_app_that_listens_on_loopback_only_is_told_so() {
     let web = Web::new();
     let layout = image::layout(lattice.scratch(), "fixture-app", &["serve", "127.0.0.1:8080"]);
     submit(&lattice, layout.to_str().unwrap(), "shy", 3);
-    lattice.wait_logged(&web, "shy", "only on 127.0.0.1");
+    lattice.wait_logged(&web, "shy", "only at 127.0.0.1");
 }
 
 #[test]

@@ -20,7 +20,8 @@ fn killed_and_started_again_it_brings_the_apps_back_and_leaves_nothing_behind() 
 
     lattice.kill();
     lattice.up();
-    answers_from(&Web::new(), "web", 2);
+    let web = Web::new();
+    answers_from(&web, "web", 2);
     let after = instance_guids(&lattice, &web, "web");
     assert!(after.iter().all(|guid| !before.contains(guid)), "{before:?} {after:?}");
     eventually("no leftovers", PATIENCE, || {

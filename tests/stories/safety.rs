@@ -115,8 +115,8 @@ fn an_app_cannot_reach_the_platform_nor_this_host() {
     // The platform's names are not served to instances, right password or not.
     for server in ["receptor", "doppler", "registry"] {
         let host = format!("HOST_HEADER={server}.lattice.localhost:8080");
-        let url = "http://10.255.0.1:8080/v2/";
-        let said = from_container(&lattice, &web, &["get", url, &account], &host);
+        let get = ["get", "10.255.0.1:8080", "/v2/", &account];
+        let said = from_container(&lattice, &web, &get, &host);
         assert!(said.contains("status 403"), "{server}: {said}");
     }
     for address in ["10.255.0.1:7777", "10.255.0.1:8888", "10.255.0.1:8081", "169.254.169.254:80"] {
@@ -134,8 +134,8 @@ fn an_app_reaches_the_platform_where_that_is_allowed() {
     let lattice = Appliance::start(&["--allow-instances-to-platform"]);
     let web = Web::new();
     let host = "HOST_HEADER=receptor.lattice.localhost:8080";
-    let url = "http://10.255.0.1:8080/v1/cells";
-    let said = from_container(&lattice, &web, &["get", url], host);
+    let get = ["get", "10.255.0.1:8080", "/v1/cells", ":"];
+    let said = from_container(&lattice, &web, &get, host);
     assert!(said.contains("status 401"), "the password is still demanded: {said}");
 }
 
@@ -159,7 +159,7 @@ fn another_machine_reaches_nothing_unless_asked_to() {
         let said = from_neighbour(&["connect", &format!("10.99.0.1:{port}")]);
         assert!(said.out.contains("not connected"), "{port}: {said:?}");
     }
-    let mut ask = neighbour_command(&["get", "http://10.99.0.1:8080/v1/cells"]);
+    let mut ask = neighbour_command(&["get", "10.99.0.1:8080", "/v1/cells", ":"]);
     ask.env("HOST_HEADER", "receptor.lattice.localhost:8080");
     let said = Said::of(ask);
     assert!(said.out.contains("status 401"), "{said:?}");
@@ -195,7 +195,7 @@ fn from_container(lattice: &Appliance, web: &Web, args: &[&str], env: &str) -> S
     assert_eq!(posted.status, 201, "{posted:?}");
     lattice.wait_logged(web, &guid, "Exit status");
     let lines = lattice.recent_logs(web, &guid);
-    let said = lines.iter().find(|line| line.contains("status ") || line.contains("connected"));
+    let said = lines.iter().find(|line| line.contains("|0 status ") || line.contains("connected"));
     said.cloned().unwrap_or_else(|| panic!("{args:?} said nothing: {lines:?}"))
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 #[test]
 fn a_task_that_succeeds_brings_its_result_file() {
     let (lattice, web) = stage();
-    submit(&lattice, "good", &["write", "/tmp/result", "forty-two"], "/tmp/result");
+    submit(&lattice, "good", &["write", "/result", "forty-two"], "/result");
     let task = completed(&lattice, &web, "good");
     assert_eq!((&task["failed"], &task["result"]), (&json!(false), &json!("forty-two")), "{task}");
     let shown = lattice.ltc_ok(&["task", "good"]);

@@ -36,7 +36,7 @@ struct Stand {
     tasks: u64,
 }
 
-/// A kind of room and its words.
+/// A kind of capacity and its words.
 struct Kind {
     name: &'static str,
     needed: &'static str,
@@ -181,11 +181,11 @@ impl Floor {
     fn explain(&self, compatible: &[usize], need: &Resources) -> (PlacementError, bool) {
         let stands = || compatible.iter().map(|position| &self.stands[*position]);
         let is_impossible = !stands().any(|stand| stand.state.presence.capacity.fits(need));
-        let room = |stand: &Stand| {
+        let capacity = |stand: &Stand| {
             if is_impossible { stand.state.presence.capacity } else { stand.state.available }
         };
         let lacks =
-            |stand: &Stand, amount: fn(&Resources) -> u64| amount(&room(stand)) < amount(need);
+            |stand: &Stand, amount: fn(&Resources) -> u64| amount(&capacity(stand)) < amount(need);
         let mut everywhere = Vec::new();
         let mut details = Vec::new();
         for kind in &KINDS {
@@ -196,8 +196,8 @@ impl Floor {
             if short == compatible.len() {
                 everywhere.push(kind.name);
             }
-            let rooms = stands().map(|stand| (room(stand), &stand.state.presence.cell_id));
-            details.push(missing(rooms, kind, need, is_impossible));
+            let capacities = stands().map(|stand| (capacity(stand), &stand.state.presence.cell_id));
+            details.push(missing(capacities, kind, need, is_impossible));
         }
         let reason = match everywhere.as_slice() {
             [] => "insufficient resources".to_owned(),
@@ -209,14 +209,14 @@ impl Floor {
     }
 }
 
-/// One kind of room: what is needed, and the most there is of it.
+/// One kind of capacity: what is needed, and the most there is of it.
 fn missing<'a>(
-    rooms: impl Iterator<Item = (Resources, &'a CellId)>,
+    capacities: impl Iterator<Item = (Resources, &'a CellId)>,
     kind: &Kind,
     need: &Resources,
     is_impossible: bool,
 ) -> String {
-    let amounts = rooms.map(|(room, cell)| ((kind.amount)(&room), cell));
+    let amounts = capacities.map(|(capacity, cell)| ((kind.amount)(&capacity), cell));
     let most = amounts.reduce(|best, next| if next.0 > best.0 { next } else { best });
     let Some((most, cell)) = most else { return String::new() };
     let (needs, Kind { needed, free, .. }) = ((kind.amount)(need), kind);

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn siblings_outweigh_everything_and_a_start_outweighs_a_quarter_of_the_room() {
+    fn siblings_outweigh_everything_and_a_start_outweighs_a_quarter_of_the_capacity() {
         let base = facts();
         let crowded = Facts { free: amounts(10), starting: 250.0, rank: 100.0, ..base };
         let sibling = Facts { siblings: 1, ..base };

@@ -5,7 +5,7 @@ use lattice_model::Action;
 use lattice_model::task::RESULT_BYTES_MAX;
 
 use super::{Lifecycle, Made, Report, Reports};
-use crate::actions::{Failure, StepContext, perform, platform_helpers};
+use crate::actions::{Failure, StepContext, original_client, perform};
 use crate::instance::Outcome;
 use crate::logs::SOURCE_CELL;
 use crate::work::Work;
@@ -18,17 +18,17 @@ impl<R: Reports> Lifecycle<R> {
         let Some(spec) = self.work().containers().first().cloned() else {
             return failed("there is no container to run");
         };
-        if let Some(setup) = spec.setup.clone().and_then(platform_helpers::without)
+        if let Some(setup) = spec.setup.clone().and_then(original_client::without)
             && let Err(failure) = perform(&setup, cx).await
         {
             return failed(failure);
         }
-        let Some(action) = platform_helpers::without(spec.action.clone()) else {
+        let Some(action) = original_client::without(spec.action.clone()) else {
             return failed("there is nothing to run but the platform's own helpers");
         };
         match self.work() {
             Work::Lrp { lrp, .. } => {
-                let monitor = spec.monitor.clone().and_then(platform_helpers::without);
+                let monitor = spec.monitor.clone().and_then(original_client::without);
                 match monitor {
                     None => self.run_unmonitored(&action, made, cx).await,
                     Some(monitor) => {

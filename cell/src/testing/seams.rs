@@ -292,7 +292,9 @@ impl RootfsFiles for FakeFiles {
             "" | "root" => ("root", 0, "/root"),
             "me" => ("me", 1000, "/home/me"),
             "imageuser" => ("imageuser", 1001, "/"),
-            unknown => return Err(FilesError::UnknownUser(unknown.into())),
+            unknown => {
+                return Err(FilesError::UnknownUser(format!("there is no user '{unknown}'")));
+            }
         };
         let ids = UserIds { uid, gid: uid, additional_gids: vec![] };
         Ok(ResolvedUser { name: name.into(), ids, home: home.into() })

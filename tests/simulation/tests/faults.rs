@@ -1,4 +1,4 @@
-//! Cells come and go, apps crash, owners change their minds: in the end all is as desired.
+//! Cells come and go, apps crash, owners ask for other things: in the end all is as desired.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture is a failed test")]
 
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn a_lost_cell_is_replaced_as_soon_as_its_presence_ends() {
     world.run_for(Duration::from_secs(2));
     assert_eq!(world.differences(), Vec::<String>::new());
     world.cells[0].is_reachable = false;
-    world.run_for(Duration::from_secs(14));
+    world.run_for(Duration::from_secs(12));
     assert!(!world.differences().is_empty(), "one of five is out of reach");
     world.run_for(Duration::from_secs(7));
     let rows: Vec<_> = world.board.actual_lrps_of(&guid(0));

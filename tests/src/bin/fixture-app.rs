@@ -13,7 +13,7 @@ use axum::routing::{any, get, post};
 use futures_util::StreamExt as _;
 
 const HELP: &str = "fixture-app serve ADDR:PORT | hog MIB | deaf | exit CODE | sleep SECONDS | \
-                    write FILE TEXT | get URL [USER:PASSWORD] | connect ADDR:PORT";
+                    write FILE TEXT | get ADDR:PORT PATH USER:PASSWORD | connect ADDR:PORT";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -28,8 +28,7 @@ fn main() -> ExitCode {
         }
         ["sleep", seconds] => std::thread::sleep(Duration::from_secs(seconds.parse().unwrap())),
         ["write", file, text] => std::fs::write(file, text).expect("the file can be written"),
-        ["get", url] => block_on(fetch(url, None)),
-        ["get", url, account] => block_on(fetch(url, account.split_once(':'))),
+        ["get", address, path, account] => fetch(address, path, account),
         ["connect", address] => connect(address),
         _ => {
             eprintln!("{HELP}");
@@ -135,24 +134,22 @@ fn deaf() {
     });
 }
 
-async fn fetch(url: &str, account: Option<(&str, &str)>) {
-    lattice_daemon::install_crypto();
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-    let mut request = client.get(url);
-    if let Some((user, password)) = account {
-        request = request.basic_auth(user, Some(password));
-    }
-    // The platform's names do not resolve here; the request goes to an address and says the host.
-    if let Ok(host) = std::env::var("HOST_HEADER") {
-        request = request.header("host", host);
-    }
-    match request.send().await {
-        Ok(response) => {
-            let status = response.status().as_u16();
-            println!("status {status}: {}", response.text().await.unwrap_or_default());
-        }
-        Err(why) => println!("no answer: {why:?}"),
-    }
+/// A request as plain as can be: the image has neither names nor certificates to look up.
+fn fetch(address: &str, path: &str, account: &str) {
+    use base64::Engine as _;
+    use std::io::{Read as _, Write as _};
+
+    let host = std::env::var("HOST_HEADER").unwrap_or_else(|_| address.to_owned());
+    let account = base64::prelude::BASE64_STANDARD.encode(account);
+    let mut stream = std::net::TcpStream::connect(address).expect("the address answers");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic {account}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("the request can be sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer comes");
+    println!("status {}", answer.trim_start_matches("HTTP/1.1 "));
 }
 
 fn connect(address: &str) {
