@@ -31,10 +31,13 @@ use crate::lock::Lock;
 use crate::machinery::{Machinery, Settings};
 use crate::platform_routes::{self, PlatformRoute};
 
-/// How long apps get to stop; with what follows it stays within 15 s.
-const APPS_STOP: Duration = Duration::from_secs(8);
-/// How long the platform's own tasks get after that.
-const TASKS_STOP: Duration = Duration::from_secs(2);
+/// How long apps have between SIGTERM and SIGKILL; the cell needs at most 5 s more to clear up.
+/// With what follows, a stop stays within 15 s.
+const APPS_GRACE: Duration = Duration::from_secs(7);
+/// How long the platform's own tasks get after that, requests that are under way among them.
+const TASKS_STOP: Duration = Duration::from_millis(1500);
+/// How long what blocks a thread gets at the very end.
+const THREADS_STOP: Duration = Duration::from_millis(500);
 /// How long the start may take until the first cell and the platform's routes are there.
 const READY: Duration = Duration::from_secs(30);
 
@@ -49,7 +52,7 @@ pub fn run(args: Up) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let outcome = runtime.block_on(appliance(args));
-    runtime.shutdown_timeout(TASKS_STOP);
+    runtime.shutdown_timeout(THREADS_STOP);
     outcome
 }
 
@@ -85,7 +88,7 @@ async fn appliance(args: Up) -> anyhow::Result<()> {
     };
     info!(failed, "stopping the apps, which stay desired");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    platform.cell.stop_all(APPS_STOP).await;
+    platform.cell.stop_all(APPS_GRACE).await;
     platform.tasks.end(TASKS_STOP).await;
     anyhow::ensure!(!failed, "a part of the platform has failed; the log above says which");
     Ok(())
