@@ -1,10 +1,13 @@
 //! A machine of a story's own: network and mount namespaces for the calling thread and all that
 //! it starts, so that the real machine's interfaces stay untouched.
 
+use std::path::Path;
 use std::process::Command;
 
-use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
+use sha2::{Digest as _, Sha256};
 
 /// Moves the calling thread, and every thread and process it starts from now on, to namespaces of
 /// their own, with loopback up.
@@ -44,9 +47,10 @@ pub fn run(program: &str, args: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// What an appliance may leave on a machine, as sorted lines: interfaces, mounts, nft tables,
-/// control groups, network namespaces' mounts and containers' processes.
-pub fn traces() -> Vec<String> {
+/// What an appliance may leave on a machine, as sorted lines: interfaces, mounts (network
+/// namespaces are mounts too) and nft tables of this story's namespaces, and the control groups
+/// that are named for `data_dir`; these are the whole machine's, other stories' among them.
+pub fn traces(data_dir: &Path) -> Vec<String> {
     let mut traces = Vec::new();
     let links = run("ip", &["-o", "link", "show"]);
     traces.extend(links.lines().filter_map(|l| l.split(": ").nth(1)).map(|l| format!("link {l}")));
@@ -55,15 +59,53 @@ pub fn traces() -> Vec<String> {
     let mounts = std::fs::read_to_string("/proc/thread-self/mounts").expect("mounts are readable");
     let place = |line: &str| line.split(' ').nth(1).map(|place| format!("mount {place}"));
     traces.extend(mounts.lines().filter_map(place));
-    traces.extend(control_groups());
+    traces.extend(control_groups(data_dir));
     traces.sort();
     traces
 }
 
-fn control_groups() -> Vec<String> {
+/// Takes away all that a reboot would: containers' processes, control groups, mounts below
+/// `data_dir`, interfaces and tables. Files stay.
+pub fn lose_power(data_dir: &Path) {
+    for group in control_groups(data_dir) {
+        let dir = group.trim_start_matches("cgroup ");
+        let members = std::fs::read_to_string(format!("{dir}/cgroup.procs")).unwrap_or_default();
+        for pid in members.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+    crate::eventually("control groups are empty", crate::PATIENCE, || {
+        // The deepest first.
+        let groups = control_groups(data_dir);
+        for group in groups.iter().rev() {
+            let _ = std::fs::remove_dir(group.trim_start_matches("cgroup "));
+        }
+        crate::expect(groups.is_empty(), groups)
+    });
+    let mounts = std::fs::read_to_string("/proc/thread-self/mounts").expect("mounts are readable");
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let own: Vec<&str> = places.filter(|place| Path::new(place).starts_with(data_dir)).collect();
+    for place in own.iter().rev() {
+        unmount(*place, UnmountFlags::DETACH).expect("a mount below the data directory goes");
+    }
+    run("nft", &["flush", "ruleset"]);
+    for link in run("ip", &["-o", "link", "show"]).lines().filter_map(|l| l.split(": ").nth(1)) {
+        let name = link.split('@').next().expect("split gives something");
+        if name != "lo" {
+            let _ = Command::new("ip").args(["link", "delete", name]).output();
+        }
+    }
+}
+
+fn control_groups(data_dir: &Path) -> Vec<String> {
+    let hash = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
+    let tag: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let found = Command::new("find")
-        .args(["/sys/fs/cgroup", "-type", "d", "-name", "lattice-*"])
+        .args(["/sys/fs/cgroup", "-type", "d", "-path", &format!("*/lattice-{tag}*")])
         .output()
         .expect("find is on every Debian");
-    String::from_utf8_lossy(&found.stdout).lines().map(|dir| format!("cgroup {dir}")).collect()
+    let mut groups: Vec<String> =
+        String::from_utf8_lossy(&found.stdout).lines().map(|dir| format!("cgroup {dir}")).collect();
+    groups.sort();
+    groups
 }

@@ -1,5 +1,6 @@
 //! Stops, crashes, comebacks, and leaving no trace.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use lattice_tests::appliance::Appliance;
@@ -25,10 +26,20 @@ fn killed_and_started_again_it_brings_the_apps_back_and_leaves_nothing_behind() 
     let after = instance_guids(&lattice, &web, "web");
     assert!(after.iter().all(|guid| !before.contains(guid)), "{before:?} {after:?}");
     eventually("no leftovers", PATIENCE, || {
-        let roots: Vec<_> =
-            machine::traces().into_iter().filter(|t| t.contains("merged")).collect();
+        let roots = root_filesystems(&lattice);
         expect(roots.len() == 2, roots)
     });
+}
+
+#[test]
+fn after_a_reboot_it_brings_the_apps_back() {
+    machine::isolate();
+    let mut lattice = Appliance::start(&[]);
+    create(&lattice, "web", 2);
+    lattice.kill();
+    machine::lose_power(&lattice.data_dir());
+    lattice.up();
+    answers_from(&Web::new(), "web", 2);
 }
 
 #[test]
@@ -39,8 +50,7 @@ fn stopped_by_any_way_it_brings_the_apps_back() {
     for signal in [Signal::TERM, Signal::INT] {
         let ended = lattice.stop(signal);
         assert!(ended.success(), "{signal:?}: {ended}");
-        let left: Vec<_> =
-            machine::traces().into_iter().filter(|trace| trace.contains("merged")).collect();
+        let left = root_filesystems(&lattice);
         assert!(left.is_empty(), "the app is stopped: {left:?}");
         lattice.up();
         answers_from(&Web::new(), "web", 1);
@@ -55,29 +65,33 @@ fn stopped_by_any_way_it_brings_the_apps_back() {
 #[test]
 fn purged_it_leaves_no_trace() {
     machine::isolate();
-    let before = machine::traces();
+    let before = machine::traces(Path::new(""));
     let mut lattice = Appliance::start(&[]);
     create(&lattice, "web", 2);
-    assert_ne!(machine::traces(), before, "an app leaves traces while it runs");
+    let traces = machine::traces(&lattice.data_dir());
+    for kind in ["link lattice0", "mount ", "nft table", "cgroup "] {
+        let has = |traces: &[String]| traces.iter().filter(|t| t.starts_with(kind)).count();
+        assert!(has(&traces) > has(&before), "{kind} is there while an app runs: {traces:?}");
+    }
     let refused = lattice.down(&["--purge"]);
     assert_ne!(refused.code, 0, "nobody can be asked: {refused:?}");
     let purged = lattice.down(&["--purge", "--yes"]);
     assert_eq!(purged.code, 0, "{purged:?}");
     lattice.wait();
-    assert_eq!(machine::traces(), before);
+    assert_eq!(machine::traces(&lattice.data_dir()), before);
     assert!(!lattice.data_dir().exists());
 }
 
 #[test]
 fn killed_and_purged_it_leaves_no_trace() {
     machine::isolate();
-    let before = machine::traces();
+    let before = machine::traces(Path::new(""));
     let mut lattice = Appliance::start(&[]);
     create(&lattice, "web", 2);
     lattice.kill();
     let purged = lattice.down(&["--purge", "--yes"]);
     assert_eq!(purged.code, 0, "{purged:?}");
-    assert_eq!(machine::traces(), before);
+    assert_eq!(machine::traces(&lattice.data_dir()), before);
     assert!(!lattice.data_dir().exists());
 }
 
@@ -135,6 +149,11 @@ fn create(lattice: &Appliance, name: &str, instances: usize) {
     let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
     let count = instances.to_string();
     lattice.ltc_ok(&["create", name, layout.to_str().unwrap(), "--instances", &count]);
+}
+
+fn root_filesystems(lattice: &Appliance) -> Vec<String> {
+    let traces = machine::traces(&lattice.data_dir());
+    traces.into_iter().filter(|trace| trace.ends_with("merged")).collect()
 }
 
 fn instance_guids(lattice: &Appliance, web: &Web, app: &str) -> Vec<String> {
