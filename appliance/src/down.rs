@@ -31,9 +31,10 @@ pub fn run(args: &Down) -> anyhow::Result<()> {
         Holder::Nobody => println!("no lattice runs on {}", dir.display()),
         Holder::Process(pid) => {
             stop(pid)?;
-            println!(
-                "lattice has stopped; its apps are still desired, `lattice up` brings them back"
-            );
+            match args.purge {
+                true => println!("lattice has stopped"),
+                false => println!("lattice has stopped; `lattice up` brings its apps back"),
+            }
         }
     }
     if args.purge {
