@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`args`] | the command line |
 //! | [`up`] | starts the roles in order, waits for a signal, ends them in order |
+//! | [`preflight`] | what must be so before anything starts |
 //! | [`down`] | stops a running appliance; removes all that it made |
 //! | [`install`] | the systemd unit |
 //! | [`machinery`] | runtime, images and network of a data directory |
@@ -16,6 +17,7 @@ pub mod install;
 pub mod lock;
 pub mod machinery;
 pub mod platform_routes;
+pub mod preflight;
 pub mod up;
 
 use std::process::ExitCode;
@@ -34,13 +36,24 @@ pub fn main() -> ExitCode {
         return lattice_cell::runtime::init::run();
     }
     lattice_daemon::install_crypto();
-    let outcome = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return explain(&said),
+    };
+    let outcome = match cli.command {
         Command::Up(args) => up::run(*args),
         Command::Down(args) => down::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Init => unreachable!("answered above"),
     };
     outcome.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)
+}
+
+/// Help and version on standard output, mistakes on standard error.
+fn explain(said: &clap::Error) -> ExitCode {
+    // Nobody is left to be told when the terminal is gone.
+    let _ = said.print();
+    if said.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
 }
 
 #[allow(clippy::print_stderr, reason = "the last word to the person who started it")]

@@ -2,6 +2,7 @@
 //! `lattice down --purge`, which therefore remembers how it was made.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
 use lattice_cell::runtime::Runtime as _;
 use lattice_cell::runtime::oci::{OciConfig, OciRuntime};
 use serde::{Deserialize, Serialize};
+
+use crate::Usage;
 
 const FILE: &str = "settings.json";
 
@@ -54,11 +57,17 @@ impl Settings {
         }
     }
 
-    /// Remembers.
+    /// Remembers; whoever reads finds these or those before, never a half.
     pub fn store(&self, data_dir: &Path) -> anyhow::Result<()> {
-        let path = data_dir.join(FILE);
+        let (path, new) = (data_dir.join(FILE), data_dir.join(format!("{FILE}.new")));
         let json = serde_json::to_vec_pretty(self)?;
-        fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))
+        let write = || {
+            let mut file = fs::File::create(&new)?;
+            file.write_all(&json)?;
+            file.sync_all()?;
+            fs::rename(&new, &path)
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
@@ -72,18 +81,38 @@ impl Machinery {
         })?;
         let images =
             ImageStore::open(ImagesConfig::new(data_dir, settings.insecure_registries.clone()))?;
-        let mut network = NetworkConfig::new(data_dir);
-        network.bridge = settings.bridge.clone();
-        network.subnet = settings.subnet.parse().context("--subnet is not an IPv4 CIDR")?;
-        network.router_ports = vec![settings.http_port];
-        network.external_address = settings.external_address;
-        let network = BridgeNetwork::start(network).await?;
+        let network = BridgeNetwork::start(network_config(data_dir, settings)?).await?;
         Ok(Self {
             runtime: Arc::new(runtime),
             images: Arc::new(images),
             network: Arc::new(network),
         })
     }
+}
+
+/// What the network is told.
+pub fn network_config(data_dir: &Path, settings: &Settings) -> Result<NetworkConfig, Usage> {
+    let subnet = settings.subnet.parse().map_err(|_| {
+        let subnet = &settings.subnet;
+        Usage(format!("--subnet {subnet:?} is not an IPv4 network, such as 10.255.0.0/20"))
+    })?;
+    let mut network = NetworkConfig::new(data_dir);
+    network.bridge = settings.bridge.clone();
+    network.subnet = subnet;
+    network.router_ports = vec![settings.http_port];
+    network.external_address = settings.external_address;
+    Ok(network)
+}
+
+/// Removes the network of an earlier start, and the containers on it, where this one is to have
+/// another: nobody would know of it any more.
+pub async fn remove_former(data_dir: &Path, settings: &Settings) -> anyhow::Result<()> {
+    let Some(former) = Settings::load(data_dir)? else { return Ok(()) };
+    if former.bridge == settings.bridge && former.subnet == settings.subnet {
+        return Ok(());
+    }
+    tracing::info!(bridge = former.bridge, subnet = former.subnet, "removing the former network");
+    remove_all(data_dir, &former).await.context("cannot remove the network of the last start")
 }
 
 /// Removes every container, mount, namespace, interface, table and control group of a data

@@ -28,8 +28,9 @@ use tracing::{info, warn};
 use crate::Usage;
 use crate::args::Up;
 use crate::lock::Lock;
-use crate::machinery::{Machinery, Settings};
+use crate::machinery::{self, Machinery, Settings};
 use crate::platform_routes::{self, PlatformRoute};
+use crate::preflight;
 
 /// How long apps have between SIGTERM and SIGKILL; the cell needs at most 5 s more to clear up.
 /// With what follows, a stop stays within 15 s.
@@ -43,7 +44,7 @@ const READY: Duration = Duration::from_secs(30);
 
 /// Runs the appliance until a signal ends it.
 pub fn run(args: Up) -> anyhow::Result<()> {
-    check_environment(&args)?;
+    preflight::check(&args, &settings(&args))?;
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -75,6 +76,7 @@ async fn appliance(args: Up) -> anyhow::Result<()> {
     let data_dir = &args.data.data_dir;
     prepare(data_dir)?;
     let _lock = Lock::take(data_dir)?;
+    preflight::check_ports(&args)?;
     let mut signals = Signals::new()?;
     let platform = tokio::select! {
         platform = start(&args) => platform?,
@@ -132,6 +134,7 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
         endpoint,
     });
     let settings = settings(args);
+    machinery::remove_former(data_dir, &settings).await?;
     settings.store(data_dir)?;
     let machinery = Machinery::start(data_dir, &settings).await?;
     start_router(args, &platform, machinery.network.gateway(), &carriers).await?;
@@ -169,9 +172,7 @@ async fn start_router(
     let Carriers { tasks, clock, bus, logs } = carriers;
     lattice_router::start(config, Arc::clone(bus), Arc::clone(logs), Arc::clone(clock), tasks)
         .await
-        .context(
-            "the router did not start; where the port is taken, name another with --http-port",
-        )?;
+        .context("the router did not start")?;
     Ok(())
 }
 
@@ -297,31 +298,11 @@ impl Signals {
     }
 }
 
-/// Fails early, with the fix, where the start cannot succeed.
-fn check_environment(args: &Up) -> anyhow::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        let why = "`lattice up` makes containers and so needs root; try `sudo lattice up`";
-        return Err(Usage(why.to_owned()).into());
-    }
-    let label = |label: &str| {
-        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        !label.is_empty() && label.len() <= 63 && inner
-    };
-    if !args.domain.split('.').all(label) {
-        let why =
-            format!("--domain {:?} is not a host name, such as lattice.localhost", args.domain);
-        return Err(Usage(why).into());
-    }
-    Ok(())
-}
-
 fn prepare(data_dir: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut dirs = fs::DirBuilder::new();
     dirs.recursive(true).mode(0o700);
-    dirs.create(data_dir).with_context(|| {
-        format!("cannot make {}; name another place with --data-dir", data_dir.display())
-    })
+    Ok(dirs.create(data_dir).map_err(|why| preflight::unusable(data_dir, &why))?)
 }
 
 /// A proxy and its apps' pipes need more files than a login shell grants.

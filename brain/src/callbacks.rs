@@ -1,13 +1,14 @@
-//! Tells the owners of tasks how they ended (section 2.6). Who answers has been told, whatever the
-//! answer, unless it says that it is unavailable for now.
+//! Tells the owners of tasks how they ended (B.6): each gets the whole task, as the Receptor writes
+//! it. Who answers has been told, whatever the answer, unless it says that it is unavailable for
+//! now.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use lattice_api::brain::bodies::TaskResponse;
 use lattice_daemon::tasks::Tasks;
 use lattice_model::{Task, TaskGuid, TaskState};
 use reqwest::{Client, StatusCode, redirect};
-use serde::Serialize;
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
@@ -25,17 +26,6 @@ pub(crate) struct Callbacks {
     handle: Handle,
     outbox: Outbox,
     client: Client,
-}
-
-/// What an owner is told.
-#[derive(Debug, Serialize)]
-struct Notice<'a> {
-    task_guid: &'a TaskGuid,
-    failed: bool,
-    failure_reason: &'a str,
-    result: &'a str,
-    annotation: &'a str,
-    created_at: i64,
 }
 
 /// What came of one try.
@@ -105,16 +95,10 @@ impl Callbacks {
 
     /// True when the owner has been told.
     async fn deliver(&self, task: &Task) -> bool {
-        let TaskState::Resolving(outcome) = &task.state else { return false };
-        let definition = &task.definition;
-        let notice = Notice {
-            task_guid: &definition.task_guid,
-            failed: outcome.failed,
-            failure_reason: &outcome.failure_reason,
-            result: &outcome.result,
-            annotation: &definition.annotation,
-            created_at: task.created_at.0,
-        };
+        if !matches!(task.state, TaskState::Resolving(_)) {
+            return false;
+        }
+        let (definition, notice) = (&task.definition, TaskResponse::from(task));
         for _ in 0..TRIES_MAX {
             match self.try_once(&definition.completion_callback_url, &notice).await {
                 Try::Delivered => return true,
@@ -126,7 +110,7 @@ impl Callbacks {
         false
     }
 
-    async fn try_once(&self, url: &str, notice: &Notice<'_>) -> Try {
+    async fn try_once(&self, url: &str, notice: &TaskResponse<'_>) -> Try {
         match self.client.post(url).json(notice).send().await {
             Ok(answer) => match answer.status() {
                 StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => Try::Unavailable,

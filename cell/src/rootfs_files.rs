@@ -23,6 +23,9 @@ pub trait RootfsFiles: Send + Sync {
         path: &str,
         bytes_max: u64,
     ) -> Result<Vec<u8>, FilesError>;
+    /// Makes a directory, and those on the way, where they are missing; what is made belongs to
+    /// `owner`.
+    async fn make_dir(&self, root: &Path, path: &str, owner: &UserIds) -> Result<(), FilesError>;
     /// Extracts a tar, gzipped or not.
     async fn extract_archive(
         &self,
@@ -63,6 +66,14 @@ pub enum FilesError {
     /// The file is not there, or is not one.
     #[error("cannot read {path} in the container: {why}")]
     Unreadable {
+        /// The path inside.
+        path: String,
+        /// What the machine said.
+        why: String,
+    },
+    /// The directory is not there and could not be made.
+    #[error("cannot make the directory {path} in the container: {why}")]
+    NotMade {
         /// The path inside.
         path: String,
         /// What the machine said.

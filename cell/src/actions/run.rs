@@ -71,6 +71,9 @@ async fn start(run: &Run, cx: &StepContext) -> Result<Process, Failure> {
     if spec.argv.is_empty() {
         return Err(failed("there is nothing to run: the image names no command either".into()));
     }
+    // An image may name a working directory that no layer brings; the original made it, too.
+    let made = place.files.make_dir(&place.rootfs, &spec.dir, &spec.user).await;
+    made.map_err(|error| failed(error.to_string()))?;
     place.runtime.exec(&place.id, spec).await.map_err(|error| failed(error.to_string()))
 }
 
@@ -90,11 +93,26 @@ fn process_spec(run: &Run, cx: &StepContext, user: ResolvedUser) -> ProcessSpec 
     ProcessSpec {
         argv,
         env: environment::assemble(&layers, &user.name, &user.home, user.ids.uid == 0),
-        dir: dir.to_owned(),
+        dir: absolute(dir),
         user: user.ids,
         nofile: run.resource_limits.nofile,
         nproc: run.resource_limits.nproc,
     }
+}
+
+/// The directory without `.` and `..`; one that does not begin at the root begins there.
+fn absolute(dir: &str) -> String {
+    let mut parts = Vec::new();
+    for part in dir.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 async fn follow(control: &Arc<dyn ProcessControl>, cx: &StepContext) -> End {
@@ -128,8 +146,8 @@ async fn conclude(end: End, cx: &StepContext) -> Result<(), Failure> {
     }
     match end {
         End::Exited(status) => {
-            cx.log.out(&exit_line(status));
             tell_memory(status, cx).await;
+            cx.log.out(&exit_line(status));
             if status.is_success() { Ok(()) } else { Err(Failure::Failed(exited(status))) }
         }
         End::Terminated(status) => {
@@ -138,6 +156,9 @@ async fn conclude(end: End, cx: &StepContext) -> Result<(), Failure> {
         }
         End::Killed(status) => {
             let grace = go_duration(cx.cancel.grace());
+            cx.log.err(&format!(
+                "the process did not end within {grace} after SIGTERM and was sent SIGKILL"
+            ));
             let Some(status) = status else {
                 cx.log.err("process did not exit");
                 return Err(Failure::Cancelled);
@@ -162,19 +183,24 @@ fn out_of_memory(status: ExitStatus) -> &'static str {
     if status.out_of_memory && !status.is_success() { " (out of memory)" } else { "" }
 }
 
-/// Says with amounts what the kernel killed the app for.
+/// Says with amounts what the kernel killed the app for, before the exit status that it explains.
 async fn tell_memory(status: ExitStatus, cx: &StepContext) {
     if !status.out_of_memory {
         return;
     }
-    let peak = cx.place.runtime.usage(&cx.place.id).await.map(|usage| usage.memory_peak_bytes);
-    let peak = peak.map_or_else(
-        |_| "an unknown amount".to_owned(),
-        |bytes| format!("{:.1} MB", bytes as f64 / f64::from(1 << 20)),
+    let usage = cx.place.runtime.usage(&cx.place.id).await;
+    let peak = usage.map_or_else(
+        |_| "peak unknown".to_owned(),
+        |usage| format!("peak {:.1} MB", usage.memory_peak_bytes as f64 / f64::from(1 << 20)),
     );
-    let limit = match cx.place.limits.memory_mb {
-        Limit::Unlimited => "it has no limit of its own, so the machine had none left".to_owned(),
-        Limit::AtMost(mb) => format!("its limit is {mb} MB: give it more, or let it use less"),
-    };
-    cx.log.err(&format!("the kernel killed a process for want of memory: it used {peak}; {limit}"));
+    cx.log.err(&match cx.place.limits.memory_mb {
+        Limit::AtMost(mb) => format!(
+            "out of memory: the kernel killed a process (memory limit {mb} MB, {peak}); give the \
+             app more memory, or let it use less"
+        ),
+        Limit::Unlimited => format!(
+            "out of memory: the kernel killed a process (no memory limit, {peak}); the machine \
+             itself had none left"
+        ),
+    });
 }

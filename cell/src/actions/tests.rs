@@ -184,6 +184,9 @@ async fn a_cancelled_process_gets_sigterm_and_sigkill_only_after_its_grace() {
         assert_eq!(running.await.unwrap(), Err(Failure::Cancelled));
         assert_eq!(bed.runtime.signals_of(path), signals);
         assert!(bed.logs.has(line), "{:?}", bed.logs.lines());
+        let killed = "LOG/0 ERR the process did not end within 200ms after SIGTERM and was sent \
+                      SIGKILL";
+        assert_eq!(bed.logs.has(killed), path == "stubborn", "{:?}", bed.logs.lines());
     }
 }
 
@@ -218,13 +221,13 @@ async fn lines_are_split_by_stream_and_the_exit_status_is_the_last() {
 }
 
 #[tokio::test]
-async fn want_of_memory_is_told_with_amounts() {
+async fn want_of_memory_is_told_with_amounts_before_the_exit_status() {
     let (bed, cx) = bed().await;
     let _ = perform(&action(program("oom")), &cx).await;
     let expected = [
+        "LOG/0 ERR out of memory: the kernel killed a process (memory limit 64 MB, peak 64.0 MB); \
+         give the app more memory, or let it use less",
         "LOG/0 OUT Exit status 137 (out of memory)",
-        "LOG/0 ERR the kernel killed a process for want of memory: it used 64.0 MB; its limit is \
-         64 MB: give it more, or let it use less",
     ];
     assert_eq!(bed.logs.lines(), expected);
 }
@@ -288,7 +291,22 @@ async fn a_process_finds_user_directory_environment_and_limits() {
     assert_eq!((value(0, "USER"), value(0, "HOME")), ("me".into(), "/home/me".into()));
     assert_eq!(executed[1].argv, ["ok", "--from-image"]);
     assert_eq!((executed[1].dir.as_str(), executed[1].user.uid), ("/work", 1001));
+    let made = [("/srv".to_owned(), 1000), ("/work".to_owned(), 1001)];
+    assert_eq!(*bed.files.made_dirs.lock().unwrap(), made);
     assert_eq!((value(1, "WHO"), value(1, "USER")), ("lrp".into(), "imageuser".into()));
+}
+
+#[tokio::test]
+async fn a_directory_is_read_from_the_root() {
+    let (bed, cx) = bed().await;
+    let dirs = ["/srv/", "srv/./app", "/srv/../var//lib", "/../..", "."];
+    for dir in dirs {
+        let run = json!({"run": {"path": "ok", "user": "me", "dir": dir}});
+        perform(&action(run), &cx).await.unwrap();
+    }
+    let executed = bed.runtime.executed.lock().unwrap().clone();
+    let found: Vec<_> = executed.iter().map(|process| process.dir.as_str()).collect();
+    assert_eq!(found, ["/srv", "/srv/app", "/var/lib", "/", "/"]);
 }
 
 #[tokio::test]

@@ -91,15 +91,20 @@ pub fn extract_tar_in(
     let inner = inner(path)?;
     let extract = || -> Result<(), Trouble> {
         let root = Root::as_container(root)?;
-        let (uid, gid) = owner.unwrap_or((0, 0));
-        // Naming something inside makes the directory itself.
-        let inside = InnerPath::parse(&[inner.as_bytes(), b"/x"].concat());
-        place_in(&root, &inside.map_err(Trouble::Refused)?, uid, gid)?;
+        make_dir(&root, &inner, owner.unwrap_or((0, 0)))?;
         let stream = decompressed(archive).map_err(unreadable)?;
         let manner = Manner { dialect: Dialect::Archive, owner, limits };
         unpack(root.within(&inner)?, stream, manner).map(|_| ())
     };
     extract().map_err(|trouble| told(&format!("unpack into {path}"), "the archive", trouble))
+}
+
+/// Makes a directory of the container, and those on the way, where they are missing; what is made
+/// belongs to `owner`, what is there stays as it is.
+pub fn make_dir_in(root: &Path, path: &str, owner: (u32, u32)) -> Result<(), ImageError> {
+    let inner = inner(path)?;
+    let make = || make_dir(&Root::as_container(root)?, &inner, owner);
+    make().map_err(|trouble| told(&format!("make {path}"), path, trouble))
 }
 
 /// What went wrong, as an error about `subject`.
@@ -116,6 +121,12 @@ pub(crate) fn machine(what: &str, error: std::io::Error) -> ImageError {
 
 fn inner(path: &str) -> Result<InnerPath, ImageError> {
     InnerPath::parse(path.as_bytes()).map_err(ImageError::Unsupported)
+}
+
+fn make_dir(root: &Root, path: &InnerPath, (uid, gid): (u32, u32)) -> Result<(), Trouble> {
+    // Naming something inside makes the directory itself.
+    let inside = InnerPath::parse(&[path.as_bytes(), b"/x"].concat());
+    place_in(root, &inside.map_err(Trouble::Refused)?, uid, gid).map(|_| ())
 }
 
 fn place_in(root: &Root, path: &InnerPath, uid: u32, gid: u32) -> Result<Place, Trouble> {

@@ -160,11 +160,11 @@ pub fn task_cure(container: Container, row: TaskRow) -> Cure {
 
 /// The tables as docs/states.md shows them.
 pub fn states_markdown() -> String {
-    let mut text = String::from("### The cell's harmonisation: instances of LRPs\n\n");
+    let mut text = String::from("### Containers of LRPs\n\n");
     table(&mut text, &LRP_ROWS.map(lrp_row_name), |container, column| {
         lrp_cure(container, LRP_ROWS[column])
     });
-    text.push_str("\n### The cell's harmonisation: tasks\n\n");
+    text.push_str("\n### Containers of tasks\n\n");
     table(&mut text, &TASK_ROWS.map(task_row_name), |container, column| {
         task_cure(container, TASK_ROWS[column])
     });
@@ -237,7 +237,7 @@ mod tests {
 
     /// The LRP table as the spec has it (diego.md 2.12), our `unseen` column first.
     const EXPECTED_LRP: &str = "\
-### The cell's harmonisation: instances of LRPs
+### Containers of LRPs
 
 | container \\ record | unseen | none | UNCLAIMED | CLAIMED here | CLAIMED elsewhere \
 | RUNNING here | RUNNING elsewhere | CRASHED or EXITED |
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn the_table_of_lrps_is_diegos() {
         let printed = states_markdown();
-        let lrp = printed.split("\n### The cell's harmonisation: tasks").next().unwrap();
+        let lrp = printed.split("\n### Containers of tasks").next().unwrap();
         assert_eq!(lrp, EXPECTED_LRP);
     }
 

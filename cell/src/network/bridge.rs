@@ -82,7 +82,7 @@ impl NetworkConfig {
     }
 
     /// All that is wrong with it.
-    fn mistakes(&self) -> Vec<String> {
+    pub fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
         let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let length = self.bridge.len();

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
 use super::{Extraction, FilesError, ResolvedUser, RootfsFiles};
-use crate::images::rootfs::{extract_tar_in, read_in};
-
+use crate::images::rootfs::{extract_tar_in, make_dir_in, read_in};
 use crate::images::{ImageError, UnpackLimits, users};
+use crate::runtime::UserIds;
 
 /// Reaches into mounted root filesystems.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,6 +34,12 @@ impl RootfsFiles for ConfinedFiles {
         let (root, inner) = (root.to_owned(), path.to_owned());
         let read = blocking(move || read_in(&root, &inner, bytes_max)).await;
         read.map_err(|e| FilesError::Unreadable { path: path.to_owned(), why: e.to_string() })
+    }
+
+    async fn make_dir(&self, root: &Path, path: &str, owner: &UserIds) -> Result<(), FilesError> {
+        let (root, inner, owner) = (root.to_owned(), path.to_owned(), (owner.uid, owner.gid));
+        let made = blocking(move || make_dir_in(&root, &inner, owner)).await;
+        made.map_err(|e| FilesError::NotMade { path: path.to_owned(), why: e.to_string() })
     }
 
     async fn extract_archive(

@@ -283,6 +283,7 @@ impl Network for FakeNetwork {
 pub(crate) struct FakeFiles {
     pub(crate) files: Mutex<BTreeMap<String, Vec<u8>>>,
     pub(crate) extracted: Mutex<Vec<(String, u64, u32)>>,
+    pub(crate) made_dirs: Mutex<Vec<(String, u32)>>,
 }
 
 #[async_trait]
@@ -308,6 +309,11 @@ impl RootfsFiles for FakeFiles {
             return Err(unreadable("it is too long"));
         }
         Ok(content)
+    }
+
+    async fn make_dir(&self, _: &Path, path: &str, owner: &UserIds) -> Result<(), FilesError> {
+        self.made_dirs.lock().unwrap().push((path.into(), owner.uid));
+        Ok(())
     }
 
     async fn extract_archive(

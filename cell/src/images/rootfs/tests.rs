@@ -41,6 +41,27 @@ fn files_are_read_as_a_process_inside_would_read_them() {
 }
 
 #[test]
+fn a_directory_is_made_inside_and_what_is_there_stays() {
+    let (home, root) = container();
+    let before = fs::metadata(root.join("etc")).unwrap();
+    for path in ["/srv/app", "srv/app", "/", "/etc", "conf", "conf/app", "host/inside"] {
+        let made = make_dir_in(&root, path, (1000, 1001));
+        // A link that leads nowhere is in the way; it is not followed out of the root.
+        assert_eq!(made.is_ok(), path != "host/inside", "{path}: {made:?}");
+    }
+    for path in ["srv", "srv/app", "etc/app"] {
+        let made = fs::symlink_metadata(root.join(path)).unwrap();
+        assert!(made.is_dir(), "{path}");
+        assert_eq!((made.uid(), made.gid()), (1000, 1001), "{path}");
+    }
+    let after = fs::metadata(root.join("etc")).unwrap();
+    assert_eq!((after.uid(), after.mode()), (before.uid(), before.mode()));
+    assert!(home.path().join("secret").is_file(), "the host is as it was");
+    let why = make_dir_in(&root, "/etc/secret", (0, 0)).unwrap_err().to_string();
+    assert!(why.contains("/etc/secret is in the way"), "{why}");
+}
+
+#[test]
 fn a_pipe_does_not_hold_a_reader_up() {
     let (_home, root) = container();
     let fifo = FileType::Fifo;
