@@ -68,6 +68,10 @@ pub struct Freshness {
     pub routes_max: usize,
 }
 
+/// How many header lines hyper takes unless it is told: for other numbers it allocates, twice for
+/// each head.
+pub(crate) const HYPER_HEADERS_MAX: usize = 100;
+
 /// What one connection, one request and one endpoint may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -134,7 +138,7 @@ impl Default for Limits {
         Self {
             connections_max: 20_000,
             header_bytes_max: 64 * 1024,
-            headers_max: 128,
+            headers_max: HYPER_HEADERS_MAX,
             header_read_timeout: Duration::from_secs(30),
             keep_alive_idle: Duration::from_secs(120),
             stream_idle: Duration::from_secs(900),

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use crate::config::Limits;
+use crate::config::{HYPER_HEADERS_MAX, Limits};
 use crate::metrics::{Traffic, count};
 use crate::pool::Backend;
 use crate::proxy::upload::Upload;
@@ -107,8 +107,11 @@ impl Connections {
 async fn connect(backend: &Backend, limits: &Limits) -> io::Result<SendRequest<Upload>> {
     let stream = TcpStream::connect(backend.addr).await?;
     stream.set_nodelay(true)?;
-    let (sender, connection) = http1::Builder::new()
-        .max_headers(limits.headers_max)
+    let mut http = http1::Builder::new();
+    if limits.headers_max != HYPER_HEADERS_MAX {
+        http.max_headers(limits.headers_max);
+    }
+    let (sender, connection) = http
         .max_header_size(limits.header_bytes_max)
         .handshake(TokioIo::new(stream))
         .await

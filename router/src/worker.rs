@@ -1,6 +1,7 @@
 //! One worker: a thread with its own runtime, listeners, client connections and connections to
 //! endpoints. It shares the route table with others, and that only to read.
 
+mod lines;
 mod serving;
 
 use core::net::SocketAddr;
@@ -16,17 +17,19 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 use lattice_daemon::clock::Clock;
 use lattice_daemon::log_ingress::LogIngress;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::{AbortHandle, LocalSet};
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::config::{Limits, Side};
+use crate::config::{HYPER_HEADERS_MAX, Limits, Side};
 use crate::connections::{Connections, SWEEP_INTERVAL};
 use crate::guard::{Order, Wire};
 use crate::metrics::Traffic;
 use crate::reserved::ReservedHosts;
 use crate::table::Table;
+use lines::Lines;
 
 /// What all workers read.
 pub(crate) struct Shared {
@@ -45,6 +48,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) connections: Rc<Connections>,
+    pub(crate) lines: Rc<Lines>,
     http: hyper::server::conn::http1::Builder,
     wires: RefCell<HashMap<u64, Arc<Wire>>>,
     next_wire: Cell<u64>,
@@ -87,18 +91,28 @@ pub(crate) fn spawn(
     orders: mpsc::Receiver<Opened>,
     shutdown: CancellationToken,
 ) -> io::Result<oneshot::Receiver<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (began, begin) = std::sync::mpsc::channel();
     let (ended, end) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("router-{number}"));
     thread.spawn(move || {
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(why) => return drop(began.send(Err(why))),
+        };
+        let _ = began.send(Ok(()));
         let worker = Worker::new(shared, traffic);
-        let local = LocalSet::new();
-        local.block_on(&runtime, worker.run(orders, shutdown));
+        runtime.block_on(worker.run(orders, shutdown));
         // What is still open ends here, and writes its access lines.
-        drop(local);
+        drop(runtime);
         drop(ended);
     })?;
+    begin.recv().unwrap_or_else(|_| Err(io::Error::other("a worker ended at once")))?;
     Ok(end)
+}
+
+/// A runtime for one thread, whose tasks need not be sent to others.
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
 // === impl Worker ===
@@ -107,11 +121,13 @@ impl Worker {
     fn new(shared: Arc<Shared>, traffic: Arc<Traffic>) -> Rc<Self> {
         let limits = shared.limits;
         let mut http = hyper::server::conn::http1::Builder::new();
-        http.max_headers(limits.headers_max)
-            .max_header_size(limits.header_bytes_max)
-            .header_read_timeout(None::<Duration>);
+        if limits.headers_max != HYPER_HEADERS_MAX {
+            http.max_headers(limits.headers_max);
+        }
+        http.max_header_size(limits.header_bytes_max).header_read_timeout(None::<Duration>);
         Rc::new(Self {
             connections: Connections::new(limits, traffic.clone()),
+            lines: Rc::new(Lines::new(shared.logs.clone(), traffic.clone())),
             shared,
             traffic,
             http,
@@ -127,6 +143,8 @@ impl Worker {
 
     async fn run(self: Rc<Self>, mut orders: mpsc::Receiver<Opened>, shutdown: CancellationToken) {
         let mut accepting: Vec<AbortHandle> = Vec::new();
+        let lines = self.lines.clone();
+        tokio::task::spawn_local(async move { lines.run().await });
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,

@@ -13,6 +13,11 @@ pub const PENDING_MAX: usize = 16_384;
 pub trait LogIngress: Send + Sync {
     /// Hands one envelope over; false when it was lost.
     fn emit(&self, envelope: Envelope) -> bool;
+
+    /// Hands all of them over, in their order, and leaves none behind; how many were lost.
+    fn emit_all(&self, envelopes: &mut Vec<Envelope>) -> u64 {
+        envelopes.drain(..).map(|envelope| u64::from(!self.emit(envelope))).sum()
+    }
 }
 
 /// The sending end in one process.
@@ -46,5 +51,56 @@ impl LogIngress for ChannelIngress {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
         taken
+    }
+
+    fn emit_all(&self, envelopes: &mut Vec<Envelope>) -> u64 {
+        let taken = envelopes.len().min(self.envelopes.capacity());
+        let Ok(places) = self.envelopes.try_reserve_many(taken) else {
+            // Others were faster, or nobody listens any more.
+            return envelopes.drain(..).map(|envelope| u64::from(!self.emit(envelope))).sum();
+        };
+        let lost = (envelopes.len() - taken) as u64;
+        for (place, envelope) in places.zip(envelopes.drain(..)) {
+            place.send(envelope);
+        }
+        self.lost.fetch_add(lost, Ordering::Relaxed);
+        lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lattice_model::Time;
+    use lattice_model::envelope::Log;
+
+    use super::*;
+
+    fn lines(n: usize) -> Vec<Envelope> {
+        let line = |n: usize| Log::out("APP".into(), n.to_string());
+        (0..n).map(|n| Envelope::log("web".into(), "0".into(), Time(0), line(n))).collect()
+    }
+
+    #[test]
+    fn a_batch_arrives_in_order_and_what_does_not_fit_is_counted() {
+        let (ingress, mut egress) = channel();
+        let mut batch = lines(PENDING_MAX - 2);
+        assert_eq!(ingress.emit_all(&mut batch), 0);
+        assert!(batch.is_empty());
+        assert_eq!(ingress.emit_all(&mut lines(5)), 3);
+        assert_eq!(ingress.emit_all(&mut lines(1)), 1);
+        assert_eq!(egress.lost.load(Ordering::Relaxed), 4);
+        assert_eq!(egress.envelopes.len(), PENDING_MAX);
+        for expected in lines(PENDING_MAX - 2).iter().chain(&lines(2)) {
+            assert_eq!(egress.envelopes.try_recv().as_ref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_batch_for_nobody_is_lost() {
+        let (ingress, egress) = channel();
+        let lost = egress.lost.clone();
+        drop(egress);
+        assert_eq!(ingress.emit_all(&mut lines(2)), 2);
+        assert_eq!(lost.load(Ordering::Relaxed), 2);
     }
 }

@@ -16,20 +16,20 @@ pub(crate) enum Reply {
     /// Of the router's own.
     Own(Full<Bytes>),
     /// Of an endpoint.
-    Relayed(Box<Download>),
+    Relayed(Download),
 }
 
 /// An endpoint's body, with what is let go at its end.
 pub(crate) struct Download {
     body: Incoming,
     lease: Option<Lease>,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
 }
 
 // === impl Download ===
 
 impl Download {
-    pub(crate) fn new(body: Incoming, lease: Lease, exchange: Exchange) -> Self {
+    pub(crate) fn new(body: Incoming, lease: Lease, exchange: Box<Exchange>) -> Self {
         Self { body, lease: Some(lease), exchange }
     }
 

@@ -13,7 +13,7 @@ use tracing::debug;
 use super::headers::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use super::sticky::Stickiness;
 use super::upload::Tally;
-use crate::access_log::{self, Line};
+use crate::access_log::Line;
 use crate::metrics::count;
 use crate::pool::Endpoint;
 use crate::worker::{Peer, Worker};
@@ -21,7 +21,7 @@ use crate::worker::{Peer, Worker};
 /// What is logged for a client that left before the answer was complete.
 const CLIENT_GONE: u16 = 499;
 
-/// The record.
+/// The record. It is boxed where it begins: it passes through many hands.
 pub(crate) struct Exchange {
     pub(crate) worker: Rc<Worker>,
     pub(crate) peer: Rc<Peer>,
@@ -54,11 +54,11 @@ pub(crate) struct Exchange {
 // === impl Exchange ===
 
 impl Exchange {
-    pub(crate) fn begin<B>(worker: Rc<Worker>, peer: Rc<Peer>, request: &Request<B>) -> Self {
+    pub(crate) fn begin<B>(worker: Rc<Worker>, peer: Rc<Peer>, request: &Request<B>) -> Box<Self> {
         count(&worker.traffic.requests);
         peer.wire.begin_request();
         let header = |name| request.headers().get(name).cloned();
-        Self {
+        Box::new(Self {
             tally: Rc::default(),
             at: worker.shared.clock.now(),
             request_id: request_id(),
@@ -81,7 +81,7 @@ impl Exchange {
             forwarded_proto: None,
             worker,
             peer,
-        }
+        })
     }
 
     /// Notes the headers that the endpoint sees and the line shows.
@@ -136,16 +136,15 @@ impl Exchange {
             return;
         }
         let shared = &self.worker.shared;
-        let log = Log::out(shared.source_type.clone(), self.line(endpoint));
-        let index = endpoint.index.clone();
-        let envelope = Envelope::log(endpoint.app.clone(), index, shared.clock.now(), log);
-        if !shared.logs.emit(envelope) {
-            count(&self.worker.traffic.lines_lost);
-        }
+        self.worker.lines.add(&self.line(endpoint), |text| {
+            let log = Log::out(shared.source_type.clone(), text);
+            let (app, index) = (endpoint.app.clone(), endpoint.index.clone());
+            Envelope::log(app, index, shared.clock.now(), log)
+        });
     }
 
-    fn line(&self, endpoint: &Endpoint) -> String {
-        access_log::format(&Line {
+    fn line<'e>(&'e self, endpoint: &'e Endpoint) -> Line<'e> {
+        Line {
             host: self.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("-"),
             at: self.at,
             method: &self.method,
@@ -166,7 +165,7 @@ impl Exchange {
             index: &endpoint.index,
             instance_id: &endpoint.backend.instance_id,
             error: &self.error,
-        })
+        }
     }
 }
 

@@ -33,12 +33,16 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     UPGRADE,
 ];
 
+/// How many headers a request gains on its way.
+const HEADERS_ADDED: usize = 7;
+
 /// Turns the client's request into what endpoints get, but for what names the endpoint.
 pub(crate) fn prepare(exchange: &mut Exchange, mut request: Request<Incoming>) -> Outbound {
     let upgrade = requested_upgrade(request.version(), request.headers());
     let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
     let expects_continue = parts.headers.contains_key(EXPECT);
+    parts.headers.reserve(HEADERS_ADDED);
     strip_request(&mut parts.headers);
     if let Some(protocol) = upgrade {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -14,7 +14,7 @@ use crate::verdict::{Failure, Fault};
 const X_CF_ROUTER_ERROR: HeaderName = HeaderName::from_static("x-cf-routererror");
 
 /// Passes an endpoint's answer on.
-pub(crate) fn answer(mut exchange: Exchange, answer: Answer) -> Response<Reply> {
+pub(crate) fn answer(mut exchange: Box<Exchange>, answer: Answer) -> Response<Reply> {
     let (mut parts, body) = answer.response.into_parts();
     headers::strip_response(&mut parts.headers, false);
     parts.version = Version::HTTP_11;
@@ -25,11 +25,11 @@ pub(crate) fn answer(mut exchange: Exchange, answer: Answer) -> Response<Reply> 
     }
     exchange.answered(parts.status.as_u16());
     let download = Download::new(body, answer.lease, exchange);
-    Response::from_parts(parts, Reply::Relayed(Box::new(download)))
+    Response::from_parts(parts, Reply::Relayed(download))
 }
 
 /// Tells the client what went wrong.
-pub(crate) fn refusal(mut exchange: Exchange, failure: &Failure) -> Response<Reply> {
+pub(crate) fn refusal(mut exchange: Box<Exchange>, failure: &Failure) -> Response<Reply> {
     let answer = failure.answer();
     let body = format!("{}\n", answer.body);
     let error = answer.error.as_deref().unwrap_or_default();

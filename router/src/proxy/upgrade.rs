@@ -36,7 +36,7 @@ pub(crate) fn accept(outbound: Outbound, answer: Answer) -> Result<Upgraded, Fai
 }
 
 /// Answers 101 and copies until the end, which is when the access line is written.
-pub(crate) fn switch(mut exchange: Exchange, upgraded: Upgraded) -> Response<Reply> {
+pub(crate) fn switch(mut exchange: Box<Exchange>, upgraded: Upgraded) -> Response<Reply> {
     let (mut parts, ()) = upgraded.head.into_parts();
     parts.version = Version::HTTP_11;
     headers::strip_response(&mut parts.headers, true);
@@ -49,7 +49,7 @@ pub(crate) fn switch(mut exchange: Exchange, upgraded: Upgraded) -> Response<Rep
     Response::from_parts(parts, Reply::Own(Full::new(Bytes::new())))
 }
 
-async fn tunnel(mut exchange: Exchange, client: OnUpgrade, endpoint: OnUpgrade) {
+async fn tunnel(mut exchange: Box<Exchange>, client: OnUpgrade, endpoint: OnUpgrade) {
     let (client, endpoint) = match tokio::try_join!(client, endpoint) {
         Ok(ends) => ends,
         Err(error) => {
