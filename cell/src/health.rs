@@ -1,7 +1,7 @@
 //! When to check an instance's health and what the answers mean; pure.
 //!
-//! Until the first success checks come every 500 ms, afterwards every 30 s; one failure of a
-//! healthy instance ends it.
+//! Until the first success checks come at first in quick succession, then every 500 ms; afterwards
+//! every 30 s. One failure of a healthy instance ends it.
 
 pub mod explain;
 
@@ -11,8 +11,10 @@ use lattice_model::Time;
 
 use crate::go_duration::go_duration;
 
-/// How often an instance is checked that is not healthy yet.
+/// How often an instance is checked that has long been starting.
 pub const STARTUP_INTERVAL: Duration = Duration::from_millis(500);
+/// How soon an instance is checked again that has just begun; most listen within milliseconds.
+pub const FIRST_INTERVAL: Duration = Duration::from_millis(25);
 /// How often a healthy one is checked.
 pub const HEALTHY_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -83,9 +85,15 @@ impl Schedule {
                 let reason = format!("Instance never healthy after {waited}: {why}");
                 Verdict::NeverHealthy { reason, waited }
             }
-            Some(left) => Verdict::Wait(left.min(STARTUP_INTERVAL)),
-            None => Verdict::Wait(STARTUP_INTERVAL),
+            Some(left) => Verdict::Wait(left.min(self.startup_interval(now))),
+            None => Verdict::Wait(self.startup_interval(now)),
         }
+    }
+
+    /// A quarter of the instance's age, within bounds: it waits little for its first success, and
+    /// costs little when that takes long.
+    fn startup_interval(&self, now: Time) -> Duration {
+        (now.since(self.began) / 4).clamp(FIRST_INTERVAL, STARTUP_INTERVAL)
     }
 
     /// What is left of the start timeout; `None` when there is none, or no more.
@@ -116,9 +124,13 @@ mod tests {
     #[test]
     fn a_starting_instance_is_checked_often_and_a_healthy_one_seldom() {
         let mut schedule = Schedule::new(60, at(0));
-        assert_eq!(schedule.on(refused(), at(0)), Verdict::Wait(STARTUP_INTERVAL));
-        assert_eq!(schedule.on(refused(), at(500)), Verdict::Wait(STARTUP_INTERVAL));
-        assert_eq!(schedule.on(Ok(()), at(1000)), Verdict::BecameHealthy(HEALTHY_INTERVAL));
+        for (age, wait) in
+            [(0, 25), (100, 25), (400, 100), (1_000, 250), (2_000, 500), (9_000, 500)]
+        {
+            let expected = Verdict::Wait(Duration::from_millis(wait));
+            assert_eq!(schedule.on(refused(), at(age)), expected, "at {age} ms");
+        }
+        assert_eq!(schedule.on(Ok(()), at(10_000)), Verdict::BecameHealthy(HEALTHY_INTERVAL));
         assert_eq!(schedule.on(Ok(()), at(31_000)), Verdict::Wait(HEALTHY_INTERVAL));
     }
 
@@ -174,7 +186,10 @@ mod tests {
         ) {
             let mut schedule = Schedule::new(0, at(0));
             for time in times {
-                prop_assert_eq!(schedule.on(refused(), at(time)), Verdict::Wait(STARTUP_INTERVAL));
+                let Verdict::Wait(wait) = schedule.on(refused(), at(time)) else {
+                    return Err(TestCaseError::fail("it gave up"));
+                };
+                prop_assert!((FIRST_INTERVAL..=STARTUP_INTERVAL).contains(&wait));
             }
         }
     }

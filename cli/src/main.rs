@@ -11,7 +11,7 @@ use lattice_cli::out::{Format, Out};
 use lattice_cli::terminal::Console;
 use lattice_model::Time;
 
-const POLL: Duration = Duration::from_millis(250);
+const POLL: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     // The HTTP clients need one; a second call, which cannot be, would change nothing.
