@@ -183,7 +183,7 @@ fn line(page: &mut String, name: &str, cells: impl Iterator<Item = String>) {
 fn lrp() -> lattice_model::DesiredLrp {
     let json = br#"{"process_guid": "web", "domain": "lattice", "instances": 1,
         "rootfs": "docker:///web", "action": {"run": {"path": "/web", "user": "root"}}}"#;
-    desired_lrp::parse_create(&parse_json(json).unwrap()).unwrap()
+    desired_lrp::parse_create(&parse_json(json).expect("it is JSON")).expect("it is valid")
 }
 
 fn record(state: ActualState, crash_count: u32) -> ActualLrp {
@@ -203,7 +203,8 @@ fn task_record(state: TaskState) -> Task {
         "action": {"run": {"path": "/job", "user": "root"}},
         "completion_callback_url": "http://owner/done"}"#;
     Task {
-        definition: task::parse_create(&parse_json(json).unwrap()).unwrap(),
+        definition: task::parse_create(&parse_json(json).expect("it is JSON"))
+            .expect("it is valid"),
         state,
         created_at: Time::from_secs(990),
         updated_at: Time::from_secs(990),
@@ -220,7 +221,10 @@ fn no_room(item: Item) -> Command {
 }
 
 fn instance(cell: &str) -> InstanceKey {
-    InstanceKey { instance_guid: InstanceGuid::new(cell).unwrap(), cell_id: cell_id(cell) }
+    InstanceKey {
+        instance_guid: InstanceGuid::new(cell).expect("it is valid"),
+        cell_id: cell_id(cell),
+    }
 }
 
 fn key() -> LrpKey {
@@ -228,17 +232,17 @@ fn key() -> LrpKey {
 }
 
 fn guid() -> ProcessGuid {
-    ProcessGuid::new("web").unwrap()
+    ProcessGuid::new("web").expect("it is valid")
 }
 
 fn task_guid() -> TaskGuid {
-    TaskGuid::new("job").unwrap()
+    TaskGuid::new("job").expect("it is valid")
 }
 
 fn cell_id(name: &str) -> CellId {
-    CellId::new(name).unwrap()
+    CellId::new(name).expect("it is valid")
 }
 
 fn domain() -> Domain {
-    Domain::new("lattice").unwrap()
+    Domain::new("lattice").expect("it is valid")
 }
