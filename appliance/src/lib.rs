@@ -34,13 +34,23 @@ pub fn main() -> ExitCode {
         return lattice_cell::runtime::init::run();
     }
     lattice_daemon::install_crypto();
-    let outcome = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(words) => return say(&words),
+    };
+    let outcome = match cli.command {
         Command::Up(args) => up::run(*args),
         Command::Down(args) => down::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Init => unreachable!("answered above"),
     };
     outcome.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)
+}
+
+/// Help and versions are answers; all else is a mistake in the command line.
+fn say(words: &clap::Error) -> ExitCode {
+    let _ = words.print();
+    if words.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
 }
 
 #[allow(clippy::print_stderr, reason = "the last word to the person who started it")]

@@ -26,7 +26,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::Usage;
-use crate::args::Up;
+use crate::args::{DEFAULT_DATA_DIR, Up};
 use crate::lock::Lock;
 use crate::machinery::{Machinery, Settings};
 use crate::platform_routes::{self, PlatformRoute};
@@ -254,11 +254,28 @@ async fn ready(args: &Up, platform: &Platform) -> anyhow::Result<()> {
          next, in another terminal:\n  \
          ltc create web IMAGE    run an image, a `docker save` tarball or a directory\n  \
          ltc list                see what runs\n\n\
-         root needs no password; others: ltc target {target}, with what is in {}\n\
+         {}\n\
          Ctrl-C stops it; the next `lattice up` brings the apps back",
-        args.data.data_dir.join(lattice_daemon::credentials::FILE).display()
+        who_may(args, &target)
     );
     Ok(())
+}
+
+/// How people get in: root's `ltc` looks into the usual data directory by itself.
+fn who_may(args: &Up, target: &str) -> String {
+    let dir = &args.data.data_dir;
+    if args.no_auth {
+        return format!("no password is asked for: ltc target {target}");
+    }
+    let file = dir.join(lattice_daemon::credentials::FILE);
+    let others = format!("others: ltc target {target}, with what is in {}", file.display());
+    match dir == Path::new(DEFAULT_DATA_DIR) {
+        true => format!("root needs no password; {others}"),
+        false => format!(
+            "root needs no password after: export LATTICE_DATA_DIR={}\n{others}",
+            std::path::absolute(dir).unwrap_or_else(|_| dir.clone()).display()
+        ),
+    }
 }
 
 /// Finds the one cell of this process.
