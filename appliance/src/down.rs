@@ -31,9 +31,8 @@ pub fn run(args: &Down) -> anyhow::Result<()> {
         Holder::Nobody => println!("no lattice runs on {}", dir.display()),
         Holder::Process(pid) => {
             stop(pid)?;
-            println!(
-                "lattice has stopped; its apps are still desired, `lattice up` brings them back"
-            );
+            let apps = "; its apps are still desired, `lattice up` brings them back";
+            println!("lattice has stopped{}", if args.purge { "" } else { apps });
         }
     }
     if args.purge {

@@ -35,6 +35,9 @@ use crate::platform_routes::{self, PlatformRoute};
 const APPS_STOP: Duration = Duration::from_secs(8);
 /// How long the platform's own tasks get after that.
 const TASKS_STOP: Duration = Duration::from_secs(2);
+/// The likeliest reason why the platform's own servers do not start.
+const PORT_TAKEN: &str = "is there another lattice on this machine? `lattice down --data-dir DIR` \
+                          stops it";
 /// How long the start may take until the first cell and the platform's routes are there.
 const READY: Duration = Duration::from_secs(30);
 
@@ -110,7 +113,8 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
         gate: lattice_log_aggregator::gate(admin.clone()),
         limits: lattice_log_aggregator::Limits::default(),
     };
-    let doppler = lattice_log_aggregator::start(doppler, egress, tasks).await?.address();
+    let doppler = lattice_log_aggregator::start(doppler, egress, tasks).await;
+    let doppler = doppler.context(PORT_TAKEN)?.address();
     let registry = BlobsConfig::on_loopback(data_dir, admin.clone());
     let registry = lattice_brain::blobs::serve(registry, tasks).await?;
 
