@@ -31,11 +31,14 @@ pub enum Command {
     Init,
 }
 
+/// Where state is kept unless another place is named; `ltc` looks there too.
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/lattice";
+
 /// Where an appliance keeps its state.
 #[derive(Debug, Clone, Args)]
 pub struct DataDir {
     /// Where all state is kept
-    #[arg(long, env = "LATTICE_DATA_DIR", default_value = "/var/lib/lattice", value_name = "DIR")]
+    #[arg(long, env = "LATTICE_DATA_DIR", default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
     pub data_dir: PathBuf,
 }
 

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
+use clap::Parser as _;
 
-use crate::Usage;
-use crate::args::Install;
+use crate::args::{Cli, Install};
+use crate::{EXIT_USAGE, Usage};
 
 /// Writes the unit and says what to type next.
 #[allow(clippy::print_stdout, reason = "a command's answer")]
@@ -18,12 +19,22 @@ pub fn run(args: &Install) -> anyhow::Result<()> {
                    with --unit";
         return Err(Usage(why.to_owned()).into());
     }
+    check(&args.up_args)?;
     let program = std::env::current_exe().context("cannot find this program's own path")?;
     let unit = unit(&program, &args.up_args)?;
     let path = args.unit.display();
     fs::write(&args.unit, unit).with_context(|| format!("cannot write {path}"))?;
     println!("wrote {path}\n\nnext: systemctl daemon-reload && systemctl enable --now lattice");
     Ok(())
+}
+
+/// A unit that cannot start is found out now, not at the next boot.
+fn check(up_args: &[String]) -> Result<(), Usage> {
+    let line = ["lattice", "up"].into_iter().chain(up_args.iter().map(String::as_str));
+    match Cli::try_parse_from(line) {
+        Ok(_) => Ok(()),
+        Err(words) => Err(Usage(format!("`lattice up` does not take that: {words}"))),
+    }
 }
 
 fn unit(program: &Path, up_args: &[String]) -> anyhow::Result<String> {
@@ -44,6 +55,8 @@ fn unit(program: &Path, up_args: &[String]) -> anyhow::Result<String> {
          KillMode=process\n\
          TimeoutStopSec=20\n\
          Restart=on-failure\n\
+         # A mistake in the command line does not mend itself.\n\
+         RestartPreventExitStatus={EXIT_USAGE}\n\
          Delegate=yes\n\
          LimitNOFILE=infinity\n\
          \n\
@@ -81,6 +94,13 @@ mod tests {
             assert_eq!(quote(word).unwrap(), expected);
         }
         assert!(quote("a\nExecStartPre=/bin/evil").is_err());
+    }
+
+    #[test]
+    fn arguments_that_lattice_up_does_not_take_are_refused() {
+        assert!(check(&["--http-port".into(), "81".into()]).is_ok());
+        let error = check(&["--no-such".into()]).unwrap_err();
+        assert!(error.0.contains("--no-such"), "{error}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::Usage;
-use crate::args::Up;
+use crate::args::{DEFAULT_DATA_DIR, Up};
 use crate::lock::Lock;
 use crate::machinery::{self, Machinery, Settings};
 use crate::platform_routes::{self, PlatformRoute};
@@ -39,6 +39,9 @@ const APPS_GRACE: Duration = Duration::from_secs(7);
 const TASKS_STOP: Duration = Duration::from_millis(1500);
 /// How long what blocks a thread gets at the very end.
 const THREADS_STOP: Duration = Duration::from_millis(500);
+/// The likeliest reason why the platform's own servers do not start.
+const PORT_TAKEN: &str = "is there another lattice on this machine? `lattice down --data-dir DIR` \
+                          stops it";
 /// How long the start may take until the first cell and the platform's routes are there.
 const READY: Duration = Duration::from_secs(30);
 
@@ -115,7 +118,8 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
         gate: lattice_log_aggregator::gate(admin.clone()),
         limits: lattice_log_aggregator::Limits::default(),
     };
-    let doppler = lattice_log_aggregator::start(doppler, egress, tasks).await?.address();
+    let doppler = lattice_log_aggregator::start(doppler, egress, tasks).await;
+    let doppler = doppler.context(PORT_TAKEN)?.address();
     let registry = BlobsConfig::on_loopback(data_dir, admin.clone());
     let registry = lattice_brain::blobs::serve(registry, tasks).await?;
 
@@ -258,11 +262,28 @@ async fn ready(args: &Up, platform: &Platform) -> anyhow::Result<()> {
          next, in another terminal:\n  \
          ltc create web IMAGE    run an image, a `docker save` tarball or a directory\n  \
          ltc list                see what runs\n\n\
-         root needs no password; others: ltc target {target}, with what is in {}\n\
+         {}\n\
          Ctrl-C stops it; the next `lattice up` brings the apps back",
-        args.data.data_dir.join(lattice_daemon::credentials::FILE).display()
+        who_may(args, &target)
     );
     Ok(())
+}
+
+/// How people get in: root's `ltc` looks into the usual data directory by itself.
+fn who_may(args: &Up, target: &str) -> String {
+    let dir = &args.data.data_dir;
+    if args.no_auth {
+        return format!("no password is asked for: ltc target {target}");
+    }
+    let file = dir.join(lattice_daemon::credentials::FILE);
+    let others = format!("others: ltc target {target}, with what is in {}", file.display());
+    match dir == Path::new(DEFAULT_DATA_DIR) {
+        true => format!("root needs no password; {others}"),
+        false => format!(
+            "root needs no password after: export LATTICE_DATA_DIR={}\n{others}",
+            std::path::absolute(dir).unwrap_or_else(|_| dir.clone()).display()
+        ),
+    }
 }
 
 /// Finds the one cell of this process.

@@ -17,6 +17,9 @@ pub const STARTUP_INTERVAL: Duration = Duration::from_millis(500);
 pub const FIRST_INTERVAL: Duration = Duration::from_millis(25);
 /// How often a healthy one is checked.
 pub const HEALTHY_INTERVAL: Duration = Duration::from_secs(30);
+/// How long an instance may be unhealthy before its log says why; the start timeout, which may be
+/// none, says when it is given up.
+pub const EXPLAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Where an instance's health stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,7 @@ pub struct Schedule {
     /// `None` is for ever.
     start_timeout: Option<Duration>,
     is_healthy: bool,
+    is_explained: bool,
 }
 
 /// What follows from one check.
@@ -32,6 +36,15 @@ pub struct Schedule {
 pub enum Verdict {
     /// Check again after this long.
     Wait(Duration),
+    /// Not healthy for so long that the person should know why; told once.
+    Slow {
+        /// Check again after this long.
+        pause: Duration,
+        /// What the check said.
+        why: String,
+        /// How long it has been, as people read it.
+        waited: String,
+    },
     /// Healthy for the first time; check again after this long.
     BecameHealthy(Duration),
     /// Over: the start timeout passed.
@@ -54,7 +67,7 @@ impl Schedule {
     /// For an instance that began at `now`; 0 seconds is no timeout.
     pub fn new(start_timeout_s: u64, now: Time) -> Self {
         let start_timeout = (start_timeout_s > 0).then(|| Duration::from_secs(start_timeout_s));
-        Self { began: now, start_timeout, is_healthy: false }
+        Self { began: now, start_timeout, is_healthy: false, is_explained: false }
     }
 
     /// How long the check that begins now may take: `most`, or less when the start timeout ends
@@ -74,20 +87,24 @@ impl Schedule {
             (Err(why), true) => Verdict::BecameUnhealthy {
                 reason: format!("Instance became unhealthy: Liveness check unsuccessful: {why}"),
             },
-            (Err(why), false) => self.on_startup_failure(&why, now),
+            (Err(why), false) => self.on_startup_failure(why, now),
         }
     }
 
-    fn on_startup_failure(&self, why: &str, now: Time) -> Verdict {
-        match self.left(now) {
-            Some(Duration::ZERO) => {
-                let waited = go_duration(self.start_timeout.unwrap_or_default());
-                let reason = format!("Instance never healthy after {waited}: {why}");
-                Verdict::NeverHealthy { reason, waited }
-            }
-            Some(left) => Verdict::Wait(left.min(self.startup_interval(now))),
-            None => Verdict::Wait(self.startup_interval(now)),
+    fn on_startup_failure(&mut self, why: String, now: Time) -> Verdict {
+        let left = self.left(now);
+        if left == Some(Duration::ZERO) {
+            let waited = go_duration(self.start_timeout.unwrap_or_default());
+            let reason = format!("Instance never healthy after {waited}: {why}");
+            return Verdict::NeverHealthy { reason, waited };
         }
+        let pause = self.startup_interval(now);
+        let pause = left.map_or(pause, |left| left.min(pause));
+        if self.is_explained || now.since(self.began) < EXPLAIN_AFTER {
+            return Verdict::Wait(pause);
+        }
+        self.is_explained = true;
+        Verdict::Slow { pause, why, waited: go_duration(EXPLAIN_AFTER) }
     }
 
     /// A quarter of the instance's age, within bounds: it waits little for its first success, and
@@ -147,6 +164,20 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_that_is_slow_to_get_healthy_is_explained_once() {
+        let mut schedule = Schedule::new(60, at(0));
+        assert_eq!(schedule.on(refused(), at(9_999)), Verdict::Wait(STARTUP_INTERVAL));
+        let expected = Verdict::Slow {
+            pause: STARTUP_INTERVAL,
+            why: "connection refused".to_owned(),
+            waited: "10s".to_owned(),
+        };
+        assert_eq!(schedule.on(refused(), at(10_200)), expected);
+        assert_eq!(schedule.on(refused(), at(10_700)), Verdict::Wait(STARTUP_INTERVAL));
+        assert_eq!(schedule.on(Ok(()), at(11_000)), Verdict::BecameHealthy(HEALTHY_INTERVAL));
+    }
+
+    #[test]
     fn a_success_at_the_last_moment_counts() {
         let mut schedule = Schedule::new(5, at(0));
         assert_eq!(schedule.on(Ok(()), at(9_000)), Verdict::BecameHealthy(HEALTHY_INTERVAL));
@@ -185,12 +216,17 @@ mod tests {
             times in proptest::collection::vec(0_i64..1 << 40, 1..20),
         ) {
             let mut schedule = Schedule::new(0, at(0));
+            let mut told = 0;
             for time in times {
-                let Verdict::Wait(wait) = schedule.on(refused(), at(time)) else {
-                    return Err(TestCaseError::fail("it gave up"));
-                };
-                prop_assert!((FIRST_INTERVAL..=STARTUP_INTERVAL).contains(&wait));
+                match schedule.on(refused(), at(time)) {
+                    Verdict::Wait(pause) => {
+                        prop_assert!((FIRST_INTERVAL..=STARTUP_INTERVAL).contains(&pause));
+                    }
+                    Verdict::Slow { .. } => told += 1,
+                    other => prop_assert!(false, "{:?}", other),
+                }
             }
+            prop_assert!(told <= 1);
         }
     }
 }

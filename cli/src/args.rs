@@ -13,6 +13,8 @@ use crate::exit::Exit;
 use crate::out::Format;
 use crate::view;
 
+const EVERYWHERE: &str = "Options of every command";
+
 /// Create, watch and change apps on a Lattice.
 #[derive(Debug, Parser)]
 #[command(name = "ltc", version, disable_help_subcommand = true, disable_version_flag = true)]
@@ -24,12 +26,13 @@ pub struct Cli {
         global = true,
         value_enum,
         default_value_t,
+        help_heading = EVERYWHERE,
         value_name = "FORMAT",
         hide_possible_values = true
     )]
     pub output: Format,
     /// No colours; NO_COLOR does the same
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub no_color: bool,
     /// Print the version
     #[arg(long, short = 'v', action = ArgAction::Version)]
@@ -130,7 +133,25 @@ fn words(error: clap::Error) -> Words {
         ErrorKind::InvalidSubcommand => Exit::General,
         _ => Exit::InvalidSyntax,
     };
-    Words { text: error.render().to_string(), exit }
+    let mut text = error.render().to_string();
+    if exit != Exit::Ok {
+        text = next_command(&text);
+    }
+    Words { text, exit }
+}
+
+/// Ends as all errors of `ltc` do, and tells how to pass a command where one was typed bare.
+fn next_command(text: &str) -> String {
+    let text = text.trim_end().trim_end_matches("For more information, try '--help'.").trim_end();
+    let usage = text.split("Usage: ltc ").nth(1).unwrap_or_default();
+    let command = usage.split(' ').next().filter(|word| word.starts_with(char::is_lowercase));
+    let mut text = text.to_owned();
+    if command == Some("create") && text.contains("unexpected argument") {
+        text +=
+            "\n  try: ltc create NAME IMAGE -- COMMAND ARGUMENTS    (`--` stands before a command)";
+    }
+    let help = command.map_or("ltc help".to_owned(), |command| format!("ltc help {command}"));
+    format!("{text}\n  try: {help}\n")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use lattice_api::brain::Receptor;
 use lattice_api::log_aggregator::LogReader;
+use lattice_api::router::RouteProbe;
 use lattice_model::{ProcessGuid, RegistryCredentials, TaskGuid, Time};
 
 use crate::config_file::ConfigDir;
@@ -67,6 +68,8 @@ pub struct Cx {
     pub logs: Arc<dyn LogReader>,
     /// Registries.
     pub images: Arc<dyn ImageGateway>,
+    /// The router, as anybody meets it.
+    pub router: Arc<dyn RouteProbe>,
 }
 
 // === impl Local ===
@@ -113,8 +116,8 @@ impl Local {
 
     /// Clients of this target.
     pub fn connect_to(&self, target: Target) -> Result<Cx, Failure> {
-        let Clients { receptor, raw, logs, images } = self.connector.connect(&target)?;
-        Ok(Cx { local: self.clone(), target, receptor, raw, logs, images })
+        let Clients { receptor, raw, logs, images, router } = self.connector.connect(&target)?;
+        Ok(Cx { local: self.clone(), target, receptor, raw, logs, images, router })
     }
 }
 
@@ -151,6 +154,6 @@ pub fn task_name(name: &str) -> Result<TaskGuid, Failure> {
 
 fn no_target() -> Failure {
     Failure::new(Exit::General, "no target is set, and no Lattice of yours runs on this machine")
-        .next("ltc target DOMAIN    (points ltc at a Lattice)")
-        .next("lattice up           (starts a Lattice on this machine)")
+        .next("ltc target lattice.localhost    (or another domain: points ltc at a Lattice)")
+        .next("lattice up                      (starts a Lattice on this machine)")
 }

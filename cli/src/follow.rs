@@ -20,6 +20,13 @@ pub struct FollowFlags {
     pub follow: bool,
 }
 
+impl FollowFlags {
+    /// True when nothing that comes is waited for.
+    pub fn only_looks_back(&self) -> bool {
+        self.recent && !self.follow
+    }
+}
+
 /// Prints lines of `app`, each as `render` makes it, or as a JSON document.
 pub async fn follow(
     app: &str,

@@ -90,6 +90,13 @@ impl ImageGateway for RegistryGateway {
         })
     }
 
+    async fn check(&self, credentials: &RegistryCredentials) -> Result<(), ImageError> {
+        let options = Options { insecure_registries: self.plain(None), ..Options::default() };
+        let client = Client::new(options).map_err(|e| image_error(e.into()))?;
+        let checked = client.check(&credentials.registry, Some(credentials)).await;
+        checked.map_err(|e| image_error(e.into()))
+    }
+
     async fn credentials_for(
         &self,
         registry: &str,

@@ -50,9 +50,12 @@ pub enum ImageError {
     /// The registry has no such image.
     #[error("there is no image {0}")]
     NotFound(String),
-    /// The registry wants credentials, or others.
-    #[error("the registry {0} did not accept the credentials")]
+    /// The registry wants other credentials.
+    #[error("the registry {0} did not accept the user and password")]
     Unauthorized(String),
+    /// The registry wants credentials, and none are known.
+    #[error("the registry {0} gives this image to nobody without a user and password")]
+    Anonymous(String),
     /// No answer came.
     #[error("cannot reach the registry {registry}: {cause}")]
     Unreachable {
@@ -103,6 +106,9 @@ pub trait ImageGateway: Send + Sync {
         app: &str,
         progress: PushProgress<'_>,
     ) -> Result<PushedImage, ImageError>;
+
+    /// Asks a registry whether it takes these credentials.
+    async fn check(&self, credentials: &RegistryCredentials) -> Result<(), ImageError>;
 
     /// What the person's Docker configuration holds for a registry.
     async fn credentials_for(

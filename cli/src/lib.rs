@@ -20,6 +20,7 @@ pub mod login;
 pub mod lrp;
 pub mod out;
 pub mod push;
+pub mod reach;
 pub mod rollout;
 pub mod routes;
 pub mod signals;

@@ -2,10 +2,14 @@
 //! Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lattice_api::brain::{InstanceProgress, ProgressStep};
 use lattice_model::actual_lrp::PlacementError;
-use lattice_model::{ActualLrp, ActualState};
+use lattice_model::{ActualLrp, ActualState, DesiredLrp};
+
+/// How long an instance runs that nothing checks, before it is believed to stay.
+const UNCHECKED: Duration = Duration::from_secs(1);
 
 /// Follows the instances of one LRP.
 #[derive(Debug)]
@@ -102,6 +106,24 @@ pub enum Verdict {
     },
 }
 
+/// What counts as running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// A health check that passed.
+    Healthy,
+    /// There is no health check: to have run for this long without ending.
+    RanFor(Duration),
+}
+
+/// How far the instances are that do not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stuck {
+    /// Some are still on their way to a container.
+    Preparing,
+    /// All have a container; some are not healthy in it.
+    Unhealthy,
+}
+
 /// What one look at the platform tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
@@ -111,6 +133,16 @@ pub struct Observation {
     pub pull: Option<Pull>,
     /// Whether it is over.
     pub verdict: Verdict,
+}
+
+impl Settled {
+    /// For an LRP: with a health check that decides, without one time does.
+    pub fn of(lrp: &DesiredLrp) -> Self {
+        match lrp.containers.iter().any(|container| container.monitor.is_some()) {
+            true => Self::Healthy,
+            false => Self::RanFor(UNCHECKED),
+        }
+    }
 }
 
 impl Rollout {
@@ -131,6 +163,13 @@ impl Rollout {
             seen.advance(lrp, by_index.get(&lrp.key.index).copied(), &mut steps);
         }
         Observation { steps, pull: pull(progress), verdict: verdict(self.wanted, actual) }
+    }
+
+    /// How far those are that do not run.
+    pub fn stuck(&self) -> Stuck {
+        let has_started = |seen: &Seen| matches!(seen.stage, Stage::Starting | Stage::Healthy);
+        let started = self.seen.values().filter(|seen| has_started(seen)).count();
+        if started >= self.wanted as usize { Stuck::Unhealthy } else { Stuck::Preparing }
     }
 }
 

@@ -39,6 +39,16 @@ pub enum RouteError {
         /// The exposed ports.
         ports: String,
     },
+    /// The container port is none of the app's.
+    #[error("route '{route}' leads to port {port}, and the app listens on {ports}; see --ports")]
+    NotExposed {
+        /// What was typed.
+        route: String,
+        /// Where it leads.
+        port: u16,
+        /// The exposed ports.
+        ports: String,
+    },
     /// The platform listens there.
     #[error("external port {0} is reserved by the platform; take one above 50000")]
     Reserved(u16),
@@ -67,8 +77,11 @@ pub enum Shown {
 pub fn parse_http(typed: &str, ports: &[u16], domain: &str) -> Result<(String, u16), RouteError> {
     let malformed = || RouteError::MalformedHttp(typed.to_owned());
     let (host, port) = match typed.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().ok().filter(|p| *p > 0).ok_or_else(malformed)?),
-        None => (typed, default_port(typed, ports)?),
+        Some((host, port)) => {
+            let port = port.parse().ok().filter(|p| *p > 0);
+            (host, Some(port.ok_or_else(malformed)?))
+        }
+        None => (typed, None),
     };
     let (name, path) = match host.find('/') {
         Some(slash) => host.split_at(slash),
@@ -77,6 +90,10 @@ pub fn parse_http(typed: &str, ports: &[u16], domain: &str) -> Result<(String, u
     if name.is_empty() || name.contains(':') || name.contains(char::is_whitespace) {
         return Err(malformed());
     }
+    let port = match port {
+        Some(port) => exposed(typed, port, ports)?,
+        None => default_port(typed, ports)?,
+    };
     let suffix = if name.contains('.') { String::new() } else { format!(".{domain}") };
     Ok((format!("{}{suffix}{path}", name.to_ascii_lowercase()), port))
 }
@@ -88,7 +105,9 @@ pub fn parse_tcp(typed: &str, ports: &[u16]) -> Result<TcpRoute, RouteError> {
         port.ok_or_else(|| RouteError::MalformedTcp(typed.to_owned()))
     };
     let (external_port, container_port) = match typed.split_once(':') {
-        Some((external, container)) => (number(external)?, number(container)?),
+        Some((external, container)) => {
+            (number(external)?, exposed(typed, number(container)?, ports)?)
+        }
         None => (number(typed)?, default_port(typed, ports)?),
     };
     if RESERVED_PORTS.contains(&external_port) {
@@ -162,11 +181,20 @@ fn default_port(typed: &str, ports: &[u16]) -> Result<u16, RouteError> {
     match candidates.as_slice() {
         [] => Err(RouteError::NoPort(typed.to_owned())),
         [port] => Ok(*port),
-        several => Err(RouteError::ManyPorts {
-            route: typed.to_owned(),
-            ports: several.iter().map(u16::to_string).collect::<Vec<_>>().join(", "),
-        }),
+        several => Err(RouteError::ManyPorts { route: typed.to_owned(), ports: join(several) }),
     }
+}
+
+/// A port that leads somewhere: the router reaches no others.
+fn exposed(typed: &str, port: u16, ports: &[u16]) -> Result<u16, RouteError> {
+    match ports.contains(&port) {
+        true => Ok(port),
+        false => Err(RouteError::NotExposed { route: typed.to_owned(), port, ports: join(ports) }),
+    }
+}
+
+fn join(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -198,6 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn a_route_to_a_port_that_is_not_the_apps_is_refused() {
+        let refused = |route: &str, port| RouteError::NotExposed {
+            route: route.to_owned(),
+            port,
+            ports: "80, 90".into(),
+        };
+        assert_eq!(parse_http("web:8", &[80, 90], "t").unwrap_err(), refused("web:8", 8));
+        assert_eq!(parse_tcp("50000:81", &[80, 90]).unwrap_err(), refused("50000:81", 81));
+    }
+
+    #[test]
     fn malformed_routes_are_named() {
         for bad in ["", ":80", "/x", "web:", "web:0", "web:70000", "a b", "a:b:80"] {
             let error = parse_http(bad, &[80], "t");
@@ -214,14 +253,14 @@ mod tests {
         for port in [22, 80, 443, 2222, 8444, 8888, 44445] {
             assert_eq!(parse_tcp(&port.to_string(), &[1]), Err(RouteError::Reserved(port)));
         }
-        let route = parse_tcp("50001:8080", &[]).unwrap();
+        let route = parse_tcp("50001:8080", &[8080]).unwrap();
         assert_eq!((route.external_port, route.container_port), (50001, 8080));
     }
 
     #[test]
     fn hostnames_of_one_port_are_one_entry() {
         let typed: Vec<String> = ["a:80", "b:81", "c:80", "a:80"].map(String::from).into();
-        let routes = http_routes(&typed, &[], "t").unwrap();
+        let routes = http_routes(&typed, &[80, 81], "t").unwrap();
         let as_pairs: Vec<_> = routes.iter().map(|r| (r.port, r.hostnames.join(" "))).collect();
         assert_eq!(as_pairs, [(80, "a.t c.t".to_owned()), (81, "b.t".to_owned())]);
     }
@@ -238,7 +277,7 @@ mod tests {
         let mut routes = Routes::default();
         routes.0.insert("diego-ssh".into(), serde_json::json!({"container_port": 2222}));
         set_http(&mut routes, &default_routes("web", &[80, 90], 80, "t"));
-        set_tcp(&mut routes, &[parse_tcp("50000:80", &[]).unwrap()]);
+        set_tcp(&mut routes, &[parse_tcp("50000:80", &[80]).unwrap()]);
         let expected = [
             Shown::Http { hostname: "web.t".into(), port: 80 },
             Shown::Http { hostname: "web-80.t".into(), port: 80 },

@@ -35,6 +35,11 @@ impl<R: Reports> Lifecycle<R> {
             let check = check(monitor, limit, cx).await?;
             let pause = match schedule.on(check, elapsed()) {
                 Verdict::Wait(pause) => pause,
+                Verdict::Slow { pause, why, waited } => {
+                    log.err(&format!("Not healthy after {waited}; it goes on being checked"));
+                    self.tell_why(monitor, &why, made, &log).await;
+                    pause
+                }
                 Verdict::BecameHealthy(pause) => {
                     log.out("Container became healthy");
                     self.reports.report(Report::Healthy(made.net.clone())).await;

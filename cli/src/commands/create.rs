@@ -15,8 +15,10 @@ use crate::context::{Cx, app_name};
 use crate::duration;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::lrp::{self, LrpError, Note, RESERVED_NAME};
-use crate::view::list::route_views;
-use crate::view::steps::{self, placement, reason_or_unknown};
+use crate::reach;
+use crate::rollout::{Settled, Stuck};
+use crate::view::list::{RouteView, route_views};
+use crate::view::steps::{self, is_success, placement, reason_or_unknown};
 use crate::watch::{Ended, Watch};
 
 const EXAMPLES: &str = "\
@@ -25,6 +27,10 @@ Examples:
   ltc create web ./image.tar -i 3 -m 256
   ltc create web nginx -p 80 -R shop -e TZ=UTC
   ltc create worker shop/worker --no-monitor --no-routes -- /worker --queue mail";
+
+/// What a person has to know of `-T`.
+pub const TCP_ROUTES: &str =
+    "TCP routes are kept, but this version's router carries HTTP only: nothing listens there yet";
 
 /// Arguments of `ltc create`.
 #[derive(Debug, clap::Args)]
@@ -181,8 +187,12 @@ async fn desire(lrp: &DesiredLrp, image: &ImageRef, cx: &Cx, timeout: Duration) 
         answer => answer.map_err(failure)?,
     }
     cx.out().say(&format!("creating {name}"));
-    let watch = Watch { guid: name, wanted: lrp.instances, before: &[], timeout, log };
+    let (is_followed, settled) = (log.is_some(), Settled::of(lrp));
+    let watch = Watch { guid: name, wanted: lrp.instances, before: &[], timeout, settled, log };
     let ended = watch.run(cx).await?;
+    if matches!(ended, Ended::CrashLoop { .. }) && !is_followed {
+        last_lines(name.as_str(), cx).await;
+    }
     conclude(lrp, ended, cx).await
 }
 
@@ -190,28 +200,26 @@ async fn conclude(lrp: &DesiredLrp, ended: Ended, cx: &Cx) -> Outcome {
     let name = lrp.process_guid.as_str();
     match ended {
         Ended::Up => {
-            cx.out().say(&format!("{name} is now running"));
+            let routes = route_views(lrp, &cx.target);
+            if lrp.instances > 0 {
+                reach::wait(&routes, cx).await;
+                cx.out().say(&format!("{name} is now running"));
+            }
             show(lrp, "running", cx)
         }
-        Ended::Finished { reason } if is_success(&reason) => {
+        Ended::Finished { reason } if reason.is_empty() || is_success(&reason) => {
             cx.out().say(&format!("{name} has ended"));
             show(lrp, "ended", cx)
         }
         Ended::Finished { reason } => Err(Failure::command(format!("{name} ended: {reason}"))
             .next(format!("ltc logs {name} --recent"))
             .next(format!("ltc remove {name}"))),
-        Ended::TimedOut => {
-            cx.out().warn(&format!(
-                "{name} does not run yet; it goes on starting in the background, which takes \
-                 long where a large image is pulled"
-            ));
+        Ended::TimedOut { stuck } => {
+            cx.out().warn(&timed_out(name, stuck));
             show(lrp, "timed_out", cx)
         }
         Ended::NoPlace(error) => Err(no_place(name, &placement(&error))),
-        Ended::CrashLoop { index, count, reason } => {
-            last_lines(name, cx).await;
-            Err(crash_loop(name, index, count, &reason))
-        }
+        Ended::CrashLoop { index, count, reason } => Err(crash_loop(name, index, count, &reason)),
     }
 }
 
@@ -219,18 +227,39 @@ async fn conclude(lrp: &DesiredLrp, ended: Ended, cx: &Cx) -> Outcome {
 fn show(lrp: &DesiredLrp, state: &'static str, cx: &Cx) -> Outcome {
     let name = lrp.process_guid.as_str();
     let routes = route_views(lrp, &cx.target);
+    if routes.iter().any(|route| matches!(route, RouteView::Tcp { .. })) {
+        cx.out().warn(TCP_ROUTES);
+    }
     let addresses: Vec<String> = routes.iter().map(|r| r.address().to_owned()).collect();
     if cx.out().is_json() {
         return cx.out().json(&Created { process_guid: name, state, addresses });
     }
     let palette = cx.out().palette();
-    let mut text: String = addresses.iter().map(|a| format!("{}\n", palette.green(a))).collect();
-    let second = match state {
-        "timed_out" => format!("ltc status {name}"),
-        _ => format!("ltc scale {name} {}", lrp.instances + 2),
+    let text: String = addresses.iter().map(|a| format!("{}\n", palette.green(a))).collect();
+    if !text.is_empty() && state != "ended" {
+        cx.out().data(&text)?;
+    }
+    let (first, second) = match state {
+        "ended" => (format!("ltc logs {name} --recent"), format!("ltc remove {name}")),
+        "timed_out" => (format!("ltc logs {name}"), format!("ltc status {name}")),
+        _ => (format!("ltc logs {name}"), format!("ltc scale {name} {}", lrp.instances + 2)),
     };
-    text += &format!("\nnext: ltc logs {name}\n      {second}\n");
-    cx.out().data(&text)
+    cx.out().say(&format!("next: {first}\n      {second}"));
+    Ok(())
+}
+
+/// Why an app does not run within the time allowed, as far as can be told.
+fn timed_out(name: &str, stuck: Stuck) -> String {
+    match stuck {
+        Stuck::Preparing => format!(
+            "{name} does not run yet; it goes on starting in the background, which takes long \
+             where a large image is pulled"
+        ),
+        Stuck::Unhealthy => format!(
+            "{name} has started, but is not healthy yet; its log says what was checked and what \
+             it listens on: ltc logs {name} --recent"
+        ),
+    }
 }
 
 /// The last lines of the app's log, for a person who wonders why it ended.
@@ -327,8 +356,4 @@ fn tell(notes: &[Note], cx: &Cx) {
             false => cx.out().say(&steps::note(note)),
         }
     }
-}
-
-fn is_success(reason: &str) -> bool {
-    reason.is_empty() || reason.ends_with("status 0")
 }

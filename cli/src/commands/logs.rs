@@ -23,8 +23,20 @@ pub async fn run(args: Args, cx: &Cx) -> Outcome {
         return Err(Failure::usage("the name of an app or task is needed").next("ltc list"));
     }
     if !is_known(&args.name, cx).await? {
-        let waiting = if args.flags.recent { "" } else { "; waiting for it to appear" };
-        cx.out().warn(&format!("there is no app or task named {}{waiting}", args.name));
+        let message = format!("there is no app or task named {}", args.name);
+        if args.flags.only_looks_back() {
+            // What has been removed may still be remembered.
+            if cx.logs.recent(&args.name).await.map_err(Failure::logs)?.is_empty() {
+                return Err(Failure::command(message).next("ltc list"));
+            }
+        } else {
+            cx.out().warn(&format!("{message}; waiting for it to appear, Ctrl-C ends"));
+        }
+    } else if !args.flags.recent {
+        cx.out().say(&format!(
+            "following {} from now on; Ctrl-C ends, --recent shows what was",
+            args.name
+        ));
     }
     let (zone, palette) = (&cx.local.zone, cx.out().palette());
     follow(&args.name, &args.flags, cx, |envelope| render(envelope, zone, palette)).await

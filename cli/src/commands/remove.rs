@@ -66,12 +66,12 @@ async fn wait_until_gone(name: &ProcessGuid, deadline: Instant, cx: &Cx) -> Outc
             return Ok(());
         }
         if Instant::now() >= deadline {
-            let message = format!("{left} instances of {name} are still stopping");
+            let message = format!("{name} is still stopping: {left} left");
             return Err(
                 Failure::new(Exit::CommandFailed, message).next(format!("ltc status {name}"))
             );
         }
-        cx.out().progress(&format!("waiting for {left} instances of {name} to stop"), 0, 0);
+        cx.out().progress(&format!("waiting for {name} to stop: {left} left"), 0, 0);
         sleep(cx.local.poll).await;
     }
 }

@@ -9,6 +9,7 @@ use super::create::{crash_loop, last_lines, no_place};
 use crate::context::{Cx, app_name};
 use crate::duration;
 use crate::exit::{Failure, Outcome};
+use crate::rollout::Settled;
 use crate::view::steps::placement;
 use crate::watch::{Ended, Watch};
 
@@ -30,18 +31,20 @@ pub struct Args {
 pub async fn run(args: Args, cx: &Cx) -> Outcome {
     let (name, wanted) = (app_name(&args.app)?, args.instances);
     let failure = |e| Failure::brain(&format!("scale {name}"), e);
-    cx.receptor.desired_lrp(&name).await.map_err(|e| not_there(&name, "scale", e))?;
+    let lrp = cx.receptor.desired_lrp(&name).await;
+    let lrp = lrp.map_err(|e| not_there(&name, "scale", e))?;
     let before = cx.receptor.actual_lrps_of(&name).await.map_err(failure)?;
     let update = DesiredLrpUpdate { instances: Some(wanted), ..DesiredLrpUpdate::default() };
     cx.receptor.update_lrp(&name, update).await.map_err(|e| not_there(&name, "scale", e))?;
     cx.out().say(&format!("scaling {name} to {}", instances(wanted)));
-    let watch = Watch { guid: &name, wanted, before: &before, timeout: args.timeout, log: None };
+    let (timeout, settled) = (args.timeout, Settled::of(&lrp));
+    let watch = Watch { guid: &name, wanted, before: &before, timeout, settled, log: None };
     match watch.run(cx).await? {
         Ended::Up | Ended::Finished { .. } => {
             cx.out().say(&format!("{name} now has {}", instances(wanted)));
             Ok(())
         }
-        Ended::TimedOut => {
+        Ended::TimedOut { .. } => {
             cx.out().warn(&format!(
                 "{name} is not scaled yet; it goes on in the background: ltc status {name}"
             ));

@@ -189,10 +189,18 @@ fn read_start(file: &mut File, start: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
+/// The reader's own words quote what it found, which may be anything.
 fn not_tar(path: &Path, error: &io::Error) -> PushError {
+    let why = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it ends in the middle of an archive".to_owned(),
+        io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+            "it is neither a tar nor a tar.gz archive".to_owned()
+        }
+        _ => format!("it does not read as a tar or tar.gz archive ({error})"),
+    };
     PushError::NotAnImage {
         path: path.to_owned(),
-        why: format!("it does not read as a tar or tar.gz archive ({error})"),
+        why,
         next: "make one with: docker save -o app.tar IMAGE".to_owned(),
     }
 }

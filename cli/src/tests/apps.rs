@@ -1,5 +1,6 @@
 //! Creating, watching, changing and removing apps.
 
+use lattice_api::router::Reached;
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::desired_lrp::RestartPolicy;
 use lattice_model::{ErrorName, ImageRef, Refusal, RegistryCredentials};
@@ -38,9 +39,6 @@ async fn create_tells_each_step_and_ends_with_the_address_and_what_comes_next() 
     insta::assert_snapshot!(ran.stdout, @r#"
     http://web.lattice.localhost
     http://web-8080.lattice.localhost
-
-    next: ltc logs web
-          ltc scale web 3
     "#);
     insta::assert_snapshot!(ran.stderr, @r#"
     reading docker.io/me/app:latest
@@ -56,8 +54,51 @@ async fn create_tells_each_step_and_ends_with_the_address_and_what_comes_next() 
     starting, waiting for the health check
     healthy
     web is now running
+    next: ltc logs web
+          ltc scale web 3
     "#);
+    assert_eq!(machine.state().probed, ["http://web.lattice.localhost"]);
     assert_eq!(machine.state().domains, [("lattice".to_owned(), None)]);
+}
+
+#[tokio::test]
+async fn create_ends_when_the_router_leads_to_the_app() {
+    let machine = machine();
+    let unknown = || Reached::Router("unknown_route".to_owned());
+    machine.state().reached = vec![unknown(), Reached::Nobody("refused".to_owned()), unknown()];
+    let ran = machine.ltc("create web me/app").await.succeeds();
+    assert_eq!(machine.state().probed.len(), 4);
+    assert!(!ran.stderr.contains("no way to"), "{}", ran.stderr);
+    machine.state().reached = vec![unknown(); 10_000];
+    let ran = machine.ltc("create lost me/app").await.succeeds();
+    let warning = "the router has no way to http://lost.lattice.localhost yet (unknown_route)";
+    assert!(ran.stderr.contains(warning), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn only_addresses_of_the_target_are_asked() {
+    let machine = machine();
+    machine.ltc("create web me/app -R www.example.com").await.succeeds();
+    machine.ltc("create none me/app -i 0").await.succeeds();
+    machine.ltc("create quiet me/app --no-routes").await.succeeds();
+    assert_eq!(machine.state().probed, [""; 0]);
+}
+
+#[tokio::test]
+async fn an_app_that_nothing_checks_must_run_for_a_while() {
+    let machine = machine();
+    machine.state().fate = Fate::Flickers("Exited with status 3".to_owned());
+    let ran = machine.ltc("create web me/app --no-monitor").await;
+    ran.fails(14, &["started", "crashed: Exited with status 3", "crashes again and again"]);
+    assert!(!ran.stderr.contains("now running"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_route_to_no_port_of_the_app_is_refused() {
+    let machine = machine();
+    let ran = machine.ltc("create web me/app -R shop:99").await;
+    ran.fails(13, &["'shop:99' leads to port 99", "8080"]);
+    assert!(machine.state().desired.is_empty());
 }
 
 #[tokio::test]
@@ -154,8 +195,8 @@ async fn a_timeout_is_no_failure_but_says_where_to_look() {
     let machine = machine();
     machine.state().fate = Fate::Stuck;
     let ran = machine.ltc("create web me/app -t 50ms").await.succeeds();
-    assert!(ran.stderr.contains("does not run yet"), "{}", ran.stderr);
-    assert!(ran.stdout.contains("ltc logs web") && ran.stdout.contains("ltc status web"));
+    assert!(ran.stderr.contains("is not healthy yet"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("ltc logs web") && ran.stderr.contains("ltc status web"));
     assert!(ran.stdout.contains("http://web.lattice.localhost"));
 }
 
@@ -163,7 +204,8 @@ async fn a_timeout_is_no_failure_but_says_where_to_look() {
 async fn an_app_that_ends_by_itself_is_judged_by_its_status() {
     let machine = machine();
     machine.state().fate = Fate::Exits("Exited with status 0".to_owned());
-    machine.ltc("create done me/app --restart never").await.succeeds();
+    let ran = machine.ltc("create done me/app --restart never").await.succeeds();
+    assert!(ran.stdout.is_empty() && ran.stderr.contains("ltc remove done"), "{ran:?}");
     machine.state().fate = Fate::Exits("Exited with status 3".to_owned());
     machine.ltc("create bad me/app --restart never").await.fails(14, &["Exited with status 3"]);
 }
@@ -177,7 +219,7 @@ async fn images_that_cannot_be_used_say_what_to_do() {
             "h.io/private",
             Some(ImageError::Unauthorized("h.io".into())),
             15,
-            &["did not accept", "ltc registry login h.io"],
+            &["without a user and password", "ltc registry login h.io"],
         ),
         (
             "h.io/far",

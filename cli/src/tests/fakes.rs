@@ -12,6 +12,7 @@ use lattice_api::brain::{
     BrainError, EventStream, InstanceProgress, ProgressStep, Receptor, Version,
 };
 use lattice_api::log_aggregator::{EnvelopeStream, LogError, LogReader};
+use lattice_api::router::{Reached, RouteProbe};
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::envelope::{ContainerMetric, Log, Message};
 use lattice_model::task::TaskOutcome;
@@ -33,6 +34,8 @@ pub(crate) enum Fate {
     Stuck,
     NoPlace(PlacementError),
     Crashes(String),
+    /// Runs for a look, crashes, and so on.
+    Flickers(String),
     Exits(String),
 }
 
@@ -60,6 +63,11 @@ pub(crate) struct State {
     pub(crate) inspected: Vec<(String, RegistryAccess)>,
     pub(crate) docker_config: Vec<RegistryCredentials>,
     pub(crate) pushed: Result<ImageRef, ImageError>,
+    /// Why the next login to a registry fails.
+    pub(crate) login_answer: Option<ImageError>,
+    /// What requests to apps come to, in turn; then all reach the app.
+    pub(crate) reached: Vec<Reached>,
+    pub(crate) probed: Vec<String>,
 }
 
 /// A platform at `lattice.localhost`.
@@ -241,6 +249,9 @@ impl Platform {
             inspected: vec![],
             docker_config: vec![],
             pushed: Err(unknown),
+            login_answer: None,
+            reached: vec![],
+            probed: vec![],
         })))
     }
 
@@ -256,7 +267,8 @@ impl Connector for Platform {
             receptor: client.clone(),
             raw: client.clone(),
             logs: client.clone(),
-            images: client,
+            images: client.clone(),
+            router: client,
         })
     }
 }
@@ -281,10 +293,22 @@ impl State {
 }
 
 fn advance(lrp: &mut ActualLrp, fate: &Fate, looks: u32) {
-    if matches!(lrp.state, ActualState::Running { .. }) {
+    let is_running = matches!(lrp.state, ActualState::Running { .. });
+    let instance = instance_key();
+    if let Fate::Flickers(reason) = fate {
+        lrp.crash_count += u32::from(is_running);
+        lrp.crash_reason = reason.clone();
+        lrp.state = match (is_running, lrp.crash_count) {
+            (true, 3) => ActualState::Crashed { reason: reason.clone() },
+            (true, _) => ActualState::Claimed { instance },
+            (false, 3) => return,
+            (false, _) => ActualState::Running { instance, net: NetInfo::default() },
+        };
         return;
     }
-    let instance = instance_key();
+    if is_running {
+        return;
+    }
     let claimed = ActualState::Claimed { instance: instance.clone() };
     lrp.state = match (fate, looks) {
         (Fate::NoPlace(error), _) => {
@@ -292,7 +316,9 @@ fn advance(lrp: &mut ActualLrp, fate: &Fate, looks: u32) {
         }
         (_, 0..=1) => ActualState::Unclaimed { placement_error: None },
         (Fate::Stuck, _) | (_, 2..=5) => claimed,
-        (Fate::Healthy, _) => ActualState::Running { instance, net: NetInfo::default() },
+        (Fate::Healthy | Fate::Flickers(_), _) => {
+            ActualState::Running { instance, net: NetInfo::default() }
+        }
         (Fate::Exits(reason), _) => ActualState::Exited { reason: reason.clone() },
         (Fate::Crashes(reason), _) => {
             lrp.crash_count = (looks - 5).min(3);
@@ -303,6 +329,18 @@ fn advance(lrp: &mut ActualLrp, fate: &Fate, looks: u32) {
             }
         }
     };
+}
+
+#[async_trait]
+impl RouteProbe for Client {
+    async fn probe(&self, url: &str) -> Reached {
+        let mut state = self.platform.state();
+        state.probed.push(url.to_owned());
+        match state.reached.is_empty() {
+            true => Reached::App,
+            false => state.reached.remove(0),
+        }
+    }
 }
 
 impl Client {
@@ -515,6 +553,10 @@ impl ImageGateway for Client {
         let image = self.platform.state().pushed.clone()?;
         let notes = vec!["a socket was left out".to_owned()];
         Ok(PushedImage { image, blobs_sent: 2, blobs_skipped: 1, notes })
+    }
+
+    async fn check(&self, _: &RegistryCredentials) -> Result<(), ImageError> {
+        self.platform.state().login_answer.take().map_or(Ok(()), Err)
     }
 
     async fn credentials_for(

@@ -37,6 +37,12 @@ async fn recent_lines_are_shown_and_that_is_that() {
 }
 
 #[tokio::test]
+async fn nothing_to_look_back_at_is_a_failure() {
+    let machine = Machine::targeted();
+    machine.ltc("logs nosuch --recent").await.fails(14, &["no app or task named nosuch"]);
+}
+
+#[tokio::test]
 async fn programs_get_a_document_a_line() {
     let machine = Machine::targeted();
     machine.state().recent = vec![line("a"), line("b")];

@@ -3,6 +3,7 @@
 use lattice_api::brain::Version;
 
 use super::fakes::Machine;
+use crate::image::ImageError;
 use crate::target::Login;
 
 const ADMIN_JSON: &str = r#"{"username":"admin","password":"hunter2"}"#;
@@ -102,7 +103,7 @@ async fn a_target_without_a_login_uses_this_machines() {
 async fn without_a_target_the_ways_to_one_are_named() {
     let machine = Machine::new();
     for command in ["list", "target", "create web me/app", "logs web", "cells"] {
-        machine.ltc(command).await.fails(1, &["ltc target DOMAIN", "lattice up"]);
+        machine.ltc(command).await.fails(1, &["ltc target lattice.localhost", "lattice up"]);
     }
     machine.ltc("version").await.succeeds();
     machine.ltc("help").await.succeeds();
@@ -146,7 +147,8 @@ async fn help_and_completion_are_data() {
         assert!(ran.stdout.contains("debug-logs"), "{shell}");
     }
     machine.ltc("help frobnicate").await.fails(1, &["'frobnicate'", "ltc help"]);
-    machine.ltc("frobnicate").await.fails(1, &["frobnicate"]);
+    machine.ltc("frobnicate").await.fails(1, &["frobnicate", "try: ltc help"]);
+    machine.ltc("create web img run").await.fails(13, &["-- COMMAND", "try: ltc help create"]);
     machine.ltc("scale web many").await.fails(13, &["many"]);
     let ran = machine.ltc("--version").await.succeeds();
     assert_eq!(ran.stdout, format!("ltc {}\n", env!("CARGO_PKG_VERSION")));
@@ -160,6 +162,9 @@ async fn registry_credentials_are_kept_and_handed_over() {
     let kept = machine.state().registries.clone();
     assert_eq!((kept[0].registry.as_str(), kept[0].username.as_str()), ("h.io:5000", "me"));
     assert!(machine.read(".lattice/registries.json").contains("h.io:5000"));
+    machine.state().login_answer = Some(ImageError::Unauthorized("bad.io".into()));
+    machine.ltc("registry login bad.io").await.fails(14, &["bad.io did not accept"]);
+    assert!(!machine.read(".lattice/registries.json").contains("bad.io"));
     machine.ltc("registry login https://h.io").await.fails(13, &["not a registry's host"]);
     machine.person.answers = None;
     machine.ltc("registry login h.io").await.fails(13, &["--password-file"]);

@@ -6,3 +6,4 @@ pub mod cell;
 pub mod localhost;
 pub mod log_aggregator;
 pub mod registry;
+pub mod router;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lattice_api::registry::is_loopback;
 use lattice_model::{ImageRef, ProcessGuid};
 
 use super::Args;
@@ -30,8 +31,13 @@ pub async fn resolve(
     };
     let insecure = args.insecure_registry.contains(&image.registry);
     cx.out().progress(&format!("reading {image}"), 0, 0);
+    let is_anonymous = credentials.is_none();
     let metadata = cx.images.inspect(&image, &RegistryAccess { credentials, insecure }).await;
     cx.out().end_progress();
+    let metadata = metadata.map_err(|error| match error {
+        ImageError::Unauthorized(registry) if is_anonymous => ImageError::Anonymous(registry),
+        error => error,
+    });
     Ok((image, metadata.map_err(image_failure)?))
 }
 
@@ -39,14 +45,19 @@ pub async fn resolve(
 pub fn image_failure(error: ImageError) -> Failure {
     let message = error.to_string();
     match error {
-        ImageError::Unauthorized(registry) => {
+        ImageError::Unauthorized(registry) | ImageError::Anonymous(registry) => {
             Failure::new(Exit::BadImage, message).next(format!("ltc registry login {registry}"))
         }
         ImageError::Read { .. } => Failure::new(Exit::FileSystem, message),
         ImageError::NotFound(_) => Failure::new(Exit::BadImage, message)
             .next("check host, repository and tag")
             .next("ltc create NAME ./DIRECTORY    (pushes an image from this machine)"),
+        // Loopback is spoken to in plain HTTP anyway.
+        ImageError::Unreachable { registry, .. } if is_loopback(&registry) => {
+            Failure::new(Exit::BadImage, message).next("check that it runs, and its port")
+        }
         ImageError::Unreachable { registry, .. } => Failure::new(Exit::BadImage, message)
+            .next("check the host's name and the network")
             .next(format!("--insecure-registry {registry}    (where it speaks plain HTTP)")),
         ImageError::NotAnImage { .. } | ImageError::Failed(_) => {
             Failure::new(Exit::BadImage, message)
