@@ -5,6 +5,8 @@ mod archive;
 mod confined;
 mod content;
 pub mod fake;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod plan;
 mod registry;
 pub mod rootfs;

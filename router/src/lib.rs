@@ -30,6 +30,8 @@ pub mod access_log;
 pub mod config;
 mod connections;
 mod framing;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod guard;
 mod listening;
 pub mod metrics;

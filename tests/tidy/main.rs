@@ -6,6 +6,7 @@
 
 mod configs;
 mod dependencies;
+mod fuzz;
 mod layers;
 mod purity;
 mod repository;
@@ -44,6 +45,11 @@ fn every_dependency_is_used_and_says_why_it_is_there() {
     let workspace = repository.file("Cargo.toml");
     let members = dependencies::members(&repository);
     assert_none(&dependencies::faults(workspace, &members));
+}
+
+#[test]
+fn every_fuzz_target_is_built() {
+    assert_none(&fuzz::faults(&Repository::read()));
 }
 
 #[test]
