@@ -164,7 +164,7 @@ impl Board {
             Command::StartTask(guid, cell) => self.start_task(&guid, cell, out),
             Command::CancelTask(guid) => self.cancel_task(&guid, out),
             Command::CompleteTask(guid, cell, how) => self.complete_task(&guid, &cell, how, out),
-            Command::RejectTask(guid, why) => self.reject_task(&guid, why, out),
+            Command::RejectTask(guid, cell, why) => self.reject_task(&guid, &cell, why, out),
             Command::ResolveTask(guid) => self.resolve_task(&guid, out),
             Command::DeleteTask(guid) => self.delete_task(&guid, out),
             Command::UpsertDomain(domain, until) => self.upsert_domain(domain, until, out),

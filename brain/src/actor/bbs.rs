@@ -72,8 +72,13 @@ impl Bbs for Handle {
         self.tell(Command::CompleteTask(guid.clone(), cell.clone(), outcome)).await
     }
 
-    async fn reject_task(&self, guid: &TaskGuid, reason: String) -> Result<(), BrainError> {
-        self.tell(Command::RejectTask(guid.clone(), reason)).await
+    async fn reject_task(
+        &self,
+        guid: &TaskGuid,
+        cell: &CellId,
+        reason: String,
+    ) -> Result<(), BrainError> {
+        self.tell(Command::RejectTask(guid.clone(), cell.clone(), reason)).await
     }
 
     async fn report_progress(&self, key: &LrpKey, progress: InstanceProgress) {

@@ -45,7 +45,7 @@ pub enum Command {
     /// The task ended on this cell.
     CompleteTask(TaskGuid, CellId, TaskOutcome),
     /// The cell could not start the task, by no fault of its own.
-    RejectTask(TaskGuid, String),
+    RejectTask(TaskGuid, CellId, String),
     /// The owner is about to be told of the task's end.
     ResolveTask(TaskGuid),
     /// Forgets a task that has ended.

@@ -109,13 +109,16 @@ impl Board {
     pub(super) fn reject_task(
         &mut self,
         guid: &TaskGuid,
+        cell: &CellId,
         reason: String,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         let now = out.at;
         let task = self.known_task(guid)?;
         match &task.state {
-            TaskState::Pending | TaskState::Running { .. } => {}
+            TaskState::Pending => {}
+            TaskState::Running { cell_id } if cell_id == cell => {}
+            TaskState::Running { .. } => return Err(conflict("task runs on another cell")),
             TaskState::Completed(_) => return Err(no_transition("Completed", "Pending")),
             TaskState::Resolving(_) => return Err(no_transition("Resolving", "Pending")),
         }

@@ -64,7 +64,7 @@ async fn tell_of_task(
         Telling::CompleteTask(outcome) => {
             bbs.complete_task(task, cell_id, outcome.clone()).await?;
         }
-        Telling::RejectTask { reason } => bbs.reject_task(task, reason.clone()).await?,
+        Telling::RejectTask { reason } => bbs.reject_task(task, cell_id, reason.clone()).await?,
         Telling::Claim | Telling::Start(_) | Telling::Crash { .. } | Telling::Remove => {
             return Ok(Answer::Refused);
         }

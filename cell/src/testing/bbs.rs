@@ -115,7 +115,12 @@ impl Bbs for FakeBbs {
         self.call("complete", &format!("{guid} {how}"))
     }
 
-    async fn reject_task(&self, guid: &TaskGuid, reason: String) -> Result<(), BrainError> {
+    async fn reject_task(
+        &self,
+        guid: &TaskGuid,
+        _: &CellId,
+        reason: String,
+    ) -> Result<(), BrainError> {
         self.call("reject", &format!("{guid}: {reason}"))
     }
 

@@ -204,7 +204,12 @@ pub trait Bbs: Send + Sync {
         outcome: TaskOutcome,
     ) -> Result<(), BrainError>;
     /// The task could not be started here, by no fault of its own.
-    async fn reject_task(&self, guid: &TaskGuid, reason: String) -> Result<(), BrainError>;
+    async fn reject_task(
+        &self,
+        guid: &TaskGuid,
+        cell: &CellId,
+        reason: String,
+    ) -> Result<(), BrainError>;
     /// How far an instance has come; nothing durable.
     async fn report_progress(&self, key: &LrpKey, progress: InstanceProgress);
     /// All the brain holds about this cell, and everything that concerns what the cell names.

@@ -113,8 +113,8 @@ fn tasks(page: &mut String) {
     let (guid, here) = (task_guid(), cell_id("here"));
     let columns = [
         ("may it start here?", Command::StartTask(guid.clone(), here.clone())),
-        ("it ended here", Command::CompleteTask(guid.clone(), here, outcome())),
-        ("a cell rejects it", Command::RejectTask(guid.clone(), REASON.to_owned())),
+        ("it ended here", Command::CompleteTask(guid.clone(), here.clone(), outcome())),
+        ("it is rejected here", Command::RejectTask(guid.clone(), here, REASON.to_owned())),
         ("no cell has room", no_room(Item::Task(guid.clone()))),
         ("is cancelled", Command::CancelTask(guid.clone())),
         ("its owner is being told", Command::ResolveTask(guid.clone())),

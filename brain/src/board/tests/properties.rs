@@ -58,7 +58,7 @@ fn command() -> impl Strategy<Value = Command> {
             Command::CompleteTask(t(), cell_id(cell), TaskOutcome::default())
         }),
         Just(Command::CancelTask(tg("t"))),
-        Just(Command::RejectTask(tg("t"), "x".into())),
+        cell().prop_map(move |cell| Command::RejectTask(tg("t"), cell_id(cell), "x".into())),
         Just(Command::ResolveTask(tg("t"))),
         Just(Command::DeleteTask(tg("t"))),
         Just(no_room(Item::Task(tg("t")), u64::MAX)),

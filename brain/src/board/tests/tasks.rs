@@ -55,7 +55,7 @@ fn every_transition_of_a_task_is_as_the_table_says() {
     let t = || tg("t");
     let start = |cell| Command::StartTask(t(), cell_id(cell));
     let complete = |cell| Command::CompleteTask(t(), cell_id(cell), done());
-    let reject = || Command::RejectTask(t(), "no luck".into());
+    let reject = |cell| Command::RejectTask(t(), cell_id(cell), "no luck".into());
     let deletable = "TaskNotDeletable: This task has not been completed. \
                      Please retry when it is completed.";
     let cannot =
@@ -74,10 +74,11 @@ fn every_transition_of_a_task_is_as_the_table_says() {
         ("RUNNING", complete("a"), Ok("COMPLETED")),
         ("RUNNING", complete("b"), refused("ResourceConflict: task runs on another cell")),
         ("COMPLETED", complete("a"), cannot("Completed", "Completed")),
-        ("PENDING", reject(), Ok("PENDING")),
-        ("RUNNING", reject(), Ok("PENDING")),
-        ("COMPLETED", reject(), cannot("Completed", "Pending")),
-        ("RESOLVING", reject(), cannot("Resolving", "Pending")),
+        ("PENDING", reject("a"), Ok("PENDING")),
+        ("RUNNING", reject("a"), Ok("PENDING")),
+        ("RUNNING", reject("b"), refused("ResourceConflict: task runs on another cell")),
+        ("COMPLETED", reject("a"), cannot("Completed", "Pending")),
+        ("RESOLVING", reject("a"), cannot("Resolving", "Pending")),
         ("PENDING", Command::ResolveTask(t()), cannot("Pending", "Resolving")),
         ("RUNNING", Command::ResolveTask(t()), cannot("Running", "Resolving")),
         ("COMPLETED", Command::ResolveTask(t()), Ok("RESOLVING")),
@@ -114,7 +115,7 @@ fn an_unknown_task_is_not_found_whatever_is_asked_of_it() {
         Command::StartTask(t(), cell_id("a")),
         Command::CancelTask(t()),
         Command::CompleteTask(t(), cell_id("a"), done()),
-        Command::RejectTask(t(), "x".into()),
+        Command::RejectTask(t(), cell_id("a"), "x".into()),
         Command::ResolveTask(t()),
         Command::DeleteTask(t()),
     ] {
@@ -159,12 +160,12 @@ fn a_cell_may_reject_a_task_three_times_half_a_minute_apart() {
     let mut scene = scene_with("PENDING");
     for attempt in 1..=3 {
         scene.ok(Command::StartTask(tg("t"), cell_id("a")));
-        scene.ok(Command::RejectTask(tg("t"), "no luck".into()));
+        scene.ok(Command::RejectTask(tg("t"), cell_id("a"), "no luck".into()));
         assert_eq!((task(&scene).rejections, task(&scene).state.name()), (attempt, "PENDING"));
         assert_eq!(effects(&scene.pass(29, &["a", "b"])), [""; 0]);
         assert_eq!(effects(&scene.pass(1, &["a", "b"])), ["auction t"]);
     }
-    scene.ok(Command::RejectTask(tg("t"), "no luck".into()));
+    scene.ok(Command::RejectTask(tg("t"), cell_id("a"), "no luck".into()));
     assert_eq!(outcome(&scene).failure_reason, "no luck");
 }
 
