@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use lattice_cell::network::Network;
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
 
-use crate::place::{apart, ask, config, id, run, serve, start};
+use crate::place::{apart, ask, config, id, is_out_of_reach, run, serve, start};
 
 /// Names the data directory to an owner that is started to be killed.
 const OWNER: &str = "LATTICE_TEST_NETWORK_OWNER";
@@ -90,6 +90,24 @@ fn what_is_detached_is_free_again_and_may_be_detached_twice() {
             network.detach(&id("a")).await.expect("twice is no error");
             assert_eq!(network.list().await.unwrap(), []);
             assert_eq!(traces(), idle);
+        }
+        network.remove_all().await.unwrap();
+    });
+}
+
+#[test]
+fn an_address_that_is_handed_on_answers_at_once() {
+    apart(async || {
+        let dir = tempfile::tempdir().unwrap();
+        // Space for one instance only.
+        let subnet = "10.9.8.0/30".parse().unwrap();
+        let network = start(NetworkConfig { subnet, ..config(dir.path()) }).await;
+        for round in ["first", "second"] {
+            let one = network.attach(&id("one"), &[]).await.unwrap();
+            serve(Some(&one.netns), "0.0.0.0:80", round);
+            let address = format!("{}:80", one.address);
+            assert!(!is_out_of_reach(None, &address), "{round}: {address}");
+            network.detach(&id("one")).await.unwrap();
         }
         network.remove_all().await.unwrap();
     });
