@@ -1,3 +1,5 @@
+mod own;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
