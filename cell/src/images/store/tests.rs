@@ -1,4 +1,5 @@
 mod own;
+mod tidying;
 
 use std::collections::HashMap;
 use std::fs;
