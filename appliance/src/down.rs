@@ -1,17 +1,41 @@
 //! `lattice down`: stops a running appliance, and with `--purge` removes all that it made.
 
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use lattice_daemon::credentials;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::Usage;
 use crate::args::Down;
-use crate::lock::{Holder, Lock};
+use crate::lock::{self, Holder, Lock};
 use crate::machinery::{self, Settings};
+
+/// All that lattice keeps in its data directory; the lock goes last.
+const OWN: [&str; 19] = [
+    "admin.json",
+    "target",
+    "brain.db",
+    "brain.db-wal",
+    "brain.db-shm",
+    "settings.json",
+    "settings.json.new",
+    "admin.json.new",
+    "target.new",
+    "containers",
+    "downloads",
+    "images",
+    "instances",
+    "netns",
+    "network",
+    "oci",
+    "registry",
+    "rootfs",
+    lock::FILE,
+];
 
 /// How long a running appliance may take to stop.
 const STOP: Duration = Duration::from_secs(15);
@@ -23,6 +47,10 @@ pub fn run(args: &Down) -> anyhow::Result<()> {
     if !dir.is_dir() {
         println!("there is no lattice in {}", dir.display());
         return Ok(());
+    }
+    if args.purge && !is_ours(dir) {
+        let why = "lattice has not worked in it, so there is nothing of its own to remove";
+        return Err(Usage(format!("{}: {why}", dir.display())).into());
     }
     if args.purge && !args.yes {
         confirm(dir)?;
@@ -78,6 +106,7 @@ fn is_zombie(pid: Pid) -> bool {
     stat.ok().and_then(state).is_none_or(|state| state == 'Z')
 }
 
+/// Removes what lattice made, and the directory where nothing else is in it.
 fn purge(dir: &Path) -> anyhow::Result<()> {
     let lock = Lock::take(dir)?;
     // Without settings no start has come as far as making anything but files.
@@ -85,12 +114,27 @@ fn purge(dir: &Path) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(machinery::remove_all(dir, &settings))?;
     }
-    for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
-        let path = entry?.path();
+    for path in OWN.iter().map(|name| dir.join(name)) {
         let removed =
             if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.with_context(|| format!("cannot remove {}", path.display()))?;
+        match removed {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(e).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
     }
     drop(lock);
-    fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))
+    let is_empty = fs::read_dir(dir)?.next().is_none();
+    if is_empty {
+        fs::remove_dir(dir).context("cannot remove the directory itself")
+    } else {
+        Ok(())
+    }
+}
+
+/// True for a directory that `lattice up` has worked in; nothing is removed from another.
+fn is_ours(dir: &Path) -> bool {
+    let has = |name: &str| dir.join(name).is_file();
+    has(lock::FILE) && (has(machinery::FILE) || has(credentials::FILE))
 }

@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
 
-const FILE: &str = "lock";
+/// The file in the data directory.
+pub const FILE: &str = "lock";
 
 /// Held for as long as the appliance lives.
 #[derive(Debug)]

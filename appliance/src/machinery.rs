@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Usage;
 
-const FILE: &str = "settings.json";
+/// The file in the data directory.
+pub const FILE: &str = "settings.json";
 
 /// What has to be known of an earlier start to remove what it made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,15 +125,18 @@ pub async fn remove_former(data_dir: &Path, settings: &Settings) -> anyhow::Resu
 }
 
 /// Removes every container, mount, namespace, interface, table and control group of a data
-/// directory.
+/// directory: all that can be removed, whatever cannot, which the error names.
 pub async fn remove_all(data_dir: &Path, settings: &Settings) -> anyhow::Result<()> {
     let machinery = Machinery::start(data_dir, settings).await?;
+    let mut failures = Vec::new();
+    let mut note = |outcome: Result<(), String>| failures.extend(outcome.err());
     for id in machinery.runtime.list().await? {
-        machinery.runtime.delete(&id).await?;
+        note(machinery.runtime.delete(&id).await.map_err(|e| e.to_string()));
     }
     for id in machinery.images.list().await? {
-        machinery.images.unmount(&id).await?;
+        note(machinery.images.unmount(&id).await.map_err(|e| e.to_string()));
     }
-    machinery.network.remove_all().await?;
+    note(machinery.network.remove_all().await.map_err(|e| e.to_string()));
+    anyhow::ensure!(failures.is_empty(), "{}", failures.join("; "));
     Ok(())
 }

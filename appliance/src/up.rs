@@ -81,22 +81,24 @@ async fn appliance(args: Up) -> anyhow::Result<()> {
     let _lock = Lock::take(data_dir)?;
     preflight::check_ports(&args)?;
     let mut signals = Signals::new()?;
-    let platform = tokio::select! {
-        platform = start(&args) => platform?,
-        () = signals.any() => return Ok(()),
+    // A signal that comes meanwhile is heard afterwards: what was begun is then ended in order.
+    let platform = start(&args).await?;
+    let ended = tokio::select! {
+        failed = serve(&args, &platform) => failed,
+        () = signals.any() => Ok(()),
     };
-    ready(&args, &platform).await?;
-    let shutdown = platform.tasks.shutdown();
-    let failed = tokio::select! {
-        () = signals.any() => false,
-        () = shutdown.cancelled() => true,
-    };
-    info!(failed, "stopping the apps, which stay desired");
+    info!("stopping the apps, which stay desired");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     platform.cell.stop_all(APPS_GRACE).await;
     platform.tasks.end(TASKS_STOP).await;
-    anyhow::ensure!(!failed, "a part of the platform has failed; the log above says which");
-    Ok(())
+    ended
+}
+
+/// Says when all is ready; returns only when something has failed.
+async fn serve(args: &Up, platform: &Platform) -> anyhow::Result<()> {
+    ready(args, platform).await?;
+    platform.tasks.shutdown().cancelled().await;
+    anyhow::bail!("a part of the platform has failed; the log above says which")
 }
 
 /// Starts the roles; each finds what it needs already there.
@@ -111,6 +113,7 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     };
     let tasks = &carriers.tasks;
     telemetry::start(verbosity(args), Arc::clone(&carriers.logs));
+    warn_of_onlookers(data_dir);
     let admin = administrator(args)?;
 
     let doppler = lattice_log_aggregator::Config {
@@ -172,6 +175,9 @@ async fn start_router(
     let reserve =
         |route: &PlatformRoute| Reserved { host: route.host.clone(), endpoint: route.endpoint };
     config.reserved = platform.iter().map(reserve).collect();
+    // Here registrations come at once and cannot be missed, so a route that is gone is soon unknown.
+    config.freshness.prune_interval = Duration::from_secs(5);
+    config.freshness.empty_route_kept = Duration::from_secs(10);
     config.platform_to_instances = args.allow_instances_to_platform;
     let Carriers { tasks, clock, bus, logs } = carriers;
     lattice_router::start(config, Arc::clone(bus), Arc::clone(logs), Arc::clone(clock), tasks)
@@ -324,6 +330,15 @@ fn prepare(data_dir: &Path) -> anyhow::Result<()> {
     let mut dirs = fs::DirBuilder::new();
     dirs.recursive(true).mode(0o700);
     Ok(dirs.create(data_dir).map_err(|why| preflight::unusable(data_dir, &why))?)
+}
+
+/// A directory that was there already is not closed: it may hold more than lattice's own.
+fn warn_of_onlookers(data_dir: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if fs::metadata(data_dir).is_ok_and(|found| found.permissions().mode() & 0o077 != 0) {
+        let fix = format!("chmod 700 {}", data_dir.display());
+        warn!(fix, "others may look into the data directory");
+    }
 }
 
 /// A proxy and its apps' pipes need more files than a login shell grants.

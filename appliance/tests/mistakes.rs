@@ -137,10 +137,43 @@ fn a_purge_is_not_done_for_want_of_an_answer() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("mine"), "").unwrap();
     let data_dir = dir.path().to_str().unwrap();
+    std::fs::write(dir.path().join("lock"), "").unwrap();
+    std::fs::write(dir.path().join("admin.json"), "{}").unwrap();
     check(&lattice(&["down", "--purge", "--data-dir", data_dir]), &["--yes"]);
-    assert!(dir.path().join("mine").exists());
+    assert!(dir.path().join("admin.json").exists());
+    let purged = lattice(&["down", "--purge", "--yes", "--data-dir", data_dir]);
+    assert!(purged.status.success(), "{purged:?}");
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["mine"], "what is not lattice's stays");
     let absent = dir.path().join("absent");
     let down = lattice(&["down", "--data-dir", absent.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&down.stdout).into_owned();
     assert!(down.status.success() && said.contains("there is no lattice in"), "{said}");
+}
+
+#[test]
+fn a_directory_that_is_not_lattices_is_not_purged() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["mine", "images", "lock"] {
+        std::fs::write(dir.path().join(name), "").unwrap();
+        let data_dir = dir.path().to_str().unwrap();
+        let purge = lattice(&["down", "--purge", "--yes", "--data-dir", data_dir]);
+        check(&purge, &["nothing of its own to remove"]);
+        assert!(dir.path().join(name).exists());
+    }
+}
+
+#[test]
+fn the_binary_needs_no_library() {
+    let elf = std::fs::read(env!("CARGO_BIN_EXE_lattice")).unwrap();
+    let word = |at: usize| u16::from_le_bytes([elf[at], elf[at + 1]]) as usize;
+    let table = usize::try_from(u64::from_le_bytes(elf[32..40].try_into().unwrap())).unwrap();
+    let (entry_bytes, entries) = (word(54), word(56));
+    let kinds = (0..entries).map(|n| word(table + n * entry_bytes));
+    // A program that needs a dynamic linker names it in a segment of this kind.
+    const INTERPRETER: usize = 3;
+    let kinds: Vec<usize> = kinds.collect();
+    assert!(kinds.contains(&1), "the table was found: {kinds:?}");
+    assert!(!kinds.contains(&INTERPRETER), "{kinds:?}");
 }
