@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use lattice_api::registry::OwnRegistry;
 use lattice_cell::images::{ImageStore, Images as _, ImagesConfig};
 use lattice_cell::network::Network as _;
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
@@ -33,6 +34,9 @@ pub struct Settings {
     pub external_address: Option<Ipv4Addr>,
     /// Registries that may be spoken to in plain HTTP.
     pub insecure_registries: Vec<String>,
+    /// The platform's own registry as images name it; it is behind the router's port.
+    #[serde(default)]
+    pub own_registry: Option<String>,
 }
 
 /// The three parts of the real machinery.
@@ -80,8 +84,12 @@ impl Machinery {
             program: None,
             init_binary: "/proc/self/exe".into(),
         })?;
-        let images =
-            ImageStore::open(ImagesConfig::new(data_dir, settings.insecure_registries.clone()))?;
+        let mut images = ImagesConfig::new(data_dir, settings.insecure_registries.clone());
+        images.registry.own = settings.own_registry.clone().map(|host| OwnRegistry {
+            host,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.http_port)),
+        });
+        let images = ImageStore::open(images)?;
         let network = BridgeNetwork::start(network_config(data_dir, settings)?).await?;
         Ok(Self {
             runtime: Arc::new(runtime),

@@ -235,7 +235,6 @@ fn brain_config(args: &Up, admin: Option<&Admin>) -> lattice_brain::Config {
 }
 
 fn settings(args: &Up) -> Settings {
-    let own = format!("registry.{}", target(args));
     Settings {
         bridge: args.bridge.clone(),
         subnet: args.subnet.clone(),
@@ -244,7 +243,8 @@ fn settings(args: &Up) -> Settings {
             IpAddr::V4(address) if !address.is_loopback() => Some(address),
             IpAddr::V4(_) | IpAddr::V6(_) => None,
         },
-        insecure_registries: args.insecure_registries.iter().cloned().chain([own]).collect(),
+        insecure_registries: args.insecure_registries.clone(),
+        own_registry: Some(format!("registry.{}", target(args))),
     }
 }
 

@@ -64,6 +64,8 @@ pub struct BlobsLimits {
     pub manifest_bytes_max: usize,
     /// The most uploads that are begun and not finished; more are answered 429.
     pub uploads_max: usize,
+    /// Bytes of the disk that stay free: the platform commits its records to the same disk.
+    pub free_bytes_min: u64,
     /// An upload that nothing was added to for so long is dropped.
     pub upload_age_max: Duration,
     /// How long a sender may be silent in the middle of a body.
@@ -104,6 +106,7 @@ impl Default for BlobsLimits {
             blob_bytes_max: 10 * 1024 * 1024 * 1024,
             manifest_bytes_max: 4 * 1024 * 1024,
             uploads_max: 256,
+            free_bytes_min: 512 * 1024 * 1024,
             upload_age_max: Duration::from_secs(24 * 3600),
             silence_max: Duration::from_secs(60),
             garbage_interval: Duration::from_secs(3600),

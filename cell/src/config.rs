@@ -61,6 +61,8 @@ pub struct Limits {
     pub upload_bytes_max: u64,
     /// The most bytes of cached downloads; the least recently used go first.
     pub download_cache_bytes_max: u64,
+    /// How long one download or upload may take.
+    pub transfer_timeout: Duration,
     /// How long one step of making or removing a container may take.
     pub container_step: Duration,
 }
@@ -91,6 +93,7 @@ impl Default for Limits {
             download_bytes_max: 4 << 30,
             upload_bytes_max: 256 << 20,
             download_cache_bytes_max: 10 << 30,
+            transfer_timeout: Duration::from_secs(15 * 60),
             container_step: Duration::from_secs(60),
         }
     }

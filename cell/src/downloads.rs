@@ -1,18 +1,22 @@
 //! Fetches and sends files over HTTP for download and upload steps, with a cache on disk. Each
 //! transfer is bounded in size and time; only so many go on at once.
 
+mod cache;
+
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use reqwest::header::{ETAG, IF_NONE_MATCH};
 use reqwest::{Client, Response, StatusCode, Url};
-use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 
 use crate::config::Limits;
+use cache::{Cache, Copy};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest silence of the other side.
@@ -21,11 +25,13 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Fetches and sends. One for a cell.
 pub struct Transfers {
     client: Client,
-    dir: PathBuf,
+    cache: Cache,
     slots: Semaphore,
+    /// One lock for each copy that is being asked for.
+    turns: Mutex<HashMap<PathBuf, Weak<tokio::sync::Mutex<()>>>>,
     bytes_max: u64,
     upload_bytes_max: u64,
-    cache_bytes_max: u64,
+    timeout: Duration,
 }
 
 /// A fetched file, open for reading; it may have no name any more.
@@ -97,11 +103,12 @@ impl Transfers {
             .map_err(|error| format!("cannot make an HTTP client: {error}"))?;
         Ok(Arc::new(Self {
             client,
-            dir,
+            cache: Cache::new(dir, limits.download_cache_bytes_max),
             slots: Semaphore::new(limits.downloads_at_once),
+            turns: Mutex::default(),
             bytes_max: limits.download_bytes_max,
             upload_bytes_max: limits.upload_bytes_max,
-            cache_bytes_max: limits.download_cache_bytes_max,
+            timeout: limits.transfer_timeout,
         }))
     }
 
@@ -110,24 +117,18 @@ impl Transfers {
         self.bytes_max
     }
 
-    /// Fetches a URL. With a cache key, a copy is kept and asked for anew only when it changed.
+    /// Fetches a URL. With a cache key, a copy is kept and asked for anew only when it changed;
+    /// whoever wants the same copy meanwhile waits for it.
     pub async fn fetch(&self, url: &str, cache_key: &str) -> Result<Fetched, TransferError> {
-        let _slot = self.slots.acquire().await.expect("never closed");
         let url = http_url(url)?;
-        let kept = (!cache_key.is_empty()).then(|| self.kept_at(cache_key, &url));
-        let etag = kept.as_deref().and_then(etag_of);
-        let mut request = self.client.get(url.clone());
-        if let Some(etag) = &etag {
-            request = request.header(IF_NONE_MATCH, etag);
-        }
-        let response = request.send().await.map_err(|error| broken(&url, error))?;
-        match (response.status(), kept) {
-            (StatusCode::NOT_MODIFIED, Some(kept)) => reopen(&kept),
-            (status, kept) if status.is_success() => {
-                self.keep(response, &url, kept.as_deref()).await
-            }
-            (status, _) => Err(TransferError::Status { url: speakable(&url), status }),
-        }
+        let kept = (!cache_key.is_empty()).then(|| self.cache.place(cache_key, &url));
+        let turn = kept.as_ref().map(|kept| self.turn(kept));
+        let _turn = match &turn {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
+        let _slot = self.slots.acquire().await.expect("never closed");
+        self.in_time(&url, self.fetch_now(&url, kept)).await
     }
 
     /// The most bytes a file may have that is sent; it is held in memory.
@@ -137,11 +138,14 @@ impl Transfers {
 
     /// Posts a file's content; gives its size.
     pub async fn send(&self, content: Vec<u8>, to: &str) -> Result<u64, TransferError> {
-        let _slot = self.slots.acquire().await.expect("never closed");
         let url = http_url(to)?;
+        let _slot = self.slots.acquire().await.expect("never closed");
         let bytes = content.len() as u64;
-        let response = self.client.post(url.clone()).body(content).send().await;
-        let status = response.map_err(|error| broken(&url, error))?.status();
+        let post = async {
+            let response = self.client.post(url.clone()).body(content).send().await;
+            response.map_err(|error| broken(&url, error))
+        };
+        let status = self.in_time(&url, post).await?.status();
         if status.is_success() {
             Ok(bytes)
         } else {
@@ -149,57 +153,74 @@ impl Transfers {
         }
     }
 
+    async fn fetch_now(&self, url: &Url, kept: Option<PathBuf>) -> Result<Fetched, TransferError> {
+        let copy = match kept.clone() {
+            Some(kept) => self.cache.on(move |cache| Ok(cache.open(&kept))).await?,
+            None => None,
+        };
+        let mut request = self.client.get(url.clone());
+        if let Some(copy) = &copy {
+            request = request.header(IF_NONE_MATCH, &copy.etag);
+        }
+        let response = request.send().await.map_err(|error| broken(url, error))?;
+        match (response.status(), copy) {
+            (StatusCode::NOT_MODIFIED, Some(Copy { file, .. })) => {
+                Ok(self.cache.on(move |_| cache::used_now(file)).await?)
+            }
+            (status, _) if status.is_success() => self.keep(response, url, kept).await,
+            (status, _) => Err(TransferError::Status { url: speakable(url), status }),
+        }
+    }
+
     async fn keep(
         &self,
         mut response: Response,
         url: &Url,
-        kept: Option<&Path>,
+        kept: Option<PathBuf>,
     ) -> Result<Fetched, TransferError> {
         let etag = response.headers().get(ETAG).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let mut partial = tempfile::NamedTempFile::new_in(&self.dir)?;
+        let (partial, file) = self.cache.on(Cache::begin).await?;
+        let mut writing = tokio::fs::File::from_std(file);
         let mut bytes = 0;
         while let Some(chunk) = response.chunk().await.map_err(|error| broken(url, error))? {
             bytes += chunk.len() as u64;
             if bytes > self.bytes_max {
                 return Err(self.too_large(url));
             }
-            partial.write_all(&chunk)?;
+            writing.write_all(&chunk).await?;
         }
-        let file = partial.reopen()?;
-        if let (Some(kept), Some(etag)) = (kept, etag) {
-            partial.persist(kept).map_err(|error| error.error)?;
-            std::fs::write(etag_path(kept), etag)?;
-            self.make_room(kept)?;
-        }
-        Ok(Fetched { file, bytes })
+        writing.flush().await?;
+        let finish = move |cache: &Cache| {
+            let file = partial.reopen()?;
+            if let (Some(kept), Some(etag)) = (kept, etag) {
+                cache.put(partial, &kept, &etag)?;
+                cache.make_room(&kept);
+            }
+            Ok(file)
+        };
+        Ok(Fetched { file: self.cache.on(finish).await?, bytes })
     }
 
-    /// Removes the least recently used copies until the cache is small enough; never `newest`.
-    fn make_room(&self, newest: &Path) -> io::Result<()> {
-        let mut copies: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
-        for entry in std::fs::read_dir(&self.dir)? {
-            let (entry, path) = entry.map(|entry| (entry.metadata(), entry.path()))?;
-            let is_copy = path.extension().is_some_and(|extension| extension == "archive");
-            if let (true, Ok(metadata)) = (is_copy, entry) {
-                let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                copies.push((used, metadata.len(), path));
-            }
-        }
-        copies.sort();
-        let mut total: u64 = copies.iter().map(|(_, bytes, _)| bytes).sum();
-        for (_, bytes, path) in copies {
-            if total > self.cache_bytes_max && path != newest {
-                std::fs::remove_file(&path)?;
-                std::fs::remove_file(etag_path(&path))?;
-                total -= bytes;
-            }
-        }
-        Ok(())
+    /// Bounds a transfer in time, however lively it is.
+    async fn in_time<T>(
+        &self,
+        url: &Url,
+        transfer: impl Future<Output = Result<T, TransferError>>,
+    ) -> Result<T, TransferError> {
+        tokio::time::timeout(self.timeout, transfer).await.unwrap_or_else(|_| {
+            let why = format!("it took longer than {} s", self.timeout.as_secs_f32());
+            Err(TransferError::Broken { url: speakable(url), why })
+        })
     }
 
-    fn kept_at(&self, cache_key: &str, url: &Url) -> PathBuf {
-        let name = Sha256::digest(format!("{cache_key}\n{url}").as_bytes());
-        self.dir.join(format!("{}.archive", hex::encode(&name[..16])))
+    fn turn(&self, kept: &PathBuf) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().expect("no holder panics");
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        turns.get(kept).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let turn = Arc::default();
+            turns.insert(kept.clone(), Arc::downgrade(&turn));
+            turn
+        })
     }
 
     fn too_large(&self, url: &Url) -> TransferError {
@@ -230,21 +251,6 @@ fn broken(url: &Url, error: reqwest::Error) -> TransferError {
         source = cause.source();
     }
     TransferError::Broken { url: speakable(url), why }
-}
-
-fn etag_path(kept: &Path) -> PathBuf {
-    kept.with_extension("etag")
-}
-
-fn etag_of(kept: &Path) -> Option<String> {
-    kept.exists().then(|| std::fs::read_to_string(etag_path(kept)).ok())?
-}
-
-fn reopen(kept: &Path) -> Result<Fetched, TransferError> {
-    let file = File::options().read(true).write(true).open(kept)?;
-    file.set_modified(SystemTime::now())?;
-    let bytes = file.metadata()?.len();
-    Ok(Fetched { file, bytes })
 }
 
 #[cfg(test)]

@@ -46,6 +46,10 @@ pub trait Images: Send + Sync {
     async fn disk_usage(&self, id: &ContainerId) -> Result<u64, ImageError>;
     /// Every container that has a root filesystem here, leftovers included.
     async fn list(&self) -> Result<Vec<ContainerId>, ImageError>;
+    /// Removes what no container has used for long; it is fetched anew when it is wanted.
+    async fn tidy(&self) -> Result<(), ImageError> {
+        Ok(())
+    }
 }
 
 /// Told of (bytes done, bytes in all; 0 while unknown).

@@ -51,6 +51,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lattice_daemon::tasks::Tasks;
 use lattice_model::CellPresence;
@@ -67,6 +68,9 @@ use crate::actor::{INBOX_MAX, Owner, sync};
 use crate::config::{CapacityError, capacity_of};
 use crate::lifecycle::removal;
 use crate::tools::Tools;
+
+/// How often images that nobody uses are looked for.
+const TIDY_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Why a cell cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +109,7 @@ pub async fn start(config: Config, seams: Seams, tasks: &Tasks) -> Result<Handle
     tasks.critical("cell owner", owner.run(messages, router_starts));
     let handle = Handle { owner: sender, presence, departed: CancellationToken::new(), tools };
     spawn_sync(&handle, tasks);
+    spawn_tidying(&handle, tasks);
     Ok(handle)
 }
 
@@ -128,6 +133,23 @@ fn spawn_sync(handle: &Handle, tasks: &Tasks) {
             () = sync::heartbeat(tools, presence, departed) => {}
             () = shutdown.cancelled() => {}
         }
+    });
+}
+
+/// The first time is an hour after the start, when what is desired has been taken into use again.
+fn spawn_tidying(handle: &Handle, tasks: &Tasks) {
+    let images = Arc::clone(&handle.tools.seams.images);
+    let shutdown = tasks.shutdown().clone();
+    let tidying = async move {
+        loop {
+            tokio::time::sleep(TIDY_INTERVAL).await;
+            if let Err(error) = images.tidy().await {
+                tracing::warn!(%error, "cannot tidy the image store");
+            }
+        }
+    };
+    tasks.spawn("cell image tidying", async move {
+        shutdown.run_until_cancelled(tidying).await;
     });
 }
 

@@ -112,8 +112,7 @@ impl Registrar {
 
     fn resync_if_missed(&mut self, dropped: u64) {
         if dropped > self.missed {
-            let messages = dropped - self.missed;
-            warn!(messages, "registrations were lost in a full queue; asking for all again");
+            info!("registrations were lost in a full queue; asking for all again");
             self.missed = dropped;
             self.announce();
         }

@@ -283,6 +283,13 @@ impl Store {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How much of the disk is free for us.
+    pub(super) fn free_bytes(&self) -> Result<u64, StoreError> {
+        let failed = StoreError::io("look at the free space");
+        let disk = rustix::fs::statvfs(&self.root).map_err(|error| failed(error.into()))?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Drops uploads that nothing was added to for so long; returns how many.
     pub(super) fn drop_stale_uploads(&self, age_max: Duration) -> Result<usize, StoreError> {
         let failed = StoreError::io("look for stale uploads");

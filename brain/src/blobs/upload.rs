@@ -15,6 +15,9 @@ use super::address::{Digest, Name};
 use super::answer::{Answer, CONTENT_DIGEST, Code, Problem, empty};
 use super::store::{Claim, StoreError, blocking};
 
+/// After so many bytes of one body, the disk is looked at anew.
+const ROOM_CHECK_BYTES: u64 = 16 * 1024 * 1024;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Asked {
@@ -38,6 +41,7 @@ pub(super) async fn begin(
         }
     }
     let digest = asked.digest.as_deref().map(Digest::parse).transpose()?;
+    check_room(registry).await?;
     let most = registry.limits.uploads_max;
     let Some(id) = blocking(&registry.store, move |store| store.begin(most)).await? else {
         let message = format!("{most} uploads are under way; finish or cancel one");
@@ -133,6 +137,7 @@ async fn add(registry: &Registry, id: Uuid, arrived: u64, body: Body) -> Result<
     let mut file = File::options().append(true).open(path).await.map_err(failed)?;
     let mut chunks = body.into_data_stream();
     let mut total = arrived;
+    let mut checked = arrived;
     let outcome = loop {
         let next = tokio::time::timeout(registry.limits.silence_max, chunks.next());
         let chunk = match next.await {
@@ -153,10 +158,31 @@ async fn add(registry: &Registry, id: Uuid, arrived: u64, body: Body) -> Result<
             let message = format!("a blob may have at most {most} bytes");
             break Err(Problem::new(Code::SizeInvalid, message));
         }
+        if total - checked > ROOM_CHECK_BYTES {
+            checked = total;
+            if let Err(full) = check_room(registry).await {
+                break Err(full);
+            }
+        }
         file.write_all(&chunk).await.map_err(failed)?;
     };
     file.flush().await.map_err(failed)?;
     outcome
+}
+
+/// Refuses to take more when the disk would not have enough left for the platform's records.
+async fn check_room(registry: &Registry) -> Result<(), Problem> {
+    let free = blocking(&registry.store, |store| store.free_bytes()).await?;
+    let least = registry.limits.free_bytes_min;
+    if free >= least {
+        return Ok(());
+    }
+    let message = format!(
+        "the platform's disk has {} MiB free, and {} MiB have to stay so; make room on it",
+        free >> 20,
+        least >> 20
+    );
+    Err(Problem::new(Code::SizeInvalid, message))
 }
 
 async fn finish(registry: &Registry, name: &Name, id: Uuid, digest: Digest) -> Answer {

@@ -71,9 +71,15 @@ impl Sqlite {
             })
             .map_err(reading)?;
         let rows: Vec<(String, Option<Time>)> = rows.collect::<Result<_, _>>().map_err(reading)?;
-        let named =
-            |(name, until): (String, _)| Domain::new(name).ok().map(|domain| (domain, until));
-        Ok(rows.into_iter().filter_map(named).collect())
+        rows.into_iter()
+            .map(|(name, until)| {
+                let domain = Domain::new(name).map_err(|why| StoreError::Record {
+                    table: "domains",
+                    source: serde::de::Error::custom(why),
+                })?;
+                Ok((domain, until))
+            })
+            .collect()
     }
 
     fn credentials(&self) -> Result<Vec<RegistryCredentials>, StoreError> {

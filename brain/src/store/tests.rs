@@ -180,6 +180,9 @@ fn a_record_that_cannot_be_read_is_named() {
     let mut store = Sqlite::open(&dir.path().join(STORE_FILE)).unwrap();
     store.connection().execute_batch("INSERT INTO tasks VALUES ('t', '{}')").unwrap();
     assert_eq!(store.load().unwrap_err().to_string(), "a record in tasks cannot be read");
+    let nameless = "DELETE FROM tasks; INSERT INTO domains VALUES ('', NULL)";
+    store.connection().execute_batch(nameless).unwrap();
+    assert_eq!(store.load().unwrap_err().to_string(), "a record in domains cannot be read");
 }
 
 #[tokio::test]

@@ -171,6 +171,15 @@ async fn uploads_have_limits() {
     );
 }
 
+#[tokio::test]
+async fn the_disk_keeps_room_for_the_platforms_records() {
+    let served = Served::start_with(|config| config.limits.free_bytes_min = 1 << 62).await;
+    let begun = served.request("POST", "/v2/app/blobs/uploads/").send().await.unwrap();
+    assert_eq!(begun.status().as_u16(), 413);
+    let said = begun.text().await.unwrap();
+    assert!(said.contains("SIZE_INVALID") && said.contains("MiB free"), "{said}");
+}
+
 /// A sender that announces 100 bytes and stops after 10; returns when these have arrived.
 async fn stuck_sender(served: &Served, location: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", served.port)).await.unwrap();

@@ -1,4 +1,5 @@
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
@@ -6,6 +7,7 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::routing::get;
 
+use super::cache::etag_path;
 use super::*;
 
 struct Server {
@@ -13,7 +15,7 @@ struct Server {
     sent: Arc<AtomicUsize>,
 }
 
-/// Serves `/etag` with an ETag and honours it, and `/big`, which is 4 KiB.
+/// Serves `/etag` with an ETag and honours it, `/big`, which is 4 KiB, and `/endless`, which drips.
 async fn server() -> Server {
     lattice_daemon::install_crypto();
     let sent = Arc::new(AtomicUsize::new(0));
@@ -23,10 +25,20 @@ async fn server() -> Server {
             return StatusCode::NOT_MODIFIED.into_response();
         }
         counter.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(20)).await;
         ([("etag", "\"v1\"")], "archive").into_response()
     };
-    let app =
-        Router::new().route("/etag", get(with_etag)).route("/big", get(async || vec![0_u8; 4096]));
+    let drips = async || {
+        let drip = futures_util::stream::unfold((), async |()| {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Some((Ok::<_, io::Error>("drip"), ()))
+        });
+        axum::body::Body::from_stream(drip)
+    };
+    let app = Router::new()
+        .route("/etag", get(with_etag))
+        .route("/big", get(async || vec![0_u8; 4096]))
+        .route("/endless", get(drips));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -76,6 +88,67 @@ async fn a_cached_archive_is_sent_once_and_read_twice() {
     transfers.fetch(&url, "").await.unwrap();
     assert_eq!(server.sent.load(Ordering::Relaxed), 2, "without a key nothing is kept");
     assert_eq!(archives(dir.path()), 1);
+}
+
+#[tokio::test]
+async fn many_who_want_the_same_wait_for_one_who_fetches_it() {
+    let (server, dir) = (server().await, tempfile::tempdir().unwrap());
+    let transfers = transfers(dir.path(), Limits::default());
+    let url = format!("{}/etag", server.url);
+    let fetches = (0..8).map(|_| transfers.fetch(&url, "key"));
+    for fetched in futures_util::future::join_all(fetches).await {
+        assert_eq!(text(fetched.unwrap()), "archive");
+    }
+    assert_eq!(server.sent.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_transfer_that_never_ends_is_ended() {
+    let (server, dir) = (server().await, tempfile::tempdir().unwrap());
+    let limits = Limits { transfer_timeout: Duration::from_millis(200), ..Limits::default() };
+    let transfers = transfers(dir.path(), limits);
+    let error = transfers.fetch(&format!("{}/endless", server.url), "key").await.unwrap_err();
+    assert!(error.to_string().ends_with("it took longer than 0.2 s"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_archive_that_a_crash_left_without_its_etag_is_fetched_anew() {
+    let (server, dir) = (server().await, tempfile::tempdir().unwrap());
+    let transfers = transfers(dir.path(), Limits::default());
+    let url = format!("{}/etag", server.url);
+    transfers.fetch(&url, "key").await.unwrap();
+    let kept = transfers.cache.place("key", &Url::parse(&url).unwrap());
+    std::fs::remove_file(etag_path(&kept)).unwrap();
+    std::fs::write(&kept, "half of another").unwrap();
+    assert_eq!(text(transfers.fetch(&url, "key").await.unwrap()), "archive");
+    assert_eq!(server.sent.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn an_etag_never_outlives_its_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::new(dir.path().to_owned(), 10);
+    let put = |name: &str, etag: &str| {
+        let (partial, mut file) = cache.begin().unwrap();
+        file.write_all(b"12345678").unwrap();
+        let kept = dir.path().join(name);
+        (cache.put(partial, &kept, etag), kept)
+    };
+    let (outcome, a) = put("a.archive", "1");
+    outcome.unwrap();
+    // The second archive cannot take its place: the first one's ETag is gone all the same.
+    std::fs::remove_file(&a).unwrap();
+    std::fs::create_dir(&a).unwrap();
+    assert!(put("a.archive", "2").0.is_err());
+    assert!(!etag_path(&a).exists());
+    // What cannot be removed does not keep anybody from removing the rest.
+    std::fs::write(a.join("x"), "x").unwrap();
+    let (_, b) = put("b.archive", "1");
+    let (_, c) = put("c.archive", "1");
+    std::fs::remove_file(etag_path(&b)).unwrap();
+    cache.make_room(&c);
+    assert!(a.exists() && !b.exists() && c.exists());
 }
 
 #[tokio::test]

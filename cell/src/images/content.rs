@@ -7,13 +7,15 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use lattice_api::registry::digest_of;
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::archive::decompressed;
-use super::confined::{Root, Trouble};
+use super::confined::{Root, Trouble, remove_all};
 use super::plan::Dialect;
 use super::unpack::{Manner, UnpackLimits, unpack, unreadable};
 
@@ -26,6 +28,8 @@ const IMPLIED: &str = "implied";
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
     directory: PathBuf,
+    /// Read while a layer is taken into use; written while an unused one is taken away.
+    layers: Arc<RwLock<()>>,
 }
 
 struct Hashing<R> {
@@ -47,7 +51,7 @@ impl Content {
             fs::create_dir_all(directory.join(part))?;
         }
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
-        Ok(Self { directory })
+        Ok(Self { directory, layers: Arc::default() })
     }
 
     /// A document, if it is here and still what its digest says.
@@ -69,10 +73,44 @@ impl Content {
         self.write(&self.name_path(name), digest.as_bytes())
     }
 
-    /// A layer's files, if it is here.
+    /// A layer's files, if it is here. It counts as used now.
     pub(crate) fn layer(&self, diff_id: &str) -> Option<PathBuf> {
-        let files = self.layer_path(diff_id).join(FILES);
-        files.is_dir().then_some(files)
+        let _stays = self.layers.read().unwrap_or_else(PoisonError::into_inner);
+        let layer = self.layer_path(diff_id);
+        let files = layer.join(FILES);
+        (files.is_dir() && used_now(&layer).is_ok()).then_some(files)
+    }
+
+    /// Removes layers that were not used for so long; those whose files are `mounted` are used now.
+    /// Returns the removed ones' names.
+    pub(crate) fn remove_unused_layers(
+        &self,
+        mounted: &HashSet<PathBuf>,
+        unused_max: Duration,
+    ) -> io::Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for entry in fs::read_dir(self.directory.join("layers"))? {
+            let (layer, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+            if mounted.contains(&layer.join(FILES)) {
+                used_now(&layer)?;
+            } else if let Some(gone) = self.take_away(&layer, unused_max)? {
+                remove_all(gone.path())?;
+                removed.push(name.to_string_lossy().into_owned());
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Takes a layer's name away, if it was not used for so long; what is left of it is returned.
+    fn take_away(&self, layer: &Path, unused_max: Duration) -> io::Result<Option<TempDir>> {
+        let _nobody_takes_it = self.layers.write().unwrap_or_else(PoisonError::into_inner);
+        let unused = fs::metadata(layer)?.modified()?.elapsed().unwrap_or_default();
+        if unused <= unused_max {
+            return Ok(None);
+        }
+        let gone = TempDir::new_in(self.directory.join("tmp"))?;
+        fs::rename(layer, gone.path())?;
+        Ok(Some(gone))
     }
 
     /// A file for what is being fetched; gone when it is dropped.
@@ -149,6 +187,10 @@ impl<R: Read> Read for Hashing<R> {
         self.hasher.update(&buffer[..n]);
         Ok(n)
     }
+}
+
+fn used_now(layer: &Path) -> io::Result<()> {
+    File::open(layer)?.set_modified(SystemTime::now())
 }
 
 /// The directories that the layer with these files did not describe.

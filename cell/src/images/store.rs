@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -34,6 +35,8 @@ pub struct ImagesConfig {
     pub limits: UnpackLimits,
     /// The most layers of one image that are fetched at the same time.
     pub downloads_max: usize,
+    /// Layers that were not used for so long are removed when the store is tidied.
+    pub unused_max: Duration,
 }
 
 /// Pulls, keeps and mounts images. Cheap to clone.
@@ -44,6 +47,9 @@ pub struct ImageStore {
     rootfs: Rootfs,
     limits: UnpackLimits,
     downloads_max: usize,
+    unused_max: Duration,
+    /// The layers of each root filesystem that was mounted here.
+    mounted: Arc<Mutex<HashMap<ContainerId, Vec<PathBuf>>>>,
     /// One lock for each layer that is being fetched.
     under_way: Arc<Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>>,
 }
@@ -80,6 +86,7 @@ impl ImagesConfig {
             registry: Options { insecure_registries, ..Options::default() },
             limits: UnpackLimits::default(),
             downloads_max: 3,
+            unused_max: Duration::from_secs(7 * 24 * 3600),
         }
     }
 }
@@ -100,6 +107,8 @@ impl ImageStore {
             rootfs,
             limits: config.limits,
             downloads_max: config.downloads_max.max(1),
+            unused_max: config.unused_max,
+            mounted: Arc::default(),
             under_way: Arc::default(),
         })
     }
@@ -245,6 +254,10 @@ impl ImageStore {
         lock.lock_owned().await
     }
 
+    fn mounted(&self) -> MutexGuard<'_, HashMap<ContainerId, Vec<PathBuf>>> {
+        self.mounted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Rootfs) -> Result<T, ImageError> + Send + 'static,
@@ -282,12 +295,15 @@ impl Images for ImageStore {
 
     async fn mount(&self, image: &Image, id: &ContainerId) -> Result<PathBuf, ImageError> {
         let (layers, id) = (image.layers.clone(), id.clone());
+        self.mounted().insert(id.clone(), layers.clone());
         self.blocking(move |rootfs| rootfs.mount(&layers, &id)).await
     }
 
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError> {
-        let id = id.clone();
-        self.blocking(move |rootfs| rootfs.unmount(&id)).await
+        let gone = id.clone();
+        self.blocking(move |rootfs| rootfs.unmount(&gone)).await?;
+        self.mounted().remove(id);
+        Ok(())
     }
 
     async fn disk_usage(&self, id: &ContainerId) -> Result<u64, ImageError> {
@@ -297,6 +313,24 @@ impl Images for ImageStore {
 
     async fn list(&self) -> Result<Vec<ContainerId>, ImageError> {
         self.blocking(Rootfs::list).await
+    }
+
+    async fn tidy(&self) -> Result<(), ImageError> {
+        let (content, unused_max) = (self.content.clone(), self.unused_max);
+        let mounted = self.mounted().clone();
+        let removed = self.blocking(move |rootfs| {
+            if rootfs.list()?.iter().any(|id| !mounted.contains_key(id)) {
+                // An earlier process left it; nobody knows which layers it uses.
+                return Ok(Vec::new());
+            }
+            let layers = mounted.into_values().flatten().collect();
+            let removed = content.remove_unused_layers(&layers, unused_max);
+            removed.map_err(|e| machine("remove unused layers", e))
+        });
+        for layer in removed.await? {
+            info!(layer, "layer removed, which no app has used for long");
+        }
+        Ok(())
     }
 }
 

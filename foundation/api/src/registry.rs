@@ -8,6 +8,8 @@ mod error;
 mod request;
 mod upload;
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ pub struct Client {
     remote: reqwest::Client,
     /// For this machine, where no proxy has a place.
     local: reqwest::Client,
+    /// For names whose address is known without asking DNS, by host.
+    pinned: Arc<std::sync::Mutex<HashMap<String, reqwest::Client>>>,
     options: Arc<Options>,
 }
 
@@ -37,6 +41,8 @@ pub struct Client {
 pub struct Options {
     /// Hosts, `host` or `host:port`, that are spoken to in plain HTTP. Loopback hosts always are.
     pub insecure_registries: Vec<String>,
+    /// The platform's own registry, which is never looked for in DNS nor through a proxy.
+    pub own: Option<OwnRegistry>,
     /// The most time until a connection stands.
     pub connect_timeout: Duration,
     /// The most time without a byte.
@@ -49,6 +55,16 @@ pub struct Options {
     pub chunk_bytes: usize,
     /// The architecture to choose from an index, in Go's words.
     pub architecture: String,
+}
+
+/// The registry that is a part of the platform. It is sent the administrator's password in plain
+/// HTTP, which is why nobody else is asked where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnRegistry {
+    /// `host` or `host:port`, as images name it.
+    pub host: String,
+    /// Where it is reached.
+    pub address: SocketAddr,
 }
 
 /// What one is allowed to do with a repository.
@@ -104,6 +120,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             insecure_registries: Vec::new(),
+            own: None,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
             transfer_attempts: 4,
@@ -117,7 +134,11 @@ impl Default for Options {
 impl Options {
     /// True when that host is spoken to in plain HTTP.
     pub fn is_plain(&self, host: &str) -> bool {
-        is_loopback(host) || self.insecure_registries.iter().any(|h| h == host)
+        is_loopback(host) || self.is_own(host) || self.insecure_registries.iter().any(|h| h == host)
+    }
+
+    fn is_own(&self, host: &str) -> bool {
+        self.own.as_ref().is_some_and(|own| own.host.eq_ignore_ascii_case(host))
     }
 }
 
@@ -127,9 +148,9 @@ impl Client {
     /// A client; a TLS provider must be installed already.
     pub fn new(options: Options) -> Result<Self, RegistryError> {
         let options = Arc::new(options);
-        let remote = request::http_client(&options, false)?;
-        let local = request::http_client(&options, true)?;
-        Ok(Self { remote, local, options })
+        let remote = request::http_client(&options, request::Way::Remote)?;
+        let local = request::http_client(&options, request::Way::Local)?;
+        Ok(Self { remote, local, pinned: Arc::default(), options })
     }
 
     /// How it talks.

@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
+use tracing::warn;
 
 /// The most messages that wait for one subscriber; more are dropped and counted for it.
 pub const PENDING_MAX: usize = 65_536;
+const LOST: &str = "messages of the bus were lost, because their reader was slow";
 
 /// A message and its subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +29,11 @@ pub trait Bus: Send + Sync {
 /// One subscriber's end.
 #[derive(Debug)]
 pub struct Subscription {
+    subject: String,
     messages: mpsc::Receiver<Message>,
     dropped: Arc<std::sync::atomic::AtomicU64>,
+    /// How many of these were warned of.
+    warned: u64,
 }
 
 /// The bus of a single process.
@@ -47,9 +52,15 @@ struct Subscriber {
 // === impl Subscription ===
 
 impl Subscription {
-    /// The next message; `None` when the bus is gone.
+    /// The next message; `None` when the bus is gone. Warns of those that were dropped meanwhile.
     pub async fn next(&mut self) -> Option<Message> {
-        self.messages.recv().await
+        let message = self.messages.recv().await;
+        let dropped = self.dropped();
+        if dropped > self.warned {
+            warn!(subject = self.subject, messages = dropped - self.warned, "{LOST}");
+            self.warned = dropped;
+        }
+        message
     }
 
     /// How many messages were dropped because this subscriber was slow.
@@ -75,7 +86,7 @@ impl Bus for InProcessBus {
             messages: sender,
             dropped: Arc::clone(&dropped),
         });
-        Subscription { messages, dropped }
+        Subscription { subject: subject.to_owned(), messages, dropped, warned: 0 }
     }
 }
 
@@ -123,10 +134,12 @@ mod tests {
     #[tokio::test]
     async fn a_slow_subscriber_loses_its_own_messages_and_is_told() {
         let bus = InProcessBus::default();
-        let slow = bus.subscribe("s");
+        let mut slow = bus.subscribe("s");
         for _ in 0..PENDING_MAX + 3 {
             bus.publish("s", b"");
         }
         assert_eq!(slow.dropped(), 3);
+        slow.next().await.unwrap();
+        assert_eq!(slow.warned, 3, "it is said once");
     }
 }

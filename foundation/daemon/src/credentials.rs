@@ -67,9 +67,10 @@ impl Admin {
         }
     }
 
-    /// Keeps these in the data directory, readable by the owner only.
+    /// Keeps these in the data directory, readable by the owner only. Whoever reads finds these or
+    /// those before, also after power loss.
     pub fn store(&self, data_dir: &Path) -> Result<(), CredentialsError> {
-        let path = data_dir.join(FILE);
+        let (path, new) = (data_dir.join(FILE), data_dir.join(format!("{FILE}.new")));
         let json = serde_json::to_vec(self).expect("two strings are JSON");
         let write = || -> std::io::Result<()> {
             let mut file = fs::OpenOptions::new()
@@ -77,10 +78,12 @@ impl Admin {
                 .create(true)
                 .truncate(true)
                 .mode(0o600)
-                .open(&path)?;
+                .open(&new)?;
             file.set_permissions(fs::Permissions::from_mode(0o600))?;
             file.write_all(&json)?;
-            file.sync_all()
+            file.sync_all()?;
+            fs::rename(&new, &path)?;
+            fs::File::open(data_dir)?.sync_all()
         };
         write().map_err(|source| CredentialsError::Write { path: path.clone(), source })
     }
@@ -103,4 +106,27 @@ fn random_password() -> String {
     let mut rng = rand::rng();
     let alphabet = b"abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
     (0..PASSWORD_CHARS).map(|_| char::from(alphabet[rng.random_range(0..alphabet.len())])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_replaces_the_old_at_once_and_for_the_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Admin::load_or_create(dir.path()).unwrap();
+        let reader = fs::File::open(dir.path().join(FILE)).unwrap();
+        // What a crash left behind: longer, and for everyone to read.
+        let leftover = dir.path().join(format!("{FILE}.new"));
+        fs::write(&leftover, "x".repeat(4096)).unwrap();
+        fs::set_permissions(&leftover, fs::Permissions::from_mode(0o644)).unwrap();
+        let other = Admin { username: "o".to_owned(), password: "p".to_owned() };
+        other.store(dir.path()).unwrap();
+        assert_eq!(Admin::load_or_create(dir.path()).unwrap(), other);
+        let before: Admin = serde_json::from_reader(reader).unwrap();
+        assert_eq!(before, made, "the old file was written into");
+        let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!((mode & 0o777, leftover.exists()), (0o600, false));
+    }
 }

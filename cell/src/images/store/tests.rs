@@ -1,3 +1,6 @@
+mod own;
+mod tidying;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;

@@ -134,11 +134,15 @@ impl Repository {
             let why = format!("its token server {realm} would get your password in plain HTTP");
             return Err(self.unauthorized(what, why));
         }
+        if self.trespasses(&url) {
+            let why = format!("its token server {realm} is on this machine, and it is not");
+            return Err(self.unauthorized(what, why));
+        }
         let query: Vec<_> = [("service", service), ("scope", scope)]
             .into_iter()
             .filter_map(|(name, value)| value.map(|v| (name, v)))
             .collect();
-        let mut request = self.http_for(&url).get(url).query(&query);
+        let mut request = self.client.http_for(&url)?.get(url).query(&query);
         if let Some(Authorization(basic)) = self.basic() {
             request = request.header("authorization", basic);
         }

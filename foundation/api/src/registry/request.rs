@@ -1,17 +1,21 @@
 //! One request to a registry: where it may go, as whom, and what its answer means.
 
 use std::error::Error as _;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::auth::{Authorization, Challenge};
-use super::{Options, RegistryError, Repository, is_loopback};
+use super::{Client, Options, RegistryError, Repository, is_loopback};
+use crate::localhost;
 
 const REDIRECTS_MAX: usize = 10;
 const ERROR_BYTES_MAX: u64 = 64 * 1024;
 const ERROR_CHARS_MAX: usize = 300;
+/// How many hosts' clients are kept; more hosts than that begin anew.
+const PINNED_MAX: usize = 32;
 
 /// What registries answer when they refuse.
 #[derive(Deserialize)]
@@ -28,14 +32,25 @@ struct RefusalReason {
     message: String,
 }
 
+/// How a client finds its hosts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way<'a> {
+    /// By DNS, through proxies.
+    Remote,
+    /// By DNS, without proxies.
+    Local,
+    /// One host at an address, whatever DNS says, without proxies.
+    Pinned(&'a str, SocketAddr),
+}
+
 pub(crate) fn http_client(
     options: &Arc<Options>,
-    is_local: bool,
+    way: Way<'_>,
 ) -> Result<reqwest::Client, RegistryError> {
     let rules = Arc::clone(options);
     let redirects = reqwest::redirect::Policy::custom(move |attempt| {
-        let from_loopback = attempt.previous().last().is_some_and(is_loopback_url);
-        let wrong_way = is_loopback_url(attempt.url()) && !from_loopback;
+        let from = attempt.previous().last();
+        let wrong_way = from.is_none_or(|from| is_trespass(&rules, from, attempt.url()));
         if attempt.previous().len() > REDIRECTS_MAX {
             attempt.error("too many redirects")
         } else if wrong_way || !may_visit(&rules, attempt.url()) {
@@ -49,11 +64,35 @@ pub(crate) fn http_client(
         .connect_timeout(options.connect_timeout)
         .read_timeout(options.read_timeout)
         .redirect(redirects);
-    let builder = if is_local { builder.no_proxy() } else { builder };
+    let builder = match way {
+        Way::Remote => builder,
+        Way::Local => builder.no_proxy(),
+        Way::Pinned(host, address) => builder.no_proxy().resolve(host, address),
+    };
     builder.build().map_err(|e| RegistryError::Machine {
         what: "set up the registry client".to_owned(),
         why: chain(&e),
     })
+}
+
+impl Client {
+    /// The client to reach this URL with.
+    pub(crate) fn http_for(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
+        let Some((host, address)) = pinned(&self.options, url) else {
+            let is_local = is_loopback_url(url);
+            return Ok(if is_local { self.local.clone() } else { self.remote.clone() });
+        };
+        let mut known = self.pinned.lock().expect("no holder panics");
+        if let Some(client) = known.get(&with_port(url, host)) {
+            return Ok(client.clone());
+        }
+        let client = http_client(&self.options, Way::Pinned(host, address))?;
+        if known.len() >= PINNED_MAX {
+            known.clear();
+        }
+        known.insert(with_port(url, host), client.clone());
+        Ok(client)
+    }
 }
 
 impl Repository {
@@ -100,7 +139,7 @@ impl Repository {
             return Err(self.unreachable(what, why));
         }
         let is_home = Url::parse(&self.base()).is_ok_and(|base| base.origin() == url.origin());
-        let http = self.http_for(&url);
+        let http = &self.client.http_for(&url)?;
         let first = if is_home { self.authorization.lock().await.clone() } else { None };
         let response = self.attempt(what, build(http, url.clone()), first.as_ref()).await?;
         if response.status() != StatusCode::UNAUTHORIZED || !is_home {
@@ -174,8 +213,10 @@ impl Repository {
         may_visit(&self.client.options, url)
     }
 
-    pub(crate) fn http_for(&self, url: &Url) -> &reqwest::Client {
-        if is_loopback_url(url) { &self.client.local } else { &self.client.remote }
+    /// True when this registry has no business to name that URL.
+    pub(crate) fn trespasses(&self, url: &Url) -> bool {
+        let home = Url::parse(&self.base());
+        home.map_or(true, |home| is_trespass(&self.client.options, &home, url))
     }
 
     async fn attempt(
@@ -236,16 +277,51 @@ impl Repository {
 fn may_visit(options: &Options, url: &Url) -> bool {
     match url.scheme() {
         "https" => true,
-        "http" => url.host_str().is_some_and(|host| {
-            let with_port = url.port().map(|port| format!("{host}:{port}"));
-            options.is_plain(host) || with_port.is_some_and(|h| options.is_plain(&h))
-        }),
+        "http" => url
+            .host_str()
+            .is_some_and(|host| options.is_plain(host) || options.is_plain(&with_port(url, host))),
         _ => false,
     }
 }
 
 fn is_loopback_url(url: &Url) -> bool {
     url.host_str().is_some_and(is_loopback)
+}
+
+/// True when somebody elsewhere sends us to a place on this machine.
+pub(super) fn is_trespass(options: &Options, from: &Url, to: &Url) -> bool {
+    is_here(options, to) && !is_here(options, from)
+}
+
+/// True for whatever ends on this machine: loopback, the address that means any, and the
+/// platform's own registry.
+fn is_here(options: &Options, url: &Url) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let address = address.map(|address| address.to_canonical());
+    address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+        || is_loopback(host)
+        || options.is_own(&with_port(url, host))
+}
+
+/// The host whose address is known, and the address. That of names under `localhost` is 127.0.0.1
+/// alone: another program may listen on the same port of `::1`.
+fn pinned<'a>(options: &Options, url: &'a Url) -> Option<(&'a str, SocketAddr)> {
+    let host = url.host_str()?;
+    let own = options.own.as_ref().filter(|_| options.is_own(&with_port(url, host)));
+    let address = match own {
+        Some(own) => own.address,
+        None => SocketAddr::new(localhost::address(host)?, 0),
+    };
+    Some((host, address))
+}
+
+/// `host`, or `host:port` where the port is not the scheme's usual one.
+fn with_port(url: &Url, host: &str) -> String {
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
 }
 
 /// An error with all that is below it, without its URL, which may hold a secret.

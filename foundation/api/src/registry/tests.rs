@@ -1,5 +1,6 @@
 use super::auth::Challenge;
 use super::document::{Descriptor, ImageDocument, Index, Manifest, Platform};
+use super::request::is_trespass;
 use super::*;
 
 #[test]
@@ -21,6 +22,30 @@ fn plain_http_is_for_this_machine_and_for_hosts_that_are_listed() {
         ("notlocalhost", false),
     ] {
         assert_eq!(options.is_plain(host), is_plain, "{host}");
+    }
+}
+
+#[test]
+fn a_registry_elsewhere_sends_nobody_to_this_machine() {
+    let own =
+        OwnRegistry { host: "reg.test:81".into(), address: SocketAddr::from(([127, 0, 0, 1], 81)) };
+    let options = Options { own: Some(own), ..Options::default() };
+    let (elsewhere, here) = ("https://docker.io/v2/", "http://localhost:5000/v2/");
+    for (from, to, expected) in [
+        (elsewhere, "https://auth.docker.io/token", false),
+        (elsewhere, "http://127.0.0.1:8080/token", true),
+        (elsewhere, "https://[::1]/token", true),
+        (elsewhere, "https://[::ffff:127.0.0.1]/token", true),
+        (elsewhere, "https://0.0.0.0/token", true),
+        (elsewhere, "http://receptor.lattice.localhost/token", true),
+        (elsewhere, "http://REG.test:81/token", true),
+        (elsewhere, "http://reg.test/token", false),
+        (here, "http://127.0.0.1:8080/token", false),
+        (here, "https://auth.docker.io/token", false),
+        ("http://reg.test:81/v2/", "http://127.0.0.1:8080/token", false),
+    ] {
+        let [from, to] = [from, to].map(|url| url.parse().unwrap());
+        assert_eq!(is_trespass(&options, &from, &to), expected, "{from} to {to}");
     }
 }
 
