@@ -58,7 +58,7 @@ pub fn copy(layout: &Path, to: &str, account: Option<&str>) {
     if let Some(account) = account {
         args.splice(2..2, ["--dest-creds", account]);
     }
-    machine::run("skopeo", &args);
+    machine::run_with_hosts("skopeo", &args);
 }
 
 /// The program without its symbols: images of tests should be small as well.

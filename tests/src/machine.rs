@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_change, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use sha2::{Digest as _, Sha256};
@@ -19,15 +19,21 @@ pub fn isolate() {
     mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
         .expect("mounts can be made private");
     run("ip", &["link", "set", "lo", "up"]);
-    name_the_registry();
 }
 
-/// Tools that are not ours do not take `*.localhost` for loopback; on this machine one name is
-/// enough.
-fn name_the_registry() {
-    let hosts = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(hosts.path(), "127.0.0.1 localhost registry.lattice.localhost\n").unwrap();
-    rustix::mount::mount_bind(hosts.path(), "/etc/hosts").expect("/etc/hosts can be covered");
+/// Runs a program that is not ours, and so may not take `registry.lattice.localhost` for loopback,
+/// where `/etc/hosts` says so; what is ours must know by itself.
+pub fn run_with_hosts(program: &str, args: &[&str]) -> String {
+    let run_there = || {
+        // SAFETY: the flag changes neither memory nor descriptors, and this thread ends here.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.expect("stories need root");
+        let hosts = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(hosts.path(), "127.0.0.1 localhost registry.lattice.localhost\n").unwrap();
+        mount_bind(hosts.path(), "/etc/hosts").expect("/etc/hosts can be covered");
+        run(program, args)
+    };
+    let said = std::thread::scope(|scope| scope.spawn(run_there).join());
+    said.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Runs a program to its end and returns what it printed; panics when it fails.

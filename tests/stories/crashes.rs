@@ -21,11 +21,17 @@ fn an_app_that_exits_is_restarted_twice_at_once_and_then_backs_off() {
         let lrp = lattice.instances(&web, "bad").remove(0);
         if lrp["state"] == "CRASHED" { Ok(lrp) } else { Err(lrp) }
     });
+    let backed_off = Instant::now();
     assert_eq!(lrp["crash_count"], 3, "{lrp}");
     let reason = lrp["crash_reason"].as_str().unwrap();
     assert!(reason.contains("Exited with status 7"), "{reason}");
     lattice.wait_logged(&web, "bad", "going to exit with 7");
     lattice.wait_logged(&web, "bad", "Exit status 7");
+    eventually("it is tried again after the wait", PATIENCE, || {
+        let lrp = lattice.instances(&web, "bad").remove(0);
+        if lrp["crash_count"] == 4 { Ok(()) } else { Err(lrp) }
+    });
+    assert!(backed_off.elapsed().as_secs() >= 25, "it waited: {:?}", backed_off.elapsed());
 }
 
 #[test]

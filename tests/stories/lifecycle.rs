@@ -52,6 +52,40 @@ fn an_app_is_created_seen_scaled_and_removed() {
 }
 
 #[test]
+fn the_platform_shows_itself() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap()]);
+
+    let guid = lattice.instances(&web, "web")[0]["instance_guid"].clone();
+    let guid = guid.as_str().unwrap();
+    eventually("the platform's log tells of the container", PATIENCE, || {
+        let lines = lattice.ltc_ok(&["debug-logs", "--recent", "--raw"]);
+        expect(
+            lines.lines().any(|line| line.contains("lattice-cell-0") && line.contains(guid)),
+            lines,
+        )
+    });
+    let cells = lattice.ltc_json(&["cells"]);
+    assert_eq!(cells[0]["cell_id"], "lattice-cell-0", "{cells}");
+    let spread = lattice.ltc_ok(&["visualize"]);
+    assert!(spread.contains("lattice-cell-0"), "{spread}");
+    let script = lattice.ltc_ok(&["completion", "bash"]);
+    let file = lattice.scratch().join("completion");
+    std::fs::write(&file, &script).unwrap();
+    machine::run("bash", &["-n", file.to_str().unwrap()]);
+    for word in ["create", "debug-logs", "visualize"] {
+        assert!(script.contains(word), "{word} is completed");
+    }
+
+    assert_eq!(web.get("web", "/port").unwrap().body, "8080");
+    let listed = web.get("web", "/env").unwrap().body;
+    assert!(listed.contains("<dt>PROCESS_GUID</dt><dd>web</dd>"), "{listed}");
+}
+
+#[test]
 fn logs_are_tailed_as_they_are_written() {
     machine::isolate();
     let lattice = Appliance::start(&[]);

@@ -2,11 +2,15 @@
 //! they should be.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lattice_tests::appliance::{Appliance, Said};
 use lattice_tests::registry::Registry;
 use lattice_tests::web::Web;
 use lattice_tests::{image, machine, program};
+use reqwest::Method;
 use sha2::{Digest as _, Sha256};
 
 const PORT: u16 = 5000;
@@ -88,17 +92,98 @@ fn a_private_registry_wants_the_right_credentials() {
     let none = create(&lattice, &name, "");
     assert_ne!(none.code, 0, "{none:?}");
     assert!(none.err.contains("registry login"), "the next command is said: {none:?}");
-    let wrong = create(&lattice, &name, "ann:guess");
-    assert_ne!(wrong.code, 0, "{wrong:?}");
+    let wrong = create(&lattice, &name, "ann:wild-guess");
+    assert_eq!(wrong.code, 15, "{wrong:?}");
+    assert!(wrong.err.contains("registry login"), "the next command is said: {wrong:?}");
+    let watch = ArgumentWatch::start(&secrets("ann", "open-sesame"));
     let right = create(&lattice, &name, "ann:open-sesame");
     assert_eq!(right.code, 0, "{right:?}\n{}", lattice.log());
+    watch.end();
 
-    let web = Web::new();
-    for path in ["/v1/desired_lrps", "/v1/actual_lrps", "/v1/desired_lrps/web"] {
-        let answer = lattice.api(&web, reqwest::Method::GET, path, None);
-        assert!(!answer.body.contains("open-sesame"), "{path}: {answer:?}");
+    let mut told = everything_told(&lattice);
+    told.extend([("wrong", wrong.all()), ("right", right.all())].map(|(n, t)| (n.to_owned(), t)));
+    for secret in [secrets("ann", "wild-guess"), secrets("ann", "open-sesame")].concat() {
+        for (place, text) in &told {
+            assert!(!text.contains(&secret), "a password is in {place}: {text}");
+        }
     }
-    assert!(!lattice.log().contains("open-sesame"), "a password is in the log");
+}
+
+/// Every list, event and log by which the platform tells of the app `web`, by its name.
+fn everything_told(lattice: &Appliance) -> Vec<(String, String)> {
+    let web = Web::new();
+    let mut told = vec![("the log".to_owned(), lattice.log())];
+    for path in ["desired_lrps", "actual_lrps", "desired_lrps/web", "tasks", "cells", "domains"] {
+        let path = format!("/v1/{path}");
+        let answer = lattice.api(&web, Method::GET, &path, None);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        told.push((path, answer.body));
+    }
+    for app in ["web", "lattice-debug"] {
+        let lines = lattice.recent_logs(&web, app);
+        assert!(!lines.is_empty(), "{app} has a log");
+        told.push((app.to_owned(), lines.join("\n")));
+    }
+    let events = events_so_far(lattice, &web);
+    assert!(events.contains("desired_lrp_created"), "the story is told from its start: {events}");
+    told.push(("the events".to_owned(), events));
+    told
+}
+
+/// The event stream from its beginning until it is silent.
+fn events_so_far(lattice: &Appliance, web: &Web) -> String {
+    let admin = lattice.admin();
+    let request = web
+        .request(Method::GET, "receptor", "/v1/events")
+        .basic_auth(&admin.username, Some(&admin.password))
+        .header("last-event-id", "0");
+    web.block_on(async {
+        let mut stream = request.send().await.unwrap();
+        let mut events = Vec::new();
+        let silence = Duration::from_secs(1);
+        while let Ok(Ok(Some(chunk))) = tokio::time::timeout(silence, stream.chunk()).await {
+            events.extend_from_slice(&chunk);
+        }
+        String::from_utf8(events).unwrap()
+    })
+}
+
+/// A password as it is, and as HTTP and Docker's configuration carry it.
+fn secrets(user: &str, password: &str) -> Vec<String> {
+    use base64::Engine as _;
+    let encoded = base64::prelude::BASE64_STANDARD.encode(format!("{user}:{password}"));
+    vec![password.to_owned(), encoded]
+}
+
+/// Looks at the arguments of every process of the machine, over and over.
+struct ArgumentWatch {
+    done: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Vec<String>>,
+}
+
+impl ArgumentWatch {
+    fn start(secrets: &[String]) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let (secrets, is_done) = (secrets.to_vec(), Arc::clone(&done));
+        let look = move || {
+            let mut found = Vec::new();
+            while !is_done.load(Ordering::Relaxed) {
+                let processes = std::fs::read_dir("/proc").unwrap().flatten();
+                let bytes = processes.filter_map(|p| std::fs::read(p.path().join("cmdline")).ok());
+                let lines = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                found.extend(lines.filter(|line| secrets.iter().any(|s| line.contains(s))));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            found
+        };
+        Self { done, thread: std::thread::spawn(look) }
+    }
+
+    fn end(self) {
+        self.done.store(true, Ordering::Relaxed);
+        let found = self.thread.join().unwrap();
+        assert!(found.is_empty(), "a password is an argument: {found:?}");
+    }
 }
 
 #[test]

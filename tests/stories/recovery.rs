@@ -63,6 +63,27 @@ fn stopped_by_any_way_it_brings_the_apps_back() {
 }
 
 #[test]
+fn apps_deaf_to_sigterm_do_not_keep_it_from_stopping_in_time() {
+    machine::isolate();
+    let mut lattice = Appliance::start(&[]);
+    let layout = image::layout(lattice.scratch(), "fixture-app", &["deaf"]);
+    let layout = layout.to_str().unwrap();
+    lattice.ltc_ok(&["create", "deaf", layout, "--no-monitor", "--instances", "5"]);
+    let web = Web::new();
+    lattice.wait_running(&web, "deaf", 5);
+    eventually("all five have said that they are deaf", PATIENCE, || {
+        let lines = lattice.recent_logs(&web, "deaf");
+        let deaf = lines.iter().filter(|line| line.contains("deaf to SIGTERM")).count();
+        expect(deaf == 5, lines)
+    });
+    // The bound on how long it may take is that of `stop`.
+    let ended = lattice.stop(Signal::TERM);
+    assert!(ended.success(), "{ended}");
+    let left = root_filesystems(&lattice);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn purged_it_leaves_no_trace() {
     machine::isolate();
     let before = machine::traces(Path::new(""));

@@ -7,6 +7,9 @@ use lattice_tests::appliance::{Appliance, Said};
 use lattice_tests::web::Web;
 use lattice_tests::{image, machine, program};
 use reqwest::Method;
+use serde_json::json;
+
+const RECEPTOR: &str = "receptor.lattice.localhost:8080";
 
 /// Every server of the platform, with known and unknown paths.
 const PLATFORM: [(&str, &str); 12] = [
@@ -106,26 +109,29 @@ fn a_given_password_is_used_and_no_auth_warns() {
 #[test]
 fn an_app_cannot_reach_the_platform_nor_this_host() {
     machine::isolate();
+    // A server of this host's own, on every address, stands for all that it runs; cloud machines
+    // keep their secrets at this address.
+    machine::run("ip", &["addr", "add", "169.254.169.254/32", "dev", "lo"]);
+    let _listener = std::net::TcpListener::bind("0.0.0.0:7777").unwrap();
     let lattice = Appliance::start(&[]);
     let web = Web::new();
     let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
-    // A server of this host's own, on every address, stands for all that it runs.
-    let listener = std::net::TcpListener::bind("0.0.0.0:7777").unwrap();
 
     // The platform's names are not served to instances, right password or not.
     for server in ["receptor", "doppler", "registry"] {
-        let host = format!("HOST_HEADER={server}.lattice.localhost:8080");
+        let host = format!("{server}.lattice.localhost:8080");
         let get = ["get", "10.255.0.1:8080", "/v2/", &account];
-        let said = from_container(&lattice, &web, &get, &host);
+        let said = from_container(&lattice, &web, &get, &[("HOST_HEADER", &host)]);
         assert!(said.contains("status 403"), "{server}: {said}");
     }
-    for address in ["10.255.0.1:7777", "10.255.0.1:8888", "10.255.0.1:8081", "169.254.169.254:80"] {
-        let said = from_container(&lattice, &web, &["connect", address], "X=1");
+    // The platform's other ports are on loopback only, so that the firewall has no part in them.
+    for address in ["10.255.0.1:7777", "169.254.169.254:7777"] {
+        std::net::TcpStream::connect(address).expect("this host itself reaches it");
+        let said = from_container(&lattice, &web, &["connect", address], &[]);
         assert!(said.contains("not connected"), "{address}: {said}");
     }
-    let said = from_container(&lattice, &web, &["connect", "10.255.0.1:8080"], "X=1");
-    assert!(said.ends_with(" connected"), "apps do reach the router: {said}");
-    drop(listener);
+    let said = from_container(&lattice, &web, &["connect", "10.255.0.1:8080"], &[]);
+    assert!(said.ends_with("|0 connected"), "apps do reach the router: {said}");
 }
 
 #[test]
@@ -133,10 +139,17 @@ fn an_app_reaches_the_platform_where_that_is_allowed() {
     machine::isolate();
     let lattice = Appliance::start(&["--allow-instances-to-platform"]);
     let web = Web::new();
-    let host = "HOST_HEADER=receptor.lattice.localhost:8080";
-    let get = ["get", "10.255.0.1:8080", "/v1/cells", ":"];
-    let said = from_container(&lattice, &web, &get, host);
-    assert!(said.contains("status 401"), "the password is still demanded: {said}");
+    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
+    let host = ("HOST_HEADER", RECEPTOR);
+    for (account, env, status) in [
+        (":", vec![host], "status 401"),
+        (&*account, vec![host], "status 200"),
+        (&*account, vec![host, ("ORIGIN", "http://evil.example")], "status 403"),
+    ] {
+        let get = ["get", "10.255.0.1:8080", "/v1/cells", account];
+        let said = from_container(&lattice, &web, &get, &env);
+        assert!(said.contains(status), "{env:?}: {said}");
+    }
 }
 
 #[test]
@@ -145,24 +158,36 @@ fn another_machine_reaches_nothing_unless_asked_to() {
     neighbour("10.99.0.1/24", "10.99.0.2/24");
     let lattice = Appliance::start(&[]);
     for port in ["8080", "8888", "8081"] {
-        let said = from_neighbour(&["connect", &format!("10.99.0.1:{port}")]);
-        assert!(said.out.contains("not connected"), "{port}: {said:?}");
+        let said = from_neighbour(&["connect", &format!("10.99.0.1:{port}")], &[]);
+        assert!(said.out.starts_with("not connected"), "{port}: {said:?}");
     }
     drop(lattice);
 
     let lattice = Appliance::start(&["--listen", "10.99.0.1"]);
-    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
-    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap()]);
-    let said = from_neighbour(&["connect", "10.99.0.1:8080"]);
-    assert!(said.out.contains("connected") && !said.out.contains("not"), "{said:?}");
-    for port in ["8888", "8081"] {
-        let said = from_neighbour(&["connect", &format!("10.99.0.1:{port}")]);
-        assert!(said.out.contains("not connected"), "{port}: {said:?}");
+    for (port, expected) in [("8080", "connected"), ("8888", "not "), ("8081", "not ")] {
+        let said = from_neighbour(&["connect", &format!("10.99.0.1:{port}")], &[]);
+        assert!(said.out.starts_with(expected), "{port}: {said:?}");
     }
-    let mut ask = neighbour_command(&["get", "10.99.0.1:8080", "/v1/cells", ":"]);
-    ask.env("HOST_HEADER", "receptor.lattice.localhost:8080");
-    let said = Said::of(ask);
-    assert!(said.out.contains("status 401"), "{said:?}");
+    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
+    let host = ("HOST_HEADER", RECEPTOR);
+    for (account, env, status) in [
+        (":", vec![host], "status 401"),
+        (&*account, vec![host], "status 200"),
+        (&*account, vec![host, ("ORIGIN", "http://evil.example")], "status 403"),
+    ] {
+        let said = from_neighbour(&["get", "10.99.0.1:8080", "/v1/cells", account], &env);
+        assert!(said.out.starts_with(status), "{env:?}: {said:?}");
+    }
+}
+
+#[test]
+fn an_app_gains_nothing_by_the_address_for_other_machines() {
+    machine::isolate();
+    neighbour("10.99.0.1/24", "10.99.0.2/24");
+    let lattice = Appliance::start(&["--listen", "10.99.0.1"]);
+    let web = Web::new();
+    let said = from_container(&lattice, &web, &["connect", "10.99.0.1:8080"], &[]);
+    assert!(said.contains("|0 not connected"), "{said}");
 }
 
 #[test]
@@ -171,25 +196,30 @@ fn an_app_may_not_take_the_platforms_names() {
     let lattice = Appliance::start(&[]);
     let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
     let layout = layout.to_str().unwrap();
-    for route in ["receptor:8080", "registry.lattice.localhost:8080", "doppler/x:8080"] {
+    for route in
+        ["receptor:8080", "registry.lattice.localhost:8080", "doppler/x:8080", "dashboard:8080"]
+    {
         let said = lattice.ltc(&["create", "thief", layout, "-R", route]);
         assert_eq!(said.code, 14, "{route}: {said:?}");
         assert!(said.err.contains("platform"), "{route}: {said:?}");
     }
+    // Kept free, but not served yet.
+    let answer = Web::new().get("dashboard", "/").unwrap();
+    assert_eq!((answer.status, answer.router_error.as_deref()), (404, Some("unknown_route")));
 }
 
 /// Runs `fixture-app` as a task in a container and returns what it printed.
-fn from_container(lattice: &Appliance, web: &Web, args: &[&str], env: &str) -> String {
+fn from_container(lattice: &Appliance, web: &Web, args: &[&str], env: &[(&str, &str)]) -> String {
     let guid = format!("probe-{}", lattice.next_number());
     let layout = image::layout(lattice.scratch(), "fixture-app", &[]);
     let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
     image::copy(&layout, "registry.lattice.localhost:8080/fixture:v1", Some(&account));
-    let (name, value) = env.split_once('=').unwrap();
-    let task = serde_json::json!({
+    let env: Vec<_> =
+        env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    let task = json!({
         "task_guid": guid, "domain": "lattice", "log_guid": guid, "log_source": "TASK",
         "rootfs": "docker://registry.lattice.localhost:8080/fixture#v1",
-        "action": {"run": {"path": "/fixture-app", "args": args, "user": "root",
-                           "env": [{"name": name, "value": value}]}},
+        "action": {"run": {"path": "/fixture-app", "args": args, "user": "root", "env": env}},
     });
     let posted = lattice.api(web, Method::POST, "/v1/tasks", Some(task));
     assert_eq!(posted.status, 201, "{posted:?}");
@@ -201,17 +231,9 @@ fn from_container(lattice: &Appliance, web: &Web, args: &[&str], env: &str) -> S
 
 /// Makes another machine: a network namespace named `neighbour`, joined by a cable.
 fn neighbour(here: &str, there: &str) {
-    rustix::mount::mount("tmpfs", "/run/netns", "tmpfs", rustix::mount::MountFlags::empty(), None)
-        .or_else(|_| {
-            std::fs::create_dir_all("/run/netns").unwrap();
-            rustix::mount::mount(
-                "tmpfs",
-                "/run/netns",
-                "tmpfs",
-                rustix::mount::MountFlags::empty(),
-                None,
-            )
-        })
+    let (place, flags) = ("/run/netns", rustix::mount::MountFlags::empty());
+    std::fs::create_dir_all(place).unwrap();
+    rustix::mount::mount("tmpfs", place, "tmpfs", flags, None)
         .expect("a place for network namespaces");
     let ip = |args: &str| machine::run("ip", &args.split(' ').collect::<Vec<_>>());
     ip("netns add neighbour");
@@ -222,12 +244,9 @@ fn neighbour(here: &str, there: &str) {
     ip("-n neighbour link set cable1 up");
 }
 
-fn from_neighbour(args: &[&str]) -> Said {
-    Said::of(neighbour_command(args))
-}
-
-fn neighbour_command(args: &[&str]) -> Command {
+fn from_neighbour(args: &[&str], env: &[(&str, &str)]) -> Said {
     let mut command = Command::new("nsenter");
     command.arg("--net=/run/netns/neighbour").arg(program("fixture-app")).args(args);
-    command
+    command.envs(env.iter().copied());
+    Said::of(command)
 }

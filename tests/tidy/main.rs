@@ -8,6 +8,7 @@ mod configs;
 mod dependencies;
 mod fuzz;
 mod layers;
+mod links;
 mod purity;
 mod repository;
 mod rust;
@@ -85,6 +86,14 @@ fn nothing_names_the_place_where_this_clone_lies() {
     let repository = Repository::read();
     let place = words::place_of(&repository.top);
     let faults = repository.files.iter().flat_map(|file| words::place_faults(file, &place));
+    assert_none(&faults.collect::<Vec<_>>());
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let repository = Repository::read();
+    let exists = |path: &std::path::Path| repository.top.join(path).exists();
+    let faults = repository.files.iter().flat_map(|file| links::faults(file, exists));
     assert_none(&faults.collect::<Vec<_>>());
 }
 

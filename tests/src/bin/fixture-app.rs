@@ -140,11 +140,13 @@ fn fetch(address: &str, path: &str, account: &str) {
     use std::io::{Read as _, Write as _};
 
     let host = std::env::var("HOST_HEADER").unwrap_or_else(|_| address.to_owned());
+    let origin = std::env::var("ORIGIN").map(|origin| format!("Origin: {origin}\r\n"));
+    let origin = origin.unwrap_or_default();
     let account = base64::prelude::BASE64_STANDARD.encode(account);
     let mut stream = std::net::TcpStream::connect(address).expect("the address answers");
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Basic {account}\r\n\
-         Connection: close\r\n\r\n"
+         {origin}Connection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).expect("the request can be sent");
     let mut answer = String::new();
