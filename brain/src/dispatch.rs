@@ -82,9 +82,12 @@ impl Dispatcher {
     }
 
     async fn hold_auction(&self) {
+        // Capacity that appears from here on may be missing in what the cells say.
+        let round = self.handle.read(|board, _| board.capacity_round(), Patience::Wait).await;
         let states = self.states().await;
         // Only now, so that what arrived meanwhile rides along.
-        let gathered = self.still_wanted(self.outbox.take_auctions()).await;
+        let mut gathered = self.still_wanted(self.outbox.take_auctions()).await;
+        gathered.date_back_to(round.unwrap_or_default());
         if gathered.is_empty() {
             return;
         }

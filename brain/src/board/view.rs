@@ -60,6 +60,11 @@ impl Board {
             .collect()
     }
 
+    /// Counts the occasions on which capacity appeared.
+    pub const fn capacity_round(&self) -> u64 {
+        self.capacity_round
+    }
+
     /// Live cells by id.
     pub fn cells(&self) -> Vec<CellPresence> {
         self.cells.values().filter_map(|seen| seen.presence.clone()).collect()

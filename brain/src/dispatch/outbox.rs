@@ -133,6 +133,13 @@ impl Gathered {
         }
     }
 
+    /// Makes all of it as old as what is known of the cells, where it is younger: a failure then
+    /// counts as stale when capacity has appeared since.
+    pub(crate) fn date_back_to(&mut self, round: u64) {
+        let lrps = self.lrps.values_mut().map(|(_, of)| of);
+        lrps.chain(self.tasks.values_mut().map(|(_, of)| of)).for_each(|of| *of = round.min(*of));
+    }
+
     pub(crate) fn round_of(&self, item: &Item) -> u64 {
         let round = match item {
             Item::Lrp(key) => self.lrps.get(key).map(|(_, round)| *round),
@@ -175,6 +182,16 @@ mod tests {
         assert_eq!(gathered.round_of(&Item::Task(tg("t"))), 3);
         assert_eq!(gathered.round_of(&Item::Task(tg("other"))), 0);
         assert!(outbox.take_auctions().is_empty());
+    }
+
+    #[test]
+    fn what_came_after_the_cells_were_asked_is_as_old_as_their_answers() {
+        let outbox = Outbox::default();
+        outbox.put(vec![auction("old", 1), auction("young", 3)]);
+        let mut gathered = outbox.take_auctions();
+        gathered.date_back_to(2);
+        assert_eq!(gathered.round_of(&Item::Lrp(key("old", 0))), 1);
+        assert_eq!(gathered.round_of(&Item::Lrp(key("young", 0))), 2);
     }
 
     #[tokio::test]
