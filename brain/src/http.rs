@@ -13,6 +13,7 @@ mod desired_lrps;
 mod domains;
 mod events;
 pub(crate) mod listener;
+mod moves;
 mod parts;
 mod platform_hosts;
 mod progress;
@@ -158,6 +159,9 @@ fn router() -> Router<Api> {
         .route(routes::TASK, get(tasks::show).delete(tasks::remove))
         .route(routes::CANCEL_TASK, post(tasks::cancel))
         .route(routes::CELLS, get(cells::list))
+        .route(routes::DRAIN, post(moves::drain).delete(moves::undrain))
+        .route(routes::REBALANCE, post(moves::rebalance))
+        .route(routes::MOVES, get(moves::list))
         .route(routes::DOMAINS, get(domains::list))
         .route(routes::DOMAIN, put(domains::upsert))
         .route(routes::EVENTS, get(events::stream))

@@ -12,6 +12,7 @@ const PURE: &[&str] = &[
     "brain/src/board",
     "brain/src/converge",
     "brain/src/crash",
+    "brain/src/moves",
     "cell/src/health.rs",
     "cell/src/images/plan.rs",
     "cell/src/instance",

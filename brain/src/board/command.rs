@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use lattice_api::brain::InstanceProgress;
-use lattice_model::actual_lrp::PlacementError;
+use lattice_model::actual_lrp::{Evacuee, InstanceEnd, PlacementError};
+use lattice_model::cell::Draining;
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
     ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, Event, InstanceKey,
@@ -28,8 +29,10 @@ pub enum Command {
     ClaimLrp(LrpKey, InstanceKey),
     /// The instance is healthy.
     StartLrp(LrpKey, InstanceKey, NetInfo),
-    /// The instance ended by itself, for this reason.
-    CrashLrp(LrpKey, InstanceKey, String),
+    /// The instance ended by itself, like this.
+    CrashLrp(LrpKey, InstanceKey, InstanceEnd),
+    /// A cell that is being emptied finds its instance so.
+    EvacuateLrp(LrpKey, InstanceKey, Evacuee),
     /// The instance was stopped, as was asked.
     RemoveInstance(LrpKey, InstanceKey),
     /// The auction found no place.
@@ -56,6 +59,12 @@ pub enum Command {
     Heartbeat(Box<CellPresence>),
     /// A cell says that it goes.
     Depart(CellId),
+    /// Gives everything on a cell away, and nothing to it.
+    DrainCell(Draining),
+    /// The cell is as any other again.
+    UndrainCell(CellId),
+    /// Moves these incarnations, so many at once.
+    Rebalance(Vec<(LrpKey, InstanceKey)>, u32),
     /// How far an instance has come.
     ReportProgress(LrpKey, InstanceProgress),
     /// Acts on everything whose time has come.
@@ -100,6 +109,8 @@ pub enum Answer {
     Done,
     /// Whether the cell may run the task.
     MayStart(bool),
+    /// Whether the cell is to keep the instance up for now.
+    Keep(bool),
 }
 
 /// One change of the durable state; an exact record, so that committing twice does no harm.
@@ -121,6 +132,10 @@ pub enum Write {
     PutDomain(Domain, Option<Time>),
     /// Forgets one.
     DeleteDomain(Domain),
+    /// Keeps that a cell is drained.
+    PutDraining(Draining),
+    /// Forgets it.
+    DeleteDraining(CellId),
     /// Keeps what a registry demands.
     PutCredentials(lattice_model::RegistryCredentials),
 }
@@ -185,6 +200,8 @@ pub struct Records {
     pub tasks: Vec<Task>,
     /// Domains and until when they are fresh.
     pub domains: Vec<(Domain, Option<Time>)>,
+    /// Cells that are drained.
+    pub draining: Vec<Draining>,
     /// Registry credentials; not the board's.
     pub credentials: Vec<lattice_model::RegistryCredentials>,
 }

@@ -11,7 +11,7 @@ use lattice_model::{CellId, ErrorName, Event, Refusal, Task, TaskDefinition, Tas
 use super::command::{Answer, Applied, Effect, Write};
 use super::desired::too_many;
 use super::{Board, Due, TASK_CANCELLED, TASK_RETRIES_MAX, conflict};
-use crate::converge::TASK_KICK_AFTER;
+use crate::converge::{self, TASK_KICK_AFTER};
 
 impl Board {
     pub(super) fn desire_task(
@@ -140,7 +140,7 @@ impl Board {
         let task = Arc::clone(self.pending_task(guid)?);
         let is_first = task.rejections == 0;
         if is_first || now.since(task.updated_at) >= TASK_KICK_AFTER {
-            self.count_rejection(&task, sentence(&error), out);
+            self.count_rejection(&task, error.sentence(), out);
         }
         if self.pending_task(guid).is_ok() {
             self.waiting_tasks.insert(guid.clone());
@@ -160,7 +160,7 @@ impl Board {
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         self.pending_task(guid)?;
-        self.end_task(guid, failed(&sentence(&error)), out);
+        self.end_task(guid, failed(&error.sentence()), out);
         Ok(())
     }
 
@@ -239,6 +239,8 @@ impl Board {
         if let TaskState::Running { cell_id } = &task.state {
             self.tasks_on.entry(cell_id.clone()).or_default().insert(guid.clone());
         }
+        let dues = converge::task_dues(&task).into_iter();
+        self.due.extend(dues.map(|due| (due, Due::Task(guid.clone()))));
         self.tasks.insert(guid, task);
     }
 
@@ -263,8 +265,6 @@ impl Board {
         self.put_task(rejected, out);
         if task.rejections >= TASK_RETRIES_MAX {
             self.end_task(&guid, failed(&reason), out);
-        } else {
-            self.due.insert((now + TASK_KICK_AFTER, Due::Task(guid)));
         }
     }
 
@@ -316,13 +316,4 @@ pub(super) fn failed(reason: &str) -> TaskOutcome {
 fn no_transition(from: &str, to: &str) -> Refusal {
     let message = format!("Cannot transition from {from} to {to}");
     Refusal::new(ErrorName::UnknownError, message)
-}
-
-/// Clients match the beginning; people read on.
-fn sentence(error: &PlacementError) -> String {
-    if error.detail.is_empty() {
-        error.reason.clone()
-    } else {
-        format!("{} ({})", error.reason, error.detail)
-    }
 }

@@ -16,9 +16,13 @@ use super::{Store, StoreError};
 use crate::board::{Records, Write};
 
 /// One entry per schema version; never edited, only added to.
-static MIGRATIONS: LazyLock<Migrations<'static>> =
-    LazyLock::new(|| Migrations::new(vec![M::up(include_str!("schema/0001.sql"))]));
-const SCHEMA_KNOWN: usize = 1;
+static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
+    Migrations::new(vec![
+        M::up(include_str!("schema/0001.sql")),
+        M::up(include_str!("schema/0002.sql")),
+    ])
+});
+const SCHEMA_KNOWN: usize = 2;
 
 /// An open store.
 #[derive(Debug)]
@@ -100,6 +104,7 @@ impl Store for Sqlite {
             actual: self.rows("actual_lrps")?,
             tasks: self.rows("tasks")?,
             domains: self.domains()?,
+            draining: self.rows("draining_cells")?,
             credentials: self.credentials()?,
         })
     }
@@ -153,6 +158,13 @@ fn put(transaction: &Transaction<'_>, write: &Write) -> rusqlite::Result<()> {
         ),
         Write::DeleteDomain(domain) => {
             run("DELETE FROM domains WHERE domain = ?1", params![domain.as_str()])
+        }
+        Write::PutDraining(d) => run(
+            "INSERT OR REPLACE INTO draining_cells (cell_id, record) VALUES (?1, ?2)",
+            params![d.cell_id.as_str(), json(d)?],
+        ),
+        Write::DeleteDraining(cell) => {
+            run("DELETE FROM draining_cells WHERE cell_id = ?1", params![cell.as_str()])
         }
         Write::PutCredentials(c) => run(
             "INSERT OR REPLACE INTO registry_credentials (registry, username, password)

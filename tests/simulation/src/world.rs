@@ -77,7 +77,7 @@ impl World {
         let held = cell.held.remove(&instance).expect("its key was just found");
         if cell.is_reachable {
             let why = "APP/PROC/WEB: Exited with status 1".to_owned();
-            self.tell(Command::CrashLrp(held.key, instance, why));
+            self.tell(Command::CrashLrp(held.key, instance, why.into()));
         }
         true
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lattice_brain::board::Command;
 use lattice_model::action::Run;
-use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy};
+use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy, UpdateStrategy};
 use lattice_model::{
     Action, ContainerSpec, DesiredLrp, DesiredLrpUpdate, Domain, Limit, ModificationTag,
     ProcessGuid, Resources, Routes,
@@ -112,6 +112,7 @@ fn lrp(app: u64, instances: u32) -> DesiredLrp {
         instances,
         containers: vec![main],
         restart_policy: RestartPolicy::Always,
+        update_strategy: UpdateStrategy::Rolling,
         start_timeout_s: 0,
         routes: Routes::default(),
         log: LogTarget::default(),

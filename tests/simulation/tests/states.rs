@@ -76,7 +76,7 @@ fn instances(page: &mut String) {
         ("EXITED", Some(ActualState::Exited { reason: REASON.to_owned() }), 1),
     ];
     let key = key();
-    let crash = || Command::CrashLrp(key.clone(), here.clone(), REASON.to_owned());
+    let crash = || Command::CrashLrp(key.clone(), here.clone(), REASON.into());
     let columns = [
         ("claims", 0, Command::ClaimLrp(key.clone(), here.clone())),
         ("starts", 0, Command::StartLrp(key.clone(), here.clone(), NetInfo::default())),

@@ -115,7 +115,7 @@ impl FakeCell {
         let (instance_guid, _) = found.expect("it runs here");
         let instance = InstanceKey { instance_guid, cell_id: cell_id(&self.id) };
         let reason = "Exited with status 1".to_owned();
-        self.brain().crash_lrp(key, &instance, reason).await.unwrap();
+        self.brain().crash_lrp(key, &instance, reason.into()).await.unwrap();
     }
 
     /// What a cell does when it starts: rows that name it and have no container are removed.

@@ -108,7 +108,7 @@ async fn a_cancelled_task_has_ended_whatever_its_cell_says() {
 #[tokio::test]
 async fn more_requests_than_the_queue_holds_are_refused_with_the_amount() {
     let (sender, _kept) = mpsc::channel(1);
-    let handle = Handle::new(sender, Hub::new(1), lattice_api::brain::Version::default());
+    let handle = Handle::new(sender, Hub::new(1), &Config::new("/nonexistent"));
     let waiting = tokio::spawn({
         let handle = handle.clone();
         async move { handle.cells().await }

@@ -1,3 +1,4 @@
+use lattice_model::actual_lrp::InstanceEnd;
 use lattice_model::desired_lrp::RestartPolicy;
 
 use super::*;
@@ -74,25 +75,29 @@ fn after_two_hundred_crashes_only_a_person_restarts_it() {
 #[test]
 fn the_restart_policy_may_leave_an_instance_as_it_ended() {
     let on_failure = RestartPolicy::OnFailure { attempts_max: 1 };
-    for (policy, reasons, expected) in [
-        (RestartPolicy::Never, vec!["Exited with status 1"], "0 EXITED"),
-        (on_failure, vec!["Exited with status 0"], "0 EXITED"),
-        (on_failure, vec!["Exited with status 1"], "0 UNCLAIMED"),
-        (on_failure, vec!["Exited with status 1", "Exited with status 1"], "0 EXITED"),
-        (RestartPolicy::Always, vec!["Exited with status 0"], "0 UNCLAIMED"),
+    for (policy, successes, expected) in [
+        (RestartPolicy::Never, vec![false], "0 EXITED"),
+        (RestartPolicy::Never, vec![true], "0 EXITED"),
+        (on_failure, vec![true], "0 EXITED"),
+        (on_failure, vec![false], "0 UNCLAIMED"),
+        (on_failure, vec![false, true], "0 EXITED"),
+        (on_failure, vec![false, false], "0 EXITED"),
+        (RestartPolicy::Always, vec![true], "0 UNCLAIMED"),
     ] {
         let mut scene = Scene::new(&["cell"]);
         let lrp = DesiredLrp { restart_policy: policy, ..lrp("web", 1, 1) };
         scene.ok(Command::DesireLrp(Box::new(lrp)));
-        for reason in &reasons {
+        for is_success in successes.iter().copied() {
             scene.start("web", 0, "a", "cell");
             let (key, instance) = (key("web", 0), instance("a", "cell"));
-            scene.ok(Command::CrashLrp(key, instance, (*reason).into()));
+            // The words say nothing: the status does.
+            let end = InstanceEnd { reason: "Exited with status 0".into(), is_success };
+            scene.ok(Command::CrashLrp(key, instance, end));
         }
-        assert_eq!(scene.rows("web"), [expected], "{policy:?} {reasons:?}");
+        assert_eq!(scene.rows("web"), [expected], "{policy:?} {successes:?}");
         scene.pass(3_000, &["cell"]);
         scene.ok(Command::Converge);
-        assert_eq!(scene.rows("web"), [expected], "{policy:?} {reasons:?} later");
+        assert_eq!(scene.rows("web"), [expected], "{policy:?} {successes:?} later");
     }
 }
 

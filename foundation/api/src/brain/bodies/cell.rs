@@ -26,6 +26,9 @@ pub struct CellResponse {
     /// Volume drivers it offers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volume_drivers: Vec<String>,
+    /// True for a cell that gives everything away and gets nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
 }
 
 // === impl CellResponse ===
@@ -40,6 +43,7 @@ impl From<&CellPresence> for CellResponse {
             placement_tags: cell.placement_tags.clone(),
             optional_placement_tags: cell.optional_placement_tags.clone(),
             volume_drivers: cell.volume_drivers.clone(),
+            draining: false,
         }
     }
 }

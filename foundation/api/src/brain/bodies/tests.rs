@@ -76,6 +76,7 @@ fn an_lrp_is_refused_in_the_receptors_words() {
         ),
         (json!({"app": "a b"}), "Invalid field: app"),
         (json!({"restart_policy": "sometimes"}), "Invalid field: restart_policy"),
+        (json!({"update_strategy": "never"}), "Invalid field: update_strategy"),
     ] {
         let body = with(valid_lrp(), changes);
         check(create(&body), ErrorName::InvalidLRP, message, &body);
@@ -362,7 +363,7 @@ fn what_is_ours_is_added_and_read_back() {
     let body = with(
         valid_lrp(),
         json!({"app": "shop", "restart_policy": {"on_failure": {"attempts_max": 3}},
-            "placement_tags": ["gpu"], "max_pids": 64}),
+            "placement_tags": ["gpu"], "max_pids": 64, "update_strategy": "recreate"}),
     );
     let lrp = desired_lrp::parse_create(&body).unwrap();
     assert_eq!(lrp.app, "shop");
@@ -475,7 +476,7 @@ proptest! {
     }
 }
 
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 23] = [
     "process_guid",
     "task_guid",
     "domain",
@@ -496,6 +497,7 @@ const FIELDS: [&str; 22] = [
     "modification_tag",
     "app",
     "restart_policy",
+    "update_strategy",
     "state",
     "task_after",
 ];
