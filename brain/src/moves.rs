@@ -144,9 +144,8 @@ fn reserve(cells: &mut [CellState], batch: &Batch, item: &Item, cell: &CellId) {
             take_in(state, key, &auction.lrp);
         }
         Item::Task(guid) => {
-            let is_it = |auction: &&auction::TaskAuction| {
-                auction.task.definition.task_guid == *guid
-            };
+            let is_it =
+                |auction: &&auction::TaskAuction| auction.task.definition.task_guid == *guid;
             let need = batch.tasks.iter().find(is_it).map(|a| a.task.definition.resources());
             state.available = state.available.minus(&need.unwrap_or_default());
             state.tasks.push(guid.clone());

@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lattice_api::brain::moves::{
-    DrainRequest, MovePlan, Moves, PlannedMove, RebalanceRequest,
-};
+use lattice_api::brain::moves::{DrainRequest, MovePlan, Moves, PlannedMove, RebalanceRequest};
 use lattice_api::brain::{BrainError, EventStream, InstanceProgress, Receptor, Version};
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::cell::Draining;
 use lattice_model::{
-    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal,
-    RegistryCredentials, Task, TaskDefinition, TaskGuid,
+    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid,
+    Refusal, RegistryCredentials, Task, TaskDefinition, TaskGuid,
 };
 
 use super::handle::{Handle, Patience};

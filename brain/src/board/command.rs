@@ -37,7 +37,8 @@ pub enum Command {
     RemoveInstance(LrpKey, InstanceKey),
     /// The auction found no place.
     FailPlacement(FailedPlacement),
-    /// The auction did not try: too much is starting already.
+    /// The auction did not try these, since too much is starting already, or a cell did not take
+    /// them; or a cell is back for which any may wait.
     DeferPlacement(Vec<Item>),
     /// Wants a task.
     DesireTask(Box<TaskDefinition>),

@@ -55,8 +55,10 @@ impl Board {
                 false
             }
             Evacuee::Crashed(end) => {
-                // A refusal means that no record names it any more.
-                let _ = self.crash_lrp(key, instance, end, out);
+                self.drop_sibling(key, instance, out);
+                if self.is_at(key, Presence::Ordinary, instance) {
+                    self.crash_lrp(key, instance, end, out)?;
+                }
                 false
             }
         };

@@ -203,7 +203,7 @@ impl Board {
         }
     }
 
-    /// Queues what the auction did not try, until something has started or a moment has passed.
+    /// Queues what the auction did not try, or a cell did not take, until a moment has passed.
     pub(super) fn defer_placement(&mut self, items: Vec<Item>, now: Time) {
         for item in items {
             match item {
@@ -213,9 +213,10 @@ impl Board {
                         self.waiting.insert((key.process_guid, key.index));
                     }
                 }
-                Item::Task(guid) => {
+                Item::Task(guid) if self.is_pending(&guid) => {
                     self.waiting_tasks.insert(guid);
                 }
+                Item::Task(_) => {}
             }
         }
         self.announce_capacity(now);
@@ -271,7 +272,12 @@ impl Board {
     }
 
     /// Forgets the suspect or evacuating record of this incarnation; false when there is none.
-    fn drop_sibling(&mut self, key: &LrpKey, instance: &InstanceKey, out: &mut Applied) -> bool {
+    pub(super) fn drop_sibling(
+        &mut self,
+        key: &LrpKey,
+        instance: &InstanceKey,
+        out: &mut Applied,
+    ) -> bool {
         let was_there = self.drop_stand_ins(key, instance, out);
         if was_there {
             self.free_capacity(out.at);

@@ -70,7 +70,11 @@ impl Ledger {
         let need = Need {
             zone_surplus: if surplus > 1 { surplus } else { 0 },
             siblings: self.siblings(app, from).saturating_sub(1),
-            memory_permille: if gap < WORTH_PERMILLE { 0 } else { own.min(gap.saturating_sub(own)) },
+            memory_permille: if gap < WORTH_PERMILLE {
+                0
+            } else {
+                own.min(gap.saturating_sub(own))
+            },
         };
         let is_any = need.zone_surplus + need.siblings + need.memory_permille > 0;
         is_any.then_some(need)

@@ -43,9 +43,17 @@ fn a_drain_says_where_each_instance_would_go_or_why_nowhere() {
     ]);
     let planned = plan_drain(survey, &cell_id("a"), &Policy::default());
     assert_eq!(shown(&planned), ["big/0 a -> b", "web/0 a -> c"]);
-    let planned = plan_drain(Survey { movable: planned.iter().map(|p| p.movable.clone()).collect(),
-        cells: vec![cell_state("a", "z", &[("big", 0, 90)]), cell_state("b", "z", &[("x", 0, 50)])] },
-        &cell_id("a"), &Policy::default());
+    let planned = plan_drain(
+        Survey {
+            movable: planned.iter().map(|p| p.movable.clone()).collect(),
+            cells: vec![
+                cell_state("a", "z", &[("big", 0, 90)]),
+                cell_state("b", "z", &[("x", 0, 50)]),
+            ],
+        },
+        &cell_id("a"),
+        &Policy::default(),
+    );
     assert_eq!(shown(&planned), ["big/0 a: insufficient resources: disk, memory", "web/0 a -> b"]);
 }
 
@@ -65,16 +73,18 @@ fn zones_are_evened_out_first() {
 
 #[test]
 fn then_instances_of_an_app_leave_the_cell_they_share() {
-    let cells: &[(&str, &str, &[(&str, u32, u64)])] =
-        &[("a", "z", &[("web", 0, 1), ("web", 1, 1), ("web", 2, 1)]), ("b", "z", &[]), ("c", "z", &[])];
+    let cells: &[(&str, &str, &[(&str, u32, u64)])] = &[
+        ("a", "z", &[("web", 0, 1), ("web", 1, 1), ("web", 2, 1)]),
+        ("b", "z", &[]),
+        ("c", "z", &[]),
+    ];
     assert_eq!(rebalanced(survey(cells), 10).len(), 2);
     assert_eq!(rebalanced(survey(cells), 1).len(), 1, "no more than was asked for");
 }
 
 #[test]
 fn then_memory_is_evened_out_where_that_is_worth_a_restart() {
-    let full: &[(&str, u32, u64)] =
-        &[("a", 0, 20), ("b", 0, 20), ("c", 0, 20), ("d", 0, 20)];
+    let full: &[(&str, u32, u64)] = &[("a", 0, 20), ("b", 0, 20), ("c", 0, 20), ("d", 0, 20)];
     let moves = rebalanced(survey(&[("x", "z", full), ("y", "z", &[])]), 10);
     assert_eq!(moves, ["a/0 x -> y", "b/0 x -> y"]);
     let near: &[(&str, u32, u64)] = &[("a", 0, 2), ("b", 0, 2)];

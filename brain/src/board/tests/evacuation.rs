@@ -124,6 +124,8 @@ fn what_has_ended_is_forgotten_or_counted_as_a_crash() {
         ("Ca", "-", crashed(), vec!["0 UNCLAIMED"], 1),
         ("Cw", "Ra", crashed(), vec!["0 CLAIMED i-w@w"], 0),
         ("Rw", "-", crashed(), vec!["0 RUNNING i-w@w"], 0),
+        ("Ra", "Ra", crashed(), vec!["0 UNCLAIMED"], 1),
+        ("X", "Ra", crashed(), vec!["0 CRASHED"], 0),
     ] {
         let mut scene = evacuating(ordinary, other);
         let what = format!("{ordinary} {other} {evacuee:?}");

@@ -9,16 +9,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use lattice_model::{
-    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal,
-    RegistryCredentials, Task, TaskDefinition, TaskGuid,
+    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid,
+    Refusal, RegistryCredentials, Task, TaskDefinition, TaskGuid,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::moves::{DrainRequest, MovePlan, Moves, RebalanceRequest};
 use super::bodies::{self, ActualLrpResponse, CellResponse, DesiredLrpResponse};
+use super::moves::{DrainRequest, MovePlan, Moves, RebalanceRequest};
 use super::{BrainError, EventStream, InstanceProgress, Receptor, Version, routes};
 use crate::localhost;
 

@@ -35,11 +35,7 @@ pub fn parse_rebalance(body: &Value) -> Result<RebalanceRequest, Refusal> {
     Ok(request)
 }
 
-fn in_flight(
-    fields: &Object<'_>,
-    usual: u32,
-    complaints: &mut Complaints,
-) -> Result<u32, Refusal> {
+fn in_flight(fields: &Object<'_>, usual: u32, complaints: &mut Complaints) -> Result<u32, Refusal> {
     let asked = fields.integer("max_in_flight")?.unwrap_or(usual);
     if !(1..=IN_FLIGHT_MAX).contains(&asked) {
         complaints.say(format!("Invalid field: max_in_flight (from 1 to {IN_FLIGHT_MAX})"));
