@@ -68,7 +68,8 @@ pub struct Up {
     /// Let everyone who reaches the router command the platform
     #[arg(long, conflicts_with_all = ["username", "password_file"])]
     pub no_auth: bool,
-    /// Serve the platform's own host names (receptor, doppler, registry) to instances too
+    /// Serve the platform's own host names (receptor, doppler, registry,
+    /// dashboard) to instances too
     #[arg(long)]
     pub allow_instances_to_platform: bool,
     /// A registry that may be spoken to in plain HTTP; may be given more than once

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use lattice_api::brain::{Receptor as _, Version};
 use lattice_api::cell::{Rep, RepConnector};
 use lattice_brain::blobs::BlobsConfig;
-use lattice_brain::http::HttpConfig;
+use lattice_brain::http::{self, HttpConfig};
 use lattice_cell::network::Network as _;
 use lattice_cell::rootfs_files::ConfinedFiles;
 use lattice_daemon::bus::{Bus, InProcessBus};
@@ -131,11 +131,18 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     let brain = brain_config(args, admin.as_ref());
     let clock = Arc::clone(&carriers.clock);
     let brain = lattice_brain::start(brain, connector, clock, tasks).await?;
-    let mut receptor = HttpConfig::on_loopback(admin, &args.domain);
+    let dashboard = HttpConfig::on_loopback(admin, &args.domain);
+    let mut receptor = dashboard.clone();
     receptor.listen = loopback(args.receptor_port);
-    let receptor = lattice_brain::http::serve(receptor, Arc::new(brain.clone()), tasks).await?;
+    let receptor = http::serve(receptor, Arc::new(brain.clone()), tasks).await?;
+    let dashboard = http::dashboard::serve(dashboard, Arc::new(brain.clone()), tasks).await?;
 
-    let platform = [("receptor", receptor), ("doppler", doppler), ("registry", registry)];
+    let platform = [
+        ("receptor", receptor),
+        ("doppler", doppler),
+        ("registry", registry),
+        ("dashboard", dashboard),
+    ];
     let platform = platform.map(|(name, endpoint)| PlatformRoute {
         host: format!("{name}.{}", args.domain),
         endpoint,
@@ -268,6 +275,7 @@ async fn ready(args: &Up, platform: &Platform) -> anyhow::Result<()> {
          next, in another terminal:\n  \
          ltc create web IMAGE    run an image, a `docker save` tarball or a directory\n  \
          ltc list                see what runs\n\n\
+         in a browser: http://dashboard.{target}\n\
          {}\n\
          Ctrl-C stops it; the next `lattice up` brings the apps back",
         who_may(args, &target)

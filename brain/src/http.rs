@@ -9,6 +9,7 @@ mod answer;
 mod auth;
 mod body;
 mod cells;
+pub mod dashboard;
 mod desired_lrps;
 mod domains;
 mod events;
@@ -125,6 +126,16 @@ pub async fn serve(
 
 /// The Receptor API as a service; event streams end when `shutdown` is cancelled.
 pub fn app(receptor: Arc<dyn Receptor>, config: HttpConfig, shutdown: CancellationToken) -> Router {
+    guarded(router(), receptor, config, shutdown)
+}
+
+/// These paths behind the gate and within the bounds.
+fn guarded(
+    router: Router<Api>,
+    receptor: Arc<dyn Receptor>,
+    config: HttpConfig,
+    shutdown: CancellationToken,
+) -> Router {
     let gate = Gate::new(config.admin, deny).with_cookie(routes::COOKIE);
     let gate = gate.with_origins(config.origins);
     let limits = config.limits;
@@ -135,7 +146,7 @@ pub fn app(receptor: Arc<dyn Receptor>, config: HttpConfig, shutdown: Cancellati
         streams: Arc::new(Semaphore::new(limits.streams_max)),
         shutdown,
     };
-    router()
+    router
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)
