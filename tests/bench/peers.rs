@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use lattice_tests::eventually;
+use lattice_tests::{PATIENCE, eventually, expect};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// What a proxy leads to.
@@ -28,6 +27,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// Two processes beside the one that minds them.
     pub(crate) fn nginx(backend: &Backend) -> Self {
         let Backend { address, dir, .. } = backend;
         let dir = dir.display();
@@ -46,9 +46,13 @@ impl Peer {
         );
         let path = backend.dir.join("nginx.conf");
         std::fs::write(&path, config).unwrap();
-        Self::start("nginx", 9001, &["-c", path.to_str().unwrap()], backend)
+        let nginx = Self::start("nginx", 9001, &["-c", path.to_str().unwrap()], backend);
+        // It listens before it has them, and what they spend is to be counted.
+        eventually("nginx has its workers", PATIENCE, || expect(nginx.pids().len() == 3, "less"));
+        nginx
     }
 
+    /// Two threads.
     pub(crate) fn haproxy(backend: &Backend) -> Self {
         let log = match backend.is_logged {
             true => " log stdout format raw local0\n option httplog\n",
@@ -71,9 +75,8 @@ impl Peer {
         let pid = i32::try_from(self.process.id()).unwrap();
         let path = format!("/proc/{pid}/task/{pid}/children");
         let children = std::fs::read_to_string(path).unwrap_or_default();
-        let mut pids = vec![pid];
-        pids.extend(children.split_whitespace().map(|child| child.parse::<i32>().unwrap()));
-        pids
+        let children = children.split_whitespace().map(|child| child.parse::<i32>().unwrap());
+        std::iter::once(pid).chain(children).collect()
     }
 
     fn start(name: &'static str, port: u16, args: &[&str], backend: &Backend) -> Self {
@@ -85,7 +88,7 @@ impl Peer {
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|e| panic!("cannot run {name}: {e}; script/bootstrap installs it"));
-        eventually(&format!("{name} listens"), Duration::from_secs(10), || {
+        eventually(&format!("{name} listens"), PATIENCE, || {
             std::net::TcpStream::connect(("127.0.0.1", port))
         });
         Self { name, port, process }
