@@ -5,7 +5,9 @@ mod contract;
 mod events;
 mod fake;
 mod manners;
+mod origins;
 mod samples;
+mod sync;
 
 use std::sync::Arc;
 use std::time::Duration;
