@@ -16,6 +16,7 @@ use lattice_cell::rootfs_files::ConfinedFiles;
 use lattice_daemon::bus::{Bus, InProcessBus};
 use lattice_daemon::clock::{Clock, SystemClock};
 use lattice_daemon::credentials::Admin;
+use lattice_daemon::gate::Origins;
 use lattice_daemon::log_ingress::{self, LogIngress};
 use lattice_daemon::tasks::Tasks;
 use lattice_daemon::telemetry::{self, Telemetry};
@@ -133,9 +134,8 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     let brain = brain_config(args, admin.as_ref());
     let clock = Arc::clone(&carriers.clock);
     let brain = lattice_brain::start(brain, connector, clock, tasks).await?;
-    let dashboard = HttpConfig::on_loopback(admin, &args.domain);
-    let mut receptor = dashboard.clone();
-    receptor.listen = loopback(args.receptor_port);
+    let dashboard = HttpConfig::on_loopback(admin.clone(), &args.domain);
+    let receptor = receptor_config(args, admin);
     let receptor = http::serve(receptor, Arc::new(brain.clone()), tasks).await?;
     let dashboard = http::dashboard::serve(dashboard, Arc::new(brain.clone()), tasks).await?;
 
@@ -241,6 +241,16 @@ fn brain_config(args: &Up, admin: Option<&Admin>) -> lattice_brain::Config {
         password: admin.password.clone(),
     });
     config
+}
+
+fn receptor_config(args: &Up, admin: Option<Admin>) -> HttpConfig {
+    let listed = Origins::from(args.cors_origins.clone());
+    HttpConfig {
+        listen: loopback(args.receptor_port),
+        origins: if args.cors_any_origin { Origins::Any } else { listed },
+        artifacts: args.artifacts.clone(),
+        ..HttpConfig::on_loopback(admin, &args.domain)
+    }
 }
 
 fn settings(args: &Up) -> Settings {

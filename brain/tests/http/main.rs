@@ -6,7 +6,9 @@ mod dashboard;
 mod events;
 mod fake;
 mod manners;
+mod origins;
 mod samples;
+mod sync;
 
 use std::sync::Arc;
 use std::time::Duration;
