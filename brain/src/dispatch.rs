@@ -126,7 +126,7 @@ impl Dispatcher {
                 let cause = format!("it says that it is {}", state.presence.cell_id);
                 Err(CellError::Unhealthy { cell: cell.to_string(), cause })
             });
-            Heard::State(cell, state)
+            Heard::State(cell, state.map(Box::new))
         };
         asking.boxed()
     }

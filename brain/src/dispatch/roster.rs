@@ -39,7 +39,7 @@ struct Known {
 /// An answer.
 pub(super) enum Heard {
     /// What a cell says of itself.
-    State(CellId, Result<CellState, CellError>),
+    State(CellId, Result<Box<CellState>, CellError>),
     /// What a cell did not take of its work, each with the round it was sent out with.
     Performed(CellId, Vec<(Refused, u64)>),
 }
@@ -163,7 +163,7 @@ impl Roster {
             Heard::State(_, Ok(state)) => {
                 known.is_fit = true;
                 news.is_capacity_back |= std::mem::take(&mut known.is_missed);
-                known.state = Some(state);
+                known.state = Some(*state);
             }
             Heard::State(_, Err(cause)) => {
                 warn!(%cause, "a cell is left out of the auction");

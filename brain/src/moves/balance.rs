@@ -171,6 +171,6 @@ fn take_out(state: &mut CellState, one: &Movable) {
     }
 }
 
-const fn permille(part: u64, whole: u64) -> u64 {
-    if whole == 0 { 1_000 } else { part.saturating_mul(1_000) / whole }
+fn permille(part: u64, whole: u64) -> u64 {
+    part.saturating_mul(1_000).checked_div(whole).unwrap_or(1_000)
 }

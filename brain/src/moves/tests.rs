@@ -3,8 +3,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::{cell_id, cell_state, instance, lrp, lrp_auction};
 
+/// A cell, its zone, and what it holds.
+type Held<'a> = (&'a str, &'a str, &'a [(&'a str, u32, u64)]);
+
 /// Cells with what they hold, each `(app, index, memory)`; all of it may move.
-fn survey(cells: &[(&str, &str, &[(&str, u32, u64)])]) -> Survey {
+fn survey(cells: &[Held<'_>]) -> Survey {
     let mut survey = Survey::default();
     for (cell, zone, holds) in cells {
         survey.cells.push(cell_state(cell, zone, holds));
@@ -73,7 +76,7 @@ fn zones_are_evened_out_first() {
 
 #[test]
 fn then_instances_of_an_app_leave_the_cell_they_share() {
-    let cells: &[(&str, &str, &[(&str, u32, u64)])] = &[
+    let cells: &[Held<'_>] = &[
         ("a", "z", &[("web", 0, 1), ("web", 1, 1), ("web", 2, 1)]),
         ("b", "z", &[]),
         ("c", "z", &[]),

@@ -1,6 +1,7 @@
 //! Drains, rebalances, and cells that stall, with a whole brain.
 
 use lattice_api::brain::moves::{DrainRequest, RebalanceRequest};
+use lattice_model::ActualState;
 
 use super::*;
 use crate::testing::{key, task_definition, tg};
@@ -164,9 +165,8 @@ async fn work_that_one_cell_refuses_goes_to_another() {
     let world = World::new(&["a"]).await;
     *world.fleet.get("a").refusal.lock().unwrap() = Some("no disk for layers".to_owned());
     world.brain.desire_lrp(lrp("web", 1, 10)).await.unwrap();
-    let is_refused = |rows: &[ActualLrp]| match &rows[0].state {
-        lattice_model::ActualState::Unclaimed { placement_error: Some(_) } => true,
-        _ => false,
+    let is_refused = |rows: &[ActualLrp]| {
+        matches!(&rows[0].state, ActualState::Unclaimed { placement_error: Some(_) })
     };
     world.until("refused", is_refused).await;
     *world.fleet.get("a").refusal.lock().unwrap() = None;
