@@ -78,7 +78,7 @@ impl Dispatcher {
         }
         let asked = roster.idle();
         for cell in &asked {
-            roster.call(cell, self.ask(presences[cell].clone()));
+            roster.ask(cell, self.ask(presences[cell].clone()));
         }
         news.absorb(roster.listen(&asked, Grace::AfterTheFirst).await);
         // Only now, so that what arrived meanwhile rides along.
@@ -172,19 +172,29 @@ impl Dispatcher {
         let cells = works.keys().cloned().collect();
         for (cell, work) in works {
             let presence = presences.get(&cell).cloned();
-            let (this, rounds) = (Arc::clone(self), rounds(&work, gathered));
-            let name = cell.clone();
-            let giving = async move {
-                let refused = this.perform(&cell, presence, work).await;
-                let dated = |one: Refused| {
-                    let round = rounds.get(&item_of(&one.item)).copied();
-                    (one, round.unwrap_or_default())
-                };
-                Heard::Performed(cell, refused.into_iter().map(dated).collect())
-            };
-            roster.call(&name, giving.boxed());
+            let giving = Arc::clone(self).give(cell.clone(), presence, work.clone(), gathered);
+            roster.give(&cell, &work, giving);
         }
         cells
+    }
+
+    fn give(
+        self: Arc<Self>,
+        cell: CellId,
+        presence: Option<CellPresence>,
+        work: Work,
+        gathered: &Gathered,
+    ) -> BoxFuture<'static, Heard> {
+        let rounds = rounds(&work, gathered);
+        let giving = async move {
+            let refused = self.perform(&cell, presence, work).await;
+            let dated = |one: Refused| {
+                let round = rounds.get(&item_of(&one.item)).copied();
+                (one, round.unwrap_or_default())
+            };
+            Heard::Performed(cell, refused.into_iter().map(dated).collect())
+        };
+        giving.boxed()
     }
 
     fn add(&self, work: &mut Work, gathered: &Gathered, item: &Item) {

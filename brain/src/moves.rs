@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use lattice_api::cell::{CellState, LrpSlot};
 use lattice_model::actual_lrp::PlacementError;
-use lattice_model::{CellId, DesiredLrp, InstanceKey, LrpKey};
+use lattice_model::{CellId, DesiredLrp, InstanceKey, LrpKey, Resources, TaskDefinition};
 
-use crate::auction::{self, Batch, Item, LrpAuction, Outcome, Policy};
+use crate::auction::{self, Batch, Item, LrpAuction, Outcome, Policy, TaskAuction};
 use balance::Ledger;
 
 /// The cells, and the instances that may leave theirs.
@@ -112,8 +112,9 @@ pub fn hold_apart(
         for state in seen.iter_mut().filter(|state| Some(&state.presence.cell_id) == left) {
             state.evacuating = true;
         }
-        let outcome = auction::hold(seen, batch.clone(), policy);
-        outcome.placed.iter().for_each(|(item, cell)| reserve(&mut cells, &batch, item, cell));
+        let slots = slots(&batch);
+        let outcome = auction::hold(seen, batch, policy);
+        reserve(&mut cells, &slots, &outcome.placed);
         all.placed.extend(outcome.placed);
         all.failed.extend(outcome.failed);
         all.deferred.extend(outcome.deferred);
@@ -131,32 +132,41 @@ fn auction_of(movable: &Movable) -> LrpAuction {
     LrpAuction { key: movable.key.clone(), lrp: Arc::clone(&movable.lrp) }
 }
 
-/// What was placed takes room before the next auction.
-fn reserve(cells: &mut [CellState], batch: &Batch, item: &Item, cell: &CellId) {
-    let Some(state) = cells.iter_mut().find(|state| state.presence.cell_id == *cell) else {
-        return;
-    };
-    state.starting_count += 1;
-    match item {
-        Item::Lrp(key) => {
-            let found = batch.lrps.iter().find(|auction| auction.key == *key);
-            let Some(auction) = found else { return };
-            take_in(state, key, &auction.lrp);
-        }
-        Item::Task(guid) => {
-            let is_it =
-                |auction: &&auction::TaskAuction| auction.task.definition.task_guid == *guid;
-            let need = batch.tasks.iter().find(is_it).map(|a| a.task.definition.resources());
-            state.available = state.available.minus(&need.unwrap_or_default());
-            state.tasks.push(guid.clone());
-        }
-    }
+/// What each item would take, and for an instance its app.
+fn slots(batch: &Batch) -> BTreeMap<Item, (Resources, Option<String>)> {
+    let lrps = batch.lrps.iter().map(|LrpAuction { key, lrp }| {
+        (Item::Lrp(key.clone()), (lrp.resources(), Some(lrp.app.clone())))
+    });
+    let tasks = batch.tasks.iter().map(|TaskAuction { task }| {
+        let TaskDefinition { task_guid, .. } = &task.definition;
+        (Item::Task(task_guid.clone()), (task.definition.resources(), None))
+    });
+    lrps.chain(tasks).collect()
 }
 
-fn take_in(state: &mut CellState, key: &LrpKey, lrp: &DesiredLrp) {
-    let resources = lrp.resources();
-    state.available = state.available.minus(&resources);
-    state.lrps.push(LrpSlot { key: key.clone(), app: lrp.app.clone(), resources });
+/// What was placed takes room before the next auction.
+fn reserve(
+    cells: &mut [CellState],
+    slots: &BTreeMap<Item, (Resources, Option<String>)>,
+    placed: &[(Item, CellId)],
+) {
+    let mut by_id: BTreeMap<CellId, &mut CellState> =
+        cells.iter_mut().map(|state| (state.presence.cell_id.clone(), state)).collect();
+    for (item, cell) in placed {
+        let (Some(state), Some((resources, app))) = (by_id.get_mut(cell), slots.get(item)) else {
+            continue;
+        };
+        state.available = state.available.minus(resources);
+        state.starting_count += 1;
+        match item {
+            Item::Lrp(key) => state.lrps.push(LrpSlot {
+                key: key.clone(),
+                app: app.clone().unwrap_or_default(),
+                resources: *resources,
+            }),
+            Item::Task(guid) => state.tasks.push(guid.clone()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod lost_cells;
 mod moves;
 mod properties;
 mod queue;
+mod scenarios;
 mod tasks;
 mod transitions;
 

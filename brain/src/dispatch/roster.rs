@@ -8,13 +8,15 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use lattice_api::cell::{CellError, CellState, Refused};
+use lattice_api::cell::{CellError, CellState, LrpSlot, LrpWork, Refused, TaskWork, Work};
 use lattice_model::{CellId, CellPresence};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 /// So long those that have not answered are waited for.
 const GRACE: Duration = Duration::from_millis(500);
+/// What a slow cell said may be gone by for so long.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// The cells and their calls. One task owns it.
 #[derive(Default)]
@@ -26,14 +28,19 @@ pub(super) struct Roster {
 /// One cell.
 #[derive(Debug, Default)]
 struct Known {
-    /// What it last said; it still counts for the balance of the zones when it says nothing more.
+    /// What it last said, and what it got since; it counts for the balance of the zones even when
+    /// it says nothing more.
     state: Option<CellState>,
-    /// True when its last answer is one to go by.
-    is_fit: bool,
-    /// True while it owes an answer; it gets no other call.
-    is_busy: bool,
+    /// When it said so; `None` when its last answer was no good.
+    heard_at: Option<Instant>,
+    /// True while it owes an answer about itself.
+    is_asked: bool,
+    /// True while it owes an answer about work.
+    is_working: bool,
     /// True when an auction was held without it since its last answer.
     is_missed: bool,
+    /// True when its last answer came too late for an auction.
+    is_slow: bool,
 }
 
 /// An answer.
@@ -82,19 +89,30 @@ impl Roster {
 
     /// The cells that owe no answer.
     pub(super) fn idle(&self) -> Vec<CellId> {
-        let idle = self.known.iter().filter(|(_, known)| !known.is_busy);
+        let idle = self.known.iter().filter(|(_, known)| !known.is_busy());
         idle.map(|(cell, _)| cell.clone()).collect()
     }
 
     /// True when there are cells, and each owes an answer.
     pub(super) fn is_all_busy(&self) -> bool {
-        !self.known.is_empty() && self.known.values().all(|known| known.is_busy)
+        !self.known.is_empty() && self.known.values().all(Known::is_busy)
     }
 
-    /// A call to a cell is under way.
-    pub(super) fn call(&mut self, cell: &CellId, call: BoxFuture<'static, Heard>) {
+    /// The call that asks a cell about itself is under way.
+    pub(super) fn ask(&mut self, cell: &CellId, call: BoxFuture<'static, Heard>) {
         if let Some(known) = self.known.get_mut(cell) {
-            known.is_busy = true;
+            known.is_asked = true;
+        }
+        self.calls.push(call);
+    }
+
+    /// The call that gives a cell this work is under way.
+    pub(super) fn give(&mut self, cell: &CellId, work: &Work, call: BoxFuture<'static, Heard>) {
+        if let Some(known) = self.known.get_mut(cell) {
+            known.is_working = true;
+            if let Some(state) = &mut known.state {
+                reserve(state, work);
+            }
         }
         self.calls.push(call);
     }
@@ -141,8 +159,9 @@ impl Roster {
     /// All cells. Those that do not answer, or are drained, take nothing.
     pub(super) fn seen(&mut self, draining: &BTreeSet<CellId>) -> Seen {
         let mut seen = Seen { states: Vec::new(), is_complete: true };
+        let now = Instant::now();
         for (cell, known) in &mut self.known {
-            let is_here = known.is_fit && !known.is_busy;
+            let is_here = known.can_work(now);
             known.is_missed |= !is_here;
             seen.is_complete &= is_here;
             if let Some(state) = &known.state {
@@ -158,23 +177,54 @@ impl Roster {
         let Some(known) = self.known.get_mut(heard.cell()) else {
             return news.refused.extend(heard.into_refused());
         };
-        known.is_busy = false;
         match heard {
-            Heard::State(_, Ok(state)) => {
-                known.is_fit = true;
-                news.is_capacity_back |= std::mem::take(&mut known.is_missed);
-                known.state = Some(*state);
-            }
-            Heard::State(_, Err(cause)) => {
-                warn!(%cause, "a cell is left out of the auction");
-                known.is_fit = false;
+            Heard::State(_, said) => {
+                known.is_asked = false;
+                known.heard_at = said.is_ok().then(Instant::now);
+                match said {
+                    Ok(state) => {
+                        known.is_slow = std::mem::take(&mut known.is_missed);
+                        news.is_capacity_back |= known.is_slow;
+                        known.state = Some(*state);
+                    }
+                    Err(cause) => warn!(%cause, "a cell is left out of the auction"),
+                }
             }
             Heard::Performed(_, refused) => {
+                known.is_working = false;
                 news.is_capacity_back |= known.is_missed;
                 news.refused.extend(refused);
             }
         }
     }
+}
+
+// === impl Known ===
+
+impl Known {
+    const fn is_busy(&self) -> bool {
+        self.is_asked || self.is_working
+    }
+
+    /// A cell that owes an answer may have died; one that is known to be slow has likely not.
+    fn can_work(&self, now: Instant) -> bool {
+        let is_fresh = |at: Instant| now.duration_since(at) <= FRESH;
+        let is_trusted = |at: Instant| !self.is_asked || (self.is_slow && is_fresh(at));
+        !self.is_working && self.heard_at.is_some_and(is_trusted)
+    }
+}
+
+fn reserve(state: &mut CellState, work: &Work) {
+    for LrpWork { key, lrp, .. } in &work.lrps {
+        let slot = LrpSlot { key: key.clone(), app: lrp.app.clone(), resources: lrp.resources() };
+        state.available = state.available.minus(&slot.resources);
+        state.lrps.push(slot);
+    }
+    for TaskWork { task, .. } in &work.tasks {
+        state.available = state.available.minus(&task.definition.resources());
+        state.tasks.push(task.definition.task_guid.clone());
+    }
+    state.starting_count += (work.lrps.len() + work.tasks.len()) as u64;
 }
 
 // === impl News ===

@@ -190,6 +190,33 @@ fn check(scene: &Scene, mirror: &Mirror) {
     }
 }
 
+/// A board that is read from the store is the live one.
+fn check_replay(scene: &Scene, mirror: &Mirror) {
+    let live = &scene.board;
+    let loaded = Board::load(mirror.records(), Limits::default(), 1, scene.now);
+    assert!(loaded.rows().eq(live.rows()));
+    assert_eq!(loaded.desired_lrps(None), live.desired_lrps(None));
+    assert_eq!(loaded.tasks(None), live.tasks(None));
+    assert_eq!(loaded.domains, live.domains);
+    assert_eq!(loaded.rows_on, live.rows_on);
+    assert_eq!(loaded.tasks_on, live.tasks_on);
+    assert!(loaded.draining().eq(live.draining()));
+    assert_eq!(loaded.instances_total, live.instances_total);
+    assert_eq!(loaded.rows_total, live.rows_total);
+    assert!(loaded.processes.keys().eq(live.processes.keys()));
+}
+
+/// No incarnation has two records, and no index two of one presence.
+fn check_once(scene: &Scene) {
+    let mut incarnations = BTreeSet::new();
+    for row in scene.board.rows() {
+        if let Some(instance) = row.instance() {
+            let is_first = incarnations.insert((row.key.clone(), instance.clone()));
+            assert!(is_first, "{instance:?} has two records: {row:?}");
+        }
+    }
+}
+
 /// When cells do what they are told and nothing else happens, what is wanted is there and nothing
 /// else.
 fn settle(scene: &mut Scene) {
@@ -266,6 +293,8 @@ proptest! {
                 }
             }
             check(&scene, &mirror);
+            check_once(&scene);
+            check_replay(&scene, &mirror);
         }
         settle(&mut scene);
     }
