@@ -79,7 +79,8 @@ pub struct Up {
     /// Serve `ltc` to download, from DIR/linux/ltc, DIR/osx/ltc and DIR/windows/ltc.exe
     #[arg(long, value_name = "DIR")]
     pub artifacts: Option<PathBuf>,
-    /// Serve the platform's own host names (receptor, doppler, registry) to instances too
+    /// Serve the platform's own host names (receptor, doppler, registry,
+    /// dashboard) to instances too
     #[arg(long)]
     pub allow_instances_to_platform: bool,
     /// A registry that may be spoken to in plain HTTP; may be given more than once

@@ -11,6 +11,7 @@ mod auth;
 mod body;
 mod cells;
 mod cors;
+pub mod dashboard;
 mod desired_lrps;
 mod domains;
 mod endpoints;
@@ -137,6 +138,16 @@ pub async fn serve(
 
 /// The Receptor API as a service; event streams end when `shutdown` is cancelled.
 pub fn app(receptor: Arc<dyn Receptor>, config: HttpConfig, shutdown: CancellationToken) -> Router {
+    guarded(endpoints::router(), receptor, config, shutdown)
+}
+
+/// These paths behind the gate and within the bounds.
+fn guarded(
+    router: Router<Api>,
+    receptor: Arc<dyn Receptor>,
+    config: HttpConfig,
+    shutdown: CancellationToken,
+) -> Router {
     let gate = Gate::new(config.admin, deny).with_cookie(routes::COOKIE);
     let gate = gate.with_origins(config.origins.clone());
     let limits = config.limits;
@@ -152,7 +163,7 @@ pub fn app(receptor: Arc<dyn Receptor>, config: HttpConfig, shutdown: Cancellati
         shutdown,
     };
     let in_flight = Limit::new("requests in flight", limits.requests_max);
-    endpoints::router()
+    router
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod contract;
+mod dashboard;
 mod events;
 mod fake;
 mod manners;
