@@ -8,7 +8,9 @@ mod fake;
 mod manners;
 mod openapi;
 mod origins;
+mod platform;
 mod samples;
+mod scenarios;
 mod schema;
 mod sync;
 
