@@ -70,14 +70,19 @@ fn converge() {
         assert!(applied.is_empty(), "all was well");
         (thread_cpu_time() - before).as_secs_f64() * 1e3
     };
-    print("convergence_cpu_ms", "ms", &std::iter::repeat_with(round).take(ROUNDS).collect::<Vec<_>>());
+    print(
+        "convergence_cpu_ms",
+        "ms",
+        &std::iter::repeat_with(round).take(ROUNDS).collect::<Vec<_>>(),
+    );
 }
 
 fn fill(dir: &Path) {
     eprintln!("filling the store");
     let mut store = Sqlite::open(&dir.join(STORE_FILE)).unwrap();
     let records = records::all(SystemClock.now());
-    let domains = records.domains.into_iter().map(|(domain, until)| Write::PutDomain(domain, until));
+    let domains =
+        records.domains.into_iter().map(|(domain, until)| Write::PutDomain(domain, until));
     let desired = records.desired.into_iter().map(|lrp| Write::PutDesired(Arc::new(lrp)));
     let actual = records.actual.into_iter().map(|row| Write::PutActual(Arc::new(row)));
     let writes: Vec<Write> = domains.chain(desired).chain(actual).collect();

@@ -9,9 +9,7 @@ use lattice_api::brain::Bbs as _;
 use lattice_api::cell::{CellError, CellState, LrpSlot, LrpWork, Refused, Rep, RepConnector, Work};
 use lattice_brain::Handle;
 use lattice_daemon::tasks::Tasks;
-use lattice_model::{
-    ActualLrp, CellId, CellPresence, InstanceKey, LrpKey, Resources, TaskGuid,
-};
+use lattice_model::{ActualLrp, CellId, CellPresence, InstanceKey, LrpKey, Resources, TaskGuid};
 
 use super::records::{CELLS, MEMORY_MB, cell_id};
 
