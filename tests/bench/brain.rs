@@ -23,45 +23,57 @@ use lattice_daemon::tasks::Tasks;
 use lattice_model::Time;
 use tokio::runtime::Runtime;
 
+use crate::effort::Effort;
 use crate::figure::{Figure, median};
 use crate::machine::{memory_mb, thread_cpu_time, undisturbed};
 use cells::Fleet;
+use records::Scale;
 
 /// Names the directory of the store to the child.
 const DATA_DIR: &str = "LATTICE_BENCH_BRAIN";
-const ROUNDS: usize = 5;
 const STORE_CHUNK: usize = 10_000;
 const SYNCS: usize = 200;
 
-pub(crate) fn run() {
-    match std::env::var_os(DATA_DIR) {
-        Some(dir) => measure(dir.as_ref()),
-        None => prepare(),
+/// What is measured, and how often.
+#[derive(Debug, Clone, Copy)]
+struct Bench {
+    scale: Scale,
+    rounds: u32,
+}
+
+impl Bench {
+    fn print(&self, metric: &'static str, unit: &'static str, rounds: &[f64]) {
+        Figure { bench: "brain", case: self.scale.case, metric, unit }.print(rounds);
     }
 }
 
-fn print(metric: &'static str, unit: &'static str, rounds: &[f64]) {
-    let case = "250000-on-1250";
-    Figure { bench: "brain", case, metric, unit }.print(rounds);
+pub(crate) fn run(effort: Effort) {
+    let scale = if effort == Effort::SMOKE { Scale::SMOKE } else { Scale::FULL };
+    let bench = Bench { scale, rounds: u32::try_from(effort.rounds).unwrap() };
+    match std::env::var_os(DATA_DIR) {
+        Some(dir) => measure(&bench, dir.as_ref()),
+        None => prepare(&bench),
+    }
 }
 
-fn prepare() {
+fn prepare(bench: &Bench) {
     let program = std::env::current_exe().unwrap();
     // Not in /tmp, which may be memory.
     let dir = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
-    converge();
-    fill(dir.path());
-    sync_alone(dir.path());
-    let child = Command::new(program).arg("brain").env(DATA_DIR, dir.path()).status().unwrap();
+    converge(bench);
+    fill(bench, dir.path());
+    sync_alone(bench, dir.path());
+    let args = std::env::args().skip(1);
+    let child = Command::new(program).args(args).env(DATA_DIR, dir.path()).status().unwrap();
     assert!(child.success(), "the child has failed: {child}");
 }
 
 /// One full convergence over a board where all is well.
-fn converge() {
+fn converge(bench: &Bench) {
     eprintln!("convergence");
     let now = Time::from_secs(1_000_000);
-    let mut board = Board::load(records::all(now), Limits::default(), 1, now);
-    for cell in Fleet::default().presences() {
+    let mut board = Board::load(bench.scale.records(now), Limits::default(), 1, now);
+    for cell in Fleet::new(bench.scale).presences() {
         board.apply(Order::Heartbeat(Box::new(cell)), now).unwrap();
     }
     let round = || {
@@ -70,17 +82,14 @@ fn converge() {
         assert!(applied.is_empty(), "all was well");
         (thread_cpu_time() - before).as_secs_f64() * 1e3
     };
-    print(
-        "convergence_cpu_ms",
-        "ms",
-        &std::iter::repeat_with(round).take(ROUNDS).collect::<Vec<_>>(),
-    );
+    let rounds: Vec<f64> = std::iter::repeat_with(round).take(bench.rounds as usize).collect();
+    bench.print("convergence_cpu_ms", "ms", &rounds);
 }
 
-fn fill(dir: &Path) {
+fn fill(bench: &Bench, dir: &Path) {
     eprintln!("filling the store");
     let mut store = Sqlite::open(&dir.join(STORE_FILE)).unwrap();
-    let records = records::all(SystemClock.now());
+    let records = bench.scale.records(SystemClock.now());
     let domains =
         records.domains.into_iter().map(|(domain, until)| Write::PutDomain(domain, until));
     let desired = records.desired.into_iter().map(|lrp| Write::PutDesired(Arc::new(lrp)));
@@ -90,7 +99,7 @@ fn fill(dir: &Path) {
 }
 
 /// What the disk takes for the least durable write there is; no commit can be faster.
-fn sync_alone(dir: &Path) {
+fn sync_alone(bench: &Bench, dir: &Path) {
     let file = std::fs::File::create(dir.join("sync")).unwrap();
     let page = [7; 4096];
     let mut took: Vec<f64> = (0..SYNCS)
@@ -101,11 +110,11 @@ fn sync_alone(dir: &Path) {
             begin.elapsed().as_secs_f64() * 1e3
         })
         .collect();
-    print("disk_sync_ms", "ms", &[median(&took)]);
-    print("disk_sync_p99_ms", "ms", &[load::percentile(&mut took, 0.99)]);
+    bench.print("disk_sync_ms", "ms", &[median(&took)]);
+    bench.print("disk_sync_p99_ms", "ms", &[load::percentile(&mut took, 0.99)]);
 }
 
-fn measure(dir: &Path) {
+fn measure(bench: &Bench, dir: &Path) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2) // as many as the appliance has
         .enable_all()
@@ -113,22 +122,26 @@ fn measure(dir: &Path) {
         .unwrap();
     let _context = runtime.enter();
     let tasks = Tasks::default();
-    let fleet = Arc::new(Fleet::default());
+    let fleet = Arc::new(Fleet::new(bench.scale));
     let rss = || memory_mb(i32::try_from(std::process::id()).unwrap(), "Rss") * 1e6;
     let before = rss();
     let (brain, seconds) = cold_start(&runtime, dir, &fleet, &tasks);
-    print("cold_start_ms", "ms", &[seconds * 1e3]);
+    bench.print("cold_start_ms", "ms", &[seconds * 1e3]);
     runtime.block_on(async {
         for presence in fleet.presences() {
             brain.heartbeat(presence).await.unwrap();
         }
     });
-    print("bytes_per_instance", "B", &[(rss() - before) / f64::from(records::INSTANCES)]);
-    fleet.hold(&records::all(Time::default()).actual);
+    bench.print(
+        "bytes_per_instance",
+        "B",
+        &[(rss() - before) / f64::from(bench.scale.instances())],
+    );
+    fleet.hold(&bench.scale.records(Time::default()).actual);
     tasks.spawn("heartbeats", cells::keep_alive(Arc::clone(&fleet), brain.clone(), tasks.clone()));
-    snapshot(&runtime, &brain);
-    load::transitions(&runtime, &brain, &fleet);
-    load::replacement(&runtime, &brain, &fleet);
+    snapshot(bench, &runtime, &brain);
+    load::transitions(bench, &runtime, &brain, &fleet);
+    load::replacement(bench, &runtime, &brain, &fleet);
     assert!(runtime.block_on(tasks.end(Duration::from_secs(30))), "the brain ends");
 }
 
@@ -147,16 +160,16 @@ fn cold_start(runtime: &Runtime, dir: &Path, fleet: &Arc<Fleet>, tasks: &Tasks) 
 }
 
 /// From the question to a table of all hosts and where they lead.
-fn snapshot(runtime: &Runtime, brain: &Handle) {
+fn snapshot(bench: &Bench, runtime: &Runtime, brain: &Handle) {
     eprintln!("snapshot of all routes");
     let round = || {
         let begin = Instant::now();
         let (desired, actual) = runtime.block_on(async {
             (brain.desired_lrps(None).await.unwrap(), brain.actual_lrps(None).await.unwrap())
         });
-        assert_eq!(load::routes(&desired, &actual).len(), records::APPS as usize);
+        assert_eq!(load::routes(&desired, &actual).len(), bench.scale.apps() as usize);
         begin.elapsed().as_secs_f64() * 1e3
     };
-    let rounds: Vec<f64> = (0..ROUNDS).map(|_| undisturbed(round)).collect();
-    print("snapshot_ms", "ms", &rounds);
+    let rounds: Vec<f64> = (0..bench.rounds).map(|_| undisturbed(round)).collect();
+    bench.print("snapshot_ms", "ms", &rounds);
 }

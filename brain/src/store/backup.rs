@@ -69,9 +69,9 @@ pub enum BackupError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contents {
     /// Desired LRPs.
-    pub desired_lrps: u64,
+    pub desired_lrps: u32,
     /// Tasks.
-    pub tasks: u64,
+    pub tasks: u32,
     /// The file's length.
     pub bytes: u64,
 }

@@ -13,9 +13,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::{Store, StoreError};
 use crate::board::{Records, Write};
 use checkpoint::Checkpointer;
-use file::Claim;
 use journal::Journal;
 
+pub(super) use file::{Claim, check, sync_directory_of, with_suffix};
 pub use journal::{Change, parse_changes};
 
 /// An open store. Nobody else may write to the file while a brain decides by what it has in memory.

@@ -11,7 +11,7 @@ use lattice_brain::Handle;
 use lattice_daemon::tasks::Tasks;
 use lattice_model::{ActualLrp, CellId, CellPresence, InstanceKey, LrpKey, Resources, TaskGuid};
 
-use super::records::{CELLS, MEMORY_MB, cell_id};
+use super::records::{MEMORY_MB, Scale, cell_id};
 
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(5);
 const ZONES: u32 = 3;
@@ -41,19 +41,17 @@ struct Cell {
     given: Arc<Mutex<Vec<Given>>>,
 }
 
-impl Default for Fleet {
-    fn default() -> Self {
+impl Fleet {
+    pub(crate) fn new(scale: Scale) -> Self {
         let given = Arc::<Mutex<Vec<Given>>>::default();
         let cell = |n: u32| {
             let presence = presence(n);
             let id = presence.cell_id.clone();
             (id, Arc::new(Cell { presence, slots: Mutex::default(), given: Arc::clone(&given) }))
         };
-        Self { cells: (0..CELLS).map(cell).collect(), lost: Mutex::default(), given }
+        Self { cells: (0..scale.cells).map(cell).collect(), lost: Mutex::default(), given }
     }
-}
 
-impl Fleet {
     /// What the living say of themselves.
     pub(crate) fn presences(&self) -> Vec<CellPresence> {
         let lost = self.lost.lock().unwrap();

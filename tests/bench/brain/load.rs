@@ -11,48 +11,51 @@ use lattice_tests::{eventually, expect};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
+use super::Bench;
 use super::cells::{Fleet, Given};
-use super::records::{self, APPS, INSTANCES_PER_APP};
-use super::{ROUNDS, print};
+use super::records::{self, INSTANCES_PER_APP};
+use crate::machine::cpu_time;
 
-/// Apps that are added, and started, in each round.
-const APPS_PER_ROUND: u32 = 1_000;
 /// How many claims and starts are under way at once.
 const IN_FLIGHT: usize = 256;
-/// Cells that are lost at once: a tenth.
-const CELLS_LOST: usize = 125;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Claims and starts as many instances as the rounds have, and prints how fast it went.
-pub(crate) fn transitions(runtime: &Runtime, brain: &Handle, fleet: &Fleet) {
-    let (mut per_second, mut p99) = (Vec::new(), Vec::new());
-    for round in 0..u32::try_from(ROUNDS).unwrap() {
-        let first = APPS + round * APPS_PER_ROUND;
-        let work = placed(runtime, brain, fleet, first..first + APPS_PER_ROUND);
-        eprintln!("round {} of {ROUNDS}: {} claims and starts", round + 1, work.len());
-        let begin = Instant::now();
+/// Starts a twenty-fifth more apps in each round, and prints how fast it went.
+pub(crate) fn transitions(bench: &Bench, runtime: &Runtime, brain: &Handle, fleet: &Fleet) {
+    let (mut per_second, mut p99, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
+    let own = i32::try_from(std::process::id()).unwrap();
+    let (old, new) = (bench.scale.apps(), bench.scale.apps() / 25);
+    for round in 0..bench.rounds {
+        let first = old + round * new;
+        let work = placed(runtime, brain, fleet, first..first + new);
+        eprintln!("round {} of {}: {} claims and starts", round + 1, bench.rounds, work.len());
+        let (begin, cpu_before) = (Instant::now(), cpu_time(own));
         let mut took = runtime.block_on(claim_and_start(brain, work));
         per_second.push(took.len() as f64 / begin.elapsed().as_secs_f64());
+        cpu.push((cpu_time(own) - cpu_before).as_secs_f64() * 1e6 / took.len() as f64);
         p99.push(percentile(&mut took, 0.99));
     }
-    print("transitions_per_s", "1/s", &per_second);
-    print("transition_p99_ms", "ms", &p99);
+    bench.print("transitions_per_s", "1/s", &per_second);
+    bench.print("transition_p99_ms", "ms", &p99);
+    // That of the cells, too.
+    bench.print("transition_cpu_us", "us", &cpu);
 }
 
 /// Loses a tenth of the cells at once; prints the time from the first one's expiry until the last
 /// replacement was given to a cell.
-pub(crate) fn replacement(runtime: &Runtime, brain: &Handle, fleet: &Fleet) {
+pub(crate) fn replacement(bench: &Bench, runtime: &Runtime, brain: &Handle, fleet: &Fleet) {
+    let count = bench.scale.cells as usize / 10;
     let last_words = Instant::now();
-    for presence in fleet.presences().into_iter().take(CELLS_LOST) {
+    for presence in fleet.presences().into_iter().take(count) {
         runtime.block_on(brain.heartbeat(presence)).unwrap();
     }
-    let lost = fleet.lose(CELLS_LOST);
+    let lost = fleet.lose(count);
     fleet.given().clear();
-    eprintln!("{CELLS_LOST} cells with {lost} instances are lost");
+    eprintln!("{count} cells with {lost} instances are lost");
     let expiry = last_words + Duration::from_secs(PRESENCE_TTL_S);
     eventually("all is replaced", PATIENCE, || expect(fleet.given().len() == lost, lost));
     let last = fleet.given().iter().map(|given| given.at).max().unwrap();
-    print("replacement_ms", "ms", &[last.duration_since(expiry).as_secs_f64() * 1e3]);
+    bench.print("replacement_ms", "ms", &[last.duration_since(expiry).as_secs_f64() * 1e3]);
 }
 
 /// The value below which this part of all lies.

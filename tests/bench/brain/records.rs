@@ -10,19 +10,54 @@ use lattice_model::{
     Limit, LrpKey, ModificationTag, NetInfo, PortMapping, Presence, ProcessGuid, Routes, Time,
 };
 
-pub(crate) const CELLS: u32 = 1_250;
 pub(crate) const INSTANCES_PER_APP: u32 = 10;
-pub(crate) const INSTANCES: u32 = 250_000;
-pub(crate) const APPS: u32 = INSTANCES / INSTANCES_PER_APP;
+pub(crate) const INSTANCES_PER_CELL: u32 = 200;
 pub(crate) const MEMORY_MB: u64 = 256;
 
-/// All that the store keeps; everything runs since `since`.
-pub(crate) fn all(since: Time) -> Records {
-    Records {
-        desired: (0..APPS).map(lrp).collect(),
-        actual: (0..INSTANCES).map(|n| running(n, since)).collect(),
-        domains: vec![(domain(), None)],
-        ..Records::default()
+/// How much there is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scale {
+    /// Its name among the cases.
+    pub(crate) case: &'static str,
+    pub(crate) cells: u32,
+}
+
+impl Scale {
+    pub(crate) const FULL: Self = Self { case: "250000-on-1250", cells: 1_250 };
+    pub(crate) const SMOKE: Self = Self { case: "2000-on-10", cells: 10 };
+
+    pub(crate) const fn instances(self) -> u32 {
+        self.cells * INSTANCES_PER_CELL
+    }
+
+    pub(crate) const fn apps(self) -> u32 {
+        self.instances() / INSTANCES_PER_APP
+    }
+
+    /// All that the store keeps; everything runs since `since`.
+    pub(crate) fn records(self, since: Time) -> Records {
+        Records {
+            desired: (0..self.apps()).map(lrp).collect(),
+            actual: (0..self.instances()).map(|n| self.running(n, since)).collect(),
+            domains: vec![(domain(), None)],
+            ..Records::default()
+        }
+    }
+
+    fn running(self, n: u32, since: Time) -> ActualLrp {
+        let (app, index) = (n / INSTANCES_PER_APP, n % INSTANCES_PER_APP);
+        let cell = (app + index * (self.cells / INSTANCES_PER_APP)) % self.cells;
+        let process_guid = ProcessGuid::new(format!("app-{app:06}")).unwrap();
+        let instance = InstanceKey { instance_guid: instance_guid(n), cell_id: cell_id(cell) };
+        ActualLrp {
+            key: LrpKey { process_guid, index, domain: domain() },
+            presence: Presence::Ordinary,
+            state: ActualState::Running { instance, net: net(n) },
+            since,
+            crash_count: 0,
+            crash_reason: String::new(),
+            modification_tag: ModificationTag { epoch: uuid(n), index: 2 },
+        }
     }
 }
 
@@ -70,22 +105,6 @@ pub(crate) fn net(n: u32) -> NetInfo {
 
 fn domain() -> Domain {
     Domain::new("lattice").unwrap()
-}
-
-fn running(n: u32, since: Time) -> ActualLrp {
-    let (app, index) = (n / INSTANCES_PER_APP, n % INSTANCES_PER_APP);
-    let cell = (app + index * (CELLS / INSTANCES_PER_APP)) % CELLS;
-    let process_guid = ProcessGuid::new(format!("app-{app:06}")).unwrap();
-    let instance = InstanceKey { instance_guid: instance_guid(n), cell_id: cell_id(cell) };
-    ActualLrp {
-        key: LrpKey { process_guid, index, domain: domain() },
-        presence: Presence::Ordinary,
-        state: ActualState::Running { instance, net: net(n) },
-        since,
-        crash_count: 0,
-        crash_reason: String::new(),
-        modification_tag: ModificationTag { epoch: uuid(n), index: 2 },
-    }
 }
 
 fn container() -> ContainerSpec {
