@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lattice_api::brain::moves::{DrainRequest, MovePlan, Moves, PlannedMove, RebalanceRequest};
-use lattice_api::brain::{BrainError, EventStream, InstanceProgress, Receptor, Version};
+use lattice_api::brain::{BrainError, EventId, EventStream, InstanceProgress, Receptor, Version};
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::cell::Draining;
 use lattice_model::{
@@ -180,7 +180,7 @@ impl Receptor for Handle {
         self.keep(c).await
     }
 
-    async fn events(&self, after: Option<u64>) -> Result<EventStream, BrainError> {
+    async fn events(&self, after: Option<EventId>) -> Result<EventStream, BrainError> {
         Ok(self.hub.subscribe(after))
     }
 }

@@ -12,7 +12,7 @@ use lattice_api::brain::moves::{
     DrainRequest, DrainingCell, MovePlan, MoveUnderWay, Moves, RebalanceRequest,
 };
 use lattice_api::brain::{
-    BrainError, EventStream, InstanceProgress, ProgressStep, Receptor, Version,
+    BrainError, EventId, EventStream, InstanceProgress, ProgressStep, Receptor, Version,
 };
 use lattice_api::log_aggregator::{EnvelopeStream, LogError, LogReader};
 use lattice_api::router::{Reached, RouteProbe};
@@ -577,7 +577,7 @@ impl Receptor for Client {
         Ok(())
     }
 
-    async fn events(&self, _: Option<u64>) -> Result<EventStream, BrainError> {
+    async fn events(&self, _: Option<EventId>) -> Result<EventStream, BrainError> {
         unreachable!("ltc polls")
     }
 }
