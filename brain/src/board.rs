@@ -132,7 +132,7 @@ impl Board {
             board.adopt_row(row);
         }
         for task in records.tasks {
-            board.adopt_task(Arc::new(task));
+            board.adopt_task(Arc::new(task), now);
         }
         records.draining.into_iter().for_each(|draining| board.adopt_draining(draining));
         board.expect_named_cells(now);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::task::{TaskOutcome, TaskState};
-use lattice_model::{CellId, ErrorName, Event, Refusal, Task, TaskDefinition, TaskGuid};
+use lattice_model::{CellId, ErrorName, Event, Refusal, Task, TaskDefinition, TaskGuid, Time};
 
 use super::command::{Answer, Applied, Effect, Write};
 use super::desired::too_many;
@@ -222,7 +222,7 @@ impl Board {
         });
         let task = Arc::new(task);
         out.writes.push(Write::PutTask(Arc::clone(&task)));
-        self.adopt_task(task);
+        self.adopt_task(task, out.at);
     }
 
     /// Forgets a task, and says so.
@@ -234,12 +234,13 @@ impl Board {
     }
 
     /// Puts a task in its place and into the indexes, without a word.
-    pub(super) fn adopt_task(&mut self, task: Arc<Task>) {
+    pub(super) fn adopt_task(&mut self, task: Arc<Task>, now: Time) {
         let guid = task.definition.task_guid.clone();
         if let TaskState::Running { cell_id } = &task.state {
             self.tasks_on.entry(cell_id.clone()).or_default().insert(guid.clone());
         }
-        let dues = converge::task_dues(&task).into_iter();
+        // What is past already was looked at, or is the safety net's.
+        let dues = converge::task_dues(&task).into_iter().filter(|due| *due > now);
         self.due.extend(dues.map(|due| (due, Due::Task(guid.clone()))));
         self.tasks.insert(guid, task);
     }

@@ -326,7 +326,10 @@ fn tasks() -> Schemas {
 }
 
 fn moves() -> Schemas {
-    let bound = |most: u32, usual: u32| json!({"type": "integer", "minimum": 1, "maximum": most, "default": usual});
+    let bound = |most: u32, usual: u32| {
+        let what = format!("{usual} when it is not said");
+        json!({"type": "integer", "minimum": 1, "maximum": most, "description": what})
+    };
     let at_once = bound(IN_FLIGHT_MAX, IN_FLIGHT_DEFAULT);
     let drain = json!({"max_in_flight": at_once, "dry_run": truth()});
     let max_moves = json!({"max_moves": bound(MOVES_MAX, MOVES_DEFAULT)});
