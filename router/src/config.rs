@@ -68,10 +68,6 @@ pub struct Freshness {
     pub routes_max: usize,
 }
 
-/// How many header lines hyper takes unless it is told: for other numbers it allocates, twice for
-/// each head.
-pub(crate) const HYPER_HEADERS_MAX: usize = 100;
-
 /// What one connection, one request and one endpoint may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -79,7 +75,7 @@ pub struct Limits {
     pub connections_max: usize,
     /// Bytes of a request's or an answer's head; more is answered 431 or 502.
     pub header_bytes_max: usize,
-    /// Header lines in a request or an answer.
+    /// Header lines in a request or an answer; never more than 256.
     pub headers_max: usize,
     /// From the first byte of a request's head to its last.
     pub header_read_timeout: Duration,
@@ -138,7 +134,7 @@ impl Default for Limits {
         Self {
             connections_max: 20_000,
             header_bytes_max: 64 * 1024,
-            headers_max: HYPER_HEADERS_MAX,
+            headers_max: 100,
             header_read_timeout: Duration::from_secs(30),
             keep_alive_idle: Duration::from_secs(120),
             stream_idle: Duration::from_secs(900),

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering}
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 use lattice_model::Time;
 
 /// A host and path, and who serves it.
@@ -30,24 +29,13 @@ pub struct Endpoint {
     pub app: Arc<str>,
     /// The instance's index as text.
     pub index: Arc<str>,
-    /// What the endpoint is told about itself.
-    pub headers: EndpointHeaders,
+    /// What the endpoint is told about itself with each request: whole header lines.
+    pub told: Arc<[u8]>,
     /// The order of registrations, where the sender gives one.
     pub tag: Option<Tag>,
     /// Forgotten after this long without a heartbeat; `None` for never.
     pub stale_after: Option<Duration>,
     last_seen: AtomicI64,
-}
-
-/// Header values that are the same for every request to an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndpointHeaders {
-    /// `X-CF-ApplicationID`.
-    pub application_id: HeaderValue,
-    /// `X-CF-InstanceID`: the instance guid, or the address where there is none.
-    pub instance_id: HeaderValue,
-    /// `X-CF-InstanceIndex`.
-    pub instance_index: HeaderValue,
 }
 
 /// An address that takes connections on behalf of one instance. A new instance at an old address
@@ -130,7 +118,7 @@ impl Endpoint {
             backend,
             app: told.app.clone(),
             index: told.index.clone(),
-            headers: told.headers.clone(),
+            told: told.lines.clone(),
             tag: told.tag.clone(),
             stale_after: told.stale_after,
             last_seen: AtomicI64::new(now.0),

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::h1::Violation;
+
 /// Why a request is not answered by an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -25,12 +27,18 @@ pub enum Failure {
     EmptyHost,
     /// A host that is none, or several.
     MalformedHost,
-    /// A request that two readers could read differently.
+    /// A request that two readers could take for different ones.
     Ambiguous(&'static str),
+    /// A request whose head or body is not as it must be.
+    Malformed(Violation),
+    /// A head beyond the limits.
+    HeadTooLarge,
+    /// An `Expect` that nobody knows.
+    Expectation,
     /// A method the router does not carry.
     Unsupported,
-    /// The client's body broke off or was malformed.
-    BadBody,
+    /// The client left.
+    ClientGone,
     /// The endpoints that were tried failed; this is how the last one did.
     Endpoint(Trouble),
 }
@@ -42,7 +50,7 @@ pub enum Trouble {
     Dial(String),
     /// It took no connection in time.
     DialTimeout,
-    /// A kept connection turned out dead before the request went into it.
+    /// The connection turned out dead before the request's head was in it.
     DeadConnection,
     /// It closed or reset the connection before the answer began.
     Closed(String),
@@ -83,7 +91,7 @@ pub struct Answer {
     pub error: Option<String>,
     /// `Cache-Control`.
     pub cache_control: Option<&'static str>,
-    /// One line, without its end.
+    /// One line, without its end; empty for no body.
     pub body: String,
     /// The connection's state is unknown: close it.
     pub closes: bool,
@@ -110,12 +118,24 @@ impl Trouble {
     }
 }
 
+impl From<Violation> for Failure {
+    /// What a client is told that sent it.
+    fn from(violation: Violation) -> Self {
+        match violation {
+            Violation::TooLarge => Self::HeadTooLarge,
+            other => Self::Malformed(other),
+        }
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dial(why) => write!(f, "dial: {why}"),
             Self::DialTimeout => f.write_str("dial: timed out"),
-            Self::DeadConnection => f.write_str("connection was closed while idle"),
+            Self::DeadConnection => {
+                f.write_str("connection was closed before the request was sent")
+            }
             Self::Closed(why) => write!(f, "closed before the answer: {why}"),
             Self::Garbled(why) => write!(f, "not a valid answer: {why}"),
             Self::Timeout => f.write_str("context deadline exceeded"),
@@ -164,14 +184,42 @@ impl Failure {
             Self::Unsupported => Answer::new(Fault::Client, 405, "unsupported_method")
                 .says("405 Method Not Allowed: the router carries no CONNECT")
                 .closing(),
-            Self::BadBody => Answer::new(Fault::Client, 400, "bad_body")
-                .says("400 Bad Request: the request's body ended early or was malformed")
-                .closing(),
+            Self::Malformed(violation) => {
+                Answer::new(Fault::Client, 400, format!("malformed_request ({violation})"))
+                    .says(format!("400 Bad Request: {violation}"))
+                    .closing()
+            }
+            Self::HeadTooLarge => {
+                Answer::new(Fault::Client, 431, "max-request-size-exceeded").closing()
+            }
+            Self::Expectation => {
+                Answer { error: None, ..Answer::new(Fault::Client, 417, "").closing() }
+            }
+            Self::ClientGone => Answer {
+                error: None,
+                ..Answer::new(Fault::Client, 499, "").says("499 Request Cancelled").closing()
+            },
             Self::Endpoint(trouble) => {
                 Answer::new(Fault::Endpoint, 502, format!("endpoint_failure ({trouble})"))
                     .says("502 Bad Gateway: Registered endpoint failed to handle the request.")
             }
         }
+    }
+}
+
+/// The words behind a status that the router gives by itself.
+pub(crate) fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        499 => "Request Cancelled",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        _ => "",
     }
 }
 
@@ -187,6 +235,11 @@ impl Answer {
             body: String::new(),
             closes: false,
         }
+    }
+
+    /// Bytes of the body, with its line's end.
+    pub(crate) fn body_length(&self) -> u64 {
+        if self.body.is_empty() { 0 } else { self.body.len() as u64 + 1 }
     }
 
     fn says(self, body: impl Into<String>) -> Self {

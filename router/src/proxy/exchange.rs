@@ -4,94 +4,117 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{HOST, REFERER, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use lattice_model::envelope::Log;
 use lattice_model::{Envelope, Time};
 use tracing::debug;
 
-use super::headers::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
-use super::sticky::Stickiness;
-use super::upload::Tally;
+use super::intake;
+use super::lookup;
+use super::outbound::{Outbound, Told};
+use super::sticky::{self, Stickiness};
+use super::upload::Upload;
 use crate::access_log::Line;
+use crate::h1::head::Slots;
+use crate::h1::name::Name;
+use crate::h1::request::{Expects, RequestHead};
+use crate::h1::transfer::Transfer;
+use crate::h1::{Version, Violation};
 use crate::metrics::count;
-use crate::pool::Endpoint;
+use crate::pool::{Endpoint, Route};
+use crate::table::key;
+use crate::verdict::{Answer, Failure, Shape};
 use crate::worker::{Peer, Worker};
 
 /// What is logged for a client that left before the answer was complete.
 const CLIENT_GONE: u16 = 499;
 
-/// The record. It is boxed where it begins: it passes through many hands.
+/// The record, and the two bodies on their way.
 pub(crate) struct Exchange {
     pub(crate) worker: Rc<Worker>,
     pub(crate) peer: Rc<Peer>,
-    pub(crate) tally: Rc<Tally>,
     /// When the request came.
     pub(crate) at: Time,
-    pub(crate) request_id: HeaderValue,
-    /// The host without port, for messages.
-    pub(crate) host_asked: String,
+    pub(crate) request_id: [u8; 36],
+    pub(crate) outbound: Outbound,
+    /// The request, from the client to the endpoint.
+    pub(crate) up: Upload,
+    /// The answer, from the endpoint to the client.
+    pub(crate) down: Transfer,
+    pub(crate) asks: Asks,
     /// The request is for a host of the platform, whose targets may hold secrets.
     pub(crate) is_platform: bool,
     pub(crate) stickiness: Stickiness,
-    /// Bytes of the answer's body.
-    pub(crate) sent: u64,
+    /// `X-Cf-RouterError`.
+    error: String,
     endpoint: Option<Arc<Endpoint>>,
     status: u16,
+    /// Bytes of a body of the router's own.
+    sent_here: u64,
     is_complete: bool,
-    error: String,
     started: Instant,
-    method: Method,
-    uri: Uri,
-    version: Version,
-    host: Option<HeaderValue>,
-    referer: Option<HeaderValue>,
-    user_agent: Option<HeaderValue>,
-    forwarded_for: Option<HeaderValue>,
-    forwarded_proto: Option<HeaderValue>,
+}
+
+/// What a request asks of this hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asks {
+    pub(crate) version: Version,
+    pub(crate) shape: Shape,
+    /// It is a HEAD: the answer has no body.
+    pub(crate) is_head: bool,
+    pub(crate) keeps_alive: bool,
+    /// The connection may become something else than HTTP.
+    pub(crate) is_upgrade: bool,
+    /// The client holds its body back.
+    pub(crate) expects_continue: bool,
 }
 
 // === impl Exchange ===
 
 impl Exchange {
-    pub(crate) fn begin<B>(worker: Rc<Worker>, peer: Rc<Peer>, request: &Request<B>) -> Box<Self> {
+    /// Reads a head and begins the record; with it goes the route, or why there is none.
+    pub(crate) fn begin(
+        worker: &Rc<Worker>,
+        peer: &Rc<Peer>,
+        bytes: &[u8],
+    ) -> Result<(Self, Result<Arc<Route>, Failure>), Violation> {
+        let mut slots = Slots::new();
+        let head = RequestHead::parse(bytes, worker.shared.limits.headers_max, &mut slots)?;
         count(&worker.traffic.requests);
-        peer.wire.begin_request();
-        let header = |name| request.headers().get(name).cloned();
-        Box::new(Self {
-            tally: Rc::default(),
-            at: worker.shared.clock.now(),
-            request_id: request_id(),
-            host_asked: String::new(),
+        let (at, request_id) = (worker.shared.clock.now(), request_id());
+        let told = Told { client: &peer.forwarded_for, request_id: &request_id, at };
+        let memory = &worker.memory;
+        let mut exchange = Self {
+            worker: worker.clone(),
+            peer: peer.clone(),
+            at,
+            request_id,
+            outbound: Outbound::new(memory.lend_text(), &head, told),
+            up: Upload::new(memory.lend_text(), head.body, Asks::of(&head).expects_continue),
+            down: Transfer::new(memory.lend_text()),
+            asks: Asks::of(&head),
             is_platform: false,
             stickiness: Stickiness::default(),
-            sent: 0,
+            error: String::new(),
             endpoint: None,
             status: CLIENT_GONE,
+            sent_here: 0,
             is_complete: false,
-            error: String::new(),
             started: Instant::now(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
-            host: header(HOST),
-            referer: header(REFERER),
-            user_agent: header(USER_AGENT),
-            forwarded_for: None,
-            forwarded_proto: None,
-            worker,
-            peer,
-        })
+        };
+        let found = intake::read(&head, peer.addr.ip())
+            .and_then(|asked| lookup::route(&worker.shared, peer.side, &asked));
+        let route = found.map(|found| {
+            let wish = sticky::wish(head.values(Name::Cookie));
+            exchange.stickiness = Stickiness::new(&found.route, wish);
+            exchange.is_platform = found.is_platform;
+            found.route
+        });
+        Ok((exchange, route))
     }
 
-    /// Notes the headers that the endpoint sees and the line shows.
-    pub(crate) fn note_forwarded(&mut self, headers: &HeaderMap) {
-        self.forwarded_for = headers.get(X_FORWARDED_FOR).cloned();
-        self.forwarded_proto = headers.get(X_FORWARDED_PROTO).cloned();
-    }
-
-    /// Notes which endpoint is tried.
+    /// Notes which endpoint is tried, and names it to itself.
     pub(crate) fn goes_to(&mut self, endpoint: &Arc<Endpoint>) {
+        self.outbound.address(&endpoint.told);
         self.endpoint = Some(endpoint.clone());
     }
 
@@ -100,17 +123,23 @@ impl Exchange {
         self.endpoint.as_ref()
     }
 
+    /// The host that was asked for, for messages.
+    pub(crate) fn host(&self) -> String {
+        let host = String::from_utf8_lossy(self.outbound.at(&self.outbound.marks.host));
+        key::host_of(&host).into_owned()
+    }
+
     /// Notes the answer's status.
     pub(crate) fn answered(&mut self, status: u16) {
         self.status = status;
     }
 
     /// Notes what the router answers by itself.
-    pub(crate) fn refused(&mut self, status: u16, error: &str, sent: usize) {
+    pub(crate) fn refused(&mut self, answer: &Answer) {
         count(&self.worker.traffic.answered_here);
-        self.status = status;
-        self.sent = sent as u64;
-        error.clone_into(&mut self.error);
+        self.status = answer.status;
+        self.sent_here = answer.body_length();
+        self.error = answer.error.clone().unwrap_or_default();
         self.is_complete = true;
     }
 
@@ -120,7 +149,7 @@ impl Exchange {
     }
 
     /// Notes that the endpoint ended its answer too early.
-    pub(crate) fn broke_off(&mut self, why: &hyper::Error) {
+    pub(crate) fn broke_off(&mut self, why: &str) {
         self.error = format!("endpoint_failure (answer broke off: {why})");
         self.is_complete = true;
     }
@@ -144,22 +173,23 @@ impl Exchange {
     }
 
     fn line<'e>(&'e self, endpoint: &'e Endpoint) -> Line<'e> {
+        let (sent, marks) = (&self.outbound, &self.outbound.marks);
         Line {
-            host: self.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("-"),
+            host: sent.at(&marks.host),
             at: self.at,
-            method: &self.method,
-            uri: &self.uri,
-            version: self.version,
+            method: sent.at(&marks.method),
+            target: sent.at(&marks.target),
+            version: self.asks.version.text(),
             status: self.status_logged(),
-            received: self.tally.received.get(),
-            sent: self.sent,
-            referer: self.referer.as_ref(),
-            user_agent: self.user_agent.as_ref(),
+            received: self.up.body.moved(),
+            sent: self.down.moved() + self.sent_here,
+            referer: sent.at(&marks.referer),
+            user_agent: sent.at(&marks.user_agent),
             client: &self.peer.label,
             backend: &endpoint.backend.label,
-            forwarded_for: self.forwarded_for.as_ref(),
-            forwarded_proto: self.forwarded_proto.as_ref(),
-            request_id: self.request_id.to_str().unwrap_or_default(),
+            forwarded_for: sent.at(&marks.forwarded_for),
+            forwarded_proto: sent.at(&marks.forwarded_proto),
+            request_id: &self.request_id,
             took: self.started.elapsed(),
             app: &endpoint.app,
             index: &endpoint.index,
@@ -171,20 +201,38 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.peer.wire.end_request();
         if !self.is_complete {
             count(&self.worker.traffic.cancelled);
         }
-        let status = self.status_logged();
-        debug!(host = %self.host_asked, path = self.uri.path(), status, "request ended");
+        debug!(host = %self.host(), status = self.status_logged(), "request ended");
         self.log();
+        let memory = &self.worker.memory;
+        memory.take_text(self.outbound.take_memory());
+        memory.take_text(self.up.body.take_memory());
+        memory.take_text(self.down.take_memory());
+    }
+}
+
+// === impl Asks ===
+
+impl Asks {
+    fn of(head: &RequestHead<'_, '_>) -> Self {
+        let shape = Shape::of(head);
+        Self {
+            version: head.version,
+            shape,
+            is_head: head.method == "HEAD",
+            keeps_alive: head.keeps_alive,
+            is_upgrade: head.upgrade.is_some(),
+            expects_continue: head.expects == Expects::Continue && shape.has_body,
+        }
     }
 }
 
 /// A fresh uuid. The thread's own generator: asking the kernel for each request would cost a call.
-fn request_id() -> HeaderValue {
+fn request_id() -> [u8; 36] {
     let uuid = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-    let mut text = uuid::Uuid::encode_buffer();
-    HeaderValue::from_str(uuid.hyphenated().encode_lower(&mut text))
-        .unwrap_or(HeaderValue::from_static("-"))
+    let mut text = [0; 36];
+    uuid.hyphenated().encode_lower(&mut text);
+    text
 }

@@ -1,8 +1,5 @@
 //! Keeps a client with the instance that holds its `JSESSIONID` (facts 1.6). A wish, never a
-//! demand: an instance that is gone is replaced by another.
-
-use http::header::{COOKIE, SET_COOKIE};
-use http::{HeaderMap, HeaderValue};
+//! demand: an instance that is gone is replaced by another. Pure.
 
 use crate::pool::Route;
 
@@ -15,6 +12,7 @@ const INSTANCE: &str = "__VCAP_ID__";
 #[derive(Debug, Default)]
 pub(crate) struct Stickiness {
     wish: Option<String>,
+    /// The route's context path.
     path: String,
 }
 
@@ -30,30 +28,32 @@ impl Stickiness {
         self.wish.as_deref()
     }
 
-    /// Names the instance that answered, if the client will need it.
-    pub(crate) fn mark(&self, headers: &mut HeaderMap, instance_id: &str) {
-        let set: Vec<&str> =
-            headers.get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok()).collect();
+    /// The value of the `Set-Cookie` that names the instance that answered, if the client will need
+    /// it; `set` are the answer's own.
+    pub(crate) fn mark<'s>(
+        &self,
+        set: impl Iterator<Item = &'s [u8]>,
+        instance_id: &str,
+    ) -> Option<String> {
+        let set: Vec<&str> = set.filter_map(|cookie| std::str::from_utf8(cookie).ok()).collect();
         let trigger = set.iter().find(|cookie| name_of(cookie) == TRIGGER);
         let moved = self.wish.as_deref().is_some_and(|wish| wish != instance_id);
         let is_marked = set.iter().any(|cookie| name_of(cookie) == INSTANCE);
         if instance_id.is_empty() || is_marked || (trigger.is_none() && !moved) {
-            return;
+            return None;
         }
         let mut cookie = format!("{INSTANCE}={instance_id}; Path={}; HttpOnly", self.path);
         for attribute in trigger.iter().flat_map(|cookie| attributes(cookie)) {
             cookie.push_str("; ");
             cookie.push_str(attribute);
         }
-        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-            headers.append(SET_COOKIE, cookie);
-        }
+        Some(cookie)
     }
 }
 
 /// The instance a request's cookies ask for.
-pub(crate) fn wish(headers: &HeaderMap) -> Option<String> {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+pub(crate) fn wish<'b>(cookies: impl Iterator<Item = &'b [u8]>) -> Option<String> {
+    let cookies = cookies.filter_map(|value| std::str::from_utf8(value).ok());
     let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
         Some((name, value.trim_matches('"')))
@@ -88,13 +88,7 @@ mod tests {
 
     fn marked(wish: Option<&str>, path: &str, set: &[&str], instance: &str) -> Option<String> {
         let stickiness = Stickiness { wish: wish.map(str::to_owned), path: path.to_owned() };
-        let mut headers = HeaderMap::new();
-        for cookie in set {
-            headers.append(SET_COOKIE, HeaderValue::from_str(cookie).unwrap());
-        }
-        stickiness.mark(&mut headers, instance);
-        let all: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
-        (all.len() > set.len()).then(|| all[set.len()].to_str().unwrap().to_owned())
+        stickiness.mark(set.iter().map(|cookie| cookie.as_bytes()), instance)
     }
 
     #[test]
@@ -106,11 +100,8 @@ mod tests {
             (&["JSESSIONID=x"], None),
             (&[], None),
         ] {
-            let mut headers = HeaderMap::new();
-            for cookie in cookies {
-                headers.append(COOKIE, HeaderValue::from_static(cookie));
-            }
-            assert_eq!(wish(&headers).as_deref(), expected, "{cookies:?}");
+            let given = cookies.iter().map(|cookie| cookie.as_bytes());
+            assert_eq!(wish(given).as_deref(), expected, "{cookies:?}");
         }
     }
 

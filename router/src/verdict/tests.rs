@@ -41,10 +41,13 @@ fn every_failure_has_its_status_and_words() {
              CONNECT | - | closes=true",
         ),
         (
-            Failure::BadBody,
-            "Client bad_body | 400 Bad Request: the request's body ended early or was \
+            Failure::Malformed(Violation::Chunk),
+            "Client malformed_request (a chunk is malformed) | 400 Bad Request: a chunk is \
              malformed | - | closes=true",
         ),
+        (Failure::HeadTooLarge, "Client max-request-size-exceeded |  | - | closes=true"),
+        (Failure::Expectation, "Client - |  | - | closes=true"),
+        (Failure::ClientGone, "Client - | 499 Request Cancelled | - | closes=true"),
         (
             Failure::Endpoint(refused),
             "Endpoint endpoint_failure (dial: Connection refused (os error 111)) | 502 Bad \
@@ -66,7 +69,9 @@ fn every_failure_has_its_status_and_words() {
 
 #[test]
 fn the_body_names_the_status() {
-    for failure in [Failure::EmptyHost, Failure::MalformedHost, Failure::BadBody] {
+    for failure in
+        [Failure::EmptyHost, Failure::MalformedHost, Failure::Malformed(Violation::Length)]
+    {
         let answer = failure.answer();
         assert!(answer.body.starts_with(&answer.status.to_string()), "{answer:?}");
     }

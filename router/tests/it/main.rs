@@ -11,3 +11,4 @@ mod proxying;
 mod sides;
 mod support;
 mod upgrades;
+mod wire;
