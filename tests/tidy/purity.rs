@@ -78,7 +78,7 @@ fn source_faults(path: &str, source: &str) -> Vec<String> {
 }
 
 /// Two colons become one token.
-fn joined(words: Vec<Token>) -> Vec<Token> {
+pub(crate) fn joined(words: Vec<Token>) -> Vec<Token> {
     let mut joined: Vec<Token> = Vec::with_capacity(words.len());
     for token in words {
         match joined.last_mut() {
@@ -90,7 +90,7 @@ fn joined(words: Vec<Token>) -> Vec<Token> {
 }
 
 /// What an item imports, each path written out in full.
-fn imports(item: &syn::Item) -> Vec<Token> {
+pub(crate) fn imports(item: &syn::Item) -> Vec<Token> {
     let syn::Item::Use(item) = item else { return Vec::new() };
     let line = item.use_token.span.start().line;
     let mut paths = Vec::new();
