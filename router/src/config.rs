@@ -89,6 +89,9 @@ pub struct Limits {
     pub endpoint_timeout: Duration,
     /// Endpoints that are tried for one request.
     pub attempts_max: usize,
+    /// Requests under way to one endpoint, over all workers; beyond it others are chosen, and 503
+    /// is answered when all have enough. 0 for any number.
+    pub in_flight_per_endpoint_max: u32,
     /// How long an endpoint that failed is passed over.
     pub failed_for: Duration,
     /// Idle connections kept to one endpoint by each worker.
@@ -141,6 +144,7 @@ impl Default for Limits {
             dial_timeout: Duration::from_secs(5),
             endpoint_timeout: Duration::from_secs(900),
             attempts_max: 3,
+            in_flight_per_endpoint_max: 0,
             failed_for: Duration::from_secs(30),
             idle_per_endpoint_max: 64,
             endpoint_idle: Duration::from_secs(60),

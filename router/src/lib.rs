@@ -231,7 +231,7 @@ fn status_of(route: &pool::Route) -> Vec<EndpointStatus> {
         app: endpoint.app.to_string(),
         private_instance_id: endpoint.backend.instance_id.to_string(),
         index: endpoint.index.to_string(),
-        in_flight: endpoint.backend.in_flight.load(std::sync::atomic::Ordering::Relaxed),
+        in_flight: endpoint.backend.in_flight(),
     };
     pool.iter().map(status).collect()
 }

@@ -3,7 +3,7 @@
 //! | Stage | Does |
 //! |---|---|
 //! | [`intake`] | what the request asks for; refuses what could be meant for two |
-//! | [`lookup`] | host and path to a route |
+//! | [`lookup`], [`instance`] | host and path to a route, and to one instance of it |
 //! | [`outbound`] | the head that endpoints get |
 //! | [`forward`] | chooses an endpoint, sends, tries another if nothing can have been used |
 //! | [`answer`] | the head that the client gets, an endpoint's or the router's own |
@@ -18,6 +18,7 @@ pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod exchange;
 pub(crate) mod forward;
+pub(crate) mod instance;
 pub(crate) mod intake;
 pub(crate) mod lookup;
 pub(crate) mod outbound;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use lattice_model::Time;
 
-use crate::pool::{Backend, Endpoint, Route, Tag};
+use crate::pool::{Backend, Balance, Endpoint, Route, Tag};
 use key::Key;
 
 /// How many maps the hosts are spread over.
@@ -51,6 +51,10 @@ pub struct Announcement {
     pub instance_id: Arc<str>,
     /// The instance's index.
     pub index: Arc<str>,
+    /// The guid of the app's process; may be empty.
+    pub process: Arc<str>,
+    /// How the route's requests are to be spread, where the registration says so.
+    pub balance: Option<Balance>,
     /// What it is told with each request: whole header lines.
     pub lines: Arc<[u8]>,
     /// When it is forgotten without a heartbeat.
@@ -218,8 +222,13 @@ impl Editor {
         };
         let pool = route.pool.load_full();
         let known = pool.iter().position(|endpoint| endpoint.backend.addr == told.addr);
+        if known.is_some_and(|at| pool[at].outranks(told.tag.as_ref())) {
+            return Registered::Outdated;
+        }
+        if let Some(balance) = told.balance {
+            route.balance_by(balance);
+        }
         match known.map(|at| (at, &pool[at])) {
-            Some((_, endpoint)) if endpoint.outranks(told.tag.as_ref()) => Registered::Outdated,
             Some((_, endpoint)) if endpoint.is_as_told(told) => {
                 endpoint.seen(now);
                 Registered::Refreshed
@@ -377,6 +386,8 @@ impl Announcement {
             app: app.into(),
             instance_id: instance_id.into(),
             index: index.into(),
+            process: "".into(),
+            balance: None,
             lines: lines.into_bytes().into(),
             stale_after: None,
             tag: None,

@@ -23,6 +23,27 @@ pub enum Failure {
         /// The host asked for.
         host: String,
     },
+    /// Every endpoint has as many requests under way as it may have.
+    Busy {
+        /// The host asked for.
+        host: String,
+    },
+    /// An instance that the route does not have.
+    UnknownInstance {
+        /// Whose guid it is.
+        whose: Whose,
+        /// The index; may be empty for a process.
+        index: String,
+        /// The guid.
+        guid: String,
+        /// The host asked for.
+        host: String,
+    },
+    /// A wish for an instance that cannot be read.
+    MalformedInstance {
+        /// Whose guid it should hold.
+        whose: Whose,
+    },
     /// No host at all.
     EmptyHost,
     /// A host that is none, or several.
@@ -41,6 +62,15 @@ pub enum Failure {
     ClientGone,
     /// The endpoints that were tried failed; this is how the last one did.
     Endpoint(Trouble),
+}
+
+/// Whose guid a wish for an instance holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The app's, beside an index: `X-CF-App-Instance`.
+    App,
+    /// The process's, perhaps beside an index: `X-CF-Process-Instance`.
+    Process,
 }
 
 /// How one attempt at an endpoint failed.
@@ -97,8 +127,33 @@ pub struct Answer {
     pub closes: bool,
 }
 
-const NO_CACHE: Option<&str> = Some("no-cache, no-store");
-const TWO_SECONDS: Option<&str> = Some("public,max-age=2");
+const NO_CACHE: &str = "no-cache, no-store";
+const TWO_SECONDS: &str = "public,max-age=2";
+
+// === impl Whose ===
+
+impl Whose {
+    fn guid(self) -> &'static str {
+        match self {
+            Self::App => "guid",
+            Self::Process => "process guid",
+        }
+    }
+
+    fn error(self) -> &'static str {
+        match self {
+            Self::App => "invalid_cf_app_instance_header",
+            Self::Process => "invalid_cf_process_instance_header",
+        }
+    }
+
+    fn header(self) -> &'static str {
+        match self {
+            Self::App => "X-CF-App-Instance",
+            Self::Process => "X-CF-Process-Instance",
+        }
+    }
+}
 
 // === impl Trouble ===
 
@@ -149,58 +204,53 @@ impl Failure {
     /// What the client is told.
     pub fn answer(&self) -> Answer {
         match self {
-            Self::UnknownRoute { host } => Answer {
-                cache_control: NO_CACHE,
-                ..Answer::new(Fault::Route, 404, "unknown_route")
-                    .says(format!("404 Not Found: Requested route ('{host}') does not exist."))
-            },
-            Self::NoEndpoints { host } => Answer {
-                cache_control: TWO_SECONDS,
-                ..Answer::new(Fault::Route, 503, "no_endpoints").says(format!(
-                    "503 Service Unavailable: Requested route ('{host}') has no available \
-                     endpoints."
-                ))
-            },
-            Self::PlatformHost { host } => Answer {
-                cache_control: NO_CACHE,
-                ..Answer::new(Fault::Client, 403, "platform_host").says(format!(
+            Self::UnknownRoute { host } => Answer::new(Fault::Route, 404, "unknown_route")
+                .cached(NO_CACHE)
+                .says(format!("404 Not Found: Requested route ('{host}') does not exist.")),
+            Self::NoEndpoints { host } => Answer::new(Fault::Route, 503, "no_endpoints")
+                .cached(TWO_SECONDS)
+                .unavailable(host, "has no available endpoints"),
+            Self::Busy { host } => Answer::new(Fault::Route, 503, "Connection Limit Reached")
+                .unavailable(host, "has reached the connection limit"),
+            Self::PlatformHost { host } => {
+                Answer::new(Fault::Client, 403, "platform_host").cached(NO_CACHE).says(format!(
                     "403 Forbidden: Requested route ('{host}') is not served to instances."
                 ))
-            },
-            Self::EmptyHost => Answer {
-                cache_control: TWO_SECONDS,
-                ..Answer::new(Fault::Client, 400, "empty_host")
-                    .says("400 Bad Request: Request had empty Host header")
-            },
-            Self::MalformedHost => Answer {
-                error: None,
-                ..Answer::new(Fault::Client, 400, "")
-                    .says("400 Bad Request: malformed Host header")
-                    .closing()
-            },
+            }
+            Self::UnknownInstance { whose, index, guid, host } => {
+                let guid_of = whose.guid();
+                Answer::new(Fault::Route, 400, "unknown_route").cached(NO_CACHE).says(format!(
+                    "400 Bad Request: Requested instance ('{index}') with {guid_of} ('{guid}') \
+                     does not exist for route ('{host}')"
+                ))
+            }
+            Self::MalformedInstance { whose } => Answer::new(Fault::Client, 400, whose.error())
+                .cached(NO_CACHE)
+                .says(format!("400 Bad Request: Invalid {} Header", whose.header())),
+            Self::EmptyHost => Answer::new(Fault::Client, 400, "empty_host")
+                .cached(TWO_SECONDS)
+                .says("400 Bad Request: Request had empty Host header"),
+            Self::MalformedHost => Answer::new(Fault::Client, 400, None)
+                .says("400 Bad Request: malformed Host header")
+                .closing(),
             Self::Ambiguous(why) => Answer::new(Fault::Client, 400, "ambiguous_request")
                 .says(format!("400 Bad Request: {why}"))
                 .closing(),
-            Self::Unsupported => Answer::new(Fault::Client, 405, "unsupported_method")
-                .says("405 Method Not Allowed: the router carries no CONNECT")
+            Self::Malformed(why) => Answer::new(Fault::Client, 400, "malformed_request")
+                .says(format!("400 Bad Request: {why}"))
                 .closing(),
-            Self::Malformed(violation) => {
-                Answer::new(Fault::Client, 400, format!("malformed_request ({violation})"))
-                    .says(format!("400 Bad Request: {violation}"))
-                    .closing()
-            }
             Self::HeadTooLarge => {
                 Answer::new(Fault::Client, 431, "max-request-size-exceeded").closing()
             }
-            Self::Expectation => {
-                Answer { error: None, ..Answer::new(Fault::Client, 417, "").closing() }
+            Self::Expectation => Answer::new(Fault::Client, 417, None).closing(),
+            Self::Unsupported => Answer::new(Fault::Client, 405, "unsupported_method")
+                .says("405 Method Not Allowed: the router carries no CONNECT")
+                .closing(),
+            Self::ClientGone => {
+                Answer::new(Fault::Client, 499, None).says("499 Request Cancelled").closing()
             }
-            Self::ClientGone => Answer {
-                error: None,
-                ..Answer::new(Fault::Client, 499, "").says("499 Request Cancelled").closing()
-            },
             Self::Endpoint(trouble) => {
-                Answer::new(Fault::Endpoint, 502, format!("endpoint_failure ({trouble})"))
+                Answer::new(Fault::Endpoint, 502, format!("endpoint_failure ({trouble})").as_str())
                     .says("502 Bad Gateway: Registered endpoint failed to handle the request.")
             }
         }
@@ -226,15 +276,18 @@ pub(crate) fn reason(status: u16) -> &'static str {
 // === impl Answer ===
 
 impl Answer {
-    fn new(fault: Fault, status: u16, error: impl Into<String>) -> Self {
-        Self {
-            fault,
-            status,
-            error: Some(error.into()),
-            cache_control: None,
-            body: String::new(),
-            closes: false,
-        }
+    fn new<'e>(fault: Fault, status: u16, error: impl Into<Option<&'e str>>) -> Self {
+        let error = error.into().map(str::to_owned);
+        let (cache_control, body) = (None, String::new());
+        Self { fault, status, error, cache_control, body, closes: false }
+    }
+
+    fn cached(self, cache_control: &'static str) -> Self {
+        Self { cache_control: Some(cache_control), ..self }
+    }
+
+    fn unavailable(self, host: &str, why: &str) -> Self {
+        self.says(format!("503 Service Unavailable: Requested route ('{host}') {why}."))
     }
 
     /// Bytes of the body, with its line's end.

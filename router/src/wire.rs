@@ -54,7 +54,7 @@ impl Wire {
             if !self.input.has_memory() {
                 self.input = Buffer::new(memory.lend_buffer());
             }
-            match self.stream.try_read(self.input.room()) {
+            match self.stream.try_read(self.input.spare()) {
                 Ok(n) => {
                     self.input.filled_by(n);
                     return Poll::Ready(Ok(n));

@@ -32,7 +32,7 @@ impl Buffer {
     }
 
     /// Where more goes; empty when it is full.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
+    pub(crate) fn spare(&mut self) -> &mut [u8] {
         if self.end == self.bytes.len() && self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -45,7 +45,7 @@ impl Buffer {
         self.end - self.start == self.bytes.len()
     }
 
-    /// Notes that `n` bytes were written into the room.
+    /// Notes that `n` bytes were written into the spare memory.
     pub(crate) fn filled_by(&mut self, n: usize) {
         self.end = (self.end + n).min(self.bytes.len());
     }
@@ -53,9 +53,9 @@ impl Buffer {
     /// Adds bytes, for whoever does not read them from a socket; how many fitted.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn put(&mut self, bytes: &[u8]) -> usize {
-        let room = self.room();
-        let n = bytes.len().min(room.len());
-        room[..n].copy_from_slice(&bytes[..n]);
+        let spare = self.spare();
+        let n = bytes.len().min(spare.len());
+        spare[..n].copy_from_slice(&bytes[..n]);
         self.filled_by(n);
         n
     }

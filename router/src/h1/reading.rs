@@ -7,7 +7,7 @@ use super::request::RequestHead;
 use super::transfer::{Step, Transfer};
 use super::{Body, Violation};
 
-const ROOM: usize = 64 * 1024;
+const SPACE: usize = 64 * 1024;
 const LINES_MAX: usize = 100;
 
 /// What was read.
@@ -47,7 +47,7 @@ struct Reader {
 
 impl Default for Reader {
     fn default() -> Self {
-        let input = Buffer::new(vec![0; ROOM]);
+        let input = Buffer::new(vec![0; SPACE]);
         Self { input, end: HeadEnd::default(), consumed: 0, body: None }
     }
 }

@@ -8,6 +8,7 @@ use lattice_model::envelope::Log;
 use lattice_model::{Envelope, Time};
 use tracing::debug;
 
+use super::instance;
 use super::intake;
 use super::lookup;
 use super::outbound::{Outbound, Told};
@@ -44,6 +45,8 @@ pub(crate) struct Exchange {
     /// The request is for a host of the platform, whose targets may hold secrets.
     pub(crate) is_platform: bool,
     pub(crate) stickiness: Stickiness,
+    /// The only endpoints it may go to, if it asks for certain ones.
+    pub(crate) narrowed: Option<Vec<Arc<Endpoint>>>,
     /// `X-Cf-RouterError`.
     error: String,
     endpoint: Option<Arc<Endpoint>>,
@@ -94,6 +97,7 @@ impl Exchange {
             asks: Asks::of(&head),
             is_platform: false,
             stickiness: Stickiness::default(),
+            narrowed: None,
             error: String::new(),
             endpoint: None,
             status: CLIENT_GONE,
@@ -101,15 +105,19 @@ impl Exchange {
             is_complete: false,
             started: Instant::now(),
         };
-        let found = intake::read(&head, peer.addr.ip())
-            .and_then(|asked| lookup::route(&worker.shared, peer.side, &asked));
-        let route = found.map(|found| {
-            let wish = sticky::wish(head.values(Name::Cookie));
-            exchange.stickiness = Stickiness::new(&found.route, wish);
-            exchange.is_platform = found.is_platform;
-            found.route
-        });
+        let route = exchange.find(&head);
         Ok((exchange, route))
+    }
+
+    /// Finds the route, and notes what of it the request asks for.
+    fn find(&mut self, head: &RequestHead<'_, '_>) -> Result<Arc<Route>, Failure> {
+        let asked = intake::read(head, self.peer.addr.ip())?;
+        let found = lookup::route(&self.worker.shared, self.peer.side, &asked)?;
+        self.is_platform = found.is_platform;
+        self.narrowed = instance::narrow(head, &found.route, &asked.host)?;
+        let wish = sticky::wish(head.values(Name::Cookie));
+        self.stickiness = Stickiness::new(&found.route, wish);
+        Ok(found.route)
     }
 
     /// Notes which endpoint is tried, and names it to itself.

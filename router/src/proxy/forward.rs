@@ -18,7 +18,7 @@ use crate::h1::name::Name;
 use crate::h1::response::ResponseHead;
 use crate::metrics::count;
 use crate::pool::{Endpoint, Route};
-use crate::select::select;
+use crate::select::{Asked, Choice, select};
 use crate::verdict::{Failure, Trouble};
 use crate::wire::{Broken, poll_transfer};
 
@@ -58,7 +58,14 @@ pub(crate) async fn send(
     let mut tried = Vec::new();
     let mut failure = None;
     while tried.len() < limits.attempts_max {
-        let Some(endpoint) = choose(exchange, route, turn, &tried) else { break };
+        let endpoint = match choose(exchange, route, turn, &tried) {
+            Choice::Endpoint(endpoint) => endpoint,
+            Choice::Nobody => break,
+            Choice::Busy => {
+                failure.get_or_insert_with(|| Failure::Busy { host: exchange.host() });
+                break;
+            }
+        };
         if failure.is_some() {
             count(&exchange.worker.traffic.retries);
         }
@@ -82,9 +89,20 @@ pub(crate) async fn send(
     Err(failure.unwrap_or_else(|| Failure::NoEndpoints { host: exchange.host() }))
 }
 
-fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Option<Arc<Endpoint>> {
-    let now = exchange.worker.shared.clock.now();
-    select(&route.pool.load(), turn, tried, exchange.stickiness.wish(), now).cloned()
+fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Choice {
+    let shared = &exchange.worker.shared;
+    let asked = Asked {
+        balance: route.balance(),
+        turn,
+        tried,
+        preferred: exchange.stickiness.wish(),
+        in_flight_max: shared.limits.in_flight_per_endpoint_max,
+        now: shared.clock.now(),
+    };
+    match &exchange.narrowed {
+        Some(narrowed) => select(narrowed, &asked),
+        None => select(&route.pool.load(), &asked),
+    }
 }
 
 /// One endpoint: a kept connection first, and a new one if that turns out dead.

@@ -179,11 +179,12 @@ fn is_there(head: &RequestHead<'_, '_>, name: Name) -> bool {
     head.values(name).next().is_some()
 }
 
-/// Whether only we say this, whatever the client says.
+/// Whether this is for us, or only we say it, whatever the client says.
 fn is_ours(name: Name) -> bool {
     matches!(
         name,
-        Name::ApplicationId
+        Name::AppInstance
+            | Name::ApplicationId
             | Name::ContentLength
             | Name::ForwardedFor
             | Name::InstanceId

@@ -23,6 +23,26 @@ fn every_failure_has_its_status_and_words() {
              served to instances. | no-cache, no-store | closes=false",
         ),
         (
+            Failure::Busy { host: host() },
+            "Route Connection Limit Reached | 503 Service Unavailable: Requested route \
+             ('web.test') has reached the connection limit. | - | closes=false",
+        ),
+        (
+            Failure::UnknownInstance {
+                whose: Whose::App,
+                index: "3".to_owned(),
+                guid: "g".to_owned(),
+                host: host(),
+            },
+            "Route unknown_route | 400 Bad Request: Requested instance ('3') with guid ('g') does \
+             not exist for route ('web.test') | no-cache, no-store | closes=false",
+        ),
+        (
+            Failure::MalformedInstance { whose: Whose::Process },
+            "Client invalid_cf_process_instance_header | 400 Bad Request: Invalid \
+             X-CF-Process-Instance Header | no-cache, no-store | closes=false",
+        ),
+        (
             Failure::EmptyHost,
             "Client empty_host | 400 Bad Request: Request had empty Host header | \
              public,max-age=2 | closes=false",
@@ -42,8 +62,7 @@ fn every_failure_has_its_status_and_words() {
         ),
         (
             Failure::Malformed(Violation::Chunk),
-            "Client malformed_request (a chunk is malformed) | 400 Bad Request: a chunk is \
-             malformed | - | closes=true",
+            "Client malformed_request | 400 Bad Request: a chunk is malformed | - | closes=true",
         ),
         (Failure::HeadTooLarge, "Client max-request-size-exceeded |  | - | closes=true"),
         (Failure::Expectation, "Client - |  | - | closes=true"),

@@ -7,6 +7,7 @@ mod bodies;
 mod failures;
 mod headers;
 mod hostile;
+mod instances;
 mod proxying;
 mod sides;
 mod support;

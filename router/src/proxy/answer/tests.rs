@@ -112,6 +112,6 @@ fn a_body_without_length_goes_on_as_the_client_can_read_it() {
         let old = relayed(head, Version::Http10, None);
         assert!(!old.contains("Transfer-Encoding") && old.starts_with("HTTP/1.0 200 OK"), "{old}");
     }
-    assert_eq!(Passage::of(Body::UntilClose, Version::Http10).until_close, true);
-    assert_eq!(Passage::of(Body::Length(3), Version::Http10).until_close, false);
+    assert!(Passage::of(Body::UntilClose, Version::Http10).until_close);
+    assert!(!Passage::of(Body::Length(3), Version::Http10).until_close);
 }
