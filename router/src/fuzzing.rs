@@ -6,7 +6,7 @@ use lattice_daemon::bus::{InProcessBus, Message};
 use lattice_daemon::clock::SystemClock;
 use lattice_model::wire::registration::{REGISTER, UNREGISTER};
 
-use crate::config::Config;
+use crate::config::{Config, HeaderRules};
 use crate::h1::Body;
 use crate::h1::head::{HeadEnd, LINES_CEILING, LineEnds, Slots};
 use crate::h1::reading::Reading;
@@ -65,7 +65,8 @@ pub fn answers(bytes: &[u8], is_head: bool) {
     let Ok(Some(length)) = HeadEnd::default().find(bytes, LineEnds::Lenient) else { return };
     let Ok(head) = ResponseHead::parse(&bytes[..length], 100, is_head, &mut slots) else { return };
     let mut out = Vec::new();
-    answer::relay(&mut out, &head, Added::for_test(is_head));
+    let rules = HeaderRules::default();
+    answer::relay(&mut out, &head, Added::for_test(is_head, &rules));
     let end = HeadEnd::default().find(&out, LineEnds::Strict).expect("our own lines are strict");
     assert_eq!(end, Some(out.len()), "what we write is one head");
     let mut again = Slots::new();

@@ -58,7 +58,10 @@ use lattice_daemon::tasks::Tasks;
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
-pub use config::{Config, Freshness, Limits, Listener, Reserved, Side};
+pub use config::{
+    Config, ForwardedProto, Freshness, HeaderRules, Limits, Listener, Reserved, Side, Sticky,
+    Tracing,
+};
 use metrics::{Registrations, Totals, Traffic};
 use registrar::Registrar;
 use reserved::ReservedHosts;
@@ -144,6 +147,8 @@ pub async fn start(
         table: table.clone(),
         reserved: reserved.clone(),
         limits,
+        headers: config.headers,
+        sticky: config.sticky,
         logs,
         clock: clock.clone(),
         source_type,

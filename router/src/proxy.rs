@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`intake`] | what the request asks for; refuses what could be meant for two |
 //! | [`lookup`], [`instance`] | host and path to a route, and to one instance of it |
-//! | [`outbound`] | the head that endpoints get |
+//! | [`outbound`], [`trace`] | the head that endpoints get |
 //! | [`forward`] | chooses an endpoint, sends, tries another if nothing can have been used |
 //! | [`answer`] | the head that the client gets, an endpoint's or the router's own |
 //! | [`stream`] | the bodies |
@@ -24,6 +24,7 @@ pub(crate) mod lookup;
 pub(crate) mod outbound;
 pub(crate) mod sticky;
 pub(crate) mod stream;
+pub(crate) mod trace;
 pub(crate) mod upgrade;
 pub(crate) mod upload;
 
@@ -31,10 +32,10 @@ use std::rc::Rc;
 
 use tracing::debug;
 
+use crate::h1::Violation;
 use crate::h1::transfer::Step;
-use crate::h1::{Version, Violation};
 use crate::metrics::count;
-use crate::verdict::{Failure, Shape};
+use crate::verdict::Failure;
 use crate::watch::Phase;
 use crate::worker::Worker;
 use answer::Added;
@@ -96,7 +97,9 @@ async fn refuse(exchange: &mut Exchange, client: &mut Client, failure: &Failure)
         request_id: &exchange.request_id,
         at: exchange.at,
         cookie: None,
+        endpoint: exchange.endpoint.as_ref().map(|endpoint| &*endpoint.backend.label),
         keeps_alive,
+        rules: &exchange.worker.shared.headers,
     };
     answer::refuse(exchange.down.before(), &answer, added);
     let [bytes, ..] = exchange.down.slices(&client.wire.input);
@@ -130,17 +133,11 @@ fn skip_body(exchange: &mut Exchange, client: &mut Client) -> bool {
 async fn refuse_unread(worker: &Rc<Worker>, client: &mut Client, violation: Violation) -> After {
     count(&worker.traffic.refused);
     debug!(%violation, "request refused");
-    let shape = Shape { is_idempotent: false, has_body: false };
-    let asks = Asks {
-        version: Version::Http11,
-        shape,
-        is_head: false,
-        keeps_alive: false,
-        is_upgrade: false,
-        expects_continue: false,
-    };
+    let asks = Asks::nothing();
+    let rules = &worker.shared.headers;
     let (at, request_id) = (worker.shared.clock.now(), b"");
-    let added = Added { asks, request_id, at, cookie: None, keeps_alive: false };
+    let added =
+        Added { asks, request_id, at, cookie: None, endpoint: None, keeps_alive: false, rules };
     let mut bytes = worker.memory.lend_text();
     answer::refuse(&mut bytes, &Failure::from(violation).answer(), added);
     let is_taken = client.answer(&bytes).await;

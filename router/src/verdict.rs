@@ -88,6 +88,8 @@ pub enum Trouble {
     Garbled(String),
     /// Its answer did not begin in time.
     Timeout,
+    /// It is the only one that would do, and is gone or has enough to do.
+    InstanceGone,
 }
 
 /// Who has to look into it.
@@ -163,7 +165,7 @@ impl Trouble {
         match self {
             Self::Dial(_) | Self::DialTimeout | Self::DeadConnection => true,
             Self::Closed(_) => request.is_idempotent && !request.has_body,
-            Self::Garbled(_) | Self::Timeout => false,
+            Self::Garbled(_) | Self::Timeout | Self::InstanceGone => false,
         }
     }
 
@@ -193,6 +195,7 @@ impl fmt::Display for Trouble {
             }
             Self::Closed(why) => write!(f, "closed before the answer: {why}"),
             Self::Garbled(why) => write!(f, "not a valid answer: {why}"),
+            Self::InstanceGone => f.write_str("the one instance that would do is gone or busy"),
             Self::Timeout => f.write_str("context deadline exceeded"),
         }
     }

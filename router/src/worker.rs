@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::config::{Limits, Side};
+use crate::config::{HeaderRules, Limits, Side, Sticky};
 use crate::connections::Connections;
 use crate::memory::Memory;
 use crate::metrics::Traffic;
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) reserved: Arc<ReservedHosts>,
     /// As each worker may use them.
     pub(crate) limits: Limits,
+    pub(crate) headers: HeaderRules,
+    pub(crate) sticky: Sticky,
     pub(crate) logs: Arc<dyn LogIngress>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Who writes access lines: `RTR`.

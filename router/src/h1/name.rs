@@ -7,6 +7,7 @@ pub(crate) enum Name {
     Other,
     AppInstance,
     ApplicationId,
+    Authorization,
     B3,
     B3ParentSpanId,
     B3SpanId,
@@ -39,6 +40,7 @@ pub(crate) enum Name {
     Upgrade,
     UserAgent,
     VcapTrace,
+    WwwAuthenticate,
 }
 
 // === impl Name ===
@@ -83,6 +85,7 @@ fn known_of_length(length: usize) -> &'static [(&'static str, Name)] {
         ],
         11 => &[("traceparent", TraceParent), ("x-b3-spanid", B3SpanId)],
         12 => &[("x-b3-traceid", B3TraceId), ("x-vcap-trace", VcapTrace)],
+        13 => &[("authorization", Authorization)],
         14 => &[("content-length", ContentLength)],
         15 => &[
             ("x-forwarded-for", ForwardedFor),
@@ -90,7 +93,7 @@ fn known_of_length(length: usize) -> &'static [(&'static str, Name)] {
             ("idempotency-key", IdempotencyKey),
             ("x-cf-instanceid", InstanceId),
         ],
-        16 => &[("proxy-connection", ProxyConnection)],
+        16 => &[("proxy-connection", ProxyConnection), ("www-authenticate", WwwAuthenticate)],
         17 => &[
             ("x-forwarded-proto", ForwardedProto),
             ("transfer-encoding", TransferEncoding),

@@ -4,6 +4,7 @@
 use lattice_model::Time;
 
 use super::exchange::Asks;
+use crate::config::HeaderRules;
 use crate::h1::name::Name;
 use crate::h1::response::ResponseHead;
 use crate::h1::{Body, Version};
@@ -20,6 +21,9 @@ pub(crate) struct Added<'a> {
     pub(crate) cookie: Option<&'a str>,
     /// Whether the client's connection takes another request after this one.
     pub(crate) keeps_alive: bool,
+    /// The address of the endpoint that was asked last.
+    pub(crate) endpoint: Option<&'a str>,
+    pub(crate) rules: &'a HeaderRules,
 }
 
 /// How an endpoint's body goes on to a client: whether in chunks, and whether it ends only with
@@ -32,20 +36,62 @@ pub(crate) struct Passage {
 
 // === impl Added ===
 
-#[cfg(any(test, fuzzing))]
 impl Added<'_> {
-    /// What is added to the answer to a client of HTTP/1.1.
-    pub(crate) fn for_test(is_head: bool) -> Self {
-        let shape = crate::verdict::Shape { is_idempotent: true, has_body: false };
-        let asks = Asks {
-            version: Version::Http11,
-            shape,
-            is_head,
-            keeps_alive: true,
-            is_upgrade: false,
-            expects_continue: false,
+    /// Who answered, for a client that may know.
+    fn trace(&self, out: &mut Vec<u8>) {
+        let Some((_, router)) = self.rules.trace_key.as_ref().filter(|_| self.asks.is_traced)
+        else {
+            return;
         };
-        Self { asks, request_id: b"id", at: Time(0), cookie: None, keeps_alive: true }
+        line(out, b"X-Vcap-Router", router.as_bytes());
+        if let Some(endpoint) = self.endpoint {
+            line(out, b"X-Vcap-Backend", endpoint.as_bytes());
+            line(out, b"X-Cf-RouteEndpoint", endpoint.as_bytes());
+        }
+    }
+
+    /// Takes out of a head and adds to it what the rules say; never what frames the message. The
+    /// head has no empty line yet.
+    fn rewrite(&self, out: &mut Vec<u8>, begin: usize) {
+        let rules = self.rules;
+        if rules.removed_from_answers.is_empty() && rules.added_to_answers.is_empty() {
+            return;
+        }
+        let written = out.split_off(begin);
+        let is_removed = |name: &[u8]| {
+            let same = |removed: &String| removed.as_bytes().eq_ignore_ascii_case(name);
+            !frames(name) && rules.removed_from_answers.iter().any(same)
+        };
+        let mut names: Vec<&[u8]> = Vec::new();
+        for (nth, whole) in written.split_inclusive(|&b| b == b'\n').enumerate() {
+            let name = whole.split(|&b| b == b':').next().unwrap_or_default();
+            if nth == 0 || !is_removed(name) {
+                out.extend_from_slice(whole);
+                names.push(name);
+            }
+        }
+        for (name, value) in &rules.added_to_answers {
+            let is_there = names.iter().any(|n| n.eq_ignore_ascii_case(name.as_bytes()));
+            if !is_there && !frames(name.as_bytes()) {
+                line(out, name.as_bytes(), value.as_bytes());
+            }
+        }
+    }
+}
+
+/// Whether a header frames its message, or says what becomes of the connection.
+fn frames(name: &[u8]) -> bool {
+    let name = Name::of(name);
+    name.is_of_hop() || name == Name::ContentLength
+}
+
+#[cfg(any(test, fuzzing))]
+impl<'a> Added<'a> {
+    /// What is added to the answer to a client of HTTP/1.1.
+    pub(crate) fn for_test(is_head: bool, rules: &'a HeaderRules) -> Self {
+        let asks = Asks { is_head, keeps_alive: true, ..Asks::nothing() };
+        let (request_id, at) = (b"id", Time(0));
+        Self { asks, request_id, at, cookie: None, keeps_alive: true, endpoint: None, rules }
     }
 }
 
@@ -62,7 +108,7 @@ impl Passage {
 
 /// Writes the final head.
 pub(crate) fn relay(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, added: Added<'_>) {
-    let version = added.asks.version;
+    let (version, begin) = (added.asks.version, out.len());
     status_line(out, version, head.status, head.reason);
     passed_on(out, head);
     let passage = Passage::of(head.body, version);
@@ -81,7 +127,9 @@ pub(crate) fn relay(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, added: Added
     if let Some(cookie) = added.cookie {
         line(out, b"Set-Cookie", cookie.as_bytes());
     }
+    added.trace(out);
     persistence(out, version, added.keeps_alive);
+    added.rewrite(out, begin);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -103,7 +151,7 @@ pub(crate) fn inform(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, request_id:
 
 /// Writes what the router answers by itself, with its body, in gorouter's order.
 pub(crate) fn refuse(out: &mut Vec<u8>, answer: &verdict::Answer, added: Added<'_>) {
-    let version = added.asks.version;
+    let (version, begin) = (added.asks.version, out.len());
     status_line(out, version, answer.status, verdict::reason(answer.status).as_bytes());
     if let Some(control) = answer.cache_control {
         line(out, b"Cache-Control", control.as_bytes());
@@ -123,7 +171,9 @@ pub(crate) fn refuse(out: &mut Vec<u8>, answer: &verdict::Answer, added: Added<'
     }
     line(out, b"Date", &http_date::text(added.at));
     line(out, b"Content-Length", length.to_string().as_bytes());
+    added.trace(out);
     persistence(out, version, added.keeps_alive);
+    added.rewrite(out, begin);
     out.extend_from_slice(b"\r\n");
     if length > 0 && !added.asks.is_head {
         out.extend_from_slice(answer.body.as_bytes());

@@ -12,9 +12,11 @@ use super::instance;
 use super::intake;
 use super::lookup;
 use super::outbound::{Outbound, Told};
-use super::sticky::{self, Stickiness};
+use super::sticky::Stickiness;
+use super::trace::Trace;
 use super::upload::Upload;
 use crate::access_log::Line;
+use crate::config::HeaderRules;
 use crate::h1::head::Slots;
 use crate::h1::name::Name;
 use crate::h1::request::{Expects, RequestHead};
@@ -23,7 +25,7 @@ use crate::h1::{Version, Violation};
 use crate::metrics::count;
 use crate::pool::{Endpoint, Route};
 use crate::table::key;
-use crate::verdict::{Answer, Failure, Shape};
+use crate::verdict::{Answer, Failure, Shape, Trouble};
 use crate::worker::{Peer, Worker};
 
 /// What is logged for a client that left before the answer was complete.
@@ -47,9 +49,10 @@ pub(crate) struct Exchange {
     pub(crate) stickiness: Stickiness,
     /// The only endpoints it may go to, if it asks for certain ones.
     pub(crate) narrowed: Option<Vec<Arc<Endpoint>>>,
+    /// The endpoint that was tried last.
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
     /// `X-Cf-RouterError`.
     error: String,
-    endpoint: Option<Arc<Endpoint>>,
     status: u16,
     /// Bytes of a body of the router's own.
     sent_here: u64,
@@ -69,6 +72,8 @@ pub(crate) struct Asks {
     pub(crate) is_upgrade: bool,
     /// The client holds its body back.
     pub(crate) expects_continue: bool,
+    /// The client may know which endpoint answered.
+    pub(crate) is_traced: bool,
 }
 
 // === impl Exchange ===
@@ -83,8 +88,11 @@ impl Exchange {
         let mut slots = Slots::new();
         let head = RequestHead::parse(bytes, worker.shared.limits.headers_max, &mut slots)?;
         count(&worker.traffic.requests);
-        let (at, request_id) = (worker.shared.clock.now(), request_id());
-        let told = Told { client: &peer.forwarded_for, request_id: &request_id, at };
+        let (at, rules) = (worker.shared.clock.now(), &worker.shared.headers);
+        let trace = Trace::of(&head, &rules.tracing, || (rand::random(), rand::random()));
+        let request_id = request_id(&trace);
+        let client = &peer.forwarded_for;
+        let told = Told { client, request_id: &request_id, at, rules, trace: &trace };
         let memory = &worker.memory;
         let mut exchange = Self {
             worker: worker.clone(),
@@ -92,9 +100,9 @@ impl Exchange {
             at,
             request_id,
             outbound: Outbound::new(memory.lend_text(), &head, told),
-            up: Upload::new(memory.lend_text(), head.body, Asks::of(&head).expects_continue),
+            up: Upload::new(memory.lend_text(), head.body, Asks::of(&head, rules).expects_continue),
             down: Transfer::new(memory.lend_text()),
-            asks: Asks::of(&head),
+            asks: Asks::of(&head, rules),
             is_platform: false,
             stickiness: Stickiness::default(),
             narrowed: None,
@@ -115,8 +123,13 @@ impl Exchange {
         let found = lookup::route(&self.worker.shared, self.peer.side, &asked)?;
         self.is_platform = found.is_platform;
         self.narrowed = instance::narrow(head, &found.route, &asked.host)?;
-        let wish = sticky::wish(head.values(Name::Cookie));
-        self.stickiness = Stickiness::new(&found.route, wish);
+        let rules = &self.worker.shared.sticky;
+        self.stickiness = Stickiness::of(rules, head, found.route.clone());
+        if let Some(only) = self.stickiness.demand() {
+            let pool = self.narrowed.clone().unwrap_or_else(|| found.route.pool.load().to_vec());
+            let is_meant = |e: &Arc<Endpoint>| &*e.backend.instance_id == only;
+            self.narrowed = Some(pool.into_iter().filter(is_meant).collect());
+        }
         Ok(found.route)
     }
 
@@ -126,15 +139,19 @@ impl Exchange {
         self.endpoint = Some(endpoint.clone());
     }
 
-    /// The endpoint that was tried last.
-    pub(crate) fn endpoint(&self) -> Option<&Arc<Endpoint>> {
-        self.endpoint.as_ref()
-    }
-
     /// The host that was asked for, for messages.
     pub(crate) fn host(&self) -> String {
         let host = String::from_utf8_lossy(self.outbound.at(&self.outbound.marks.host));
         key::host_of(&host).into_owned()
+    }
+
+    /// Why no endpoint is left: all have enough to do, or there is none.
+    pub(crate) fn nobody(&self, is_busy: bool) -> Failure {
+        match (self.stickiness.demand(), is_busy) {
+            (Some(_), _) => Failure::Endpoint(Trouble::InstanceGone),
+            (None, true) => Failure::Busy { host: self.host() },
+            (None, false) => Failure::NoEndpoints { host: self.host() },
+        }
     }
 
     /// Notes the answer's status.
@@ -224,8 +241,22 @@ impl Drop for Exchange {
 // === impl Asks ===
 
 impl Asks {
-    fn of(head: &RequestHead<'_, '_>) -> Self {
+    /// What is asked where no request could be read.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            version: Version::Http11,
+            shape: Shape { is_idempotent: false, has_body: false },
+            is_head: false,
+            keeps_alive: false,
+            is_upgrade: false,
+            expects_continue: false,
+            is_traced: false,
+        }
+    }
+
+    fn of(head: &RequestHead<'_, '_>, rules: &HeaderRules) -> Self {
         let shape = Shape::of(head);
+        let trace_key = rules.trace_key.as_ref().map(|(key, _)| key.as_bytes());
         Self {
             version: head.version,
             shape,
@@ -233,13 +264,19 @@ impl Asks {
             keeps_alive: head.keeps_alive,
             is_upgrade: head.upgrade.is_some(),
             expects_continue: head.expects == Expects::Continue && shape.has_body,
+            is_traced: trace_key.is_some() && head.values(Name::VcapTrace).next() == trace_key,
         }
     }
 }
 
-/// A fresh uuid. The thread's own generator: asking the kernel for each request would cost a call.
-fn request_id() -> [u8; 36] {
-    let uuid = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+/// A fresh uuid, or the trace's id as one. The thread's own generator: asking the kernel for each
+/// request would cost a call.
+fn request_id(trace: &Trace) -> [u8; 36] {
+    let known = trace.id.as_deref().and_then(|id| u128::from_str_radix(id, 16).ok());
+    let uuid = match known {
+        Some(id) => uuid::Uuid::from_u128(id),
+        None => uuid::Builder::from_random_bytes(rand::random()).into_uuid(),
+    };
     let mut text = [0; 36];
     uuid.hyphenated().encode_lower(&mut text);
     text

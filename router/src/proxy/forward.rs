@@ -14,7 +14,6 @@ use super::upload;
 use crate::connections::{Certainty, Lease};
 use crate::h1::Version;
 use crate::h1::head::{HeadEnd, LineEnds, Slots};
-use crate::h1::name::Name;
 use crate::h1::response::ResponseHead;
 use crate::metrics::count;
 use crate::pool::{Endpoint, Route};
@@ -62,7 +61,7 @@ pub(crate) async fn send(
             Choice::Endpoint(endpoint) => endpoint,
             Choice::Nobody => break,
             Choice::Busy => {
-                failure.get_or_insert_with(|| Failure::Busy { host: exchange.host() });
+                failure.get_or_insert_with(|| exchange.nobody(true));
                 break;
             }
         };
@@ -86,7 +85,7 @@ pub(crate) async fn send(
         }
         tried.push(endpoint.backend.id);
     }
-    Err(failure.unwrap_or_else(|| Failure::NoEndpoints { host: exchange.host() }))
+    Err(failure.unwrap_or_else(|| exchange.nobody(false)))
 }
 
 fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Choice {
@@ -285,15 +284,17 @@ fn relay(exchange: &mut Exchange, client: &Client, head: &ResponseHead<'_, '_>) 
         && !is_premature
         && !exchange.up.is_held()
         && !client.watch.is_finishing();
-    let instance = exchange.endpoint().map(|endpoint| endpoint.backend.instance_id.clone());
-    let set = head.values(Name::SetCookie);
-    let cookie = exchange.stickiness.mark(set, instance.as_deref().unwrap_or_default());
+    let instance = exchange.endpoint.as_ref().map(|endpoint| &*endpoint.backend.instance_id);
+    let instance = instance.unwrap_or_default();
+    let cookie = exchange.stickiness.mark(&exchange.worker.shared.sticky, head, instance);
     let added = Added {
         asks,
         request_id: &exchange.request_id,
         at: exchange.at,
         cookie: cookie.as_deref(),
         keeps_alive: client_keeps,
+        endpoint: exchange.endpoint.as_ref().map(|endpoint| &*endpoint.backend.label),
+        rules: &exchange.worker.shared.headers,
     };
     answer::relay(exchange.down.before(), head, added);
     exchange.down.begin(head.body, passage.in_chunks);

@@ -6,6 +6,8 @@ use std::ops::Range;
 use lattice_model::Time;
 
 use super::intake::Target;
+use super::trace::Trace;
+use crate::config::{ForwardedProto, HeaderRules};
 use crate::h1::name::Name;
 use crate::h1::request::RequestHead;
 use crate::h1::{Body, words};
@@ -42,6 +44,8 @@ pub(crate) struct Told<'a> {
     pub(crate) request_id: &'a [u8],
     /// When the request came.
     pub(crate) at: Time,
+    pub(crate) rules: &'a HeaderRules,
+    pub(crate) trace: &'a Trace,
 }
 
 // === impl Outbound ===
@@ -51,14 +55,17 @@ impl Outbound {
     pub(crate) fn new(memory: Vec<u8>, head: &RequestHead<'_, '_>, told: Told<'_>) -> Self {
         let mut outbound = Self { bytes: memory, ..Self::default() };
         outbound.request_line(head);
-        outbound.passed_on(head);
+        outbound.passed_on(head, told);
         outbound.framing(head);
-        outbound.forwarded(head, told.client);
+        outbound.forwarded(head, told);
         if !is_there(head, Name::RequestStart) {
             let millis = told.at.0.div_euclid(1_000_000).to_string();
             outbound.line(b"X-Request-Start", millis.as_bytes());
         }
         outbound.line(b"X-Vcap-Request-Id", told.request_id);
+        for (name, value) in &told.trace.lines {
+            outbound.line(name.as_bytes(), value.as_bytes());
+        }
         outbound.common = outbound.bytes.len();
         outbound
     }
@@ -99,12 +106,15 @@ impl Outbound {
     }
 
     /// The client's own lines, but for those of the hop, and those that only we may say.
-    fn passed_on(&mut self, head: &RequestHead<'_, '_>) {
+    fn passed_on(&mut self, head: &RequestHead<'_, '_>, told: Told<'_>) {
         let has_connection = is_there(head, Name::Connection);
         for (name, text, value) in head.lines() {
-            let stays = name.is_of_hop() || is_ours(name);
-            if stays || (has_connection && name != Name::Host && head.is_named_by_connection(text))
-            {
+            let is_dropped = name.is_of_hop()
+                || is_ours(name)
+                || (name == Name::ForwardedProto && told.rules.replaces_proto())
+                || told.trace.replaces(name)
+                || (has_connection && told.is_taken_away(head, name, text));
+            if is_dropped {
                 continue;
             }
             let mark = self.line(text, value);
@@ -135,20 +145,21 @@ impl Outbound {
         }
     }
 
-    fn forwarded(&mut self, head: &RequestHead<'_, '_>, client: &str) {
+    fn forwarded(&mut self, head: &RequestHead<'_, '_>, told: Told<'_>) {
         self.bytes.extend_from_slice(b"X-Forwarded-For: ");
         let begin = self.bytes.len();
-        if !head.is_named_by_connection(b"x-forwarded-for") {
+        if !told.is_taken_away(head, Name::ForwardedFor, b"x-forwarded-for") {
             for earlier in head.values(Name::ForwardedFor) {
                 self.bytes.extend_from_slice(earlier);
                 self.bytes.extend_from_slice(b", ");
             }
         }
-        self.bytes.extend_from_slice(client.as_bytes());
+        self.bytes.extend_from_slice(told.client.as_bytes());
         self.marks.forwarded_for = begin..self.bytes.len();
         self.bytes.extend_from_slice(b"\r\n");
         if self.marks.forwarded_proto.is_empty() {
-            self.marks.forwarded_proto = self.line(b"X-Forwarded-Proto", b"http");
+            let scheme = told.rules.scheme().as_bytes();
+            self.marks.forwarded_proto = self.line(b"X-Forwarded-Proto", scheme);
         }
     }
 
@@ -161,6 +172,35 @@ impl Outbound {
         let mark = begin..self.bytes.len();
         self.bytes.extend_from_slice(b"\r\n");
         mark
+    }
+}
+
+// === impl Told ===
+
+impl Told<'_> {
+    /// Whether the client's `Connection` keeps a line from the endpoint.
+    fn is_taken_away(&self, head: &RequestHead<'_, '_>, name: Name, text: &[u8]) -> bool {
+        let is_kept = |kept: &String| kept.as_bytes().eq_ignore_ascii_case(text);
+        name != Name::Host
+            && head.is_named_by_connection(text)
+            && !self.rules.not_of_hop.iter().any(is_kept)
+    }
+}
+
+// === impl HeaderRules ===
+
+impl HeaderRules {
+    /// Whether endpoints are not told the scheme that the client says.
+    fn replaces_proto(&self) -> bool {
+        self.forwarded_proto != ForwardedProto::Keep
+    }
+
+    /// The scheme that they are told when they are not told the client's.
+    fn scheme(&self) -> &'static str {
+        match self.forwarded_proto {
+            ForwardedProto::Keep | ForwardedProto::Sanitize => "http",
+            ForwardedProto::Https => "https",
+        }
     }
 }
 
@@ -203,7 +243,9 @@ mod tests {
         let head = b"GET http://web.test/a?b HTTP/1.1\r\nhost: web.test\r\nReferer: r\r\n\r\n";
         let mut slots = Slots::new();
         let parsed = RequestHead::parse(head, 10, &mut slots).unwrap();
-        let told = Told { client: "10.0.0.1", request_id: b"id", at: Time(5_000_000) };
+        let (rules, trace) = (HeaderRules::default(), Trace::default());
+        let (client, at) = ("10.0.0.1", Time(5_000_000));
+        let told = Told { client, request_id: b"id", at, rules: &rules, trace: &trace };
         let mut outbound = Outbound::new(Vec::new(), &parsed, told);
         for endpoint in ["X-A: 1\r\n", "X-A: 22\r\n"] {
             outbound.address(endpoint.as_bytes());

@@ -9,9 +9,12 @@ mod bodies;
 mod forwarded;
 mod hostile;
 mod informational;
+mod rules;
 mod targets;
 
 use std::sync::{Arc, Mutex};
+
+use lattice_router::Config;
 
 use crate::support::{Endpoint, Wire, World, eventually};
 
@@ -59,17 +62,22 @@ const ALWAYS: [&str; 6] = [
 
 /// Runs every case of a table, and reports all that fail.
 pub(crate) async fn check(cases: &[Case]) {
+    check_with(|_| (), cases).await;
+}
+
+/// As [`check`], with a router that is told more.
+pub(crate) async fn check_with(change: fn(&mut Config), cases: &[Case]) {
     let mut faults = Vec::new();
     for case in cases {
-        if let Err(fault) = run(case).await {
+        if let Err(fault) = run(case, change).await {
             faults.push(format!("{}\n    {:?}\n{fault}", case.about, case.sends));
         }
     }
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cases.len(), faults.join("\n"));
 }
 
-async fn run(case: &Case) -> Result<(), String> {
-    let world = World::start().await;
+async fn run(case: &Case, change: fn(&mut Config)) -> Result<(), String> {
+    let world = World::with(change).await;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let endpoint = scripted(case.answers, seen.clone()).await;
     world.route("web.test", endpoint.addr).await;

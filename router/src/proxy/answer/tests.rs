@@ -7,7 +7,8 @@ use crate::verdict::{Failure, Trouble};
 const DATE: &str = "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
 
 fn refused(failure: &Failure, change: impl FnOnce(&mut Added<'_>)) -> String {
-    let mut added = Added::for_test(false);
+    let rules = HeaderRules::default();
+    let mut added = Added::for_test(false, &rules);
     change(&mut added);
     let mut out = Vec::new();
     refuse(&mut out, &failure.answer(), added);
@@ -84,7 +85,8 @@ fn relayed(head: &str, version: Version, cookie: Option<&str>) -> String {
     let bytes = format!("{head}\r\n");
     let mut slots = Slots::new();
     let parsed = ResponseHead::parse(bytes.as_bytes(), 20, false, &mut slots).unwrap();
-    let mut added = Added::for_test(false);
+    let rules = HeaderRules::default();
+    let mut added = Added::for_test(false, &rules);
     added.asks.version = version;
     added.cookie = cookie;
     let mut out = Vec::new();
@@ -114,4 +116,48 @@ fn a_body_without_length_goes_on_as_the_client_can_read_it() {
     }
     assert!(Passage::of(Body::UntilClose, Version::Http10).until_close);
     assert!(!Passage::of(Body::Length(3), Version::Http10).until_close);
+}
+
+#[test]
+fn answers_are_rewritten_but_for_their_framing() {
+    let rules = HeaderRules {
+        removed_from_answers: ["x-PLATFORM", "Content-Length", "X-Vcap-Request-Id"]
+            .map(str::to_owned)
+            .into(),
+        added_to_answers: [("Strict", "yes"), ("Set-Cookie", "z"), ("Connection", "x")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        ..HeaderRules::default()
+    };
+    let head =
+        "HTTP/1.1 200 OK\r\nX-Platform: a\r\nSet-Cookie: b\r\nDate: d\r\nContent-Length: 1\r\n\r\n";
+    let mut slots = Slots::new();
+    let parsed = ResponseHead::parse(head.as_bytes(), 20, false, &mut slots).unwrap();
+    let mut out = b"before ".to_vec();
+    relay(&mut out, &parsed, Added::for_test(false, &rules));
+    let expected = "before HTTP/1.1 200 OK\r\nSet-Cookie: b\r\nDate: d\r\nContent-Length: 1\r\nStrict: yes\r\n\r\n";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+    let mut out = Vec::new();
+    refuse(&mut out, &Failure::EmptyHost.answer(), Added::for_test(false, &rules));
+    let said = String::from_utf8(out).unwrap();
+    assert!(said.contains("\r\nStrict: yes\r\nSet-Cookie: z\r\n\r\n400 Bad Request"), "{said}");
+}
+
+#[test]
+fn who_may_know_is_told_which_endpoint_answered() {
+    let rules = HeaderRules {
+        trace_key: Some(("key".to_owned(), "10.0.0.1".to_owned())),
+        ..HeaderRules::default()
+    };
+    for is_traced in [false, true] {
+        let mut added = Added::for_test(false, &rules);
+        added.asks.is_traced = is_traced;
+        added.endpoint = Some("10.0.0.2:80");
+        let mut out = Vec::new();
+        refuse(&mut out, &Failure::Endpoint(Trouble::Timeout).answer(), added);
+        let said = String::from_utf8(out).unwrap();
+        let told = "X-Vcap-Router: 10.0.0.1\r\nX-Vcap-Backend: 10.0.0.2:80\r\n\
+                    X-Cf-RouteEndpoint: 10.0.0.2:80\r\n";
+        assert_eq!(said.contains(told), is_traced, "{said}");
+    }
 }
