@@ -29,6 +29,13 @@ pub(crate) fn cpu_time(pid: i32) -> Duration {
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
 }
 
+/// CPU time this thread has used, in seconds.
+pub(crate) fn thread_cpu_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanoseconds: u64 = stat.split_whitespace().next().unwrap().parse().unwrap();
+    nanoseconds as f64 / 1e9
+}
+
 /// Seconds a step took.
 pub(crate) fn timed(step: impl FnOnce()) -> f64 {
     let begin = Instant::now();

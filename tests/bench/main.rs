@@ -10,6 +10,7 @@
     reason = "figures go to stdout, talk to stderr"
 )]
 
+mod auction;
 mod figure;
 mod footprint;
 mod machine;
@@ -21,9 +22,10 @@ use std::process::ExitCode;
 /// A benchmark and what it tells.
 type Benchmark = (&'static str, &'static str, fn());
 
-const BENCHMARKS: [Benchmark; 3] = [
+const BENCHMARKS: [Benchmark; 4] = [
     ("start", "from `ltc create` to the first 200, the image cached and not", start::run),
     ("footprint", "memory and CPU of the idle appliance, size of the binary", footprint::run),
+    ("auction", "placements per CPU second, and their quality", auction::run),
     ("router", "requests through the router beside nginx and haproxy", router::run),
 ];
 

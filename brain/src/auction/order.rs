@@ -2,64 +2,247 @@
 //! boulders before pebbles.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
+use std::ptr;
+use std::sync::Arc;
 
-use super::filter::Constraint;
-use super::{Batch, Demand, Item, LrpAuction, TaskAuction};
+use lattice_model::placement::Rule;
+use lattice_model::{DesiredLrp, Placement, Resources, TaskDefinition, TaskGuid};
+
+use super::filter::{Constraint, Judge};
+use super::score::Ranking;
+use super::{Batch, Item, LrpAuction, Policy};
 
 /// The batch in the order in which it is served, without duplicates.
-pub(super) fn queue(batch: Batch) -> Vec<Demand> {
-    let mut demands = BTreeMap::new();
-    let lrps = batch.lrps.iter().map(of_lrp);
-    for demand in lrps.chain(batch.tasks.iter().map(of_task)) {
-        demands.entry(demand.item.clone()).or_insert(demand);
-    }
-    let mut demands: Vec<Demand> = demands.into_values().collect();
-    // The items come sorted from the map and the sort is stable, so that ties are settled by name.
-    demands.sort_by_key(|demand| (turn(&demand.item), Reverse(demand.need.memory_mb)));
-    demands
+#[derive(Debug)]
+pub(super) struct Queue<'a> {
+    batch: &'a Batch,
+    /// What is wanted; the instances of an LRP want the same.
+    pub(super) wants: Vec<Want>,
+    /// The order.
+    pub(super) turns: Vec<Turn>,
+    /// What is asked of cells, each once.
+    pub(super) judges: Vec<Judge>,
+    /// The apps this batch is about, by number.
+    pub(super) apps: Apps<'a>,
 }
 
-/// Index 0, then tasks, then the other indices, each after the one before it.
-const fn turn(item: &Item) -> (u8, u32) {
-    match item {
-        Item::Lrp(key) if key.index == 0 => (0, 0),
-        Item::Task(_) => (1, 0),
-        Item::Lrp(key) => (2, key.index),
+/// What the instances of an LRP, or a task, ask for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Want {
+    pub(super) need: Resources,
+    /// How cells are ordered for it.
+    pub(super) ranking: Ranking,
+    /// Which of the judges.
+    pub(super) judge: usize,
+    /// The app whose instances are to be apart; tasks have none.
+    pub(super) app: Option<usize>,
+}
+
+/// One item: what it wants, and where it stands in the batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) want: u32,
+    position: u32,
+}
+
+/// Numbers apps in the order in which they are met.
+#[derive(Debug, Default)]
+pub(super) struct Apps<'a>(HashMap<&'a str, usize>);
+
+/// What is gathered on the way to a queue.
+struct Gathering<'a> {
+    policy: &'a Policy,
+    wants: Vec<Want>,
+    constraints: HashMap<Constraint, usize>,
+    apps: Apps<'a>,
+}
+
+// === impl Queue ===
+
+impl<'a> Queue<'a> {
+    pub(super) fn new(batch: &'a Batch, policy: &'a Policy) -> Self {
+        let mut gathering = Gathering {
+            policy,
+            wants: Vec::new(),
+            constraints: HashMap::new(),
+            apps: Apps::default(),
+        };
+        let lrps = gathering.lrps(batch);
+        let (first, others) = lrps.split_at(lrps.partition_point(|(index, _)| *index == 0));
+        let tasks = gathering.tasks(batch);
+        let (first, others) = (first.iter().map(|(_, it)| *it), others.iter().map(|(_, it)| *it));
+        let turns = first.chain(tasks).chain(others).collect();
+        let Gathering { wants, constraints, apps, .. } = gathering;
+        let mut constraints: Vec<_> = constraints.into_iter().collect();
+        constraints.sort_unstable_by_key(|(_, number)| *number);
+        let judges = constraints.into_iter().map(|(it, _)| Judge::new(it, &apps)).collect();
+        Self { batch, wants, turns, judges, apps }
+    }
+
+    /// The item's name.
+    pub(super) fn item(&self, turn: Turn) -> Item {
+        let position = turn.position as usize;
+        if self.wants[turn.want as usize].ranking.is_task {
+            Item::Task(self.batch.tasks[position].task.definition.task_guid.clone())
+        } else {
+            Item::Lrp(self.batch.lrps[position].key.clone())
+        }
     }
 }
 
-fn of_lrp(auction: &LrpAuction) -> Demand {
-    let lrp = &auction.lrp;
-    Demand {
-        item: Item::Lrp(auction.key.clone()),
-        need: lrp.resources(),
-        constraint: Constraint::new(&lrp.containers, &lrp.volume_drivers, &lrp.placement_tags),
-        app: Some(lrp.app.clone()),
+// === impl Apps ===
+
+impl<'a> Apps<'a> {
+    /// The app's number, where the batch is about it.
+    pub(super) fn get(&self, app: &str) -> Option<usize> {
+        self.0.get(app).copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn number(&mut self, app: &'a str) -> usize {
+        let next = self.0.len();
+        *self.0.entry(app).or_insert(next)
     }
 }
 
-fn of_task(auction: &TaskAuction) -> Demand {
-    let task = &auction.task.definition;
-    Demand {
-        item: Item::Task(task.task_guid.clone()),
-        need: task.resources(),
-        constraint: Constraint::new(&task.containers, &task.volume_drivers, &task.placement_tags),
-        app: None,
+// === impl Gathering ===
+
+impl<'a> Gathering<'a> {
+    /// By index, then the most memory first, then by name. The index stands beside each.
+    fn lrps(&mut self, batch: &'a Batch) -> Vec<(u32, Turn)> {
+        let (numbers, mut lrps) = distinct(batch);
+        lrps.sort_unstable_by_key(|lrp| (Reverse(lrp.need.memory_mb), &lrp.lrp.process_guid));
+        let mut wants = vec![0; lrps.len()];
+        for Distinct { number, lrp, need } in &lrps {
+            let constraint = lrp_constraint(lrp);
+            wants[*number as usize] =
+                self.want(*need, constraint, &lrp.placement, Some(&lrp.app));
+        }
+        let numbered = batch.lrps.iter().zip(numbers).zip(0..);
+        let turn = |((item, number), position): ((&LrpAuction, u32), u32)| {
+            (item.key.index, Turn { want: wants[number as usize], position })
+        };
+        let mut turns: Vec<(u32, Turn)> = numbered.map(turn).collect();
+        if are_names_shared(&lrps) {
+            let mut seen = HashSet::new();
+            turns.retain(|(_, turn)| seen.insert(&batch.lrps[turn.position as usize].key));
+        }
+        turns.sort_unstable_by_key(|(index, turn)| (*index, turn.want, turn.position));
+        turns.dedup_by_key(|(index, turn)| (*index, turn.want));
+        turns
     }
+
+    /// The most memory first, then by name.
+    fn tasks(&mut self, batch: &'a Batch) -> Vec<Turn> {
+        let mut seen: HashSet<&TaskGuid> = HashSet::new();
+        let tasks = batch.tasks.iter().map(|auction| &auction.task.definition).zip(0..);
+        let mut tasks: Vec<_> = tasks.filter(|(task, _)| seen.insert(&task.task_guid)).collect();
+        tasks.sort_by_cached_key(|(task, _)| {
+            (Reverse(task.resources().memory_mb), task.task_guid.clone())
+        });
+        let turn = |(task, position): (&'a TaskDefinition, u32)| {
+            let constraint = Constraint::new(
+                &task.containers,
+                &task.volume_drivers,
+                &task.placement_tags,
+                &task.placement,
+            );
+            let want = self.want(task.resources(), constraint, &task.placement, None);
+            Turn { want, position }
+        };
+        tasks.into_iter().map(turn).collect()
+    }
+
+    /// Notes a want and gives its number. Tasks have no app.
+    fn want(
+        &mut self,
+        need: Resources,
+        constraint: Constraint,
+        placement: &'a Placement,
+        app: Option<&'a str>,
+    ) -> u32 {
+        let strategy = placement.strategy.unwrap_or(self.policy.strategy);
+        let want = Want {
+            need,
+            ranking: Ranking { strategy, is_task: app.is_none() },
+            judge: self.judge(constraint, placement),
+            app: app.map(|app| self.apps.number(app)),
+        };
+        self.wants.push(want);
+        number(self.wants.len() - 1)
+    }
+
+    fn judge(&mut self, constraint: Constraint, placement: &'a Placement) -> usize {
+        let affinities = placement.affinities.iter().map(|affinity| &affinity.rule);
+        for rule in placement.constraints.iter().chain(affinities) {
+            if let Rule::App(rule) = rule {
+                self.apps.number(&rule.app);
+            }
+        }
+        let next = self.constraints.len();
+        *self.constraints.entry(constraint).or_insert(next)
+    }
+}
+
+/// An LRP of the batch, and its number in the order of appearance.
+struct Distinct<'a> {
+    number: u32,
+    lrp: &'a DesiredLrp,
+    need: Resources,
+}
+
+/// The LRPs that items share, and for each item the number of its own.
+fn distinct(batch: &Batch) -> (Vec<u32>, Vec<Distinct<'_>>) {
+    let mut lrps: Vec<Distinct<'_>> = Vec::new();
+    let mut known: HashMap<*const DesiredLrp, u32> = HashMap::new();
+    let mut last = (ptr::null(), 0);
+    let numbers = batch.lrps.iter().map(|item| {
+        let at = Arc::as_ptr(&item.lrp);
+        if at != last.0 {
+            let number = *known.entry(at).or_insert_with(|| {
+                let number = number(lrps.len());
+                lrps.push(Distinct { number, lrp: &item.lrp, need: item.lrp.resources() });
+                number
+            });
+            last = (at, number);
+        }
+        last.1
+    });
+    (numbers.collect(), lrps)
+}
+
+/// True where one name has two LRPs: then items may be the same though their LRPs are not.
+fn are_names_shared(lrps: &[Distinct<'_>]) -> bool {
+    let mut names = HashSet::with_capacity(lrps.len());
+    !lrps.iter().all(|of| names.insert(&of.lrp.process_guid))
+}
+
+fn lrp_constraint(lrp: &DesiredLrp) -> Constraint {
+    Constraint::new(&lrp.containers, &lrp.volume_drivers, &lrp.placement_tags, &lrp.placement)
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("memory holds fewer")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auction::TaskAuction;
     use crate::testing::{lrp, task};
 
     fn names(batch: Batch) -> Vec<String> {
-        let name = |demand: Demand| match demand.item {
+        let policy = Policy::default();
+        let queue = Queue::new(&batch, &policy);
+        let name = |turn: &Turn| match queue.item(*turn) {
             Item::Lrp(key) => format!("{}/{}", key.process_guid, key.index),
             Item::Task(guid) => guid.to_string(),
         };
-        queue(batch).into_iter().map(name).collect()
+        queue.turns.iter().map(name).collect()
     }
 
     fn batch(lrps: &[(&str, u32, u64)], tasks: &[(&str, u64)]) -> Batch {

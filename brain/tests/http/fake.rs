@@ -217,6 +217,7 @@ impl Receptor for FakeReceptor {
             placement_tags: vec!["gpu".into()],
             optional_placement_tags: vec![],
             volume_drivers: vec![],
+            labels: lattice_model::cell::CellLabels::default(),
         }])
     }
 

@@ -580,6 +580,7 @@ pub(crate) fn cell(id: &str) -> CellPresence {
         placement_tags: vec![],
         optional_placement_tags: vec![],
         volume_drivers: vec![],
+        labels: lattice_model::cell::CellLabels::default(),
     }
 }
 
@@ -627,6 +628,7 @@ pub(crate) fn task(guid: &str, state: TaskState) -> Task {
             annotation: String::new(),
             placement_tags: vec![],
             volume_drivers: vec![],
+            placement: lattice_model::Placement::default(),
             egress_rules: vec![],
         },
         state,

@@ -2,6 +2,7 @@
 
 pub mod bodies;
 pub mod client;
+pub mod explanation;
 pub mod routes;
 
 use std::sync::Arc;
