@@ -113,6 +113,7 @@ pub(crate) fn task_record(guid: &str) -> Task {
         updated_at: Time(0),
         rejections: 0,
         rejection_reason: String::new(),
+        placement_detail: String::new(),
     }
 }
 

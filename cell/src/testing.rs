@@ -173,6 +173,7 @@ pub(crate) fn task(guid: &str, action: Action) -> Task {
         updated_at: Time::default(),
         rejections: 0,
         rejection_reason: String::new(),
+        placement_detail: String::new(),
     }
 }
 

@@ -167,6 +167,7 @@ impl Receptor for FakeReceptor {
             updated_at: Time(5),
             rejections: 0,
             rejection_reason: String::new(),
+            placement_detail: String::new(),
         };
         self.state().tasks.insert(guid, task.clone());
         self.tell(Event::TaskCreated(Box::new(task)));

@@ -636,6 +636,7 @@ pub(crate) fn task(guid: &str, state: TaskState) -> Task {
         updated_at: Time::from_secs(900),
         rejections: 0,
         rejection_reason: String::new(),
+        placement_detail: String::new(),
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Task {
     pub rejections: u32,
     /// Why it could not be placed at the last try.
     pub rejection_reason: String,
+    /// The amounts behind that reason; records from before this have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub placement_detail: String,
 }
 
 /// Where a task stands.

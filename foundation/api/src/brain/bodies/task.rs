@@ -54,6 +54,8 @@ pub struct TaskResponse<'a> {
     rejection_count: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
     rejection_reason: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    placement_detail: &'a str,
 }
 
 /// The body that creates a task, in the Receptor's order.
@@ -129,6 +131,7 @@ impl<'a> From<&'a Task> for TaskResponse<'a> {
             max_pids: wanted.max_pids,
             rejection_count: task.rejections.into(),
             rejection_reason: &task.rejection_reason,
+            placement_detail: &task.placement_detail,
         }
     }
 }
@@ -232,6 +235,7 @@ pub fn parse_response(body: &Value) -> Result<Task, Refusal> {
         updated_at: created_at,
         rejections: fields.integer("rejection_count")?.unwrap_or_default(),
         rejection_reason: fields.string("rejection_reason")?,
+        placement_detail: fields.string("placement_detail")?,
     })
 }
 
