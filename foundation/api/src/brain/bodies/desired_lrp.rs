@@ -113,7 +113,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
     let egress_rules = egress::decode(&fields, &mut complaints)?;
     let app = app(&fields, &mut complaints)?;
     let restart_policy = restart_policy(&fields, &mut complaints)?;
-    let (env, amounts) = container::late(&fields)?;
+    let late = container::late(&fields)?;
     let ports = fields.integers("ports")?;
     let privileged = fields.bool("privileged")?;
     let start_timeout_s = fields.integer("start_timeout")?.unwrap_or_default();
@@ -122,8 +122,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
         (fields.strings("placement_tags")?, fields.strings("volume_drivers")?);
     let placement = container::placement(&fields, &mut complaints)?;
 
-    complaints.settle(ErrorName::InvalidLRP)?;
-    let limits = amounts.settle(cpu_weight)?;
+    let (env, limits) = late.settle(complaints, ErrorName::InvalidLRP, cpu_weight)?;
     let process_guid: lattice_model::ProcessGuid = process_guid.expect("complained otherwise");
     let main = ContainerSpec {
         name: container::MAIN.to_owned(),
