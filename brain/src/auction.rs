@@ -152,7 +152,7 @@ pub fn hold(cells: &[CellState], batch: &Batch, policy: &Policy) -> Outcome {
             outcome.deferred.push(queue.item(*turn));
             continue;
         }
-        let want = &queue.wants[turn.want as usize];
+        let want = queue.want(*turn);
         match floor.place(want, || policy.dice(&queue.item(*turn))) {
             Ok(cell) => outcome.placed.push((queue.item(*turn), cell.clone())),
             Err((error, is_impossible)) => {

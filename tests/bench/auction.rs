@@ -201,10 +201,10 @@ fn cell(kind: Kind, n: usize, free: Resources, dice: &mut Dice) -> CellState {
         Kind::Unlike => vary(&mut presence, dice),
         Kind::Full => {
             presence.capacity = times(&free, 20);
-            let some = |amount: u64, dice: &mut Dice| dice.below(2 * amount + 1);
-            available.memory_mb = some(free.memory_mb, dice);
-            available.disk_mb = some(free.disk_mb, dice);
-            available.containers = some(free.containers, dice);
+            // Memory and disk are left apart from each other.
+            available.memory_mb = dice.below(2 * free.memory_mb + 1);
+            available.disk_mb = free.disk_mb / 2 + dice.below(free.disk_mb + 1);
+            available.containers = 2 * free.containers;
             let used = presence.capacity.minus(&available);
             lrps = (0..HELD).map(|slot| held(n, slot, &used)).collect();
         }

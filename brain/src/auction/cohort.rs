@@ -1,7 +1,8 @@
 //! Cells that the batch cannot tell apart but by how full they are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashMapExt as _};
 use lattice_model::{CellPresence, Resources};
 
 use super::filter::{FILTERS, Filter, Judge};
@@ -27,6 +28,7 @@ pub(super) struct Cohort {
     pub(super) total: Resources,
     /// Its cells by position.
     pub(super) cells: Vec<u32>,
+    size: u32,
     kind: usize,
 }
 
@@ -43,9 +45,19 @@ pub(super) struct Verdict {
     /// By kind: what the labels add to the score, for those that pass.
     kinds: Vec<Option<Score>>,
     /// The cohorts that pass, by zone.
-    pub(super) zones: Vec<(usize, Vec<u32>)>,
+    pub(super) zones: Vec<(usize, Vec<Candidate>)>,
     /// The first filter that no cell passes of those that passed all before it.
     pub(super) blocked_by: Option<Filter>,
+}
+
+/// A cohort that passes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    pub(super) cohort: u32,
+    /// Cohorts of one size have one number.
+    pub(super) size: u32,
+    /// What the labels add to the score.
+    pub(super) preference: Score,
 }
 
 // === impl Cohorts ===
@@ -60,9 +72,12 @@ impl Cohorts {
             let key = (cell.zone, size, kinds.of(cell));
             by_key.entry(key).or_default().push(position);
         }
+        let mut sizes: HashMap<Resources, u32> = HashMap::new();
         let cohort = |((zone, (memory_mb, disk_mb, containers), kind), cells)| {
             let total = Resources { memory_mb, disk_mb, containers };
-            Cohort { zone, scale: Scale::new(total), total, cells, kind }
+            let next = u32::try_from(sizes.len()).expect("no more sizes than cells");
+            let size = *sizes.entry(total).or_insert(next);
+            Cohort { zone, scale: Scale::new(total), total, cells, size, kind }
         };
         let all: Vec<Cohort> = by_key.into_iter().map(cohort).collect();
         let mut places = vec![None; fleet.cells.len()];
@@ -140,11 +155,13 @@ impl<'a> Kinds<'a> {
         let findings = self.findings.iter().map(|all| all[judge]);
         let passing = |(passed, preference)| (passed == FILTERS.len()).then_some(preference);
         let kinds: Vec<Option<Score>> = findings.clone().map(passing).collect();
-        let mut zones: Vec<(usize, Vec<u32>)> = Vec::new();
-        for (number, cohort) in (0..).zip(cohorts).filter(|(_, c)| kinds[c.kind].is_some()) {
+        let mut zones: Vec<(usize, Vec<Candidate>)> = Vec::new();
+        for (number, cohort) in (0..).zip(cohorts) {
+            let Some(preference) = kinds[cohort.kind] else { continue };
+            let candidate = Candidate { cohort: number, size: cohort.size, preference };
             match zones.last_mut() {
-                Some((zone, numbers)) if *zone == cohort.zone => numbers.push(number),
-                _ => zones.push((cohort.zone, vec![number])),
+                Some((zone, numbers)) if *zone == cohort.zone => numbers.push(candidate),
+                _ => zones.push((cohort.zone, vec![candidate])),
             }
         }
         let furthest = findings.map(|(passed, _)| passed).max();

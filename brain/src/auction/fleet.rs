@@ -1,7 +1,6 @@
 //! The cells during one auction, and where the apps of the batch are.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt as _};
 use lattice_api::cell::CellState;
 use lattice_model::{CellPresence, Resources};
 

@@ -2,35 +2,44 @@
 //! boulders before pebbles.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
 use std::ptr;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use lattice_model::placement::Rule;
-use lattice_model::{DesiredLrp, Placement, Resources, TaskDefinition, TaskGuid};
+use lattice_model::{
+    DesiredLrp, Domain, LrpKey, Placement, ProcessGuid, Resources, TaskDefinition, TaskGuid,
+};
 
 use super::filter::{Constraint, Judge};
 use super::score::Ranking;
 use super::{Batch, Item, LrpAuction, Policy};
 
+/// Different floors are no more than this; what is over has none.
+const FLOORS_MAX: usize = 64;
+
 /// The batch in the order in which it is served, without duplicates.
 #[derive(Debug)]
 pub(super) struct Queue<'a> {
-    batch: &'a Batch,
     /// What is wanted; the instances of an LRP want the same.
     pub(super) wants: Vec<Want>,
     /// The order.
     pub(super) turns: Vec<Turn>,
     /// What is asked of cells, each once.
     pub(super) judges: Vec<Judge>,
+    /// Amounts that wants are no smaller than, each once; the first is nothing.
+    pub(super) floors: Vec<Resources>,
     /// The apps this batch is about, by number.
     pub(super) apps: Apps<'a>,
 }
 
 /// What the instances of an LRP, or a task, ask for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Want {
+    name: Name,
     pub(super) need: Resources,
+    /// Which of the floors the need is no smaller than.
+    pub(super) floor: usize,
     /// How cells are ordered for it.
     pub(super) ranking: Ranking,
     /// Which of the judges.
@@ -39,11 +48,18 @@ pub(super) struct Want {
     pub(super) app: Option<usize>,
 }
 
-/// One item: what it wants, and where it stands in the batch.
-#[derive(Debug, Clone, Copy)]
+/// Whose want it is.
+#[derive(Debug, Clone)]
+enum Name {
+    Lrp(ProcessGuid, Domain),
+    Task(TaskGuid),
+}
+
+/// One item: the index, and what it wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Turn {
+    index: u32,
     pub(super) want: u32,
-    position: u32,
 }
 
 /// Numbers apps in the order in which they are met.
@@ -55,6 +71,7 @@ struct Gathering<'a> {
     policy: &'a Policy,
     wants: Vec<Want>,
     constraints: HashMap<Constraint, usize>,
+    floors: Vec<Resources>,
     apps: Apps<'a>,
 }
 
@@ -66,27 +83,32 @@ impl<'a> Queue<'a> {
             policy,
             wants: Vec::new(),
             constraints: HashMap::new(),
+            floors: vec![Resources::default()],
             apps: Apps::default(),
         };
-        let lrps = gathering.lrps(batch);
-        let (first, others) = lrps.split_at(lrps.partition_point(|(index, _)| *index == 0));
-        let tasks = gathering.tasks(batch);
-        let (first, others) = (first.iter().map(|(_, it)| *it), others.iter().map(|(_, it)| *it));
-        let turns = first.chain(tasks).chain(others).collect();
-        let Gathering { wants, constraints, apps, .. } = gathering;
+        let mut turns = gathering.lrps(batch);
+        let others = turns.split_off(turns.partition_point(|turn| turn.index == 0));
+        turns.extend(gathering.tasks(batch));
+        turns.extend(others);
+        let Gathering { wants, constraints, floors, apps, .. } = gathering;
         let mut constraints: Vec<_> = constraints.into_iter().collect();
         constraints.sort_unstable_by_key(|(_, number)| *number);
         let judges = constraints.into_iter().map(|(it, _)| Judge::new(it, &apps)).collect();
-        Self { batch, wants, turns, judges, apps }
+        Self { wants, turns, judges, floors, apps }
+    }
+
+    pub(super) fn want(&self, turn: Turn) -> &Want {
+        &self.wants[turn.want as usize]
     }
 
     /// The item's name.
     pub(super) fn item(&self, turn: Turn) -> Item {
-        let position = turn.position as usize;
-        if self.wants[turn.want as usize].ranking.is_task {
-            Item::Task(self.batch.tasks[position].task.definition.task_guid.clone())
-        } else {
-            Item::Lrp(self.batch.lrps[position].key.clone())
+        match &self.want(turn).name {
+            Name::Task(guid) => Item::Task(guid.clone()),
+            Name::Lrp(guid, domain) => {
+                let (process_guid, domain) = (guid.clone(), domain.clone());
+                Item::Lrp(LrpKey { process_guid, index: turn.index, domain })
+            }
         }
     }
 }
@@ -112,68 +134,79 @@ impl<'a> Apps<'a> {
 // === impl Gathering ===
 
 impl<'a> Gathering<'a> {
-    /// By index, then the most memory first, then by name. The index stands beside each.
-    fn lrps(&mut self, batch: &'a Batch) -> Vec<(u32, Turn)> {
+    /// By index, then the most memory first, then by name.
+    fn lrps(&mut self, batch: &'a Batch) -> Vec<Turn> {
         let (numbers, mut lrps) = distinct(batch);
         lrps.sort_unstable_by_key(|lrp| (Reverse(lrp.need.memory_mb), &lrp.lrp.process_guid));
         let mut wants = vec![0; lrps.len()];
         for Distinct { number, lrp, need } in &lrps {
-            let constraint = lrp_constraint(lrp);
-            wants[*number as usize] =
-                self.want(*need, constraint, &lrp.placement, Some(&lrp.app));
+            let name = Name::Lrp(lrp.process_guid.clone(), lrp.domain.clone());
+            let mut want = self.want(name, *need, &lrp.placement);
+            want.judge = self.judge(lrp_constraint(lrp), &lrp.placement);
+            want.app = Some(self.apps.number(&lrp.app));
+            wants[*number as usize] = self.add(want);
         }
-        let numbered = batch.lrps.iter().zip(numbers).zip(0..);
-        let turn = |((item, number), position): ((&LrpAuction, u32), u32)| {
-            (item.key.index, Turn { want: wants[number as usize], position })
+        let items = batch.lrps.iter().zip(numbers);
+        let turn = |(item, number): (&LrpAuction, u32)| Turn {
+            index: item.key.index,
+            want: wants[number as usize],
         };
-        let mut turns: Vec<(u32, Turn)> = numbered.map(turn).collect();
-        if are_names_shared(&lrps) {
+        let mut turns: Vec<Turn> = if are_names_shared(&lrps) {
             let mut seen = HashSet::new();
-            turns.retain(|(_, turn)| seen.insert(&batch.lrps[turn.position as usize].key));
-        }
-        turns.sort_unstable_by_key(|(index, turn)| (*index, turn.want, turn.position));
-        turns.dedup_by_key(|(index, turn)| (*index, turn.want));
+            items.filter(|(item, _)| seen.insert(&item.key)).map(turn).collect()
+        } else {
+            items.map(turn).collect()
+        };
+        turns.sort_unstable();
+        turns.dedup();
         turns
     }
 
     /// The most memory first, then by name.
     fn tasks(&mut self, batch: &'a Batch) -> Vec<Turn> {
         let mut seen: HashSet<&TaskGuid> = HashSet::new();
-        let tasks = batch.tasks.iter().map(|auction| &auction.task.definition).zip(0..);
-        let mut tasks: Vec<_> = tasks.filter(|(task, _)| seen.insert(&task.task_guid)).collect();
-        tasks.sort_by_cached_key(|(task, _)| {
+        let tasks = batch.tasks.iter().map(|auction| &auction.task.definition);
+        let mut tasks: Vec<_> = tasks.filter(|task| seen.insert(&task.task_guid)).collect();
+        tasks.sort_by_cached_key(|task| {
             (Reverse(task.resources().memory_mb), task.task_guid.clone())
         });
-        let turn = |(task, position): (&'a TaskDefinition, u32)| {
-            let constraint = Constraint::new(
-                &task.containers,
-                &task.volume_drivers,
-                &task.placement_tags,
-                &task.placement,
-            );
-            let want = self.want(task.resources(), constraint, &task.placement, None);
-            Turn { want, position }
+        let turn = |task: &'a TaskDefinition| {
+            let name = Name::Task(task.task_guid.clone());
+            let mut want = self.want(name, task.resources(), &task.placement);
+            want.judge = self.judge(task_constraint(task), &task.placement);
+            Turn { index: 0, want: self.add(want) }
         };
         tasks.into_iter().map(turn).collect()
     }
 
-    /// Notes a want and gives its number. Tasks have no app.
-    fn want(
-        &mut self,
-        need: Resources,
-        constraint: Constraint,
-        placement: &'a Placement,
-        app: Option<&'a str>,
-    ) -> u32 {
+    /// A want without judge and app.
+    fn want(&mut self, name: Name, need: Resources, placement: &Placement) -> Want {
         let strategy = placement.strategy.unwrap_or(self.policy.strategy);
-        let want = Want {
-            need,
-            ranking: Ranking { strategy, is_task: app.is_none() },
-            judge: self.judge(constraint, placement),
-            app: app.map(|app| self.apps.number(app)),
-        };
+        let is_task = matches!(name, Name::Task(_));
+        let ranking = Ranking { strategy, is_task };
+        Want { name, need, floor: self.floor(&need), ranking, judge: 0, app: None }
+    }
+
+    fn add(&mut self, want: Want) -> u32 {
         self.wants.push(want);
         number(self.wants.len() - 1)
+    }
+
+    /// The number of the need's floor: the need with its two leading bits.
+    fn floor(&mut self, need: &Resources) -> usize {
+        let floor = Resources {
+            memory_mb: leading(need.memory_mb),
+            disk_mb: leading(need.disk_mb),
+            containers: leading(need.containers),
+        };
+        if let Some(known) = self.floors.iter().position(|known| *known == floor) {
+            return known;
+        }
+        if self.floors.len() == FLOORS_MAX {
+            return 0;
+        }
+        self.floors.push(floor);
+        self.floors.len() - 1
     }
 
     fn judge(&mut self, constraint: Constraint, placement: &'a Placement) -> usize {
@@ -225,6 +258,16 @@ fn lrp_constraint(lrp: &DesiredLrp) -> Constraint {
     Constraint::new(&lrp.containers, &lrp.volume_drivers, &lrp.placement_tags, &lrp.placement)
 }
 
+fn task_constraint(task: &TaskDefinition) -> Constraint {
+    Constraint::new(&task.containers, &task.volume_drivers, &task.placement_tags, &task.placement)
+}
+
+/// The number with all but its two leading bits off.
+const fn leading(number: u64) -> u64 {
+    let below = 62_u32.saturating_sub(number.leading_zeros());
+    number >> below << below
+}
+
 fn number(count: usize) -> u32 {
     u32::try_from(count).expect("memory holds fewer")
 }
@@ -260,6 +303,15 @@ mod tests {
             &[("t-small", 5), ("t-big", 50)],
         );
         assert_eq!(names(batch), ["b/0", "a/0", "t-big", "t-small", "b/1", "a/1", "c/2"]);
+    }
+
+    #[test]
+    fn a_floor_is_no_larger_than_the_number_and_no_smaller_than_two_thirds_of_it() {
+        for (number, expected) in
+            [(0, 0), (1, 1), (2, 2), (3, 3), (5, 4), (7, 6), (1023, 768), (u64::MAX, 3 << 62)]
+        {
+            assert_eq!(leading(number), expected, "{number}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use lattice_model::placement::Relation;
 use lattice_model::{CellId, Resources, Strategy};
 
 use super::Policy;
-use super::cohort::{Cohorts, Verdict};
+use super::cohort::{Candidate, Cohorts, Verdict};
 use super::filter::{Force, ill_placed};
 use super::fleet::Fleet;
 use super::order::{Queue, Want};
@@ -25,6 +25,8 @@ pub(super) struct Floor<'a> {
     cohorts: Cohorts,
     tournament: Tournament,
     marks: Marks,
+    /// By judge: a need that nobody had enough for. What is free only shrinks.
+    hopeless: Vec<Option<Resources>>,
 }
 
 /// The cells that other instances make special for one want: those with its own app, and those
@@ -64,9 +66,9 @@ impl<'a> Floor<'a> {
         rankings.retain(|ranking| ranking.strategy != Strategy::Random);
         rankings.sort_unstable();
         rankings.dedup();
-        let tournament = Tournament::new(&cohorts.all, &rankings);
-        let marks = Marks::new(&fleet);
-        let mut floor = Self { queue, weights, fleet, cohorts, tournament, marks };
+        let tournament = Tournament::new(&cohorts.all, &rankings, &queue.floors);
+        let (marks, hopeless) = (Marks::new(&fleet), vec![None; queue.judges.len()]);
+        let mut floor = Self { queue, weights, fleet, cohorts, tournament, marks, hopeless };
         for position in 0..floor.fleet.cells.len() {
             floor.refresh(position);
         }
@@ -94,6 +96,10 @@ impl<'a> Floor<'a> {
             let cells = self.cohorts.all.iter().map(|cohort| cohort.cells.len()).sum();
             return Err((judge.refusal(filter, cells), true));
         }
+        let is_hopeless = |least: &Resources| want.need.fits(least);
+        if self.hopeless[want.judge].as_ref().is_some_and(is_hopeless) {
+            return Err(self.explain(want));
+        }
         self.marks.set(&self.fleet, want, self.queue);
         let drawn = match want.ranking.strategy {
             Strategy::Random => draw(dice(), self.fleet.cells.len()),
@@ -101,6 +107,9 @@ impl<'a> Floor<'a> {
         };
         let found = self.search(want, drawn);
         if !found.is_some() {
+            if !judge.has_musts() {
+                self.hopeless[want.judge] = Some(want.need);
+            }
             return Err(self.explain(want));
         }
         let position = found.cell as usize;
@@ -123,7 +132,8 @@ impl<'a> Floor<'a> {
     /// in the next ones. Tasks see all zones alike.
     fn search(&self, want: &Want, drawn: u32) -> Best {
         let verdict = &self.cohorts.verdicts[want.judge];
-        let zones = || verdict.zones.iter().map(|(zone, numbers)| (self.marks.in_zone[*zone], numbers));
+        let in_zone = &self.marks.in_zone;
+        let zones = || verdict.zones.iter().map(|(zone, cohorts)| (in_zone[*zone], cohorts));
         let mut tier = zones().map(|(count, _)| count).min();
         while let Some(count) = tier {
             let mut best = self.best_marked(want, verdict, count, drawn);
@@ -166,30 +176,44 @@ impl<'a> Floor<'a> {
     }
 
     /// The better of what was found and the best unmarked cell of these cohorts.
-    fn best_unmarked(&self, want: &Want, cohorts: &[u32], mut best: Best, drawn: u32) -> Best {
-        let verdict = &self.cohorts.verdicts[want.judge];
+    fn best_unmarked(
+        &self,
+        want: &Want,
+        candidates: &[Candidate],
+        mut best: Best,
+        drawn: u32,
+    ) -> Best {
         let ladder = self.tournament.ladder(want.ranking);
-        for number in cohorts {
-            let cohort = &self.cohorts.all[*number as usize];
-            let Some(preference) = cohort.preference(verdict) else { continue };
-            let added = want.ranking.added(&want.need, &cohort.scale) + preference;
+        let (mut size, mut of_size) = (u32::MAX, 0);
+        for candidate in candidates {
+            if candidate.size != size {
+                let scale = &self.cohorts.all[candidate.cohort as usize].scale;
+                (size, of_size) = (candidate.size, want.ranking.added(&want.need, scale));
+            }
+            let added = of_size + candidate.preference;
             let found = match ladder {
-                Some(ladder) => {
-                    let top = self.tournament.top(ladder, *number).plus(added);
-                    if top >= best || !self.tournament.most(*number).fits(&want.need) {
-                        continue;
-                    }
-                    let limit = best.plus(-added);
-                    let is_marked = |cell| self.marks.of(cell).is_some();
-                    self.tournament.best(ladder, *number, &want.need, limit, is_marked)
-                }
-                None => self.nearest(want, *number, drawn),
+                Some(ladder) => self.contend(want, ladder, candidate.cohort, best.plus(-added)),
+                None => self.nearest(want, candidate.cohort, drawn),
             };
             if found.is_some() {
                 best = best.min(found.plus(added));
             }
         }
         best
+    }
+
+    /// The best unmarked cell of a cohort that has enough free, if it beats the limit.
+    fn contend(&self, want: &Want, ladder: usize, cohort: u32, limit: Best) -> Best {
+        let bound = self.tournament.bound(ladder, want.floor, cohort);
+        if bound >= limit {
+            return Best::NONE;
+        }
+        let is_marked = |cell| self.marks.of(cell).is_some();
+        let free = &self.fleet.cells[bound.cell as usize].load.free;
+        if free.fits(&want.need) && !is_marked(bound.cell) {
+            return bound;
+        }
+        self.tournament.best(ladder, cohort, &want.need, limit, is_marked)
     }
 
     /// The first unmarked cell of a cohort at or after the drawn position, all round.
@@ -218,8 +242,9 @@ impl<'a> Floor<'a> {
                 Supply::of_cohorts(&self.cohorts, verdict, &self.tournament, &want.need);
             return supply.shortage(&self.fleet, &want.need);
         }
-        let numbers = verdict.zones.iter().flat_map(|(_, numbers)| numbers);
-        let cells = numbers.flat_map(|number| self.cohorts.all[*number as usize].cells.clone());
+        let candidates = verdict.zones.iter().flat_map(|(_, candidates)| candidates);
+        let of = |candidate: &Candidate| self.cohorts.all[candidate.cohort as usize].cells.clone();
+        let cells = candidates.flat_map(of);
         let mut cells: Vec<u32> = cells.collect();
         let all = cells.len();
         cells.retain(|cell| self.marks.allow(*cell));

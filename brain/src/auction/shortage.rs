@@ -60,8 +60,9 @@ impl Supply {
         tournament: &Tournament,
         need: &Resources,
     ) -> Self {
-        let all = || verdict.zones.iter().flat_map(|(_, numbers)| numbers);
-        let of = |number: &u32| &cohorts.all[*number as usize];
+        let candidates = || verdict.zones.iter().flat_map(|(_, candidates)| candidates);
+        let all = || candidates().map(|candidate| candidate.cohort);
+        let of = |number: u32| &cohorts.all[number as usize];
         let is_total = !all().any(|number| of(number).total.fits(need));
         let mut supply = Self { is_total, ..Self::default() };
         for number in all() {
@@ -71,12 +72,12 @@ impl Supply {
                 let (most, least) = if is_total {
                     (&cohort.total, &cohort.total)
                 } else {
-                    (tournament.most(*number), tournament.least(*number))
+                    (tournament.most(number), tournament.least(number))
                 };
                 let most = (kind.amount)(most);
                 let has_it = |amounts: &Resources| (kind.amount)(amounts) >= most;
                 let first = || {
-                    let first = tournament.first(*number, 0, has_it, |_| false);
+                    let first = tournament.first(number, 0, has_it, |_| false);
                     cohort.cells[if is_total { 0 } else { first.unwrap_or_default() }]
                 };
                 supply.offer(nth, most, first);

@@ -2,6 +2,8 @@
 //! meet in a tree of matches, where each match knows its winner and the most that is free on
 //! either side.
 
+use std::cell::Cell;
+
 use lattice_model::Resources;
 
 use super::cohort::{Cohort, Place};
@@ -16,6 +18,12 @@ pub(super) struct Tournament {
     /// The least of each kind that any cell of a cohort has free.
     least: Vec<Resources>,
     ladders: Vec<Ladder>,
+    /// How often each cohort has changed.
+    changes: Vec<u32>,
+    /// Amounts that are asked for at least.
+    floors: Vec<Resources>,
+    /// By ladder, floor and cohort: the best cell that has as much as the floor free.
+    bounds: Vec<Cell<Bound>>,
 }
 
 /// A cell and its score. Of equal scores the first cell wins.
@@ -23,6 +31,13 @@ pub(super) struct Tournament {
 pub(super) struct Best {
     pub(super) score: Score,
     pub(super) cell: u32,
+}
+
+/// The best cell for a floor, as long as its cohort has changed so often.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    best: Best,
+    changes: u32,
 }
 
 /// Where a cohort's tree is: node 1 is its root, and the leaves follow from `width` on.
@@ -38,8 +53,6 @@ struct Tree {
 struct Ladder {
     ranking: Ranking,
     best: Vec<Best>,
-    /// The roots, close together.
-    tops: Vec<Best>,
 }
 
 // === impl Best ===
@@ -61,7 +74,7 @@ impl Best {
 
 impl Tournament {
     /// Trees in which nothing is free and nobody wins: the cells are to be put in.
-    pub(super) fn new(cohorts: &[Cohort], rankings: &[Ranking]) -> Self {
+    pub(super) fn new(cohorts: &[Cohort], rankings: &[Ranking], floors: &[Resources]) -> Self {
         let mut start = 0;
         let tree = |cohort: &Cohort| {
             let cells = cohort.cells.len();
@@ -73,9 +86,12 @@ impl Tournament {
         let ladder = |ranking: &Ranking| Ladder {
             ranking: *ranking,
             best: vec![Best::NONE; start],
-            tops: vec![Best::NONE; trees.len()],
         };
+        let unknown = Cell::new(Bound { best: Best::NONE, changes: u32::MAX });
         Self {
+            changes: vec![0; trees.len()],
+            floors: floors.to_vec(),
+            bounds: vec![unknown; rankings.len() * floors.len() * trees.len()],
             ladders: rankings.iter().map(ladder).collect(),
             free: vec![Resources::default(); start],
             least: cohorts.iter().map(|cohort| cohort.total).collect(),
@@ -101,8 +117,8 @@ impl Tournament {
             let nodes = &mut ladder.best[tree.start..tree.start + 2 * tree.width];
             let best = Best { score: score(ladder.ranking), cell };
             climb(nodes, leaf, best, |one, other| *one.min(other));
-            ladder.tops[cohort] = nodes[1];
         }
+        self.changes[cohort] = self.changes[cohort].wrapping_add(1);
     }
 
     /// The number of the ladder for a ranking.
@@ -110,9 +126,18 @@ impl Tournament {
         self.ladders.iter().position(|ladder| ladder.ranking == ranking)
     }
 
-    /// The best cell of a cohort, whether it has enough free or not.
-    pub(super) fn top(&self, ladder: usize, cohort: u32) -> Best {
-        self.ladders[ladder].tops[cohort as usize]
+    /// The best cell of a cohort that has as much free as the floor says: none that has enough
+    /// for a need above that floor is better.
+    pub(super) fn bound(&self, ladder: usize, floor: usize, cohort: u32) -> Best {
+        let row = ladder * self.floors.len() + floor;
+        let slot = &self.bounds[row * self.trees.len() + cohort as usize];
+        let (known, changes) = (slot.get(), self.changes[cohort as usize]);
+        if known.changes == changes {
+            return known.best;
+        }
+        let best = self.best(ladder, cohort, &self.floors[floor], Best::NONE, |_| false);
+        slot.set(Bound { best, changes });
+        best
     }
 
     /// The most that is free in a cohort, each kind for itself.

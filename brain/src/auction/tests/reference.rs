@@ -8,7 +8,7 @@ pub(super) fn hold_plainly(cells: &[CellState], batch: &Batch, policy: &Policy) 
     let mut fleet = Fleet::new(cells, &queue.apps);
     let mut outcome = Outcome::default();
     for turn in &queue.turns {
-        let (item, want) = (queue.item(*turn), &queue.wants[turn.want as usize]);
+        let (item, want) = (queue.item(*turn), queue.want(*turn));
         if policy.is_reached_by(fleet.starting) {
             outcome.deferred.push(item);
             continue;
