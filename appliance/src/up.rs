@@ -346,7 +346,8 @@ impl Signals {
     }
 }
 
-fn prepare(data_dir: &Path) -> anyhow::Result<()> {
+/// Makes the data directory, for its owner only.
+pub(crate) fn prepare(data_dir: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut dirs = fs::DirBuilder::new();
     dirs.recursive(true).mode(0o700);
