@@ -50,7 +50,7 @@ pub fn plan_drain(survey: Survey, cell: &CellId, policy: &Policy) -> Vec<Planned
     }
     let leaving: Vec<_> = movable.into_iter().filter(|m| m.instance.cell_id == *cell).collect();
     let batch = Batch { lrps: leaving.iter().map(auction_of).collect(), tasks: Vec::new() };
-    let outcome = auction::hold(cells, batch, policy);
+    let outcome = auction::hold(&cells, &batch, policy);
     let mut places: BTreeMap<Item, Result<CellId, PlacementError>> = BTreeMap::new();
     places.extend(outcome.placed.into_iter().map(|(item, cell)| (item, Ok(cell))));
     places.extend(outcome.failed.into_iter().map(|failure| (failure.item, Err(failure.error))));
@@ -91,30 +91,26 @@ pub fn plan_rebalance(survey: Survey, policy: &Policy, moves_max: usize) -> Vec<
 /// Holds an auction in which nothing is placed on the cell it leaves.
 pub fn hold_apart(
     mut cells: Vec<CellState>,
-    batch: Batch,
+    batch: &Batch,
     leaving: &BTreeMap<LrpKey, CellId>,
     policy: &Policy,
 ) -> Outcome {
-    let Batch { lrps, tasks } = batch;
-    let (bound, free): (Vec<_>, Vec<_>) =
-        lrps.into_iter().partition(|auction| leaving.contains_key(&auction.key));
-    if bound.is_empty() {
-        return auction::hold(cells, Batch { lrps: free, tasks }, policy);
+    if leaving.is_empty() {
+        return auction::hold(&cells, batch, policy);
     }
     let mut by_cell: BTreeMap<Option<&CellId>, Batch> = BTreeMap::new();
-    by_cell.insert(None, Batch { lrps: free, tasks });
-    for auction in bound {
-        by_cell.entry(leaving.get(&auction.key)).or_default().lrps.push(auction);
+    by_cell.insert(None, Batch { lrps: Vec::new(), tasks: batch.tasks.clone() });
+    for auction in &batch.lrps {
+        by_cell.entry(leaving.get(&auction.key)).or_default().lrps.push(auction.clone());
     }
     let mut all = Outcome::default();
     for (left, batch) in by_cell {
-        let mut seen = cells.clone();
-        for state in seen.iter_mut().filter(|state| Some(&state.presence.cell_id) == left) {
-            state.evacuating = true;
+        let evacuating = left.and_then(|left| evacuate(&mut cells, left));
+        let outcome = auction::hold(&cells, &batch, policy);
+        if let Some((position, before)) = evacuating {
+            cells[position].evacuating = before;
         }
-        let slots = slots(&batch);
-        let outcome = auction::hold(seen, batch, policy);
-        reserve(&mut cells, &slots, &outcome.placed);
+        reserve(&mut cells, &slots(&batch), &outcome.placed);
         all.placed.extend(outcome.placed);
         all.failed.extend(outcome.failed);
         all.deferred.extend(outcome.deferred);
@@ -122,9 +118,16 @@ pub fn hold_apart(
     all
 }
 
+/// Lets nothing go there; where that is, and whether it was so before.
+fn evacuate(cells: &mut [CellState], cell: &CellId) -> Option<(usize, bool)> {
+    let position = cells.iter().position(|state| state.presence.cell_id == *cell)?;
+    let before = std::mem::replace(&mut cells[position].evacuating, true);
+    Some((position, before))
+}
+
 fn best_place(cells: &[CellState], one: &Movable, policy: &Policy) -> Option<CellId> {
     let batch = Batch { lrps: vec![auction_of(one)], tasks: Vec::new() };
-    let outcome = auction::hold(cells.to_vec(), batch, policy);
+    let outcome = auction::hold(cells, &batch, policy);
     outcome.placed.into_iter().next().map(|(_, cell)| cell)
 }
 

@@ -149,6 +149,7 @@ pub(crate) fn lrp(guid: &str) -> DesiredLrp {
         annotation: String::new(),
         placement_tags: vec![],
         volume_drivers: vec![],
+        placement: lattice_model::Placement::default(),
         egress_rules: vec![],
         modification_tag: ModificationTag { epoch: "e".into(), index: 0 },
     }
@@ -165,6 +166,7 @@ pub(crate) fn task(guid: &str, action: Action) -> Task {
         annotation: String::new(),
         placement_tags: vec![],
         volume_drivers: vec![],
+        placement: lattice_model::Placement::default(),
         egress_rules: vec![],
     };
     Task {
@@ -174,6 +176,7 @@ pub(crate) fn task(guid: &str, action: Action) -> Task {
         updated_at: Time::default(),
         rejections: 0,
         rejection_reason: String::new(),
+        placement_detail: String::new(),
     }
 }
 

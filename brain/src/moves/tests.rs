@@ -109,17 +109,17 @@ fn nothing_that_moves_goes_back_to_the_cell_it_leaves() {
     let auctions = [lrp_auction(&lrp("web", 1, 10), 0), lrp_auction(&lrp("db", 1, 10), 0)];
     let batch = || Batch { lrps: auctions.to_vec(), tasks: Vec::new() };
     let leaving = BTreeMap::from([(auctions[0].key.clone(), cell_id("a"))]);
-    let outcome = hold_apart(cells(), batch(), &leaving, &Policy::default());
+    let outcome = hold_apart(cells(), &batch(), &leaving, &Policy::default());
     let of = |n: usize| {
         let item = Item::Lrp(auctions[n].key.clone());
         outcome.placed.iter().find(|(placed, _)| *placed == item).map(|(_, cell)| cell.clone())
     };
     assert_eq!((of(0), of(1)), (Some(cell_id("b")), Some(cell_id("a"))));
     let all_leave = auctions.iter().map(|auction| (auction.key.clone(), cell_id("a"))).collect();
-    let outcome = hold_apart(cells(), batch(), &all_leave, &Policy::default());
+    let outcome = hold_apart(cells(), &batch(), &all_leave, &Policy::default());
     assert_eq!(outcome.placed.len(), 2);
     let both = auctions.iter().map(|auction| (auction.key.clone(), cell_id("b"))).collect();
-    let outcome = hold_apart(vec![cell_state("b", "z", &[])], batch(), &both, &Policy::default());
+    let outcome = hold_apart(vec![cell_state("b", "z", &[])], &batch(), &both, &Policy::default());
     assert_eq!((outcome.placed.len(), outcome.failed.len()), (0, 2));
 }
 
@@ -129,7 +129,7 @@ fn what_was_placed_before_takes_room_for_what_leaves() {
     let auctions = [lrp_auction(&lrp("first", 1, 90), 0), lrp_auction(&lrp("moves", 1, 30), 0)];
     let leaving = BTreeMap::from([(auctions[1].key.clone(), cell_id("b"))]);
     let batch = Batch { lrps: auctions.to_vec(), tasks: Vec::new() };
-    let outcome = hold_apart(cells, batch, &leaving, &Policy::default());
+    let outcome = hold_apart(cells, &batch, &leaving, &Policy::default());
     assert_eq!((outcome.placed.len(), outcome.failed.len()), (1, 1));
 }
 
