@@ -114,6 +114,7 @@ fn what_the_document_refuses_the_server_refuses_too() {
         json!({"memory_mb": -1}),
         json!({"disk_mb": 1.5}),
         json!({"max_pids": -1}),
+        json!({"log_rate_limit": -2}),
         json!({"cpu_weight": 101}),
         json!({"ports": [70_000]}),
         json!({"env": [{"value": "x"}]}),

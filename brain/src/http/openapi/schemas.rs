@@ -217,12 +217,21 @@ fn of_work() -> Value {
         "placement_tags": list(text()),
         "volume_drivers": list(text()),
         "max_pids": amount("processes; 0 is no limit"),
+        "log_rate_limit": {"type": "integer", "minimum": -1,
+            "description": "bytes a second and instance; -1 is no limit, 0 no logs"},
     })
 }
 
 /// Which of those are left out where they are empty.
-const OPTIONAL: [&str; 6] =
-    ["env", "annotation", "egress_rules", "placement_tags", "volume_drivers", "max_pids"];
+const OPTIONAL: [&str; 7] = [
+    "env",
+    "annotation",
+    "egress_rules",
+    "placement_tags",
+    "volume_drivers",
+    "max_pids",
+    "log_rate_limit",
+];
 
 fn desired_lrps() -> Schemas {
     let instances = json!({"type": "integer", "minimum": 0, "maximum": INSTANCES_MAX});

@@ -46,6 +46,8 @@ pub struct TaskResponse<'a> {
     volume_drivers: &'a [String],
     #[serde(skip_serializing_if = "is_zero")]
     max_pids: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_rate_limit: Option<u64>,
     #[serde(skip_serializing_if = "is_zero")]
     rejection_count: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -82,6 +84,8 @@ struct Definition<'a> {
     placement_tags: &'a [String],
     volume_drivers: &'a [String],
     max_pids: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_rate_limit: Option<u64>,
 }
 
 // === impl TaskResponse ===
@@ -120,6 +124,7 @@ impl<'a> From<&'a Task> for TaskResponse<'a> {
             placement_tags: wanted.placement_tags,
             volume_drivers: wanted.volume_drivers,
             max_pids: wanted.max_pids,
+            log_rate_limit: wanted.log_rate_limit,
             rejection_count: task.rejections.into(),
             rejection_reason: &task.rejection_reason,
         }
@@ -156,6 +161,7 @@ impl<'a> From<&'a TaskDefinition> for Definition<'a> {
             placement_tags: &task.placement_tags,
             volume_drivers: &task.volume_drivers,
             max_pids: container::pids_of(main),
+            log_rate_limit: task.log.bytes_per_s_max,
         }
     }
 }
@@ -177,7 +183,7 @@ pub fn parse_create(body: &Value) -> Result<TaskDefinition, Refusal> {
     let completion_callback_url = callback(&fields, &mut complaints)?;
     let late = container::late(&fields)?;
     let privileged = fields.bool("privileged")?;
-    let log = container::log_target(&fields)?;
+    let log = container::log_target(&fields, &mut complaints)?;
     let result_file = fields.string("result_file")?;
     let (placement_tags, volume_drivers) =
         (fields.strings("placement_tags")?, fields.strings("volume_drivers")?);
