@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lattice_api::cell::{CellState, LrpSlot};
+use lattice_api::cell::{CellState, LrpSlot, Rep, RepConnector};
 use lattice_model::action::{Action, Run};
 use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy};
 use lattice_model::{
@@ -74,6 +74,7 @@ pub(crate) fn lrp(guid: &str, instances: u32, memory_mb: u64) -> DesiredLrp {
         annotation: String::new(),
         placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
+        placement: lattice_model::Placement::default(),
         egress_rules: Vec::new(),
         modification_tag: ModificationTag::default(),
     }
@@ -94,6 +95,7 @@ pub(crate) fn task_definition(guid: &str, memory_mb: u64) -> TaskDefinition {
         annotation: String::new(),
         placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
+        placement: lattice_model::Placement::default(),
         egress_rules: Vec::new(),
     }
 }
@@ -111,6 +113,7 @@ pub(crate) fn task_record(guid: &str) -> Task {
         updated_at: Time(0),
         rejections: 0,
         rejection_reason: String::new(),
+        placement_detail: String::new(),
     }
 }
 
@@ -125,6 +128,7 @@ pub(crate) fn presence(id: &str, zone: &str) -> CellPresence {
         placement_tags: Vec::new(),
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
+        labels: lattice_model::cell::CellLabels::default(),
     }
 }
 
@@ -139,4 +143,14 @@ pub(crate) fn cell_state(id: &str, zone: &str, holds: &[(&str, u32, u64)]) -> Ce
     let lrps: Vec<LrpSlot> = holds.iter().map(slot).collect();
     let available = lrps.iter().fold(presence.capacity, |left, slot| left.minus(&slot.resources));
     CellState { presence, available, lrps, tasks: Vec::new(), starting_count: 0, evacuating: false }
+}
+
+/// There is no way to any cell.
+#[derive(Debug)]
+pub(crate) struct NoReps;
+
+impl RepConnector for NoReps {
+    fn connect(&self, _: &CellPresence) -> Option<Arc<dyn Rep>> {
+        None
+    }
 }

@@ -7,7 +7,7 @@ use lattice_tests::{machine as tools, program};
 
 use crate::effort::Effort;
 use crate::figure::Figure;
-use crate::machine::{cpu_time, undisturbed};
+use crate::machine::{cpu_time, memory_mb, undisturbed};
 
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -36,12 +36,4 @@ pub(crate) fn run(effort: Effort) {
     tools::run("strip", &["-o", stripped.path().to_str().unwrap(), from.to_str().unwrap()]);
     let bytes = std::fs::metadata(stripped.path()).unwrap().len();
     figure("stripped", "binary_size", "MB").print(&[bytes as f64 / 1e6]);
-}
-
-/// The sum of the lines of `smaps_rollup` that begin with `key`.
-fn memory_mb(pid: i32, key: &str) -> f64 {
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let kib = |line: &str| line.split_whitespace().nth(1)?.parse::<f64>().ok();
-    let lines = rollup.lines().filter(|line| line.starts_with(key));
-    lines.filter_map(kib).sum::<f64>() * 1024.0 / 1e6
 }

@@ -43,6 +43,7 @@ impl SimulatedCell {
             placement_tags: Vec::new(),
             optional_placement_tags: Vec::new(),
             volume_drivers: Vec::new(),
+            labels: lattice_model::cell::CellLabels::default(),
         };
         Self { presence, is_reachable: true, held: BTreeMap::new() }
     }

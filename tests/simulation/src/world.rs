@@ -201,10 +201,10 @@ impl World {
             return;
         }
         let reachable = self.cells.iter().filter(|cell| cell.is_reachable);
-        let states = reachable.map(SimulatedCell::state).collect();
+        let states: Vec<_> = reachable.map(SimulatedCell::state).collect();
         let batch =
             Batch { lrps: lots.iter().map(|(lot, _)| lot.clone()).collect(), tasks: vec![] };
-        let outcome = auction::hold(states, batch, &Policy::default());
+        let outcome = auction::hold(&states, &batch, &Policy::default());
         for (item, cell_id) in outcome.placed {
             self.place(&lots, item, cell_id);
         }

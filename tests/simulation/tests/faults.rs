@@ -118,6 +118,7 @@ fn lrp(app: u64, instances: u32) -> DesiredLrp {
         annotation: String::new(),
         placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
+        placement: lattice_model::Placement::default(),
         egress_rules: Vec::new(),
         modification_tag: ModificationTag::default(),
     }
