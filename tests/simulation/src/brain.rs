@@ -21,8 +21,6 @@ use crate::ledger::{Cause, Ledger, Ticket};
 use crate::sabotage::Sabotage;
 use crate::store::Kept;
 
-pub(crate) use self::dispatch::Placement;
-
 const CONVERGENCE: Duration = Duration::from_secs(30);
 /// More turns than that at one moment are a board that is never content.
 const TURNS_MAX: usize = 1_000;
@@ -137,6 +135,11 @@ impl Brain {
     /// True when nothing is under way that a reader of the board could not see.
     pub(crate) fn is_quiet(&self) -> bool {
         self.is_up && self.turn.is_none() && self.queue.is_empty()
+    }
+
+    /// Which of the cells has this name.
+    pub(crate) fn number_of(&self, cell: &CellId) -> Option<usize> {
+        self.numbers.get(cell).copied()
     }
 
     /// Reads the store and begins.

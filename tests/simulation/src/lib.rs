@@ -8,6 +8,7 @@
 //! | [`script`] | what happens to a cluster, and its text |
 //! | [`plan`] | the script of a seed |
 //! | [`World`] | one run of a script |
+//! | [`scenario`] | clusters without faults, as Diego simulated them |
 //! | [`sabotage`] | deliberate faults, which show that a run can fail |
 //! | [`shrink`] | the shortest script that still fails |
 
@@ -18,6 +19,7 @@ mod dice;
 mod ledger;
 pub mod plan;
 pub mod sabotage;
+pub mod scenario;
 pub mod script;
 pub mod shrink;
 mod store;

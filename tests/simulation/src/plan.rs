@@ -27,8 +27,8 @@ impl Scale {
         cells_max: 20,
         apps: 6,
         instances_max: 7,
-        happenings_max: 40,
-        lasts_ms: 90_000,
+        happenings_max: 60,
+        lasts_ms: 120_000,
     };
     /// A thousand cells.
     pub const LARGE: Self = Self {
@@ -44,7 +44,9 @@ impl Scale {
 /// The script of a seed.
 pub fn plan(seed: u64, scale: &Scale) -> Script {
     let mut dice = Dice::of(seed, 0);
-    let cells: Vec<CellSpec> = (0..dice.between(scale.cells_min, scale.cells_max))
+    // Small clusters are more often full, and meet each fault sooner.
+    let cells_max = dice.between(scale.cells_min, scale.cells_max);
+    let cells: Vec<CellSpec> = (0..dice.between(scale.cells_min, cells_max))
         .map(|n| CellSpec {
             zone: n % 3,
             memory_mb: dice.between(4, 16) * 128,
@@ -52,11 +54,12 @@ pub fn plan(seed: u64, scale: &Scale) -> Script {
         })
         .collect();
     // Some clusters have an easy life, so that what needs faults to go wrong is told apart.
-    let faults = if dice.chance(10) { 0 } else { dice.between(10, 50) };
+    let faults = if dice.chance(10) { 0 } else { dice.between(10, 70) };
+    let lasts_ms = dice.between(scale.lasts_ms / 8, scale.lasts_ms);
     let count = dice.between(10, scale.happenings_max);
     let mut happenings = vec![Happening { at_ms: 0, what: What::Domain { ttl_ms: 0 } }];
     for n in 0..count {
-        let at_ms = dice.between(100, scale.lasts_ms);
+        let at_ms = dice.between(100, lasts_ms);
         let what = if dice.chance(faults) {
             fault(&mut dice, cells.len() as u64, scale)
         } else {

@@ -1,4 +1,5 @@
-//! Makes a failing script shorter while it fails: first by halves, then line by line.
+//! Makes a failing script shorter while it fails: first by halves, then line by line, then
+//! cell by cell.
 
 use crate::sabotage::Sabotage;
 use crate::script::{Happening, Script};
@@ -30,6 +31,14 @@ pub fn shrink(script: &Script, sabotage: Sabotage) -> Option<(Script, Violation)
             break;
         }
         chunk = if chunk == 1 { 1 } else { chunk.div_ceil(2) };
+    }
+    while best.cells.len() > 1 {
+        let mut smaller = best.clone();
+        smaller.cells.pop();
+        match run(&smaller, sabotage) {
+            Err(found) => (best, violation) = (smaller, found),
+            Ok(_) => break,
+        }
     }
     Some((best, violation))
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod happen;
+mod preload;
 
 use std::time::Duration;
 
@@ -91,7 +92,7 @@ impl World {
         };
         world.agenda.at(BEGINNING, Event::BrainStarts);
         for cell in 0..world.cells.len() {
-            let delay = world.dice.below(3_000);
+            let delay = world.dice.between(100, 3_000);
             world.agenda.after_ms(delay, Event::CellStarts(cell));
         }
         world.plan_happening(0);

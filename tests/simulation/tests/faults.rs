@@ -1,10 +1,13 @@
 //! Whatever goes wrong, what must hold holds, and in the end all is as people want it.
+//! `script/soak brain` runs many more seeds.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture is a failed test")]
+
+use std::ops::Range;
 
 use lattice_simulation::plan::{Scale, plan};
 use lattice_simulation::{Sabotage, run, shrink};
 
-fn check(seeds: std::ops::Range<u64>, scale: &Scale) {
+fn check(seeds: Range<u64>, scale: &Scale) {
     for seed in seeds {
         let script = plan(seed, scale);
         if let Err(violation) = run(&script, Sabotage::Nothing) {
@@ -15,7 +18,41 @@ fn check(seeds: std::ops::Range<u64>, scale: &Scale) {
     }
 }
 
+/// Seeds, in portions that run beside each other.
+macro_rules! seeds {
+    ($scale:expr, $($name:ident: $seeds:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            check($seeds, &$scale);
+        }
+    )*};
+}
+
+seeds! { Scale::SMALL,
+    after_any_faults_a_small_cluster_is_as_desired_0: 0..1_000;
+    after_any_faults_a_small_cluster_is_as_desired_1: 1_000..2_000;
+    after_any_faults_a_small_cluster_is_as_desired_2: 2_000..3_000;
+    after_any_faults_a_small_cluster_is_as_desired_3: 3_000..4_000;
+    after_any_faults_a_small_cluster_is_as_desired_4: 4_000..5_000;
+    after_any_faults_a_small_cluster_is_as_desired_5: 5_000..6_000;
+    after_any_faults_a_small_cluster_is_as_desired_6: 6_000..7_000;
+    after_any_faults_a_small_cluster_is_as_desired_7: 7_000..8_000;
+    after_any_faults_a_small_cluster_is_as_desired_8: 8_000..9_000;
+    after_any_faults_a_small_cluster_is_as_desired_9: 9_000..10_000;
+}
+
+seeds! { Scale::LARGE,
+    after_any_faults_a_thousand_cells_are_as_desired_0: 0..5;
+    after_any_faults_a_thousand_cells_are_as_desired_1: 5..10;
+    after_any_faults_a_thousand_cells_are_as_desired_2: 10..15;
+    after_any_faults_a_thousand_cells_are_as_desired_3: 15..20;
+}
+
 #[test]
-fn small_clusters() {
-    check(0..1000, &Scale::SMALL);
+fn the_same_seed_makes_the_same_history() {
+    for seed in [7, 8, 9] {
+        let script = plan(seed, &Scale::SMALL);
+        let run = || run(&script, Sabotage::Nothing).unwrap();
+        assert_eq!(run(), run());
+    }
 }

@@ -263,11 +263,11 @@ impl Brain {
             self.open_auction();
             return;
         }
+        let told = states.iter().map(|state| (state.presence.cell_id.clone(), state.available));
+        let mut left: BTreeMap<CellId, Resources> = told.collect();
         if self.sabotage == Sabotage::AuctionOverbooks {
             states.iter_mut().for_each(|state| state.available = state.presence.capacity);
         }
-        let told = states.iter().map(|state| (state.presence.cell_id.clone(), state.available));
-        let mut left: BTreeMap<CellId, Resources> = told.collect();
         let batch = gathered.batch();
         let tried = gathered.lrps.keys().cloned().map(Item::Lrp);
         for item in tried.chain(gathered.tasks.keys().cloned().map(Item::Task)) {

@@ -33,19 +33,39 @@ impl SimulatedCell {
         if self.is_leaving {
             return Err(format!("cell {} is shutting down", self.id()));
         }
+        self.reserve(work, at.agenda.now)?;
+        self.step(&id, Input::Begin, at);
+        Ok(())
+    }
+
+    /// Holds work that runs already.
+    pub(crate) fn adopt(&mut self, work: Work, now: Time) {
+        let id = work.id();
+        self.reserve(work, now).expect("what is there from the beginning fits");
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        for input in [
+            Input::Begin,
+            Input::Told(Telling::Claim, Answer::Done),
+            Input::ContainerCreated,
+            Input::Healthy(NetInfo::default()),
+        ] {
+            slot.instance.on(input, now);
+        }
+    }
+
+    fn reserve(&mut self, work: Work, now: Time) -> Result<(), String> {
         self.inventory.reserve(&work.resources())?;
         self.numbers += 1;
         let slot = Slot {
-            instance: Instance::reserved(work.kind(), at.agenda.now),
-            work,
+            instance: Instance::reserved(work.kind(), now),
             serial: self.numbers,
             tellings: VecDeque::new(),
             call: None,
             is_removing: false,
             is_released: false,
+            work,
         };
-        self.slots.insert(id.clone(), slot);
-        self.step(&id, Input::Begin, at);
+        self.slots.insert(slot.work.id(), slot);
         Ok(())
     }
 

@@ -14,6 +14,9 @@ use lattice_model::{ActualLrp, ActualState, DesiredLrp, LrpKey, Presence, TaskSt
 use super::World;
 use crate::ledger::wants;
 
+/// A larger board is too much to be read again so often.
+const REPLAYED_ROWS_MAX: usize = 200;
+
 impl World {
     /// What must hold at every moment, wherever anything is.
     pub(super) fn check(&mut self) {
@@ -59,8 +62,7 @@ impl World {
         if !kept.desired.values().eq(board.desired_lrps(None).iter()) {
             faults.push("the store's wishes are not the board's".to_owned());
         }
-        // A large cluster's board is too much to be read again so often.
-        if self.cells.len() > 100 {
+        if mirror.len() > REPLAYED_ROWS_MAX {
             return;
         }
         let replayed = Board::load(kept.records(), Limits::default(), 0, now);
@@ -121,7 +123,7 @@ impl World {
         match &row.state {
             ActualState::Running { instance, .. } => {
                 let id = WorkId::Lrp(instance.instance_guid.clone());
-                let cell = self.cells.iter().find(|cell| *cell.id() == instance.cell_id)?;
+                let cell = &self.cells[self.brain.number_of(&instance.cell_id)?];
                 let slot = cell.slots.get(&id);
                 let is_running = slot.is_some_and(|slot| {
                     let is_running = matches!(slot.instance.state(), State::Running { .. });
