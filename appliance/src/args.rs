@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use lattice_daemon::gate::parse_origin;
 
 /// An all-in-one PaaS appliance: push an app, reach it by its host name, tail its logs, scale it.
 #[derive(Debug, Parser)]
@@ -68,7 +69,18 @@ pub struct Up {
     /// Let everyone who reaches the router command the platform
     #[arg(long, conflicts_with_all = ["username", "password_file"])]
     pub no_auth: bool,
-    /// Serve the platform's own host names (receptor, doppler, registry) to instances too
+    /// Let pages of this origin command the platform with their visitor's credentials; may be given
+    /// more than once
+    #[arg(long = "cors-origin", value_name = "URL", value_parser = parse_origin)]
+    pub cors_origins: Vec<String>,
+    /// Let every page do so, whoever wrote it
+    #[arg(long, conflicts_with = "cors_origins")]
+    pub cors_any_origin: bool,
+    /// Serve `ltc` to download, from DIR/linux/ltc, DIR/osx/ltc and DIR/windows/ltc.exe
+    #[arg(long, value_name = "DIR")]
+    pub artifacts: Option<PathBuf>,
+    /// Serve the platform's own host names (receptor, doppler, registry,
+    /// dashboard) to instances too
     #[arg(long)]
     pub allow_instances_to_platform: bool,
     /// A registry that may be spoken to in plain HTTP; may be given more than once

@@ -9,7 +9,7 @@
 //! | [`install`] | the systemd unit |
 //! | [`machinery`] | runtime, images and network of a data directory |
 //! | [`lock`] | one appliance a data directory, and who it is |
-//! | [`platform_routes`] | announces receptor, doppler and registry on the bus |
+//! | [`platform_routes`] | announces the platform's own host names on the bus |
 
 pub mod args;
 pub mod down;

@@ -10,12 +10,13 @@ use anyhow::Context as _;
 use lattice_api::brain::{Receptor as _, Version};
 use lattice_api::cell::{Rep, RepConnector};
 use lattice_brain::blobs::BlobsConfig;
-use lattice_brain::http::HttpConfig;
+use lattice_brain::http::{self, HttpConfig};
 use lattice_cell::network::Network as _;
 use lattice_cell::rootfs_files::ConfinedFiles;
 use lattice_daemon::bus::{Bus, InProcessBus};
 use lattice_daemon::clock::{Clock, SystemClock};
 use lattice_daemon::credentials::Admin;
+use lattice_daemon::gate::Origins;
 use lattice_daemon::log_ingress::{self, LogIngress};
 use lattice_daemon::tasks::Tasks;
 use lattice_daemon::telemetry::{self, Telemetry};
@@ -131,11 +132,17 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     let brain = brain_config(args, admin.as_ref());
     let clock = Arc::clone(&carriers.clock);
     let brain = lattice_brain::start(brain, connector, clock, tasks).await?;
-    let mut receptor = HttpConfig::on_loopback(admin, &args.domain);
-    receptor.listen = loopback(args.receptor_port);
-    let receptor = lattice_brain::http::serve(receptor, Arc::new(brain.clone()), tasks).await?;
+    let dashboard = HttpConfig::on_loopback(admin.clone(), &args.domain);
+    let receptor = receptor_config(args, admin);
+    let receptor = http::serve(receptor, Arc::new(brain.clone()), tasks).await?;
+    let dashboard = http::dashboard::serve(dashboard, Arc::new(brain.clone()), tasks).await?;
 
-    let platform = [("receptor", receptor), ("doppler", doppler), ("registry", registry)];
+    let platform = [
+        ("receptor", receptor),
+        ("doppler", doppler),
+        ("registry", registry),
+        ("dashboard", dashboard),
+    ];
     let platform = platform.map(|(name, endpoint)| PlatformRoute {
         host: format!("{name}.{}", args.domain),
         endpoint,
@@ -234,6 +241,16 @@ fn brain_config(args: &Up, admin: Option<&Admin>) -> lattice_brain::Config {
     config
 }
 
+fn receptor_config(args: &Up, admin: Option<Admin>) -> HttpConfig {
+    let listed = Origins::from(args.cors_origins.clone());
+    HttpConfig {
+        listen: loopback(args.receptor_port),
+        origins: if args.cors_any_origin { Origins::Any } else { listed },
+        artifacts: args.artifacts.clone(),
+        ..HttpConfig::on_loopback(admin, &args.domain)
+    }
+}
+
 fn settings(args: &Up) -> Settings {
     Settings {
         bridge: args.bridge.clone(),
@@ -268,6 +285,7 @@ async fn ready(args: &Up, platform: &Platform) -> anyhow::Result<()> {
          next, in another terminal:\n  \
          ltc create web IMAGE    run an image, a `docker save` tarball or a directory\n  \
          ltc list                see what runs\n\n\
+         in a browser: http://dashboard.{target}\n\
          {}\n\
          Ctrl-C stops it; the next `lattice up` brings the apps back",
         who_may(args, &target)

@@ -46,6 +46,9 @@ fn a_command_line_that_means_nothing_is_a_usage_error() {
     check(&lattice(&["updown"]), &["updown"]);
     check(&lattice(&["up", "--http-port", "70000"]), &["--http-port", "70000"]);
     check(&lattice(&["up", "--no-auth", "--password-file", "x"]), &["--no-auth"]);
+    check(&lattice(&["up", "--cors-origin", "*"]), &["--cors-origin", "scheme, host and port"]);
+    let both = ["up", "--cors-any-origin", "--cors-origin", "http://a.example"];
+    check(&lattice(&both), &["--cors-any-origin", "--cors-origin"]);
     check(&lattice(&["down", "--yes"]), &["--purge"]);
     check(&lattice(&[]), &["Usage"]);
     let help = lattice(&["up", "--help"]);

@@ -1,14 +1,16 @@
 //! The Receptor API's server: decodes, asks the brain, encodes. It holds no rules but those of the
 //! wire.
 //!
-//! A request passes, from the outside in: the catch of panics, the limit of requests in flight, the
-//! gate, and the router. Every handler takes [`Authorized`], which only the gate can make.
+//! A request passes, from the outside in: the catch of panics, what lets pages of listed origins
+//! ask, the limit of requests in flight, the gate, and the router. Every handler takes [`Authorized`], which only the gate can make.
 
 mod actual_lrps;
 mod answer;
 mod auth;
 mod body;
 mod cells;
+mod cors;
+pub mod dashboard;
 mod desired_lrps;
 mod domains;
 mod events;
@@ -16,12 +18,15 @@ pub(crate) mod listener;
 mod parts;
 mod platform_hosts;
 mod progress;
+pub(crate) mod range;
 mod registry_credentials;
+mod sync;
 mod tasks;
 mod version;
 
 use std::any::Any;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,13 +38,14 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use lattice_api::brain::{Receptor, routes};
 use lattice_daemon::credentials::Admin;
-use lattice_daemon::gate::{Authorized, Denied, Gate};
+use lattice_daemon::gate::{Authorized, Denied, Gate, Origins};
 use lattice_daemon::tasks::Tasks;
 use lattice_model::id::GUID_BYTES_MAX;
 use lattice_model::{ErrorName, Refusal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::warn;
 
 pub use listener::{ListenError, ListenerLimits};
 
@@ -50,8 +56,10 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Who may command; `None` lets everyone (`--no-auth`).
     pub admin: Option<Admin>,
-    /// Origins of pages that may ask, besides the server's own (`http://localhost`).
-    pub origins: Vec<String>,
+    /// Whose pages may ask and read the answers, besides the server's own (CORS); usually nobody's.
+    pub origins: Origins,
+    /// Where `ltc` is kept for `/v1/sync`, as `linux/ltc`, `osx/ltc` and `windows/ltc.exe`.
+    pub artifacts: Option<PathBuf>,
     /// The domain under which the platform's own hostnames are (`lattice.localhost`).
     pub domain: String,
     /// The bounds.
@@ -78,6 +86,7 @@ pub struct HttpLimits {
 pub(crate) struct Api {
     receptor: Arc<dyn Receptor>,
     domain: Arc<str>,
+    artifacts: Option<Arc<Path>>,
     limits: HttpLimits,
     streams: Arc<Semaphore>,
     shutdown: CancellationToken,
@@ -91,7 +100,8 @@ impl HttpConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin,
-            origins: Vec::new(),
+            origins: Origins::default(),
+            artifacts: None,
             domain: domain.into(),
             limits: HttpLimits::default(),
         }
@@ -125,22 +135,37 @@ pub async fn serve(
 
 /// The Receptor API as a service; event streams end when `shutdown` is cancelled.
 pub fn app(receptor: Arc<dyn Receptor>, config: HttpConfig, shutdown: CancellationToken) -> Router {
+    guarded(router(), receptor, config, shutdown)
+}
+
+/// These paths behind the gate and within the bounds.
+fn guarded(
+    router: Router<Api>,
+    receptor: Arc<dyn Receptor>,
+    config: HttpConfig,
+    shutdown: CancellationToken,
+) -> Router {
     let gate = Gate::new(config.admin, deny).with_cookie(routes::COOKIE);
-    let gate = gate.with_origins(config.origins);
+    let gate = gate.with_origins(config.origins.clone());
     let limits = config.limits;
+    if config.origins == Origins::Any {
+        warn!("every page that an administrator's browser shows may command this platform");
+    }
     let api = Api {
         receptor,
         domain: config.domain.to_ascii_lowercase().into(),
+        artifacts: config.artifacts.map(Arc::from),
         limits,
         streams: Arc::new(Semaphore::new(limits.streams_max)),
         shutdown,
     };
-    router()
+    router
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)
         .layer(from_fn_with_state(gate, Gate::guard))
         .layer(from_fn_with_state(Arc::new(Semaphore::new(limits.requests_max)), limit_in_flight))
+        .layer(from_fn_with_state(Arc::new(config.origins), cors::share))
         .layer(CatchPanicLayer::custom(panicked))
 }
 
@@ -162,6 +187,7 @@ fn router() -> Router<Api> {
         .route(routes::DOMAIN, put(domains::upsert))
         .route(routes::EVENTS, get(events::stream))
         .route(routes::VERSION, get(version::show))
+        .route(routes::SYNC, get(sync::download))
         .route(routes::AUTH_COOKIE, post(auth::cookie))
         .route(routes::REGISTRY_CREDENTIALS, put(registry_credentials::put))
 }

@@ -10,12 +10,15 @@ use lattice_model::RegistryCredentials;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::droplet_store::{DAV_PORT, DropletStore, S3Store};
 use crate::exit::{Exit, Failure};
 use crate::target::{Login, Target};
 
 const CONFIG: &str = "config.json";
 const REGISTRIES: &str = "registries.json";
-const DROPLET_STORE_PORT: &str = "8444";
+/// `active_blob_store` of the original.
+const DAV: u64 = 0;
+const S3: u64 = 1;
 
 /// The directory `.lattice` of a person.
 #[derive(Debug, Clone)]
@@ -33,7 +36,7 @@ pub struct ConfigFile {
     password: String,
     active_blob_store: u64,
     dav_blob_store: DavStore,
-    s3_blob_store: Map<String, Value>,
+    s3_blob_store: S3Store,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -74,19 +77,35 @@ impl ConfigFile {
         })
     }
 
-    /// Sets the target and its login, and the droplet store that belongs to it.
+    /// Sets the target and its login, and the droplet store beside it.
     pub fn set_target(&mut self, target: &Target) {
         let login = target.login.as_ref();
         let username = login.map(|l| l.username.clone()).unwrap_or_default();
         let password = login.map(|l| l.password.clone()).unwrap_or_default();
         self.target = target.domain.clone();
-        self.active_blob_store = 0;
+        self.active_blob_store = DAV;
         self.dav_blob_store.host = target.host().to_owned();
-        self.dav_blob_store.port = DROPLET_STORE_PORT.to_owned();
+        self.dav_blob_store.port = DAV_PORT.to_owned();
         self.dav_blob_store.username = username.clone();
         self.dav_blob_store.password = password.clone();
         self.username = username;
         self.password = password;
+    }
+
+    /// Keeps droplets in a bucket, and not in the store beside the target.
+    pub fn set_s3(&mut self, store: S3Store) {
+        self.active_blob_store = S3;
+        self.s3_blob_store = store;
+    }
+
+    /// Where droplets are kept; `None` where the file names no store.
+    pub fn droplet_store(&self) -> Option<DropletStore> {
+        if self.active_blob_store == S3 {
+            return Some(&self.s3_blob_store).filter(|s3| !s3.is_empty()).map(S3Store::chosen);
+        }
+        let DavStore { host, port, username, .. } = &self.dav_blob_store;
+        let user = if username.is_empty() { String::new() } else { format!("{username}@") };
+        (!host.is_empty()).then(|| DropletStore::Dav { address: format!("{user}{host}:{port}") })
     }
 }
 
@@ -182,6 +201,25 @@ mod tests {
             r#"{"target":"lat.test","username":"user","password":"pass","active_blob_store":0,"dav_blob_store":{"host":"lat.test","port":"8444","username":"user","password":"pass"},"s3_blob_store":{}}"#
         );
         assert_eq!(dir.load(), Some(config));
+    }
+
+    #[test]
+    fn the_droplet_store_is_the_one_that_was_chosen_last() {
+        let mut config = ConfigFile::default();
+        assert_eq!(config.droplet_store(), None);
+        let target = Target::parse("lat.test:81").unwrap();
+        let shown = |config: &ConfigFile| config.droplet_store().unwrap().to_string();
+        config.set_target(&target);
+        assert_eq!(shown(&config), "lat.test:8444");
+        let text = r#"{"region":"r","access_key":"a","secret_key":"s","bucket_name":"b"}"#;
+        config.set_s3(serde_json::from_str(text).unwrap());
+        assert_eq!(shown(&config), "s3://b (r)");
+        let kept = serde_json::to_value(&config).unwrap();
+        assert_eq!(kept["active_blob_store"], 1);
+        assert_eq!(kept["s3_blob_store"], serde_json::from_str::<Value>(text).unwrap());
+        let login = Login { username: "u".into(), password: "p".into() };
+        config.set_target(&target.with_login(login));
+        assert_eq!(shown(&config), "u@lat.test:8444");
     }
 
     #[test]

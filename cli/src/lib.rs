@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config_file;
 pub mod connect;
 pub mod context;
+pub mod droplet_store;
 pub mod duration;
 pub mod exit;
 pub mod follow;

@@ -67,7 +67,7 @@ async fn read_password(path: PathBuf, local: &Local) -> Result<String, Failure> 
 }
 
 /// A person thinks for a while; signals must still be heard.
-async fn in_background<T: Send + 'static>(
+pub(crate) async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, Failure> {
     let answer = tokio::task::spawn_blocking(work).await;

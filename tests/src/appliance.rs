@@ -30,20 +30,51 @@ pub const HTTP_PORT: u16 = 8080;
 /// The domain of every story's apps.
 pub const DOMAIN: &str = "lattice.localhost";
 
+/// How a story wants its appliance, where it is not as usual.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// The domain of its apps.
+    pub domain: &'a str,
+    /// Further arguments of `lattice up`.
+    pub up_args: &'a [&'a str],
+    /// Further variables in its environment.
+    pub env: &'a [(&'a str, &'a str)],
+}
+
 /// A running `lattice up`; purged when dropped.
 pub struct Appliance {
     dir: TempDir,
+    domain: String,
     up_args: Vec<String>,
+    env: Vec<(String, String)>,
     process: Option<Child>,
     numbers: Cell<u32>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { domain: DOMAIN, up_args: &[], env: &[] }
+    }
 }
 
 impl Appliance {
     /// Starts one with these further arguments, and waits until it is ready.
     pub fn start(up_args: &[&str]) -> Self {
+        Self::start_as(Options { up_args, ..Options::default() })
+    }
+
+    /// Starts one that is so, and waits until it is ready.
+    pub fn start_as(options: Options<'_>) -> Self {
         let dir = tempfile::Builder::new().prefix("lattice-story-").tempdir().unwrap();
-        let up_args = up_args.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut appliance = Self { dir, up_args, process: None, numbers: Cell::default() };
+        let owned = |text: &&str| (*text).to_owned();
+        let mut appliance = Self {
+            dir,
+            domain: options.domain.to_owned(),
+            up_args: options.up_args.iter().map(owned).collect(),
+            env: options.env.iter().map(|(name, value)| (owned(name), owned(value))).collect(),
+            process: None,
+            numbers: Cell::default(),
+        };
         appliance.up();
         appliance
     }
@@ -55,10 +86,11 @@ impl Appliance {
         let stdout = self.dir.path().join("stdout");
         let mut command = Command::new(program("lattice"));
         command
-            .args(["up", "-v", "--domain", DOMAIN, "--http-port", &HTTP_PORT.to_string()])
+            .args(["up", "-v", "--domain", &self.domain, "--http-port", &HTTP_PORT.to_string()])
             .arg("--data-dir")
             .arg(self.data_dir())
             .args(&self.up_args)
+            .envs(self.env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(File::create(&stdout).unwrap())
             .stderr(log);

@@ -1,7 +1,6 @@
 //! Images built on the spot from this workspace's own static programs.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use lattice_cli::push::build::ImageBuilder;
 use serde_json::json;
@@ -20,7 +19,7 @@ pub fn layout(dir: &Path, name: &str, cmd: &[&str]) -> PathBuf {
 pub fn image(name: &str, cmd: &[&str]) -> ImageBuilder {
     let path = format!("/{name}");
     ImageBuilder::new()
-        .file(&path, stripped(name), 0o755)
+        .file(&path, std::fs::read(stripped(name)).unwrap(), 0o755)
         .entrypoint([path.as_str()])
         .cmd(cmd.iter().copied())
         .user("1000")
@@ -61,14 +60,18 @@ pub fn copy(layout: &Path, to: &str, account: Option<&str>) {
     machine::run_with_hosts("skopeo", &args);
 }
 
-/// The program without its symbols: images of tests should be small as well.
-fn stripped(name: &str) -> Vec<u8> {
-    static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let dir = DIR.get_or_init(|| tempfile::tempdir().unwrap());
-    let to = dir.path().join(name);
-    if !to.exists() {
-        let from = program(name);
-        machine::run("strip", &["-o", to.to_str().unwrap(), from.to_str().unwrap()]);
+/// A program without its symbols: what tests carry about should be small. It is made once and kept
+/// beside the program.
+pub fn stripped(name: &str) -> PathBuf {
+    let from = program(name);
+    let to = from.with_file_name(format!("{name}.stripped"));
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified()).ok();
+    if changed(&to) < changed(&from) {
+        // Several tests may be at it; each puts a whole one in place.
+        let new = tempfile::NamedTempFile::new_in(from.parent().unwrap()).unwrap();
+        let path = new.path().to_str().unwrap();
+        machine::run("strip", &["-o", path, from.to_str().unwrap()]);
+        new.persist(&to).unwrap();
     }
-    std::fs::read(&to).unwrap()
+    to
 }

@@ -24,16 +24,23 @@ pub fn isolate() {
 /// Runs a program that is not ours, and so may not take `registry.lattice.localhost` for loopback,
 /// where `/etc/hosts` says so; what is ours must know by itself.
 pub fn run_with_hosts(program: &str, args: &[&str]) -> String {
-    let run_there = || {
+    with_hosts(&["registry.lattice.localhost"], || run(program, args))
+}
+
+/// Does something where `/etc/hosts` has these names on this machine, and nobody else sees it.
+pub fn with_hosts<T: Send, N: AsRef<str>>(names: &[N], work: impl FnOnce() -> T + Send) -> T {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    let line = format!("127.0.0.1 localhost {}\n", names.join(" "));
+    let work_there = || {
         // SAFETY: the flag changes neither memory nor descriptors, and this thread ends here.
         unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.expect("stories need root");
         let hosts = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(hosts.path(), "127.0.0.1 localhost registry.lattice.localhost\n").unwrap();
+        std::fs::write(hosts.path(), &line).unwrap();
         mount_bind(hosts.path(), "/etc/hosts").expect("/etc/hosts can be covered");
-        run(program, args)
+        work()
     };
-    let said = std::thread::scope(|scope| scope.spawn(run_there).join());
-    said.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    let done = std::thread::scope(|scope| scope.spawn(work_there).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Runs a program to its end and returns what it printed; panics when it fails.

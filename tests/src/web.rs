@@ -41,6 +41,12 @@ impl Web {
         self.send(self.request(Method::GET, app, path))
     }
 
+    /// `GET` of a path on this machine for the host of any domain.
+    pub fn get_host(&self, host: &str, path: &str) -> Result<Answer, String> {
+        let url = format!("http://127.0.0.1:{HTTP_PORT}{path}");
+        self.send(self.client.get(url).header("host", format!("{host}:{HTTP_PORT}")))
+    }
+
     /// A request to an app, to be filled and sent.
     pub fn request(&self, method: Method, app: &str, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("{}{path}", url(app)))

@@ -3,10 +3,13 @@
 
 mod bad_input;
 mod crashes;
+mod domain;
 mod lifecycle;
+mod people;
 mod placement;
 mod push;
 mod recovery;
 mod routing;
 mod safety;
+mod service;
 mod tasks;

@@ -1,7 +1,8 @@
 //! Images: from a directory, a tarball, registries open and private; and images that are not what
 //! they should be.
 
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,6 +29,40 @@ fn a_directory_with_a_program_is_an_app() {
     let again = lattice.ltc(&["create", "web2", dir.to_str().unwrap()]);
     assert_eq!(again.code, 0, "{again:?}");
     assert!(again.err.contains("already there"), "{again:?}");
+}
+
+#[test]
+fn a_root_filesystem_is_an_app_with_the_users_it_knows() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let root = root_filesystem(lattice.scratch());
+    let create = ["create", "web", root.to_str().unwrap(), "-u", "clerk", "--", "/usr/bin/serve"];
+    lattice.ltc_ok(&create);
+    assert_eq!(web.get("web", "/greeting").unwrap().body, "from a root filesystem\n");
+    lattice.wait_logged(&web, "web", "uid=4321(clerk) gid=4322(clerks)");
+    let stranger = lattice.ltc(&["create", "web2", root.to_str().unwrap(), "-u", "nobody-there"]);
+    assert_ne!(stranger.code, 0, "{stranger:?}");
+}
+
+/// A small system: Debian's static busybox, a user, and a server for what is in `/srv`.
+fn root_filesystem(scratch: &Path) -> PathBuf {
+    let root = scratch.join("root");
+    for dir in ["bin", "etc", "usr/bin", "srv", "tmp"] {
+        std::fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
+    for name in ["sh", "id", "httpd"] {
+        symlink("busybox", root.join("bin").join(name)).unwrap();
+    }
+    let write = |name: &str, text: &str| std::fs::write(root.join(name), text).unwrap();
+    write("etc/passwd", "root:x:0:0::/:/bin/sh\nclerk:x:4321:4322::/srv:/bin/sh\n");
+    write("etc/group", "root:x:0:\nclerks:x:4322:\n");
+    write("srv/greeting", "from a root filesystem\n");
+    write("usr/bin/serve", "#!/bin/sh\nid\nexec httpd -f -p 8080 -h /srv\n");
+    let executable = PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(root.join("usr/bin/serve"), executable).unwrap();
+    root
 }
 
 #[test]

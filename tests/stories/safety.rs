@@ -12,7 +12,7 @@ use serde_json::json;
 const RECEPTOR: &str = "receptor.lattice.localhost:8080";
 
 /// Every server of the platform, with known and unknown paths.
-const PLATFORM: [(&str, &str); 12] = [
+const PLATFORM: [(&str, &str); 17] = [
     ("receptor", "/v1/desired_lrps"),
     ("receptor", "/v1/cells"),
     ("receptor", "/v1/events"),
@@ -25,6 +25,11 @@ const PLATFORM: [(&str, &str); 12] = [
     ("registry", "/v2/"),
     ("registry", "/v2/_catalog"),
     ("registry", "/nonsense"),
+    ("dashboard", "/"),
+    ("dashboard", "/page.js"),
+    ("dashboard", "/v1/desired_lrps"),
+    ("dashboard", "/v1/events"),
+    ("dashboard", "/nonsense"),
 ];
 
 #[test]
@@ -118,7 +123,7 @@ fn an_app_cannot_reach_the_platform_nor_this_host() {
     let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
 
     // The platform's names are not served to instances, right password or not.
-    for server in ["receptor", "doppler", "registry"] {
+    for server in ["receptor", "doppler", "registry", "dashboard"] {
         let host = format!("{server}.lattice.localhost:8080");
         let get = ["get", "10.255.0.1:8080", "/v2/", &account];
         let said = from_container(&lattice, &web, &get, &[("HOST_HEADER", &host)]);
@@ -203,9 +208,6 @@ fn an_app_may_not_take_the_platforms_names() {
         assert_eq!(said.code, 14, "{route}: {said:?}");
         assert!(said.err.contains("platform"), "{route}: {said:?}");
     }
-    // Kept free, but not served yet.
-    let answer = Web::new().get("dashboard", "/").unwrap();
-    assert_eq!((answer.status, answer.router_error.as_deref()), (404, Some("unknown_route")));
 }
 
 /// Runs `fixture-app` as a task in a container and returns what it printed.

@@ -2,6 +2,8 @@
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
+use crate::repository::manifest_dir;
+
 /// A crate and those of ours that it may import, tests aside.
 const LAYERS: &[(&str, &[&str])] = &[
     ("lattice-model", &[]),
@@ -45,7 +47,7 @@ pub(crate) struct Crate {
 
 /// The crates of the workspace as their manifests say.
 pub(crate) fn crates() -> Vec<Crate> {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let manifest = manifest_dir().join("Cargo.toml");
     let mut command = MetadataCommand::new();
     command.manifest_path(manifest).no_deps().other_options(["--offline".to_owned()]);
     let packages = command.exec().unwrap().packages;

@@ -26,7 +26,7 @@ pub(crate) struct File {
 
 impl Repository {
     pub(crate) fn read() -> Self {
-        let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
+        let top = manifest_dir().parent().unwrap().to_owned();
         let mut files = Vec::new();
         read_into(&mut files, &top, &top);
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -41,6 +41,12 @@ impl Repository {
         let found = self.files.iter().find(|file| file.path == path);
         found.unwrap_or_else(|| panic!("there is no {path}"))
     }
+}
+
+/// The folder of this crate in the clone that is tested. It is asked for when the tests run: clones
+/// that share a target directory share this program.
+pub(crate) fn manifest_dir() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo tells tests their folder").into()
 }
 
 fn read_into(files: &mut Vec<File>, top: &Path, folder: &Path) {

@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod contract;
+mod dashboard;
 mod events;
 mod fake;
 mod manners;
+mod origins;
 mod samples;
+mod sync;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,12 +6,14 @@ use std::time::Duration;
 use lattice_cell::network::Network;
 use lattice_cell::network::bridge::NetworkConfig;
 
-use crate::place::{apart, ask, config, id, inside, is_out_of_reach, neighbour, serve, start};
+use crate::place::{
+    Folder, apart, ask, config, id, inside, is_out_of_reach, neighbour, serve, start,
+};
 
 #[test]
 fn the_host_reaches_instances_and_they_do_not_reach_each_other() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let network = start(config(dir.path())).await;
         let a = network.attach(&id("a"), &[]).await.unwrap();
         let b = network.attach(&id("b"), &[]).await.unwrap();
@@ -31,7 +33,7 @@ fn the_host_reaches_instances_and_they_do_not_reach_each_other() {
 #[test]
 fn a_host_port_leads_to_the_instance_from_every_address_of_this_host() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let network = start(config(dir.path())).await;
         let a = network.attach(&id("a"), &[8080, 9090]).await.unwrap();
         let b = network.attach(&id("b"), &[8080]).await.unwrap();
@@ -57,7 +59,7 @@ fn a_host_port_leads_to_the_instance_from_every_address_of_this_host() {
 #[test]
 fn an_instance_reaches_the_router_and_nothing_else_of_this_host() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let outside = neighbour(dir.path());
         let network = start(NetworkConfig { router_ports: vec![8000], ..config(dir.path()) }).await;
         let a = network.attach(&id("a"), &[]).await.unwrap();
@@ -87,7 +89,7 @@ fn udp_arrives(netns: &std::path::Path) -> bool {
 #[test]
 fn an_instance_reaches_the_world_under_this_hosts_address_but_no_metadata_service() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let outside = neighbour(dir.path());
         let network = start(config(dir.path())).await;
         let a = network.attach(&id("a"), &[]).await.unwrap();
@@ -103,7 +105,7 @@ fn an_instance_reaches_the_world_under_this_hosts_address_but_no_metadata_servic
 #[test]
 fn other_hosts_reach_mapped_ports_only_where_that_is_asked_for() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let outside = neighbour(dir.path());
         let cases = [(None, false), (Some([192, 0, 2, 1]), true), (Some([0, 0, 0, 0]), true)];
         for (external, is_open) in cases {

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use lattice_cell::network::Network;
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
 
-use crate::place::{apart, ask, config, id, run, serve, start};
+use crate::place::{Folder, apart, ask, config, id, run, serve, start};
 
 /// Names the data directory to an owner that is started to be killed.
 const OWNER: &str = "LATTICE_TEST_NETWORK_OWNER";
@@ -30,7 +30,7 @@ fn traces() -> Vec<String> {
 #[test]
 fn removing_all_leaves_no_trace() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let data = dir.path().join("data");
         let before = traces();
         let network = start(config(&data)).await;
@@ -54,7 +54,7 @@ fn the_machines_own_network_is_not_touched_by_these_tests() {
     let forwarded = forwarding();
     removing_all_leaves_no_trace();
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let network = start(config(dir.path())).await;
         network.attach(&id("kept"), &[80]).await.unwrap();
         assert_eq!(forwarding(), "1\n");
@@ -69,7 +69,7 @@ fn the_machines_own_network_is_not_touched_by_these_tests() {
 #[test]
 fn what_is_detached_is_free_again_and_may_be_detached_twice() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let narrow = NetworkConfig {
             subnet: "10.9.8.0/29".parse().unwrap(),
             host_port_range: 62000..=62002,
@@ -98,7 +98,7 @@ fn what_is_detached_is_free_again_and_may_be_detached_twice() {
 #[test]
 fn an_address_that_is_handed_on_answers_at_once() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         // So few addresses that they soon come round again.
         let subnet = "10.9.8.0/29".parse().unwrap();
         let network = start(NetworkConfig { subnet, ..config(dir.path()) }).await;
@@ -124,7 +124,7 @@ fn an_address_that_is_handed_on_answers_at_once() {
 #[test]
 fn many_at_once_get_addresses_and_ports_of_their_own() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let network = start(config(dir.path())).await;
         let ids: Vec<_> = (0..20).map(|n| id(&format!("c{n}"))).collect();
         let all = join_all(ids.iter().map(|id| network.attach(id, &[80, 81]))).await;
@@ -144,7 +144,7 @@ fn many_at_once_get_addresses_and_ports_of_their_own() {
 #[test]
 fn a_port_of_a_server_of_this_host_is_not_mapped() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let network =
             start(NetworkConfig { host_port_range: 62000..=62001, ..config(dir.path()) }).await;
         serve(None, "0.0.0.0:62000", "host for");
@@ -157,7 +157,7 @@ fn a_port_of_a_server_of_this_host_is_not_mapped() {
 #[test]
 fn what_an_instance_listens_on_is_told() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let network = start(config(dir.path())).await;
         let a = network.attach(&id("a"), &[]).await.unwrap();
         assert_eq!(network.listening(&id("a")).await.unwrap(), []);
@@ -176,7 +176,7 @@ fn what_an_instance_listens_on_is_told() {
 #[test]
 fn leftovers_of_a_killed_owner_stay_in_use_until_they_are_detached() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         let data = dir.path().join("data");
         let before = traces();
         kill_an_owner(&data);
@@ -245,7 +245,7 @@ fn mistakes_are_told_all_at_once() {
 #[test]
 fn a_subnet_that_this_host_is_in_already_is_refused() {
     apart(async || {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = Folder::new();
         run("ip link add other type bridge");
         run("ip addr add 10.255.3.7/24 dev other");
         let error = BridgeNetwork::start(config(dir.path())).await.err().unwrap().to_string();

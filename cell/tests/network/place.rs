@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
 use lattice_cell::runtime::ContainerId;
-use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 /// How long a connection that must come about may take.
@@ -18,6 +18,29 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a connection that must not come about is given.
 const REFUSAL: Duration = Duration::from_millis(400);
+
+/// A directory of a test's own; what is mounted in it goes before it does.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let mounts = std::fs::read_to_string("/proc/thread-self/mounts").unwrap_or_default();
+        let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for place in places.filter(|place| Path::new(place).starts_with(self.path())) {
+            let _ = unmount(place, UnmountFlags::DETACH);
+        }
+    }
+}
 
 /// Runs a test on a thread with network and mount namespaces of its own, and a tokio runtime on
 /// that thread alone.

@@ -7,9 +7,11 @@ use serde::Serialize;
 use super::version::CLIENT;
 use crate::config_file::ConfigFile;
 use crate::context::Local;
+use crate::droplet_store::{DropletStore, S3Store};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::login::{LoginFlags, ask};
 use crate::target::{Login, Target};
+use crate::view::table::pairs;
 
 /// Arguments of `ltc target`.
 #[derive(Debug, clap::Args)]
@@ -20,6 +22,9 @@ pub struct Args {
     /// Show only the domain
     #[arg(long = "domain", short = 'd', conflicts_with = "system_domain")]
     is_domain_only: bool,
+    /// Keep droplets in an S3 bucket, which is asked for, and not beside the target
+    #[arg(long = "s3", requires = "system_domain")]
+    is_s3: bool,
     #[command(flatten)]
     login: LoginFlags,
 }
@@ -29,7 +34,12 @@ struct Shown<'a> {
     target: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    droplet_store: Option<String>,
 }
+
+/// Said wherever a droplet store is shown, for as long as it is so.
+const UNUSED: &str = "no command uses a droplet store yet; `ltc create NAME PATH` needs none";
 
 /// Shows or sets the target.
 pub async fn run(args: Args, local: &Local) -> Outcome {
@@ -38,30 +48,48 @@ pub async fn run(args: Args, local: &Local) -> Outcome {
     };
     let target = Target::parse(domain)
         .map_err(|e| Failure::new(Exit::BadTarget, e.to_string()).next("ltc target DOMAIN"))?;
+    if args.is_s3 {
+        S3Store::can_be_asked_for(local, &target.domain)?;
+    }
     let target = authorize(target, &args.login, local).await?;
     let dir = local.config()?;
     let mut config = dir.load().unwrap_or_default();
     config.set_target(&target);
+    if args.is_s3 {
+        config.set_s3(S3Store::ask(local).await?);
+    }
     dir.store(&config)?;
+    let store = config.droplet_store();
     if local.out.is_json() {
-        return local.out.json(&shown(&target));
+        return local.out.json(&shown(&target, store.as_ref()));
     }
     local.out.say(&format!("ltc now talks to {}", display(&target)));
+    if args.is_s3 {
+        local.out.say(&format!("its droplet store is {}; {UNUSED}", display_store(store.as_ref())));
+    }
     Ok(())
 }
 
 fn show(is_domain_only: bool, local: &Local) -> Outcome {
     let config: Option<ConfigFile> = local.config()?.load();
-    let is_configured = config.is_some_and(|config| config.target().is_some());
+    let config = config.filter(|config| config.target().is_some());
     let target = local.target()?;
+    let store = config.as_ref().and_then(ConfigFile::droplet_store);
     if local.out.is_json() {
-        return local.out.json(&shown(&target));
+        return local.out.json(&shown(&target, store.as_ref()));
     }
     if is_domain_only {
         return local.out.data(&target.domain);
     }
-    let origin = if is_configured { "" } else { " (the Lattice on this machine)" };
-    local.out.data(&format!("{}{origin}", display(&target)))
+    let origin = if config.is_some() { "" } else { " (the Lattice on this machine)" };
+    if store.is_some() {
+        local.out.say(UNUSED);
+    }
+    let store = display_store(store.as_ref());
+    local.out.data(&pairs(&[
+        ("Target", format!("{}{origin}", display(&target))),
+        ("Droplet store", store),
+    ]))
 }
 
 /// Finds the login the target accepts: none, the one given, this machine's, or the person's.
@@ -124,9 +152,14 @@ fn bad_target(failure: Failure) -> Failure {
     Failure { exit: Exit::BadTarget, ..failure }
 }
 
-fn shown(target: &Target) -> Shown<'_> {
+fn shown<'a>(target: &'a Target, store: Option<&DropletStore>) -> Shown<'a> {
     let username = target.login.as_ref().map(|l| l.username.as_str());
-    Shown { target: &target.domain, username }
+    let droplet_store = store.map(ToString::to_string);
+    Shown { target: &target.domain, username, droplet_store }
+}
+
+fn display_store(store: Option<&DropletStore>) -> String {
+    store.map_or_else(|| "none".to_owned(), ToString::to_string)
 }
 
 fn display(target: &Target) -> String {

@@ -84,6 +84,8 @@ struct Client {
 #[derive(Clone, Default)]
 pub(crate) struct Person {
     pub(crate) answers: Option<(String, String)>,
+    /// What is answered to questions that hold these words; the others get user and password.
+    pub(crate) to_questions: Vec<(&'static str, &'static str)>,
     pub(crate) stdin: String,
 }
 
@@ -205,17 +207,24 @@ impl Write for Captured {
     }
 }
 
+impl Person {
+    fn answer_to(&self, question: &str) -> Option<String> {
+        let answers = self.to_questions.iter();
+        answers.clone().find(|(words, _)| question.contains(words)).map(|(_, a)| (*a).to_owned())
+    }
+}
+
 impl Terminal for Person {
     fn is_interactive(&self) -> bool {
         self.answers.is_some()
     }
 
-    fn ask(&self, _: &str) -> io::Result<String> {
-        Ok(self.answers.clone().unwrap().0)
+    fn ask(&self, question: &str) -> io::Result<String> {
+        Ok(self.answer_to(question).unwrap_or_else(|| self.answers.clone().unwrap().0))
     }
 
-    fn ask_secret(&self, _: &str) -> io::Result<String> {
-        Ok(self.answers.clone().unwrap().1)
+    fn ask_secret(&self, question: &str) -> io::Result<String> {
+        Ok(self.answer_to(question).unwrap_or_else(|| self.answers.clone().unwrap().1))
     }
 
     fn read_all(&self) -> io::Result<String> {

@@ -1,6 +1,7 @@
 //! Targets, credentials, help and versions.
 
 use lattice_api::brain::Version;
+use serde_json::json;
 
 use super::fakes::Machine;
 use crate::image::ImageError;
@@ -23,10 +24,15 @@ fn guarded() -> Machine {
 async fn a_target_without_credentials_is_kept() {
     let machine = Machine::new();
     machine.ltc("target lattice.localhost:8080").await.succeeds();
-    assert_eq!(machine.ltc("target").await.succeeds().stdout, "lattice.localhost:8080\n");
+    let ran = machine.ltc("target").await.succeeds();
+    let store = "Droplet store   lattice.localhost:8444\n";
+    assert_eq!(ran.stdout, format!("Target          lattice.localhost:8080\n{store}"));
+    assert!(ran.stderr.contains("no command uses a droplet store yet"), "{}", ran.stderr);
     assert_eq!(machine.ltc("ta -d").await.succeeds().stdout, "lattice.localhost:8080\n");
     let json = machine.ltc("target -o json").await.succeeds().json();
-    assert_eq!(json, serde_json::json!({"target": "lattice.localhost:8080"}));
+    let store = "lattice.localhost:8444";
+    let expected = json!({"target": "lattice.localhost:8080", "droplet_store": store});
+    assert_eq!(json, expected);
 }
 
 #[tokio::test]
@@ -39,6 +45,42 @@ async fn the_person_is_asked_when_the_target_wants_it() {
     machine.person.answers = Some(("admin".into(), "wrong".into()));
     machine.ltc("target lattice.localhost").await.fails(10, &["did not accept"]);
     assert!(machine.read(".lattice/config.json").contains("hunter2"), "the old target stays");
+}
+
+#[tokio::test]
+async fn a_bucket_of_the_persons_own_is_asked_for_kept_and_shown() {
+    let mut machine = guarded();
+    machine.person.answers = Some(("admin".into(), "hunter2".into()));
+    let keys = [("access key", "AKIA"), ("secret key", "s3cret"), ("bucket", "my-bucket")];
+    machine.person.to_questions = [keys.as_slice(), &[("region", "eu-west-1")]].concat();
+    let ran = machine.ltc("target lattice.localhost --s3").await.succeeds();
+    assert!(ran.stderr.contains("s3://my-bucket (eu-west-1)"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no command uses"), "{}", ran.stderr);
+    let kept: serde_json::Value =
+        serde_json::from_str(&machine.read(".lattice/config.json")).unwrap();
+    assert_eq!((&kept["active_blob_store"], &kept["username"]), (&json!(1), &json!("admin")));
+    let s3 = json!({"region": "eu-west-1", "access_key": "AKIA", "secret_key": "s3cret",
+                    "bucket_name": "my-bucket"});
+    assert_eq!(kept["s3_blob_store"], s3);
+    let shown = machine.ltc("target").await.succeeds();
+    assert!(shown.stdout.contains("Droplet store   s3://my-bucket (eu-west-1)\n"));
+    for ran in [&ran, &shown, &machine.ltc("target -o json").await.succeeds()] {
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(!all.contains("s3cret") && !all.contains("AKIA"), "{all}");
+    }
+
+    machine.person.to_questions = vec![("bucket", "No Such"), ("key", "k"), ("region", "r")];
+    machine.ltc("target lattice.localhost --s3").await.fails(10, &["'No Such' is no bucket"]);
+    assert!(machine.read(".lattice/config.json").contains("my-bucket"), "the old choice stays");
+    machine.person.answers = None;
+    let asked_nobody = machine.ltc("target lattice.localhost --s3").await;
+    asked_nobody.fails(10, &["nobody can be asked", "ltc target lattice.localhost --s3"]);
+    machine.ltc("target --s3").await.fails(13, &["DOMAIN"]);
+
+    machine.person.answers = Some(("admin".into(), "hunter2".into()));
+    machine.ltc("target lattice.localhost").await.succeeds();
+    let shown = machine.ltc("target").await.succeeds();
+    assert!(shown.stdout.contains("Droplet store   admin@lattice.localhost:8444\n"));
 }
 
 #[tokio::test]
@@ -73,7 +115,7 @@ async fn this_machines_administrator_is_found_but_never_told_elsewhere() {
     assert!(!machine.read(".lattice/config.json").contains("hunter2"), "no copy is made");
     machine.ltc("list").await.succeeds();
     let ran = machine.ltc("target").await.succeeds();
-    assert_eq!(ran.stdout, "admin@lattice.localhost\n");
+    assert!(ran.stdout.contains(" admin@lattice.localhost\n"), "{}", ran.stdout);
     // The platform accepts the same password there: it must not have been sent.
     machine.ltc("target lattice.example.com").await.fails(10, &["wants a user and password"]);
 }
@@ -85,7 +127,8 @@ async fn the_platform_on_this_machine_needs_no_target() {
     machine.write("data/target", "lattice.localhost:8080\n");
     machine.ltc("list").await.succeeds();
     let ran = machine.ltc("target").await.succeeds();
-    assert_eq!(ran.stdout, "admin@lattice.localhost:8080 (the Lattice on this machine)\n");
+    let target = "admin@lattice.localhost:8080 (the Lattice on this machine)";
+    assert_eq!(ran.stdout, format!("Target          {target}\nDroplet store   none\n"));
 }
 
 #[tokio::test]

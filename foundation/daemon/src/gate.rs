@@ -3,6 +3,9 @@
 //! A handler takes [`Authorized`], which only the gate can make; a server without the gate does
 //! not compile into one that answers.
 
+mod origins;
+
+use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
@@ -13,6 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+pub use self::origins::{NotAnOrigin, Origins, parse_origin};
 use crate::credentials::Admin;
 
 /// Proof that the request passed the gate.
@@ -28,6 +32,12 @@ pub enum Denied {
     ForeignOrigin,
 }
 
+/// A user and a password as a request brings them. `Debug` does not show the password.
+pub struct Presented {
+    username: String,
+    password: String,
+}
+
 /// The rules of one server's gate. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Gate(Arc<Rules>);
@@ -36,7 +46,7 @@ pub struct Gate(Arc<Rules>);
 struct Rules {
     admin: Option<Admin>,
     cookie: Option<&'static str>,
-    origins: Vec<String>,
+    origins: Origins,
     render: fn(Denied) -> Response,
 }
 
@@ -44,7 +54,7 @@ impl Gate {
     /// A gate that demands `admin`, or lets everyone pass when there is none (`--no-auth`), and
     /// answers the others with `render`.
     pub fn new(admin: Option<Admin>, render: fn(Denied) -> Response) -> Self {
-        Self(Arc::new(Rules { admin, cookie: None, origins: Vec::new(), render }))
+        Self(Arc::new(Rules { admin, cookie: None, origins: Origins::default(), render }))
     }
 
     /// Also reads the `Authorization` value from this cookie, which then replaces the header.
@@ -54,9 +64,10 @@ impl Gate {
         Self(Arc::new(Rules { cookie: Some(name), ..rules }))
     }
 
-    /// Lets pages of these origins pass (`http://localhost`).
+    /// Lets pages of these origins pass.
     #[must_use]
-    pub fn with_origins(self, origins: Vec<String>) -> Self {
+    pub fn with_origins(self, origins: impl Into<Origins>) -> Self {
+        let origins = origins.into();
         let rules = Arc::into_inner(self.0).expect("a gate is configured before it is shared");
         Self(Arc::new(Rules { origins, ..rules }))
     }
@@ -67,8 +78,8 @@ impl Gate {
             return Err(Denied::ForeignOrigin);
         }
         let Some(admin) = &self.0.admin else { return Ok(Authorized(())) };
-        match self.basic(headers) {
-            Some((user, password)) if admin.is(&user, &password) => Ok(Authorized(())),
+        match Presented::by(headers, self.0.cookie) {
+            Some(who) if admin.is(&who.username, &who.password) => Ok(Authorized(())),
             _ => Err(Denied::Unauthorized),
         }
     }
@@ -88,16 +99,19 @@ impl Gate {
     fn is_own_origin(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
         let Ok(origin) = origin.to_str() else { return false };
-        if self.0.origins.iter().any(|allowed| allowed == origin) {
+        if self.0.origins.allows(origin) {
             return true;
         }
         let authority = origin.split_once("://").map(|(_, authority)| authority);
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         authority.is_some() && authority == host
     }
+}
 
-    fn basic(&self, headers: &HeaderMap) -> Option<(String, String)> {
-        let from_cookie = self.0.cookie.and_then(|name| cookie(headers, name));
+impl Presented {
+    /// What a request brings: in this cookie, where it has one, or else in its header.
+    pub fn by(headers: &HeaderMap, in_cookie: Option<&str>) -> Option<Self> {
+        let from_cookie = in_cookie.and_then(|name| cookie(headers, name));
         let from_header = || headers.get(header::AUTHORIZATION)?.to_str().ok().map(str::to_owned);
         let value = from_cookie.or_else(from_header)?;
         let (scheme, encoded) = value.split_once(' ')?;
@@ -105,8 +119,20 @@ impl Gate {
             return None;
         }
         let decoded = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
-        let (user, password) = decoded.split_once(':')?;
-        Some((user.to_owned(), password.to_owned()))
+        let (username, password) = decoded.split_once(':')?;
+        Some(Self { username: username.to_owned(), password: password.to_owned() })
+    }
+
+    /// The value of an `Authorization` header that brings the same.
+    pub fn to_header(&self) -> String {
+        let Self { username, password } = self;
+        format!("Basic {}", BASE64_STANDARD.encode(format!("{username}:{password}")))
+    }
+}
+
+impl fmt::Debug for Presented {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presented").field("username", &self.username).finish_non_exhaustive()
     }
 }
 

@@ -9,8 +9,9 @@ use crate::route::Routes;
 
 /// The longest annotation, in bytes (Receptor API B.2).
 pub const ANNOTATION_BYTES_MAX: usize = 10_240;
-/// The most bytes all raw route values may have together (Receptor API B.2).
-pub const ROUTES_BYTES_MAX: usize = 4_096;
+/// The most bytes all raw route values may have together: Diego's present bound (section 2.1), which
+/// is above the Receptor's of 4,096.
+pub const ROUTES_BYTES_MAX: usize = 131_072;
 /// The largest CPU weight.
 pub const CPU_WEIGHT_MAX: u32 = 100;
 /// The most instances one LRP may ask for.

@@ -101,8 +101,9 @@ pub(super) fn log_target(fields: &Object<'_>) -> Result<LogTarget, Refusal> {
     })
 }
 
-/// What the original found wrong only later, and then called an `UnknownError`.
-pub(super) fn late(fields: &Object<'_>) -> Result<(Vec<EnvVar>, Amounts), Refusal> {
+/// Variables and limits. What is wrong with them the original found only later, and then called an
+/// `UnknownError`.
+pub(super) fn late(fields: &Object<'_>) -> Result<Late, Refusal> {
     let (env, has_blank) = action::env(fields)?;
     let mut complaints = Complaints::default();
     let memory_mb = amount(fields, "memory_mb", &mut complaints)?;
@@ -111,23 +112,32 @@ pub(super) fn late(fields: &Object<'_>) -> Result<(Vec<EnvVar>, Amounts), Refusa
     if has_blank {
         complaints.say("invalid field: name cannot be blank");
     }
-    Ok((env, Amounts { memory_mb, disk_mb, pids, complaints }))
+    Ok(Late { env, memory_mb, disk_mb, pids, complaints })
 }
 
-/// Limits, and what is wrong with them.
-pub(super) struct Amounts {
+/// Variables and limits, and what is wrong with them.
+pub(super) struct Late {
+    env: Vec<EnvVar>,
     memory_mb: Limit,
     disk_mb: Limit,
     pids: Limit,
     complaints: Complaints,
 }
 
-impl Amounts {
-    /// The limits, when all is well with them.
-    pub(super) fn settle(self, cpu_weight: u32) -> Result<ContainerLimits, Refusal> {
-        self.complaints.settle(ErrorName::UnknownError)?;
-        let Self { memory_mb, disk_mb, pids, .. } = self;
-        Ok(ContainerLimits { memory_mb, disk_mb, cpu_weight, pids })
+impl Late {
+    /// Variables and limits, when all is well with everything. Else all there is to complain about
+    /// is told at once: under `name`, or as an `UnknownError` when it is these alone.
+    pub(super) fn settle(
+        self,
+        mut early: Complaints,
+        name: ErrorName,
+        cpu_weight: u32,
+    ) -> Result<(Vec<EnvVar>, ContainerLimits), Refusal> {
+        let name = if early.is_empty() { ErrorName::UnknownError } else { name };
+        early.append(self.complaints);
+        early.settle(name)?;
+        let Self { env, memory_mb, disk_mb, pids, .. } = self;
+        Ok((env, ContainerLimits { memory_mb, disk_mb, cpu_weight, pids }))
     }
 }
 

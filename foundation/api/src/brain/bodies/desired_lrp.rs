@@ -110,7 +110,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
     let egress_rules = egress::decode(&fields, &mut complaints)?;
     let app = app(&fields, &mut complaints)?;
     let restart_policy = restart_policy(&fields, &mut complaints)?;
-    let (env, amounts) = container::late(&fields)?;
+    let late = container::late(&fields)?;
     let ports = fields.integers("ports")?;
     let privileged = fields.bool("privileged")?;
     let start_timeout_s = fields.integer("start_timeout")?.unwrap_or_default();
@@ -118,8 +118,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
     let (placement_tags, volume_drivers) =
         (fields.strings("placement_tags")?, fields.strings("volume_drivers")?);
 
-    complaints.settle(ErrorName::InvalidLRP)?;
-    let limits = amounts.settle(cpu_weight)?;
+    let (env, limits) = late.settle(complaints, ErrorName::InvalidLRP, cpu_weight)?;
     let process_guid: lattice_model::ProcessGuid = process_guid.expect("complained otherwise");
     let main = ContainerSpec {
         name: container::MAIN.to_owned(),

@@ -175,15 +175,14 @@ pub fn parse_create(body: &Value) -> Result<TaskDefinition, Refusal> {
     let annotation = container::annotation(&fields, &mut complaints)?;
     let egress_rules = egress::decode(&fields, &mut complaints)?;
     let completion_callback_url = callback(&fields, &mut complaints)?;
-    let (env, amounts) = container::late(&fields)?;
+    let late = container::late(&fields)?;
     let privileged = fields.bool("privileged")?;
     let log = container::log_target(&fields)?;
     let result_file = fields.string("result_file")?;
     let (placement_tags, volume_drivers) =
         (fields.strings("placement_tags")?, fields.strings("volume_drivers")?);
 
-    complaints.settle(ErrorName::InvalidTask)?;
-    let limits = amounts.settle(cpu_weight)?;
+    let (env, limits) = late.settle(complaints, ErrorName::InvalidTask, cpu_weight)?;
     let main = ContainerSpec {
         name: container::MAIN.to_owned(),
         rootfs,
@@ -244,12 +243,11 @@ fn state(fields: &Object<'_>) -> Result<TaskState, Refusal> {
     })
 }
 
-/// An absolute URI, or nothing.
+/// An absolute URL that can be told over HTTP, or nothing.
 fn callback(fields: &Object<'_>, complaints: &mut Complaints) -> Result<String, Refusal> {
     let url = fields.string("completion_callback_url")?;
-    let has_host = url.split_once("://").is_some_and(|(_, rest)| !rest.is_empty());
-    let is_uri = container::has_scheme(&url) && has_host && !url.contains(char::is_whitespace);
-    if !url.is_empty() && !is_uri {
+    let is_http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    if !url.is_empty() && !reqwest::Url::parse(&url).as_ref().is_ok_and(is_http) {
         complaints.invalid("completion_callback_url");
     }
     Ok(url)

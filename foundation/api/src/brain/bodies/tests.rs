@@ -45,7 +45,7 @@ fn task(body: &Value) -> Result<(), Refusal> {
 #[test]
 fn an_lrp_is_refused_in_the_receptors_words() {
     let long = "x".repeat(10_241);
-    let host = json!({"x": "y".repeat(4096)});
+    let host = json!({"x": "y".repeat(131_072)});
     for (changes, message) in [
         (json!({"domain": ""}), "Invalid field: domain"),
         (json!({"domain": null}), "Invalid field: domain"),
@@ -93,7 +93,7 @@ fn an_lrp_is_refused_in_the_receptors_words() {
 fn all_that_is_wrong_with_an_lrp_is_told_in_the_receptors_order() {
     let body = json!({"domain": "", "process_guid": "", "rootfs": "", "setup": {}, "monitor": {},
         "action": {"serial": {"actions": [null]}}, "instances": -1, "cpu_weight": 101,
-        "annotation": "x".repeat(10_241), "routes": {"a": "b".repeat(4096)},
+        "annotation": "x".repeat(10_241), "routes": {"a": "b".repeat(131_072)},
         "egress_rules": [{"protocol": "all", "destinations": ["1.2.3.4"]}, {"protocol": "x"}]});
     let expected = [
         "Invalid field: domain",
@@ -133,6 +133,13 @@ fn amounts_and_blank_names_are_an_unknown_error() {
             check(parse(&body), ErrorName::UnknownError, message, &body);
         }
     }
+    let changes = json!({"rootfs": "x", "memory_mb": -1, "disk_mb": -1, "env": [{}]});
+    let message = "Invalid field: rootfs, Invalid field: memory_mb, Invalid field: disk_mb, \
+                   invalid field: name cannot be blank";
+    let body = with(valid_lrp(), changes.clone());
+    check(create(&body), ErrorName::InvalidLRP, message, &body);
+    let body = with(valid_task(), changes);
+    check(task(&body), ErrorName::InvalidTask, message, &body);
 }
 
 #[test]
@@ -305,6 +312,8 @@ fn a_task_is_refused_in_the_receptors_words_and_order() {
         (json!({"cpu_weight": 101}), "Invalid field: cpu_weight"),
         (json!({"annotation": "x".repeat(10_241)}), "Invalid field: annotation"),
         (json!({"completion_callback_url": "here"}), "Invalid field: completion_callback_url"),
+        (json!({"completion_callback_url": "http://"}), "Invalid field: completion_callback_url"),
+        (json!({"completion_callback_url": "file:///x"}), "Invalid field: completion_callback_url"),
     ] {
         let body = with(valid_task(), changes);
         check(task(&body), ErrorName::InvalidTask, message, &body);
