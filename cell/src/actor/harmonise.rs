@@ -132,9 +132,7 @@ impl Slot {
         let container = self.instance.container();
         match &self.work {
             Work::Lrp { key, instance, .. } => lrp_cure(container, lrp_row(view, key, instance)),
-            Work::Task(task) => {
-                task_cure(container, task_row(view, &task.definition.task_guid))
-            },
+            Work::Task(task) => task_cure(container, task_row(view, &task.definition.task_guid)),
         }
     }
 

@@ -247,7 +247,8 @@ impl Network {
 
 impl Line {
     fn delay(&mut self, weather: Weather) -> Duration {
-        let late = if self.dice.chance(weather.late) { self.dice.below(weather.late_ms) } else { 0 };
+        let late =
+            if self.dice.chance(weather.late) { self.dice.below(weather.late_ms) } else { 0 };
         Duration::from_micros(self.dice.between(100, 3_000)) + Duration::from_millis(late)
     }
 }

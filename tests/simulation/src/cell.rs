@@ -65,7 +65,12 @@ pub(crate) struct Slot {
 // === impl SimulatedCell ===
 
 impl SimulatedCell {
-    pub(crate) fn new(number: usize, presence: CellPresence, seed: u64, sabotage: Sabotage) -> Self {
+    pub(crate) fn new(
+        number: usize,
+        presence: CellPresence,
+        seed: u64,
+        sabotage: Sabotage,
+    ) -> Self {
         Self {
             inventory: Inventory::new(presence.capacity),
             presence,
@@ -265,7 +270,11 @@ impl SimulatedCell {
         state
     }
 
-    fn perform(&mut self, work: lattice_api::cell::Work, at: &mut Surroundings<'_>) -> Vec<Refused> {
+    fn perform(
+        &mut self,
+        work: lattice_api::cell::Work,
+        at: &mut Surroundings<'_>,
+    ) -> Vec<Refused> {
         let id = self.id().clone();
         let lrps = work.lrps.into_iter().map(|lrp| Order::of_lrp(lrp, &id).work);
         let all = lrps.chain(work.tasks.into_iter().map(|task| Order::of_task(task).work));

@@ -30,6 +30,8 @@ pub(crate) struct Ledger {
     pub(crate) rows: BTreeMap<RowId, Arc<ActualLrp>>,
     pub(crate) tasks: BTreeMap<TaskGuid, Arc<Task>>,
     by_instance: BTreeMap<InstanceGuid, RowId>,
+    /// Claimed by the command that is being looked at.
+    claimed: Vec<LrpKey>,
     /// Of each LRP, the version that is certain to be durable and those that may be.
     desired: BTreeMap<ProcessGuid, VecDeque<Version>>,
     promised_tasks: BTreeSet<TaskGuid>,
@@ -137,7 +139,9 @@ impl Ledger {
         for (guid, versions) in &mut self.desired {
             let found = kept.desired.get(guid).cloned();
             if !versions.iter().any(|(_, version)| *version == found) {
-                lost.push(format!("an acknowledged wish about {guid} is lost: the store has {found:?}"));
+                lost.push(format!(
+                    "an acknowledged wish about {guid} is lost: the store has {found:?}"
+                ));
             }
             *versions = [(0, found)].into();
         }
@@ -164,6 +168,11 @@ impl Ledger {
         for write in &applied.writes {
             if let Write::PutActual(row) = write {
                 self.check_siblings(&row.key);
+            }
+        }
+        for key in std::mem::take(&mut self.claimed) {
+            if !wants(board, &key) {
+                self.fault(format!("{key:?} is to start, and nobody wants it"));
             }
         }
         for effect in &applied.effects {
@@ -247,6 +256,10 @@ impl Ledger {
             self.by_instance.remove(&instance.instance_guid);
         }
         if let Some(instance) = row.instance() {
+            let is_new = before.as_ref().is_none_or(|before| before.instance() != Some(instance));
+            if is_new && matches!(row.state, ActualState::Claimed { .. }) {
+                self.claimed.push(row.key.clone());
+            }
             let guid = instance.instance_guid.clone();
             if let Some(other) = self.by_instance.insert(guid, id) {
                 let what = format!("{instance:?} is in two records: {other:?} and {row:?}");
@@ -273,10 +286,9 @@ impl Ledger {
         let is_conceivable = match (before.as_ref().map(|task| &task.state), &task.state) {
             (None | Some(TaskState::Running { .. }), TaskState::Pending)
             | (Some(TaskState::Pending), TaskState::Pending | TaskState::Running { .. })
-            | (
-                Some(TaskState::Pending | TaskState::Running { .. }),
-                TaskState::Completed(_),
-            ) => true,
+            | (Some(TaskState::Pending | TaskState::Running { .. }), TaskState::Completed(_)) => {
+                true
+            }
             (Some(TaskState::Completed(before)), TaskState::Resolving(after))
             | (Some(TaskState::Resolving(before)), TaskState::Completed(after)) => before == after,
             _ => false,
@@ -331,8 +343,8 @@ impl Ledger {
     fn released(&mut self, board: &Board, cause: &Cause, effect: &Effect, now: Time) {
         match effect {
             Effect::AuctionLrp { key, .. } => {
-                if !wants(board, key) || !board.is_unclaimed(key) {
-                    self.fault(format!("{key:?} goes to the auction, which nobody wants there"));
+                if !wants(board, key) {
+                    self.fault(format!("{key:?} goes to the auction, and nobody wants it"));
                 }
             }
             Effect::AuctionTask { task, .. } => {

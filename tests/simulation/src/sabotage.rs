@@ -43,7 +43,9 @@ impl Sabotage {
         match effect {
             Effect::AuctionLrp { .. } => matches!(self, Self::BrainLosesAuctions),
             Effect::StopInstance { .. } => matches!(self, Self::BrainLosesStops),
-            Effect::AuctionTask { .. } | Effect::CancelTask { .. } | Effect::NotifyOwner(_) => false,
+            Effect::AuctionTask { .. } | Effect::CancelTask { .. } | Effect::NotifyOwner(_) => {
+                false
+            }
         }
     }
 }

@@ -89,8 +89,7 @@ impl Scenario {
     /// cells.
     pub fn first_fit(seed: u64, cells: u64, first_fit_weight: f64) -> Self {
         let mut scenario = Self::new(seed, cells, 2);
-        scenario.policy =
-            Policy { starting_weight: 0.5, first_fit_weight, ..Policy::default() };
+        scenario.policy = Policy { starting_weight: 0.5, first_fit_weight, ..Policy::default() };
         let instances = u32::try_from(cells).unwrap_or(u32::MAX) / 2;
         (0..5).for_each(|_| scenario.want(instances, 1));
         scenario

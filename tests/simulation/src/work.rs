@@ -56,7 +56,13 @@ impl Templates {
     }
 
     /// `runs_ms` and `ends` are for the cell, which reads them in the annotation.
-    pub(crate) fn task(&self, task: u64, memory_mb: u64, runs_ms: u64, ends: Ending) -> TaskDefinition {
+    pub(crate) fn task(
+        &self,
+        task: u64,
+        memory_mb: u64,
+        runs_ms: u64,
+        ends: Ending,
+    ) -> TaskDefinition {
         let mut definition = TaskDefinition {
             task_guid: task_guid(task),
             annotation: format!("{runs_ms} {}", ends.name()),
@@ -115,4 +121,3 @@ pub(crate) fn ending_of(task: &TaskDefinition) -> Ending {
     let words = task.annotation.split_once(' ');
     words.and_then(|(_, name)| Ending::named(name)).unwrap_or(Ending::Succeeds)
 }
-

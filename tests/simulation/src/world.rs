@@ -7,7 +7,7 @@ mod preload;
 use std::time::Duration;
 
 use lattice_brain::auction::Policy;
-use lattice_brain::board::Command;
+use lattice_brain::board::{Board, Command};
 use lattice_model::Time;
 
 use crate::agenda::{Agenda, Event};
@@ -106,30 +106,31 @@ impl World {
         // Somebody vouches for what is wanted, so that nothing unwanted may stay.
         let domain = self.templates.domain().clone();
         self.ask(About::Other, Command::UpsertDomain(domain, None));
-        let mut good_since = None;
-        let mut differences = self.differences();
+        let (mut good_since, mut last_seen) = (None, Vec::new());
         while self.agenda.now < end + SETTLES_WITHIN + STAYS_FOR {
-            good_since = match (differences.is_empty(), good_since) {
-                (false, _) => None,
-                (true, None) => Some(self.agenda.now),
-                (true, Some(since)) => Some(since),
-            };
-            if let Some(since) = good_since
-                && self.agenda.now.since(since) >= STAYS_FOR
-            {
-                self.check();
-                self.verdict()?;
-                return Ok(Summary { steps: self.steps, settled_after: since.since(end) });
+            let differences = self.differences();
+            if differences.is_empty() {
+                let since = *good_since.get_or_insert(self.agenda.now);
+                if self.agenda.now.since(since) >= STAYS_FOR {
+                    self.check();
+                    self.verdict()?;
+                    return Ok(Summary { steps: self.steps, settled_after: since.since(end) });
+                }
+            } else {
+                (good_since, last_seen) = (None, differences);
             }
             self.run_until(self.agenda.now + LOOK_INTERVAL)?;
-            differences = self.differences();
         }
-        differences.truncate(8);
+        last_seen.truncate(8);
         let within = SETTLES_WITHIN.as_secs();
-        let what = format!("{within} s after the last fault: {}", differences.join("; "));
-        self.ledger.fault(what);
+        self.ledger.fault(format!("{within} s after the last fault: {}", last_seen.join("; ")));
         self.verdict()?;
         Ok(Summary { steps: self.steps, settled_after: SETTLES_WITHIN })
+    }
+
+    /// Lets so much time pass.
+    pub fn run_for(&mut self, time: Duration) -> Result<(), Violation> {
+        self.run_until(self.agenda.now + time)
     }
 
     /// Lets time pass until then.
@@ -148,6 +149,11 @@ impl World {
     /// Now.
     pub const fn now(&self) -> Time {
         self.agenda.now
+    }
+
+    /// What the brain believes.
+    pub const fn board(&self) -> &Board {
+        &self.brain.board
     }
 
     fn verdict(&self) -> Result<(), Violation> {

@@ -42,10 +42,16 @@ seeds! { Scale::SMALL,
 }
 
 seeds! { Scale::LARGE,
-    after_any_faults_a_thousand_cells_are_as_desired_0: 0..5;
-    after_any_faults_a_thousand_cells_are_as_desired_1: 5..10;
-    after_any_faults_a_thousand_cells_are_as_desired_2: 10..15;
-    after_any_faults_a_thousand_cells_are_as_desired_3: 15..20;
+    after_any_faults_a_thousand_cells_are_as_desired_0: 0..2;
+    after_any_faults_a_thousand_cells_are_as_desired_1: 2..4;
+    after_any_faults_a_thousand_cells_are_as_desired_2: 4..6;
+    after_any_faults_a_thousand_cells_are_as_desired_3: 6..8;
+    after_any_faults_a_thousand_cells_are_as_desired_4: 8..10;
+    after_any_faults_a_thousand_cells_are_as_desired_5: 10..12;
+    after_any_faults_a_thousand_cells_are_as_desired_6: 12..14;
+    after_any_faults_a_thousand_cells_are_as_desired_7: 14..16;
+    after_any_faults_a_thousand_cells_are_as_desired_8: 16..18;
+    after_any_faults_a_thousand_cells_are_as_desired_9: 18..20;
 }
 
 #[test]

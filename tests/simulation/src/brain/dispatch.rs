@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_api::cell::{CellState, LrpWork, Refused, TaskWork, Work, WorkItem};
-use lattice_brain::auction::{self, Batch, Failure, Item, LrpAuction, Outcome, Policy, TaskAuction};
+use lattice_brain::auction::{
+    self, Batch, Failure, Item, LrpAuction, Outcome, Policy, TaskAuction,
+};
 use lattice_brain::board::{Command, Effect, FailedPlacement};
 use lattice_cell::work::WorkId;
 use lattice_model::actual_lrp::PlacementError;
@@ -91,11 +93,6 @@ impl Dispatcher {
     pub(super) fn forget(&mut self) {
         self.gathered = Gathered::default();
         self.auction = None;
-    }
-
-    /// True when nothing is on its way.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.auction.is_none() && self.gathered.lrps.is_empty() && self.gathered.tasks.is_empty()
     }
 }
 

@@ -257,7 +257,8 @@ impl SimulatedCell {
             .collect();
         for (id, cure, is_seen) in cures {
             if cure == Cure::Discard && !is_seen {
-                let what = format!("{} throws away {id}, of which the brain said nothing", self.id());
+                let what =
+                    format!("{} throws away {id}, of which the brain said nothing", self.id());
                 at.ledger.fault(what);
             }
             self.step(&id, Input::Cure(cure), at);
@@ -343,7 +344,9 @@ fn said(telling: &Telling, work: &Work, cell: &lattice_model::CellId) -> Command
         (Work::Task(task), telling) => {
             let guid = task.definition.task_guid.clone();
             match telling {
-                Telling::CompleteTask(how) => Command::CompleteTask(guid, cell.clone(), how.clone()),
+                Telling::CompleteTask(how) => {
+                    Command::CompleteTask(guid, cell.clone(), how.clone())
+                }
                 Telling::RejectTask { reason } => {
                     Command::RejectTask(guid, cell.clone(), reason.clone())
                 }

@@ -63,9 +63,8 @@ pub struct Waits {
 
 impl Report {
     pub(super) fn of(world: &World, held: &[u32], wanted: u64) -> Self {
-        let cells: Vec<_> = (0..held.len())
-            .map(|n| world.report_of(n, u64::from(held[n])))
-            .collect();
+        let cells: Vec<_> =
+            (0..held.len()).map(|n| world.report_of(n, u64::from(held[n]))).collect();
         let placements = world.placements();
         let placed = cells.iter().map(|cell| cell.new).sum();
         Self {
@@ -118,7 +117,15 @@ impl fmt::Display for CellReport {
         let held = columns(self.held);
         let all = columns(self.held + self.new_mb);
         let bar: String = (0..columns(self.capacity_mb).max(all))
-            .map(|n| if n < held { '#' } else if n < all { '=' } else { '.' })
+            .map(|n| {
+                if n < held {
+                    '#'
+                } else if n < all {
+                    '='
+                } else {
+                    '.'
+                }
+            })
             .collect();
         let Self { id, zone, held, new, new_mb, capacity_mb } = self;
         let used = held + new_mb;

@@ -85,8 +85,8 @@ impl World {
     /// when the cluster is as it should be.
     pub fn differences(&self) -> Vec<String> {
         let mut found = Vec::new();
-        if !self.brain.is_quiet() || !self.brain.dispatcher.is_idle() {
-            found.push("the brain is busy".to_owned());
+        if !self.brain.is_up {
+            found.push("there is no brain".to_owned());
         }
         for lrp in self.brain.board.desired_lrps(None) {
             for index in 0..lrp.instances {

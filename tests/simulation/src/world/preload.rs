@@ -35,10 +35,7 @@ impl World {
             let row = ActualLrp {
                 key: key.clone(),
                 presence: Presence::Ordinary,
-                state: ActualState::Running {
-                    instance: instance.clone(),
-                    net: NetInfo::default(),
-                },
+                state: ActualState::Running { instance: instance.clone(), net: NetInfo::default() },
                 since: self.agenda.now,
                 crash_count: 0,
                 crash_reason: String::new(),
