@@ -78,9 +78,11 @@ struct Carriers {
 
 async fn appliance(args: Up) -> anyhow::Result<()> {
     let data_dir = &args.data.data_dir;
+    // Nothing is made before it is clear that this one may start.
+    Lock::refuse_second(data_dir)?;
+    preflight::check_ports(&args)?;
     prepare(data_dir)?;
     let _lock = Lock::take(data_dir)?;
-    preflight::check_ports(&args)?;
     let mut signals = Signals::new()?;
     // A signal that comes meanwhile is heard afterwards: what was begun is then ended in order.
     let platform = start(&args).await?;
@@ -343,7 +345,8 @@ impl Signals {
     }
 }
 
-fn prepare(data_dir: &Path) -> anyhow::Result<()> {
+/// Makes the data directory, for its owner only.
+pub(crate) fn prepare(data_dir: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut dirs = fs::DirBuilder::new();
     dirs.recursive(true).mode(0o700);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use lattice_tests::appliance::Appliance;
+use lattice_tests::appliance::{Appliance, Said};
 use lattice_tests::web::Web;
 use lattice_tests::{PATIENCE, eventually, expect, image, machine};
 use rustix::process::Signal;
@@ -117,12 +117,31 @@ fn killed_and_purged_it_leaves_no_trace() {
 }
 
 #[test]
+fn purged_without_the_oci_runtime_that_made_its_containers_it_leaves_no_trace() {
+    machine::isolate();
+    let before = machine::traces(Path::new(""));
+    let mut lattice = Appliance::start(&[]);
+    create(&lattice, "web", 1);
+    lattice.kill();
+    let purged = machine::without_program("runc", || {
+        let mut up = std::process::Command::new(lattice_tests::program("lattice"));
+        up.args(["up", "--data-dir"]).arg(lattice.data_dir());
+        let refused = Said::of(up);
+        assert!(refused.err.contains("runc is not installed"), "it is gone: {refused:?}");
+        lattice.down(&["--purge", "--yes"])
+    });
+    assert_eq!(purged.code, 0, "{purged:?}");
+    assert_eq!(machine::traces(&lattice.data_dir()), before);
+    assert!(!lattice.data_dir().exists());
+}
+
+#[test]
 fn a_second_appliance_on_the_same_data_is_refused() {
     machine::isolate();
     let lattice = Appliance::start(&[]);
     let mut second = std::process::Command::new(lattice_tests::program("lattice"));
     second.args(["up", "--data-dir"]).arg(lattice.data_dir()).stdin(Stdio::null());
-    let said = lattice_tests::appliance::Said::of(second);
+    let said = Said::of(second);
     assert_eq!(said.code, 64, "{said:?}");
     assert!(said.err.contains("lattice down"), "{said:?}");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lattice_api::brain::{BrainError, EventStream, InstanceProgress, Receptor, Version};
+use lattice_api::brain::{BrainError, EventId, EventStream, InstanceProgress, Receptor, Version};
 use lattice_model::{
     ActualLrp, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal,
     RegistryCredentials, Task, TaskDefinition, TaskGuid,
@@ -118,7 +118,7 @@ impl Receptor for Handle {
         self.keep(c).await
     }
 
-    async fn events(&self, after: Option<u64>) -> Result<EventStream, BrainError> {
+    async fn events(&self, after: Option<EventId>) -> Result<EventStream, BrainError> {
         Ok(self.hub.subscribe(after))
     }
 }

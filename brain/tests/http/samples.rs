@@ -3,8 +3,8 @@
 use lattice_api::brain::bodies::{desired_lrp, task};
 use lattice_model::actual_lrp::{PlacementError, PortMapping, Presence};
 use lattice_model::{
-    ActualLrp, ActualState, CellId, DesiredLrp, Domain, InstanceGuid, InstanceKey, LrpKey, NetInfo,
-    ProcessGuid, Task, TaskDefinition, TaskState, Time,
+    ActualLrp, ActualState, CellId, DesiredLrp, Domain, InstanceCrash, InstanceGuid, InstanceKey,
+    LrpKey, NetInfo, ProcessGuid, Task, TaskDefinition, TaskState, Time,
 };
 use serde_json::{Value, json};
 
@@ -102,4 +102,15 @@ pub(crate) fn instances(guid: &str) -> Vec<ActualLrp> {
         modification_tag: Default::default(),
     };
     (0..).zip(states).map(record).collect()
+}
+
+/// The end of the fourth instance.
+pub(crate) fn crash(guid: &str) -> InstanceCrash {
+    InstanceCrash {
+        key: instances(guid)[3].key.clone(),
+        instance: instances(guid)[1].instance().unwrap().clone(),
+        crash_count: 3,
+        reason: "Exited with status 1".into(),
+        at: Time(7),
+    }
 }
