@@ -91,7 +91,7 @@ impl Dispatcher {
         if gathered.is_empty() {
             return;
         }
-        let outcome = auction::hold(states, gathered.batch(), &self.policy);
+        let outcome = auction::hold(&states, &gathered.batch(), &self.policy);
         info!(
             placed = outcome.placed.len(),
             failed = outcome.failed.len(),

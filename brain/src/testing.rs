@@ -74,6 +74,7 @@ pub(crate) fn lrp(guid: &str, instances: u32, memory_mb: u64) -> DesiredLrp {
         annotation: String::new(),
         placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
+        placement: lattice_model::Placement::default(),
         egress_rules: Vec::new(),
         modification_tag: ModificationTag::default(),
     }
@@ -94,6 +95,7 @@ pub(crate) fn task_definition(guid: &str, memory_mb: u64) -> TaskDefinition {
         annotation: String::new(),
         placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
+        placement: lattice_model::Placement::default(),
         egress_rules: Vec::new(),
     }
 }
@@ -111,6 +113,7 @@ pub(crate) fn task_record(guid: &str) -> Task {
         updated_at: Time(0),
         rejections: 0,
         rejection_reason: String::new(),
+        placement_detail: String::new(),
     }
 }
 
@@ -125,6 +128,7 @@ pub(crate) fn presence(id: &str, zone: &str) -> CellPresence {
         placement_tags: Vec::new(),
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
+        labels: lattice_model::cell::CellLabels::default(),
     }
 }
 

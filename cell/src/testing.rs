@@ -146,6 +146,7 @@ pub(crate) fn lrp(guid: &str) -> DesiredLrp {
         annotation: String::new(),
         placement_tags: vec![],
         volume_drivers: vec![],
+        placement: lattice_model::Placement::default(),
         egress_rules: vec![],
         modification_tag: ModificationTag { epoch: "e".into(), index: 0 },
     }
@@ -162,6 +163,7 @@ pub(crate) fn task(guid: &str, action: Action) -> Task {
         annotation: String::new(),
         placement_tags: vec![],
         volume_drivers: vec![],
+        placement: lattice_model::Placement::default(),
         egress_rules: vec![],
     };
     Task {
@@ -171,6 +173,7 @@ pub(crate) fn task(guid: &str, action: Action) -> Task {
         updated_at: Time::default(),
         rejections: 0,
         rejection_reason: String::new(),
+        placement_detail: String::new(),
     }
 }
 

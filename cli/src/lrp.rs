@@ -170,6 +170,7 @@ pub fn build(
         annotation: String::new(),
         placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
+        placement: lattice_model::Placement::default(),
         egress_rules: Vec::new(),
         modification_tag: ModificationTag::default(),
     };

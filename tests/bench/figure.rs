@@ -3,14 +3,14 @@
 use serde_json::json;
 
 /// What is measured.
-pub(crate) struct Figure {
+pub(crate) struct Figure<'a> {
     pub(crate) bench: &'static str,
-    pub(crate) case: &'static str,
+    pub(crate) case: &'a str,
     pub(crate) metric: &'static str,
     pub(crate) unit: &'static str,
 }
 
-impl Figure {
+impl Figure<'_> {
     /// Prints the median of these rounds.
     pub(crate) fn print(&self, rounds: &[f64]) {
         let line = json!({

@@ -10,6 +10,7 @@
     reason = "figures go to stdout, talk to stderr"
 )]
 
+mod auction;
 mod brain;
 mod effort;
 mod figure;
@@ -26,9 +27,10 @@ use effort::Effort;
 /// A benchmark and what it tells.
 type Benchmark = (&'static str, &'static str, fn(Effort));
 
-const BENCHMARKS: [Benchmark; 4] = [
+const BENCHMARKS: [Benchmark; 5] = [
     ("start", "from `ltc create` to the first 200, the image cached and not", start::run),
     ("footprint", "memory and CPU of the idle appliance, size of the binary", footprint::run),
+    ("auction", "placements per CPU second, and their quality", auction::run),
     ("router", "requests through the router beside nginx and haproxy", router::run),
     ("brain", "250,000 instances on 1,250 simulated cells, the store on disk", brain::run),
 ];

@@ -1,90 +1,213 @@
-//! Which cells may run a thing at all (section 1.5).
+//! Which cells may run a thing at all (section 1.5), and which should.
 
 use std::collections::BTreeSet;
 
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::cell::RootfsProviders;
+use lattice_model::placement::{AppRule, LabelRule, LabelTest, Placement, Relation, Rule};
 use lattice_model::{CellPresence, ContainerSpec};
 
-/// What work demands of a cell beyond room.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+use super::order::Apps;
+use super::score::{Score, affinity};
+
+/// What work demands of a cell beyond what is free there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Constraint {
     rootfs: BTreeSet<String>,
     drivers: BTreeSet<String>,
     tags: BTreeSet<String>,
+    labels: Vec<(LabelRule, Force)>,
+    apps: Vec<(AppRule, Force)>,
+}
+
+/// How strictly a rule is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Force {
+    /// A cell that breaks it is not taken.
+    Must,
+    /// A cell that follows it is preferred, so much.
+    Should(u8),
+}
+
+/// What is asked of a cell, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filter {
+    /// It can make the root filesystem.
+    Rootfs,
+    /// It offers the volume drivers.
+    Drivers,
+    /// It has the tags, and requires no others.
+    Tags,
+    /// Its labels keep the rules.
+    Labels,
+}
+
+/// The filters in their order.
+pub(super) const FILTERS: [Filter; 4] =
+    [Filter::Rootfs, Filter::Drivers, Filter::Tags, Filter::Labels];
+
+/// A [`Constraint`], ready to be asked of many cells.
+#[derive(Debug)]
+pub(super) struct Judge {
+    constraint: Constraint,
+    tests: Vec<(String, LabelTest, Force)>,
+    /// What is asked about other apps, by their numbers.
+    pub(super) neighbours: Vec<Neighbour>,
+}
+
+/// A rule about another app.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Neighbour {
+    pub(super) app: usize,
+    pub(super) relation: Relation,
+    pub(super) force: Force,
 }
 
 // === impl Constraint ===
 
 impl Constraint {
-    pub(super) fn new(containers: &[ContainerSpec], drivers: &[String], tags: &[String]) -> Self {
-        Self {
-            rootfs: containers
-                .iter()
-                .map(|container| demand_on_rootfs(&container.rootfs))
-                .collect(),
-            drivers: drivers.iter().cloned().collect(),
-            tags: tags.iter().cloned().collect(),
-        }
-    }
-
-    /// The positions of the cells that may run it, or why there is none: of the demands, in the
-    /// order rootfs, volume drivers, tags, the first that nobody left meets.
-    pub(super) fn compatible<'a>(
-        &self,
-        cells: impl Iterator<Item = (usize, &'a CellPresence)>,
-    ) -> Result<Vec<usize>, PlacementError> {
-        let all: Vec<_> = cells.collect();
-        let count = all.len();
-        let keep = |cells: Vec<(usize, &'a CellPresence)>,
-                    meets: &dyn Fn(&CellPresence) -> bool| {
-            cells.into_iter().filter(|(_, cell)| meets(cell)).collect::<Vec<_>>()
-        };
-        let nobody = |reason: String, what: String| PlacementError {
-            reason,
-            detail: format!("none of {count} cells {what}"),
-        };
-        let cells = keep(all, &|cell| self.is_rootfs_met(cell));
-        if cells.is_empty() {
-            let what = format!("can make {}", listed(&self.rootfs));
-            return Err(nobody("found no compatible cell for required rootfs".into(), what));
-        }
-        let cells = keep(cells, &|cell| are_among(&self.drivers, &cell.volume_drivers));
-        if cells.is_empty() {
-            let what = format!("that fit otherwise offers {}", listed(&self.drivers));
-            let reason = "found no compatible cell with required volume drivers".into();
-            return Err(nobody(reason, what));
-        }
-        let cells = keep(cells, &|cell| self.are_tags_met(cell));
-        if cells.is_empty() {
-            let what = "that fit otherwise has these tags, required and optional ones included";
-            return Err(nobody(self.no_tags(), what.into()));
-        }
-        Ok(cells.into_iter().map(|(position, _)| position).collect())
-    }
-
-    fn is_rootfs_met(&self, cell: &CellPresence) -> bool {
-        self.rootfs.iter().all(|rootfs| is_provided(rootfs, &cell.rootfs_providers))
-    }
-
-    /// What a cell requires must be asked for, and what is asked for it must have.
-    fn are_tags_met(&self, cell: &CellPresence) -> bool {
-        let has = |tag: &String| {
-            cell.placement_tags.contains(tag) || cell.optional_placement_tags.contains(tag)
-        };
-        cell.placement_tags.iter().all(|tag| self.tags.contains(tag)) && self.tags.iter().all(has)
-    }
-
-    fn no_tags(&self) -> String {
-        let quoted: Vec<String> = self.tags.iter().map(|tag| format!("\"{tag}\"")).collect();
-        match quoted.as_slice() {
-            [] => "found no compatible cell with no placement tags".to_owned(),
-            [tag] => format!("found no compatible cell with placement tag {tag}"),
-            [first @ .., last] => {
-                let first = first.join(", ");
-                format!("found no compatible cell with placement tags {first} and {last}")
+    pub(super) fn new(
+        containers: &[ContainerSpec],
+        drivers: &[String],
+        tags: &[String],
+        placement: &Placement,
+    ) -> Self {
+        let musts = placement.constraints.iter().map(|rule| (rule, Force::Must));
+        let shoulds = placement.affinities.iter().map(|a| (&a.rule, Force::Should(a.weight)));
+        let (mut labels, mut apps) = (Vec::new(), Vec::new());
+        for (rule, force) in musts.chain(shoulds) {
+            match rule {
+                Rule::Label(rule) => labels.push((rule.clone(), force)),
+                Rule::App(rule) => apps.push((rule.clone(), force)),
             }
         }
+        let rootfs = containers.iter().map(|container| demand_on_rootfs(&container.rootfs));
+        Self {
+            rootfs: rootfs.collect(),
+            drivers: drivers.iter().cloned().collect(),
+            tags: tags.iter().cloned().collect(),
+            labels,
+            apps,
+        }
+    }
+}
+
+// === impl Judge ===
+
+impl Judge {
+    /// Apps that have no number are nowhere.
+    pub(super) fn new(constraint: Constraint, apps: &Apps<'_>) -> Self {
+        let test = |(rule, force): &(LabelRule, Force)| {
+            // A pattern that does not compile is refused where work is accepted.
+            rule.compile().ok().map(|test| (rule.label.clone(), test, *force))
+        };
+        let tests = constraint.labels.iter().filter_map(test).collect();
+        let neighbour = |(rule, force): &(AppRule, Force)| {
+            let (relation, force) = (rule.relation, *force);
+            apps.get(&rule.app).map(|app| Neighbour { app, relation, force })
+        };
+        let neighbours = constraint.apps.iter().filter_map(neighbour).collect();
+        Self { constraint, tests, neighbours }
+    }
+
+    /// True where a cell's other apps may forbid it.
+    pub(super) fn has_musts(&self) -> bool {
+        self.neighbours.iter().any(|neighbour| neighbour.force == Force::Must)
+    }
+
+    /// How many filters the cell passes before the first that it does not.
+    pub(super) fn passed(&self, cell: &CellPresence) -> usize {
+        FILTERS.iter().take_while(|filter| self.passes(**filter, cell)).count()
+    }
+
+    pub(super) fn passes(&self, filter: Filter, cell: &CellPresence) -> bool {
+        let Constraint { rootfs, drivers, tags, .. } = &self.constraint;
+        match filter {
+            Filter::Rootfs => rootfs.iter().all(|name| is_provided(name, &cell.rootfs_providers)),
+            Filter::Drivers => drivers.iter().all(|name| cell.volume_drivers.contains(name)),
+            Filter::Tags => are_tags_met(tags, cell),
+            Filter::Labels => self.tests.iter().all(|(label, test, force)| match force {
+                Force::Must => is_met(cell, label, test),
+                Force::Should(_) => true,
+            }),
+        }
+    }
+
+    /// What the cell's labels add to its score.
+    pub(super) fn preference(&self, cell: &CellPresence) -> Score {
+        let weight = |(label, test, force): &(String, LabelTest, Force)| match force {
+            Force::Should(weight) if is_met(cell, label, test) => affinity(*weight),
+            Force::Should(_) | Force::Must => 0,
+        };
+        self.tests.iter().map(weight).sum()
+    }
+
+    /// Why there is no cell, when this is the first filter that none of those left passes.
+    pub(super) fn refusal(&self, filter: Filter, cells: usize) -> PlacementError {
+        let Constraint { rootfs, drivers, tags, .. } = &self.constraint;
+        let (what, detail) = match filter {
+            Filter::Rootfs => {
+                ("for required rootfs".to_owned(), format!("can make {}", listed(rootfs)))
+            }
+            Filter::Drivers => (
+                "with required volume drivers".to_owned(),
+                format!("that fit otherwise offers {}", listed(drivers)),
+            ),
+            Filter::Tags => {
+                let what = match counted("placement tag", tags.iter()) {
+                    Some(tags) => format!("with {tags}"),
+                    None => "with no placement tags".to_owned(),
+                };
+                let detail = "that fit otherwise has these tags, required and optional ones \
+                              included";
+                (what, detail.to_owned())
+            }
+            Filter::Labels => {
+                let rules = self.constraint.labels.iter().filter(|(_, f)| *f == Force::Must);
+                return broken(rules.map(|(rule, _)| Rule::Label(rule.clone())), cells);
+            }
+        };
+        PlacementError {
+            reason: format!("found no compatible cell {what}"),
+            detail: format!("none of {cells} cells {detail}"),
+        }
+    }
+}
+
+/// Why there is no cell, when the cells that pass all filters stand badly to other apps.
+pub(super) fn ill_placed(judge: &Judge, cells: usize) -> PlacementError {
+    let rules = judge.constraint.apps.iter().filter(|(_, force)| *force == Force::Must);
+    broken(rules.map(|(rule, _)| Rule::App(rule.clone())), cells)
+}
+
+fn broken(rules: impl Iterator<Item = Rule>, cells: usize) -> PlacementError {
+    let rules: Vec<_> = rules.map(|rule| rule.to_string()).collect();
+    let rules = counted("placement constraint", rules.iter()).unwrap_or_default();
+    PlacementError {
+        reason: format!("found no compatible cell for {rules}"),
+        detail: format!("none of {cells} cells that fit otherwise keeps it"),
+    }
+}
+
+fn is_met(cell: &CellPresence, label: &str, test: &LabelTest) -> bool {
+    test.passes(cell.labels.get(label).map(String::as_str))
+}
+
+/// What a cell requires must be asked for, and what is asked for it must have.
+fn are_tags_met(tags: &BTreeSet<String>, cell: &CellPresence) -> bool {
+    let has = |tag: &String| {
+        cell.placement_tags.contains(tag) || cell.optional_placement_tags.contains(tag)
+    };
+    cell.placement_tags.iter().all(|tag| tags.contains(tag)) && tags.iter().all(has)
+}
+
+/// `thing "a"`, `things "a", "b" and "c"`, or nothing.
+fn counted<'a>(thing: &str, names: impl Iterator<Item = &'a String>) -> Option<String> {
+    let quoted: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
+    match quoted.as_slice() {
+        [] => None,
+        [name] => Some(format!("{thing} {name}")),
+        [first @ .., last] => Some(format!("{thing}s {} and {last}", first.join(", "))),
     }
 }
 
@@ -103,123 +226,9 @@ fn is_provided(rootfs: &str, providers: &RootfsProviders) -> bool {
     providers.get(scheme).is_some_and(|names| names.is_empty() || names.iter().any(|n| n == name))
 }
 
-fn are_among(wanted: &BTreeSet<String>, offered: &[String]) -> bool {
-    wanted.iter().all(|driver| offered.contains(driver))
-}
-
 fn listed(names: &BTreeSet<String>) -> String {
     names.iter().cloned().collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::presence;
-
-    fn cell(
-        providers: &[(&str, &[&str])],
-        drivers: &[&str],
-        tags: &[&str],
-        optional: &[&str],
-    ) -> CellPresence {
-        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        CellPresence {
-            rootfs_providers: providers.iter().map(|(s, n)| ((*s).to_owned(), owned(n))).collect(),
-            volume_drivers: owned(drivers),
-            placement_tags: owned(tags),
-            optional_placement_tags: owned(optional),
-            ..presence("c", "z")
-        }
-    }
-
-    fn constraint(rootfs: &str, drivers: &[&str], tags: &[&str]) -> Constraint {
-        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-        Constraint {
-            rootfs: [demand_on_rootfs(rootfs)].into(),
-            drivers: owned(drivers),
-            tags: owned(tags),
-        }
-    }
-
-    fn check(constraint: &Constraint, cells: &[CellPresence], expected: Result<&[usize], &str>) {
-        let found = constraint.compatible(cells.iter().enumerate());
-        let found = found.as_deref().map_err(|error| error.reason.as_str());
-        assert_eq!(found, expected, "{constraint:?}");
-    }
-
-    #[test]
-    fn a_root_filesystem_matches_by_scheme_and_where_names_are_listed_by_name() {
-        let cells = [
-            cell(&[("docker", &[])], &[], &[], &[]),
-            cell(&[("preloaded", &["stack-4"]), ("docker", &[])], &[], &[], &[]),
-        ];
-        let nowhere = Err("found no compatible cell for required rootfs");
-        for (rootfs, expected) in [
-            ("docker:///busybox", Ok(&[0, 1][..])),
-            ("docker://localhost:5000/a/b#c", Ok(&[0, 1][..])),
-            ("preloaded:stack-4", Ok(&[1][..])),
-            ("preloaded:stack-4?layer=x", Ok(&[1][..])),
-            ("preloaded:stack-5", nowhere),
-            ("tarball:x", nowhere),
-        ] {
-            check(&constraint(rootfs, &[], &[]), &cells, expected);
-        }
-    }
-
-    #[test]
-    fn every_volume_driver_must_be_there() {
-        let docker: &[(&str, &[&str])] = &[("docker", &[])];
-        let cells = [cell(docker, &["nfs"], &[], &[]), cell(docker, &["nfs", "smb"], &[], &[])];
-        let nowhere = Err("found no compatible cell with required volume drivers");
-        for (drivers, expected) in [
-            (&[][..], Ok(&[0, 1][..])),
-            (&["nfs"], Ok(&[0, 1][..])),
-            (&["smb", "nfs"], Ok(&[1][..])),
-            (&["ceph"], nowhere),
-        ] {
-            check(&constraint("docker:///x", drivers, &[]), &cells, expected);
-        }
-    }
-
-    #[test]
-    fn tags_isolate_both_ways() {
-        let docker: &[(&str, &[&str])] = &[("docker", &[])];
-        let cells = [
-            cell(docker, &[], &[], &[]),
-            cell(docker, &[], &["r"], &["o"]),
-            cell(docker, &[], &[], &["o", "p"]),
-        ];
-        for (tags, expected) in [
-            (&[][..], Ok(&[0, 2][..])),
-            (&["r"], Ok(&[1][..])),
-            (&["o"], Ok(&[2][..])),
-            (&["r", "o"], Ok(&[1][..])),
-            (&["x"], Err("found no compatible cell with placement tag \"x\"")),
-            (&["x", "r"], Err("found no compatible cell with placement tags \"r\" and \"x\"")),
-            (
-                &["c", "b", "a"],
-                Err("found no compatible cell with placement tags \"a\", \"b\" and \"c\""),
-            ),
-        ] {
-            check(&constraint("docker:///x", &[], tags), &cells, expected);
-        }
-        let error = Err("found no compatible cell with no placement tags");
-        check(&constraint("docker:///x", &[], &[]), &cells[1..2], error);
-    }
-
-    #[test]
-    fn the_demand_that_came_furthest_is_the_one_that_is_named() {
-        let cells = [
-            cell(&[("docker", &[])], &[], &[], &[]),
-            cell(&[("docker", &[])], &["nfs"], &["r"], &[]),
-        ];
-        let tags = Err("found no compatible cell with placement tag \"x\"");
-        check(&constraint("docker:///x", &["nfs"], &["x"]), &cells, tags);
-        let drivers = Err("found no compatible cell with required volume drivers");
-        check(&constraint("docker:///x", &["smb"], &["x"]), &cells, drivers);
-        let rootfs = Err("found no compatible cell for required rootfs");
-        check(&constraint("tar:x", &["smb"], &["x"]), &cells, rootfs);
-        let error = constraint("tar:x", &[], &[]).compatible(cells.iter().enumerate());
-        assert_eq!(error.unwrap_err().detail, "none of 2 cells can make tar:x");
-    }
-}
+mod tests;

@@ -2,64 +2,290 @@
 //! boulders before pebbles.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::ptr;
+use std::sync::Arc;
 
-use super::filter::Constraint;
-use super::{Batch, Demand, Item, LrpAuction, TaskAuction};
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
+use lattice_model::placement::Rule;
+use lattice_model::{
+    DesiredLrp, Domain, LrpKey, Placement, ProcessGuid, Resources, TaskDefinition, TaskGuid,
+};
+
+use super::filter::{Constraint, Judge};
+use super::score::Ranking;
+use super::{Batch, Item, LrpAuction, Policy};
+
+/// Different floors are no more than this; what is over has none.
+const FLOORS_MAX: usize = 64;
 
 /// The batch in the order in which it is served, without duplicates.
-pub(super) fn queue(batch: Batch) -> Vec<Demand> {
-    let mut demands = BTreeMap::new();
-    let lrps = batch.lrps.iter().map(of_lrp);
-    for demand in lrps.chain(batch.tasks.iter().map(of_task)) {
-        demands.entry(demand.item.clone()).or_insert(demand);
-    }
-    let mut demands: Vec<Demand> = demands.into_values().collect();
-    // The items come sorted from the map and the sort is stable, so that ties are settled by name.
-    demands.sort_by_key(|demand| (turn(&demand.item), Reverse(demand.need.memory_mb)));
-    demands
+#[derive(Debug)]
+pub(super) struct Queue<'a> {
+    /// What is wanted; the instances of an LRP want the same.
+    pub(super) wants: Vec<Want>,
+    /// The order.
+    pub(super) turns: Vec<Turn>,
+    /// What is asked of cells, each once.
+    pub(super) judges: Vec<Judge>,
+    /// Amounts that wants are no smaller than, each once; the first is nothing.
+    pub(super) floors: Vec<Resources>,
+    /// The apps this batch is about, by number.
+    pub(super) apps: Apps<'a>,
 }
 
-/// Index 0, then tasks, then the other indices, each after the one before it.
-const fn turn(item: &Item) -> (u8, u32) {
-    match item {
-        Item::Lrp(key) if key.index == 0 => (0, 0),
-        Item::Task(_) => (1, 0),
-        Item::Lrp(key) => (2, key.index),
+/// What the instances of an LRP, or a task, ask for.
+#[derive(Debug, Clone)]
+pub(super) struct Want {
+    name: Name,
+    pub(super) need: Resources,
+    /// Which of the floors the need is no smaller than.
+    pub(super) floor: usize,
+    /// How cells are ordered for it.
+    pub(super) ranking: Ranking,
+    /// Which of the judges.
+    pub(super) judge: usize,
+    /// The app whose instances are to be apart; tasks have none.
+    pub(super) app: Option<usize>,
+}
+
+/// Whose want it is.
+#[derive(Debug, Clone)]
+enum Name {
+    Lrp(ProcessGuid, Domain),
+    Task(TaskGuid),
+}
+
+/// One item: the index, and what it wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    index: u32,
+    pub(super) want: u32,
+}
+
+/// Numbers apps in the order in which they are met.
+#[derive(Debug, Default)]
+pub(super) struct Apps<'a>(HashMap<&'a str, usize>);
+
+/// What is gathered on the way to a queue.
+struct Gathering<'a> {
+    policy: &'a Policy,
+    wants: Vec<Want>,
+    constraints: HashMap<Constraint, usize>,
+    floors: Vec<Resources>,
+    apps: Apps<'a>,
+}
+
+// === impl Queue ===
+
+impl<'a> Queue<'a> {
+    pub(super) fn new(batch: &'a Batch, policy: &'a Policy) -> Self {
+        let mut gathering = Gathering {
+            policy,
+            wants: Vec::new(),
+            constraints: HashMap::new(),
+            floors: vec![Resources::default()],
+            apps: Apps::default(),
+        };
+        let mut turns = gathering.lrps(batch);
+        let others = turns.split_off(turns.partition_point(|turn| turn.index == 0));
+        turns.extend(gathering.tasks(batch));
+        turns.extend(others);
+        let Gathering { wants, constraints, floors, apps, .. } = gathering;
+        let mut constraints: Vec<_> = constraints.into_iter().collect();
+        constraints.sort_unstable_by_key(|(_, number)| *number);
+        let judges = constraints.into_iter().map(|(it, _)| Judge::new(it, &apps)).collect();
+        Self { wants, turns, judges, floors, apps }
+    }
+
+    pub(super) fn want(&self, turn: Turn) -> &Want {
+        &self.wants[turn.want as usize]
+    }
+
+    /// The item's name.
+    pub(super) fn item(&self, turn: Turn) -> Item {
+        match &self.want(turn).name {
+            Name::Task(guid) => Item::Task(guid.clone()),
+            Name::Lrp(guid, domain) => {
+                let (process_guid, domain) = (guid.clone(), domain.clone());
+                Item::Lrp(LrpKey { process_guid, index: turn.index, domain })
+            }
+        }
     }
 }
 
-fn of_lrp(auction: &LrpAuction) -> Demand {
-    let lrp = &auction.lrp;
-    Demand {
-        item: Item::Lrp(auction.key.clone()),
-        need: lrp.resources(),
-        constraint: Constraint::new(&lrp.containers, &lrp.volume_drivers, &lrp.placement_tags),
-        app: Some(lrp.app.clone()),
+// === impl Apps ===
+
+impl<'a> Apps<'a> {
+    /// The app's number, where the batch is about it.
+    pub(super) fn get(&self, app: &str) -> Option<usize> {
+        self.0.get(app).copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn number(&mut self, app: &'a str) -> usize {
+        let next = self.0.len();
+        *self.0.entry(app).or_insert(next)
     }
 }
 
-fn of_task(auction: &TaskAuction) -> Demand {
-    let task = &auction.task.definition;
-    Demand {
-        item: Item::Task(task.task_guid.clone()),
-        need: task.resources(),
-        constraint: Constraint::new(&task.containers, &task.volume_drivers, &task.placement_tags),
-        app: None,
+// === impl Gathering ===
+
+impl<'a> Gathering<'a> {
+    /// By index, then the most memory first, then by name.
+    fn lrps(&mut self, batch: &'a Batch) -> Vec<Turn> {
+        let (numbers, mut lrps) = distinct(batch);
+        lrps.sort_unstable_by_key(|lrp| (Reverse(lrp.need.memory_mb), &lrp.lrp.process_guid));
+        let mut wants = vec![0; lrps.len()];
+        for Distinct { number, lrp, need } in &lrps {
+            let name = Name::Lrp(lrp.process_guid.clone(), lrp.domain.clone());
+            let mut want = self.want(name, *need, &lrp.placement);
+            want.judge = self.judge(lrp_constraint(lrp), &lrp.placement);
+            want.app = Some(self.apps.number(&lrp.app));
+            wants[*number as usize] = self.add(want);
+        }
+        let items = batch.lrps.iter().zip(numbers);
+        let turn = |(item, number): (&LrpAuction, u32)| Turn {
+            index: item.key.index,
+            want: wants[number as usize],
+        };
+        let mut turns: Vec<Turn> = if are_names_shared(&lrps) {
+            let mut seen = HashSet::new();
+            items.filter(|(item, _)| seen.insert(&item.key)).map(turn).collect()
+        } else {
+            items.map(turn).collect()
+        };
+        turns.sort_unstable();
+        turns.dedup();
+        turns
     }
+
+    /// The most memory first, then by name.
+    fn tasks(&mut self, batch: &'a Batch) -> Vec<Turn> {
+        let mut seen: HashSet<&TaskGuid> = HashSet::new();
+        let tasks = batch.tasks.iter().map(|auction| &auction.task.definition);
+        let mut tasks: Vec<_> = tasks.filter(|task| seen.insert(&task.task_guid)).collect();
+        tasks.sort_by_cached_key(|task| {
+            (Reverse(task.resources().memory_mb), task.task_guid.clone())
+        });
+        let turn = |task: &'a TaskDefinition| {
+            let name = Name::Task(task.task_guid.clone());
+            let mut want = self.want(name, task.resources(), &task.placement);
+            want.judge = self.judge(task_constraint(task), &task.placement);
+            Turn { index: 0, want: self.add(want) }
+        };
+        tasks.into_iter().map(turn).collect()
+    }
+
+    /// A want without judge and app.
+    fn want(&mut self, name: Name, need: Resources, placement: &Placement) -> Want {
+        let strategy = placement.strategy.unwrap_or(self.policy.strategy);
+        let is_task = matches!(name, Name::Task(_));
+        let ranking = Ranking { strategy, is_task };
+        Want { name, need, floor: self.floor(&need), ranking, judge: 0, app: None }
+    }
+
+    fn add(&mut self, want: Want) -> u32 {
+        self.wants.push(want);
+        number(self.wants.len() - 1)
+    }
+
+    /// The number of the need's floor: the need with its two leading bits.
+    fn floor(&mut self, need: &Resources) -> usize {
+        let floor = Resources {
+            memory_mb: leading(need.memory_mb),
+            disk_mb: leading(need.disk_mb),
+            containers: leading(need.containers),
+        };
+        if let Some(known) = self.floors.iter().position(|known| *known == floor) {
+            return known;
+        }
+        if self.floors.len() == FLOORS_MAX {
+            return 0;
+        }
+        self.floors.push(floor);
+        self.floors.len() - 1
+    }
+
+    fn judge(&mut self, constraint: Constraint, placement: &'a Placement) -> usize {
+        let affinities = placement.affinities.iter().map(|affinity| &affinity.rule);
+        for rule in placement.constraints.iter().chain(affinities) {
+            if let Rule::App(rule) = rule {
+                self.apps.number(&rule.app);
+            }
+        }
+        let next = self.constraints.len();
+        *self.constraints.entry(constraint).or_insert(next)
+    }
+}
+
+/// An LRP of the batch, and its number in the order of appearance.
+struct Distinct<'a> {
+    number: u32,
+    lrp: &'a DesiredLrp,
+    need: Resources,
+}
+
+/// The LRPs that items share, and for each item the number of its own.
+fn distinct(batch: &Batch) -> (Vec<u32>, Vec<Distinct<'_>>) {
+    let mut lrps: Vec<Distinct<'_>> = Vec::new();
+    let mut known: HashMap<*const DesiredLrp, u32> = HashMap::new();
+    let mut last = (ptr::null(), 0);
+    let numbers = batch.lrps.iter().map(|item| {
+        let at = Arc::as_ptr(&item.lrp);
+        if at != last.0 {
+            let number = *known.entry(at).or_insert_with(|| {
+                let number = number(lrps.len());
+                lrps.push(Distinct { number, lrp: &item.lrp, need: item.lrp.resources() });
+                number
+            });
+            last = (at, number);
+        }
+        last.1
+    });
+    (numbers.collect(), lrps)
+}
+
+/// True where one name has two LRPs: then items may be the same though their LRPs are not.
+fn are_names_shared(lrps: &[Distinct<'_>]) -> bool {
+    let mut names = HashSet::with_capacity(lrps.len());
+    !lrps.iter().all(|of| names.insert(&of.lrp.process_guid))
+}
+
+fn lrp_constraint(lrp: &DesiredLrp) -> Constraint {
+    Constraint::new(&lrp.containers, &lrp.volume_drivers, &lrp.placement_tags, &lrp.placement)
+}
+
+fn task_constraint(task: &TaskDefinition) -> Constraint {
+    Constraint::new(&task.containers, &task.volume_drivers, &task.placement_tags, &task.placement)
+}
+
+/// The number with all but its two leading bits off.
+const fn leading(number: u64) -> u64 {
+    let below = 62_u32.saturating_sub(number.leading_zeros());
+    number >> below << below
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("memory holds fewer")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auction::TaskAuction;
     use crate::testing::{lrp, task};
 
     fn names(batch: Batch) -> Vec<String> {
-        let name = |demand: Demand| match demand.item {
+        let policy = Policy::default();
+        let queue = Queue::new(&batch, &policy);
+        let name = |turn: &Turn| match queue.item(*turn) {
             Item::Lrp(key) => format!("{}/{}", key.process_guid, key.index),
             Item::Task(guid) => guid.to_string(),
         };
-        queue(batch).into_iter().map(name).collect()
+        queue.turns.iter().map(name).collect()
     }
 
     fn batch(lrps: &[(&str, u32, u64)], tasks: &[(&str, u64)]) -> Batch {
@@ -77,6 +303,15 @@ mod tests {
             &[("t-small", 5), ("t-big", 50)],
         );
         assert_eq!(names(batch), ["b/0", "a/0", "t-big", "t-small", "b/1", "a/1", "c/2"]);
+    }
+
+    #[test]
+    fn a_floor_is_no_larger_than_the_number_and_no_smaller_than_two_thirds_of_it() {
+        for (number, expected) in
+            [(0, 0), (1, 1), (2, 2), (3, 3), (5, 4), (7, 6), (1023, 768), (u64::MAX, 3 << 62)]
+        {
+            assert_eq!(leading(number), expected, "{number}");
+        }
     }
 
     #[test]

@@ -1,228 +1,324 @@
-//! The cells during one auction: what is placed on them takes room at once, and what does not fit
-//! is told what was missing (sections 1.4 and 1.6).
+//! Finds a cell for each want (section 1.4), the fewest looked at: zones by what they hold of the
+//! app, then the best cell of them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use lattice_api::cell::CellState;
 use lattice_model::actual_lrp::PlacementError;
-use lattice_model::{CellId, Resources};
+use lattice_model::placement::Relation;
+use lattice_model::{CellId, Resources, Strategy};
 
-use super::filter::Constraint;
-use super::score::{Facts, score};
-use super::{Demand, Policy};
+use super::Policy;
+use super::cohort::{Candidate, Cohorts, Verdict};
+use super::filter::{Force, ill_placed};
+use super::fleet::Fleet;
+use super::order::{Queue, Want};
+use super::score::{Score, Weights, affinity, distance, siblings};
+use super::shortage::Supply;
+use super::tournament::{Best, Tournament};
 
-const NO_CELLS: &str = "unable to communicate to compatible cells";
+pub(super) const NO_CELLS: &str = "unable to communicate to compatible cells";
 
-/// The cells, by id, and what is known of them.
+/// The cells during one auction, and the ways to the best of them.
 #[derive(Debug)]
-pub(super) struct Floor {
-    stands: Vec<Stand>,
-    policy: Policy,
-    starting: u64,
-    /// Instances of an app by zone, on all its cells, evacuating ones included.
-    in_zone: BTreeMap<String, Vec<u64>>,
-    /// Which cells suit, by constraint: worked out once.
-    compatible: BTreeMap<Constraint, Result<Arc<[usize]>, PlacementError>>,
+pub(super) struct Floor<'a> {
+    queue: &'a Queue<'a>,
+    weights: Weights,
+    fleet: Fleet<'a>,
+    cohorts: Cohorts,
+    tournament: Tournament,
+    marks: Marks,
+    /// By judge: a need that nobody had enough for. What is free only shrinks.
+    hopeless: Vec<Option<Resources>>,
 }
 
-/// One cell.
-#[derive(Debug)]
-struct Stand {
-    state: CellState,
-    zone: usize,
-    rank: f64,
-    on_cell: BTreeMap<String, u64>,
-    tasks: u64,
+/// The cells that other instances make special for one want: those with its own app, and those
+/// with apps that its rules name. They are weighed one by one.
+#[derive(Debug, Default)]
+struct Marks {
+    cells: Vec<Mark>,
+    /// By cell: its place in `cells`, when that place knows the cell.
+    places: Vec<u32>,
+    /// By zone: the instances of the want's own app.
+    in_zone: Vec<u64>,
+    /// Rules that only marked cells can keep.
+    musts: u32,
 }
 
-/// A kind of capacity and its words.
-struct Kind {
-    name: &'static str,
-    needed: &'static str,
-    free: &'static str,
-    amount: fn(&Resources) -> u64,
+/// One such cell.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    cell: u32,
+    /// Instances of the same app.
+    siblings: u64,
+    /// What rules about other apps add to the score.
+    affinity: Score,
+    /// Which of the rules that only marked cells can keep are kept.
+    kept: u32,
+    /// True where a rule forbids the cell.
+    is_barred: bool,
 }
-
-/// In the order in which they are named.
-const KINDS: [Kind; 3] = [
-    Kind { name: "containers", needed: "container slot", free: "slots", amount: |r| r.containers },
-    Kind { name: "disk", needed: "MB disk", free: "MB", amount: |r| r.disk_mb },
-    Kind { name: "memory", needed: "MB memory", free: "MB", amount: |r| r.memory_mb },
-];
 
 // === impl Floor ===
 
-impl Floor {
-    pub(super) fn new(mut cells: Vec<CellState>, policy: Policy) -> Self {
-        cells.sort_by(|a, b| a.presence.cell_id.cmp(&b.presence.cell_id));
-        cells.dedup_by(|a, b| a.presence.cell_id == b.presence.cell_id);
-        let starting = cells.iter().map(|cell| cell.starting_count).sum();
-        let mut zones: BTreeMap<String, (usize, u32)> = BTreeMap::new();
-        let mut floor = Self {
-            stands: Vec::new(),
-            policy,
-            starting,
-            in_zone: BTreeMap::new(),
-            compatible: BTreeMap::new(),
-        };
-        for state in cells {
-            let count = zones.len();
-            let (zone, rank) = zones.entry(state.presence.zone.clone()).or_insert((count, 0));
-            let mut on_cell = BTreeMap::new();
-            for slot in &state.lrps {
-                floor.count_in_zone(&slot.app, *zone);
-                *on_cell.entry(slot.app.clone()).or_insert(0) += 1;
-            }
-            if !state.evacuating {
-                let tasks = state.tasks.len() as u64;
-                let stand = Stand { zone: *zone, rank: f64::from(*rank), on_cell, tasks, state };
-                floor.stands.push(stand);
-                *rank += 1;
-            }
+impl<'a> Floor<'a> {
+    pub(super) fn new(queue: &'a Queue<'a>, fleet: Fleet<'a>, policy: &Policy) -> Self {
+        let weights = Weights::new(policy);
+        let cohorts = Cohorts::new(&fleet, &queue.judges);
+        let mut rankings: Vec<_> = queue.wants.iter().map(|want| want.ranking).collect();
+        rankings.retain(|ranking| ranking.strategy != Strategy::Random);
+        rankings.sort_unstable();
+        rankings.dedup();
+        let tournament = Tournament::new(&cohorts.all, &rankings, &queue.floors);
+        let (marks, hopeless) = (Marks::new(&fleet), vec![None; queue.judges.len()]);
+        let mut floor = Self { queue, weights, fleet, cohorts, tournament, marks, hopeless };
+        for position in 0..floor.fleet.cells.len() {
+            floor.refresh(position);
         }
         floor
     }
 
-    fn count_in_zone(&mut self, app: &str, zone: usize) {
-        let counts = match self.in_zone.get_mut(app) {
-            Some(counts) => counts,
-            None => self.in_zone.entry(app.to_owned()).or_default(),
-        };
-        if counts.len() <= zone {
-            counts.resize(zone + 1, 0);
-        }
-        counts[zone] += 1;
+    /// What is starting on all cells.
+    pub(super) const fn starting(&self) -> u64 {
+        self.fleet.starting
     }
 
-    /// True when no more may be started for now.
-    pub(super) const fn is_saturated(&self) -> bool {
-        self.policy.starting_max > 0 && self.starting >= self.policy.starting_max
-    }
-
-    /// Reserves the best cell, or says why there is none, and whether there never could be.
-    pub(super) fn place(&mut self, demand: &Demand) -> Result<CellId, (PlacementError, bool)> {
-        if self.stands.is_empty() {
+    /// Reserves the best cell, or says why there is none, and whether there never could be. The
+    /// dice are for the random strategy.
+    pub(super) fn place(
+        &mut self,
+        want: &Want,
+        dice: impl Fn() -> u64,
+    ) -> Result<&CellId, (PlacementError, bool)> {
+        if self.cohorts.all.is_empty() {
             let detail = "no cell takes new work at present".to_owned();
             return Err((PlacementError { reason: NO_CELLS.to_owned(), detail }, false));
         }
-        let compatible = self.compatible(&demand.constraint).map_err(|error| (error, true))?;
-        match self.best(&compatible, demand) {
-            Some(position) => Ok(self.reserve(position, demand)),
-            None => Err(self.explain(&compatible, &demand.need)),
+        let judge = &self.queue.judges[want.judge];
+        if let Some(filter) = self.cohorts.verdicts[want.judge].blocked_by {
+            let cells = self.cohorts.all.iter().map(|cohort| cohort.cells.len()).sum();
+            return Err((judge.refusal(filter, cells), true));
         }
+        let is_hopeless = |least: &Resources| want.need.fits(least);
+        if self.hopeless[want.judge].as_ref().is_some_and(is_hopeless) {
+            return Err(self.explain(want));
+        }
+        self.marks.set(&self.fleet, want, self.queue);
+        let drawn = match want.ranking.strategy {
+            Strategy::Random => draw(dice(), self.fleet.cells.len()),
+            Strategy::Spread | Strategy::Binpack => 0,
+        };
+        let found = self.search(want, drawn);
+        if !found.is_some() {
+            if !judge.has_musts() {
+                self.hopeless[want.judge] = Some(want.need);
+            }
+            return Err(self.explain(want));
+        }
+        let position = found.cell as usize;
+        self.fleet.reserve(position, want);
+        self.refresh(position);
+        Ok(&self.fleet.cells[position].presence.cell_id)
     }
 
-    fn compatible(&mut self, constraint: &Constraint) -> Result<Arc<[usize]>, PlacementError> {
-        if let Some(known) = self.compatible.get(constraint) {
-            return known.clone();
-        }
-        let cells = self.stands.iter().map(|stand| &stand.state.presence).enumerate();
-        let found = constraint.compatible(cells).map(Arc::from);
-        self.compatible.insert(constraint.clone(), found.clone());
-        found
+    fn refresh(&mut self, position: usize) {
+        let Some(place) = self.cohorts.places[position] else { return };
+        let scale = &self.cohorts.all[place.cohort as usize].scale;
+        let (load, weights) = (&self.fleet.cells[position].load, &self.weights);
+        let cell = u32::try_from(position).expect("cells are numbered so");
+        self.tournament.update(place, cell, &load.free, |ranking| {
+            ranking.standing(load, scale, weights).total()
+        });
     }
 
     /// The best cell in the zones that hold the fewest instances of the app; where those are full,
     /// in the next ones. Tasks see all zones alike.
-    fn best(&self, compatible: &[usize], demand: &Demand) -> Option<usize> {
-        let counts = demand.app.as_ref().and_then(|app| self.in_zone.get(app));
-        let mut tiers: BTreeMap<u64, (f64, usize)> = BTreeMap::new();
-        for &position in compatible {
-            let stand = &self.stands[position];
-            if !stand.state.available.fits(&demand.need) {
-                continue;
-            }
-            let score = score(&self.facts(stand, demand));
-            let tier = counts.and_then(|counts| counts.get(stand.zone)).copied().unwrap_or(0);
-            match tiers.get(&tier) {
-                Some((best, _)) if *best <= score => {}
-                _ => {
-                    tiers.insert(tier, (score, position));
+    fn search(&self, want: &Want, drawn: u32) -> Best {
+        let verdict = &self.cohorts.verdicts[want.judge];
+        let in_zone = &self.marks.in_zone;
+        let zones = || verdict.zones.iter().map(|(zone, cohorts)| (in_zone[*zone], cohorts));
+        let mut tier = zones().map(|(count, _)| count).min();
+        while let Some(count) = tier {
+            let mut best = self.best_marked(want, verdict, count, drawn);
+            if self.marks.musts == 0 {
+                for (_, cohorts) in zones().filter(|(found, _)| *found == count) {
+                    best = self.best_unmarked(want, cohorts, best, drawn);
                 }
             }
+            if best.is_some() {
+                return best;
+            }
+            tier = zones().map(|(found, _)| found).filter(|found| *found > count).min();
         }
-        tiers.into_values().next().map(|(_, position)| position)
+        Best::NONE
     }
 
-    fn facts(&self, stand: &Stand, demand: &Demand) -> Facts {
-        let siblings = match &demand.app {
-            Some(app) => stand.on_cell.get(app).copied().unwrap_or(0),
-            None => stand.tasks,
-        };
-        let starting = u32::try_from(stand.state.starting_count).unwrap_or(u32::MAX);
-        Facts {
-            total: stand.state.presence.capacity,
-            free: stand.state.available,
-            need: demand.need,
-            siblings,
-            starting: self.policy.starting_weight * f64::from(starting),
-            rank: self.policy.first_fit_weight * stand.rank,
-        }
+    /// The best of the marked cells in zones with so many instances.
+    fn best_marked(&self, want: &Want, verdict: &Verdict, count: u64, drawn: u32) -> Best {
+        let allowed = self.marks.cells.iter().filter(|mark| self.marks.is_allowed(mark));
+        let weighed = allowed.filter_map(|mark| {
+            let cell = &self.fleet.cells[mark.cell as usize];
+            let place = self.cohorts.places[mark.cell as usize]?;
+            let cohort = &self.cohorts.all[place.cohort as usize];
+            let is_here = self.marks.in_zone[cell.zone] == count;
+            if !is_here || !cell.load.free.fits(&want.need) {
+                return None;
+            }
+            let preference = cohort.preference(verdict)?;
+            let standing = match want.ranking.strategy {
+                Strategy::Random => self.distance(mark.cell, drawn),
+                Strategy::Spread | Strategy::Binpack => {
+                    want.ranking.standing(&cell.load, &cohort.scale, &self.weights).total()
+                }
+            };
+            let added = want.ranking.added(&want.need, &cohort.scale) + preference + mark.affinity;
+            let score = standing.saturating_add(siblings(mark.siblings)).saturating_add(added);
+            Some(Best { score, cell: mark.cell })
+        });
+        weighed.min().unwrap_or(Best::NONE)
     }
 
-    fn reserve(&mut self, position: usize, demand: &Demand) -> CellId {
-        self.starting += 1;
-        let stand = &mut self.stands[position];
-        stand.state.available = stand.state.available.minus(&demand.need);
-        stand.state.starting_count += 1;
-        match &demand.app {
-            Some(app) => {
-                *stand.on_cell.entry(app.clone()).or_insert(0) += 1;
-                let zone = stand.zone;
-                self.count_in_zone(app, zone);
+    /// The better of what was found and the best unmarked cell of these cohorts.
+    fn best_unmarked(
+        &self,
+        want: &Want,
+        candidates: &[Candidate],
+        mut best: Best,
+        drawn: u32,
+    ) -> Best {
+        let ladder = self.tournament.ladder(want.ranking);
+        let (mut size, mut of_size) = (u32::MAX, 0);
+        for candidate in candidates {
+            if candidate.size != size {
+                let scale = &self.cohorts.all[candidate.cohort as usize].scale;
+                (size, of_size) = (candidate.size, want.ranking.added(&want.need, scale));
             }
-            None => stand.tasks += 1,
+            let added = of_size + candidate.preference;
+            let found = match ladder {
+                Some(ladder) => self.contend(want, ladder, candidate.cohort, best.plus(-added)),
+                None => self.nearest(want, candidate.cohort, drawn),
+            };
+            if found.is_some() {
+                best = best.min(found.plus(added));
+            }
         }
-        self.stands[position].state.presence.cell_id.clone()
+        best
     }
 
-    /// What is missing: now, or, when even empty cells are too small, for good.
-    fn explain(&self, compatible: &[usize], need: &Resources) -> (PlacementError, bool) {
-        let stands = || compatible.iter().map(|position| &self.stands[*position]);
-        let is_impossible = !stands().any(|stand| stand.state.presence.capacity.fits(need));
-        let capacity = |stand: &Stand| {
-            if is_impossible { stand.state.presence.capacity } else { stand.state.available }
-        };
-        let lacks =
-            |stand: &Stand, amount: fn(&Resources) -> u64| amount(&capacity(stand)) < amount(need);
-        let mut everywhere = Vec::new();
-        let mut details = Vec::new();
-        for kind in &KINDS {
-            let short = stands().filter(|stand| lacks(stand, kind.amount)).count();
-            if short == 0 {
-                continue;
-            }
-            if short == compatible.len() {
-                everywhere.push(kind.name);
-            }
-            let capacities = stands().map(|stand| (capacity(stand), &stand.state.presence.cell_id));
-            details.push(missing(capacities, kind, need, is_impossible));
+    /// The best unmarked cell of a cohort that has enough free, if it beats the limit.
+    fn contend(&self, want: &Want, ladder: usize, cohort: u32, limit: Best) -> Best {
+        let bound = self.tournament.bound(ladder, want.floor, cohort);
+        if bound >= limit {
+            return Best::NONE;
         }
-        let reason = match everywhere.as_slice() {
-            [] => "insufficient resources".to_owned(),
-            names => format!("insufficient resources: {}", names.join(", ")),
+        let is_marked = |cell| self.marks.of(cell).is_some();
+        let free = &self.fleet.cells[bound.cell as usize].load.free;
+        if free.fits(&want.need) && !is_marked(bound.cell) {
+            return bound;
+        }
+        self.tournament.best(ladder, cohort, &want.need, limit, is_marked)
+    }
+
+    /// The first unmarked cell of a cohort at or after the drawn position, all round.
+    fn nearest(&self, want: &Want, number: u32, drawn: u32) -> Best {
+        let cells = &self.cohorts.all[number as usize].cells;
+        let from = cells.partition_point(|cell| *cell < drawn);
+        let first = |from| {
+            let is_marked = |nth: usize| self.marks.of(cells[nth]).is_some();
+            let could = |free: &Resources| free.fits(&want.need);
+            self.tournament.first(number, from, could, is_marked)
         };
-        let count = compatible.len();
-        details.push(format!("{count} {} compatible", if count == 1 { "cell" } else { "cells" }));
-        (PlacementError { reason, detail: details.join("; ") }, is_impossible)
+        let found = first(from).or_else(|| first(0)).map(|nth| cells[nth]);
+        found.map_or(Best::NONE, |cell| Best { score: self.distance(cell, drawn), cell })
+    }
+
+    fn distance(&self, cell: u32, drawn: u32) -> Score {
+        distance(cell, drawn, u32::try_from(self.fleet.cells.len()).unwrap_or(u32::MAX))
+    }
+
+    /// What is missing: cells beside the right apps, or enough free.
+    fn explain(&self, want: &Want) -> (PlacementError, bool) {
+        let (judge, verdict) = (&self.queue.judges[want.judge], &self.cohorts.verdicts[want.judge]);
+        if !judge.has_musts() {
+            let supply = Supply::of_cohorts(&self.cohorts, verdict, &self.tournament, &want.need);
+            return supply.shortage(&self.fleet, &want.need);
+        }
+        let candidates = verdict.zones.iter().flat_map(|(_, candidates)| candidates);
+        let of = |candidate: &Candidate| self.cohorts.all[candidate.cohort as usize].cells.clone();
+        let cells = candidates.flat_map(of);
+        let mut cells: Vec<u32> = cells.collect();
+        let all = cells.len();
+        cells.retain(|cell| self.marks.allow(*cell));
+        if cells.is_empty() {
+            return (ill_placed(judge, all), false);
+        }
+        Supply::of_cells(&self.fleet, &cells, &want.need).shortage(&self.fleet, &want.need)
     }
 }
 
-/// One kind of capacity: what is needed, and the most there is of it.
-fn missing<'a>(
-    capacities: impl Iterator<Item = (Resources, &'a CellId)>,
-    kind: &Kind,
-    need: &Resources,
-    is_impossible: bool,
-) -> String {
-    let amounts = capacities.map(|(capacity, cell)| ((kind.amount)(&capacity), cell));
-    let most = amounts.reduce(|best, next| if next.0 > best.0 { next } else { best });
-    let Some((most, cell)) = most else { return String::new() };
-    let (needs, Kind { needed, free, .. }) = ((kind.amount)(need), kind);
-    if is_impossible {
-        format!("needs {needs} {needed}; the largest cell has {most} {free} in all ({cell})")
-    } else {
-        format!("needs {needs} {needed}; largest free is {most} {free} on {cell}")
+// === impl Marks ===
+
+impl Marks {
+    fn new(fleet: &Fleet<'_>) -> Self {
+        Self {
+            places: vec![0; fleet.cells.len()],
+            in_zone: vec![0; fleet.zones],
+            ..Self::default()
+        }
     }
+
+    /// Forgets the last want and looks where the apps of this one are.
+    fn set(&mut self, fleet: &Fleet<'_>, want: &Want, queue: &Queue<'_>) {
+        self.cells.clear();
+        self.in_zone.fill(0);
+        self.musts = 0;
+        if let Some(app) = want.app {
+            for holding in fleet.holding(app) {
+                let count = u64::from(holding.count);
+                self.mark(holding.cell).siblings = count;
+                self.in_zone[fleet.cells[holding.cell as usize].zone] += count;
+            }
+        }
+        for neighbour in &queue.judges[want.judge].neighbours {
+            let must = 1 << self.musts;
+            for holding in fleet.holding(neighbour.app) {
+                let mark = self.mark(holding.cell);
+                match (neighbour.relation, neighbour.force) {
+                    (Relation::With, Force::Must) => mark.kept |= must,
+                    (Relation::Apart, Force::Must) => mark.is_barred = true,
+                    (Relation::With, Force::Should(weight)) => mark.affinity += affinity(weight),
+                    (Relation::Apart, Force::Should(weight)) => mark.affinity -= affinity(weight),
+                }
+            }
+            let is_with = neighbour.relation == Relation::With;
+            self.musts += u32::from(is_with && neighbour.force == Force::Must);
+        }
+    }
+
+    /// Do the rules about other apps let the cell pass?
+    fn allow(&self, cell: u32) -> bool {
+        self.of(cell).map_or(self.musts == 0, |mark| self.is_allowed(mark))
+    }
+
+    const fn is_allowed(&self, mark: &Mark) -> bool {
+        !mark.is_barred && mark.kept.count_ones() == self.musts
+    }
+
+    /// What is special about a cell.
+    fn of(&self, cell: u32) -> Option<&Mark> {
+        self.cells.get(self.places[cell as usize] as usize).filter(|mark| mark.cell == cell)
+    }
+
+    fn mark(&mut self, cell: u32) -> &mut Mark {
+        let known = self.of(cell).map(|_| self.places[cell as usize] as usize);
+        let place = known.unwrap_or_else(|| {
+            let (siblings, affinity, kept, is_barred) = (0, 0, 0, false);
+            self.cells.push(Mark { cell, siblings, affinity, kept, is_barred });
+            self.cells.len() - 1
+        });
+        self.places[cell as usize] = u32::try_from(place).expect("no more marks than cells");
+        &mut self.cells[place]
+    }
+}
+
+/// A position among so many cells.
+pub(super) fn draw(dice: u64, cells: usize) -> u32 {
+    u32::try_from(dice % (cells.max(1) as u64)).expect("less than the number of cells")
 }

@@ -38,6 +38,7 @@ impl Board {
             updated_at: now,
             rejections: 0,
             rejection_reason: String::new(),
+            placement_detail: String::new(),
         };
         self.put_task(task, out);
         self.auction_task(&guid, out);
@@ -122,7 +123,8 @@ impl Board {
             TaskState::Completed(_) => return Err(no_transition("Completed", "Pending")),
             TaskState::Resolving(_) => return Err(no_transition("Resolving", "Pending")),
         }
-        self.count_rejection(&Arc::clone(task), reason, out);
+        let error = PlacementError { reason, detail: String::new() };
+        self.count_rejection(&Arc::clone(task), error, out);
         self.free_capacity(now);
         Ok(())
     }
@@ -140,7 +142,7 @@ impl Board {
         let task = Arc::clone(self.pending_task(guid)?);
         let is_first = task.rejections == 0;
         if is_first || now.since(task.updated_at) >= TASK_KICK_AFTER {
-            self.count_rejection(&task, sentence(&error), out);
+            self.count_rejection(&task, error, out);
         }
         if self.pending_task(guid).is_ok() {
             self.waiting_tasks.insert(guid.clone());
@@ -160,7 +162,12 @@ impl Board {
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         self.pending_task(guid)?;
-        self.end_task(guid, failed(&sentence(&error)), out);
+        if let Some(task) = self.tasks.get_mut(guid) {
+            let task = Arc::make_mut(task);
+            task.rejection_reason.clone_from(&error.reason);
+            task.placement_detail = error.detail;
+        }
+        self.end_task(guid, failed(&error.reason), out);
         Ok(())
     }
 
@@ -250,19 +257,20 @@ impl Board {
         }
     }
 
-    fn count_rejection(&mut self, task: &Task, reason: String, out: &mut Applied) {
+    fn count_rejection(&mut self, task: &Task, error: PlacementError, out: &mut Applied) {
         let now = out.at;
         let guid = task.definition.task_guid.clone();
         let rejected = Task {
             state: TaskState::Pending,
             updated_at: now,
             rejections: task.rejections + 1,
-            rejection_reason: reason.clone(),
+            rejection_reason: error.reason.clone(),
+            placement_detail: error.detail,
             ..task.clone()
         };
         self.put_task(rejected, out);
         if task.rejections >= TASK_RETRIES_MAX {
-            self.end_task(&guid, failed(&reason), out);
+            self.end_task(&guid, failed(&error.reason), out);
         } else {
             self.due.insert((now + TASK_KICK_AFTER, Due::Task(guid)));
         }
@@ -316,13 +324,4 @@ pub(super) fn failed(reason: &str) -> TaskOutcome {
 fn no_transition(from: &str, to: &str) -> Refusal {
     let message = format!("Cannot transition from {from} to {to}");
     Refusal::new(ErrorName::UnknownError, message)
-}
-
-/// Clients match the beginning; people read on.
-fn sentence(error: &PlacementError) -> String {
-    if error.detail.is_empty() {
-        error.reason.clone()
-    } else {
-        format!("{} ({})", error.reason, error.detail)
-    }
 }

@@ -130,7 +130,7 @@ fn effects(applied: &Applied) -> Vec<String> {
 fn no_room(item: Item, round: u64) -> Command {
     let error = PlacementError {
         reason: "insufficient resources: memory".into(),
-        detail: "needs 10 MB memory; largest free is 5 MB on a; 1 cell compatible".into(),
+        detail: "needs 10 MB; largest free 5 MB on a; 1 cell compatible".into(),
     };
     Command::FailPlacement(FailedPlacement { item, error, is_impossible: false, round })
 }

@@ -162,6 +162,7 @@ impl Receptor for FakeReceptor {
             updated_at: Time(5),
             rejections: 0,
             rejection_reason: String::new(),
+            placement_detail: String::new(),
         };
         self.state().tasks.insert(guid, task.clone());
         self.tell(Event::TaskCreated(Box::new(task)));
@@ -212,6 +213,7 @@ impl Receptor for FakeReceptor {
             placement_tags: vec!["gpu".into()],
             optional_placement_tags: vec![],
             volume_drivers: vec![],
+            labels: lattice_model::cell::CellLabels::default(),
         }])
     }
 

@@ -60,6 +60,7 @@ pub(crate) fn running_task(guid: &str) -> Task {
         updated_at: Time(7),
         rejections: 1,
         rejection_reason: "insufficient resources".into(),
+        placement_detail: "needs 4096 MB; largest free 3072 MB on cell-1; 1 cell compatible".into(),
     }
 }
 
@@ -76,7 +77,7 @@ pub(crate) fn instances(guid: &str) -> Vec<ActualLrp> {
     };
     let placement_error = PlacementError {
         reason: "insufficient resources: memory".into(),
-        detail: "needs 4096 MB; largest free is 3072 MB on cell-1".into(),
+        detail: "needs 4096 MB; largest free 3072 MB on cell-1".into(),
     };
     let states = [
         ActualState::Unclaimed { placement_error: Some(placement_error) },

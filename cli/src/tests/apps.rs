@@ -163,10 +163,10 @@ async fn what_fits_no_cell_is_told_with_amounts() {
     let machine = machine();
     machine.state().fate = Fate::NoPlace(PlacementError {
         reason: "insufficient resources: memory".to_owned(),
-        detail: "needs 4096 MB; largest free is 3072 MB on cell-2".to_owned(),
+        detail: "needs 4096 MB; largest free 3072 MB on cell-2".to_owned(),
     });
     let ran = machine.ltc("create web me/app -m 4096").await;
-    ran.fails(11, &["needs 4096 MB; largest free is 3072 MB on cell-2", "ltc remove web"]);
+    ran.fails(11, &["needs 4096 MB; largest free 3072 MB on cell-2", "ltc remove web"]);
 }
 
 #[tokio::test]
@@ -315,7 +315,7 @@ async fn scaling_fails_as_creating_does() {
     let error =
         PlacementError { reason: "insufficient resources".into(), detail: "needs 1 MB".into() };
     machine.state().fate = Fate::NoPlace(error);
-    machine.ltc("scale web 2").await.fails(11, &["insufficient resources: needs 1 MB"]);
+    machine.ltc("scale web 2").await.fails(11, &["insufficient resources (needs 1 MB)"]);
     machine.state().fate = Fate::Stuck;
     let ran = machine.ltc("scale web 3 -t 30ms").await.succeeds();
     assert!(ran.stderr.contains("ltc status web"), "{}", ran.stderr);

@@ -589,6 +589,7 @@ pub(crate) fn cell(id: &str) -> CellPresence {
         placement_tags: vec![],
         optional_placement_tags: vec![],
         volume_drivers: vec![],
+        labels: lattice_model::cell::CellLabels::default(),
     }
 }
 
@@ -636,6 +637,7 @@ pub(crate) fn task(guid: &str, state: TaskState) -> Task {
             annotation: String::new(),
             placement_tags: vec![],
             volume_drivers: vec![],
+            placement: lattice_model::Placement::default(),
             egress_rules: vec![],
         },
         state,
@@ -643,6 +645,7 @@ pub(crate) fn task(guid: &str, state: TaskState) -> Task {
         updated_at: Time::from_secs(900),
         rejections: 0,
         rejection_reason: String::new(),
+        placement_detail: String::new(),
     }
 }
 

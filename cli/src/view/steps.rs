@@ -78,7 +78,7 @@ pub fn placement(error: &PlacementError) -> String {
     match (error.reason.as_str(), error.detail.as_str()) {
         (reason, "") => reason.to_owned(),
         (reason, detail) if detail.starts_with(reason) => detail.to_owned(),
-        (reason, detail) => format!("{reason}: {detail}"),
+        (reason, detail) => format!("{reason} ({detail})"),
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
             placement(&PlacementError { reason: reason.into(), detail: detail.into() })
         };
         assert_eq!(text("insufficient resources", ""), "insufficient resources");
-        assert_eq!(text("insufficient", "needs 4 MB"), "insufficient: needs 4 MB");
+        assert_eq!(text("insufficient", "needs 4 MB"), "insufficient (needs 4 MB)");
         assert_eq!(text("insufficient", "insufficient: needs 4 MB"), "insufficient: needs 4 MB");
     }
 }

@@ -1,9 +1,11 @@
 //! `ltc task`: one task.
 
+use lattice_model::actual_lrp::PlacementError;
 use lattice_model::{Task, TaskState};
 use serde::Serialize;
 
 use super::palette::Palette;
+use super::steps::placement;
 use super::table::{self, Tone};
 
 /// One task; the JSON of `ltc task`.
@@ -21,6 +23,9 @@ pub struct TaskView {
     pub failed: bool,
     /// Why it failed, or why it could not be placed so far.
     pub failure_reason: String,
+    /// The amounts behind that, where it could not be placed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub placement_detail: String,
     /// Its result, when it succeeded.
     pub result: String,
     /// Nanoseconds since the Unix epoch.
@@ -37,14 +42,23 @@ impl TaskView {
                 (String::new(), Some(outcome))
             }
         };
+        let failure_reason = outcome.map_or_else(
+            || task.rejection_reason.clone(),
+            |outcome| outcome.failure_reason.clone(),
+        );
+        let is_unplaced = failure_reason == task.rejection_reason;
         Self {
             task_guid: task.definition.task_guid.to_string(),
             domain: task.definition.domain.to_string(),
             state: task.state.name(),
             cell_id,
             failed: outcome.is_some_and(|o| o.failed),
-            failure_reason: outcome
-                .map_or_else(|| task.rejection_reason.clone(), |o| o.failure_reason.clone()),
+            failure_reason,
+            placement_detail: if is_unplaced {
+                task.placement_detail.clone()
+            } else {
+                String::new()
+            },
             result: outcome.map(|o| o.result.clone()).unwrap_or_default(),
             created_at_ns: task.created_at.0,
         }
@@ -72,7 +86,8 @@ pub fn render(task: &TaskView, palette: Palette) -> String {
         rows.push(("Cell", task.cell_id.clone()));
     }
     if !task.failure_reason.is_empty() {
-        rows.push(("Failure reason", task.failure_reason.clone()));
+        let (reason, detail) = (task.failure_reason.clone(), task.placement_detail.clone());
+        rows.push(("Failure reason", placement(&PlacementError { reason, detail })));
     } else if tone(task) == Tone::Good {
         rows.push(("Result", task.result.clone()));
     }

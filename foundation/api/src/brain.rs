@@ -3,6 +3,7 @@
 pub mod bodies;
 pub mod client;
 mod event_id;
+pub mod explanation;
 pub mod routes;
 
 use std::sync::Arc;

@@ -100,7 +100,7 @@ pub enum ActualState {
 pub struct PlacementError {
     /// Diego's string (`insufficient resources: memory`); clients match it.
     pub reason: String,
-    /// The amounts, for people (`needs 4096 MB; largest free is 3072 MB on cell-2`).
+    /// The amounts, for people (`needs 4096 MB; largest free 3072 MB on cell-2`).
     pub detail: String,
 }
 

@@ -24,10 +24,16 @@ pub struct CellPresence {
     pub optional_placement_tags: Vec<String>,
     /// Volume drivers it offers.
     pub volume_drivers: Vec<String>,
+    /// What its operator says of it, for placement rules; cells from before this say nothing.
+    #[serde(default, skip_serializing_if = "CellLabels::is_empty")]
+    pub labels: CellLabels,
 }
 
 /// All a cell has.
 pub type CellCapacity = Resources;
+
+/// Name to value.
+pub type CellLabels = std::collections::BTreeMap<String, String>;
 
 /// Scheme to what it accepts: `docker: []` means every image, a list means just those names.
 pub type RootfsProviders = std::collections::BTreeMap<String, Vec<String>>;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, EnvVar};
 use crate::id::{Domain, ProcessGuid};
+use crate::placement::Placement;
 use crate::resources::{Limit, Resources};
 use crate::route::Routes;
 
@@ -46,6 +47,9 @@ pub struct DesiredLrp {
     pub placement_tags: Vec<String>,
     /// Cells must offer these volume drivers.
     pub volume_drivers: Vec<String>,
+    /// What else is asked of cells; records from before this have none.
+    #[serde(default, skip_serializing_if = "Placement::is_default")]
+    pub placement: Placement,
     /// What an instance may reach; validated, enforced from the network policy on.
     pub egress_rules: Vec<serde_json::Value>,
     /// Counts the updates.

@@ -28,7 +28,7 @@ impl Limit {
 }
 
 /// Amounts that are reserved on a cell.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resources {
     /// Memory in MiB.
     pub memory_mb: u64,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired_lrp::{ContainerSpec, LogTarget, reserved};
 use crate::id::{CellId, Domain, TaskGuid};
+use crate::placement::Placement;
 use crate::resources::Resources;
 use crate::time::Time;
 
@@ -31,6 +32,9 @@ pub struct TaskDefinition {
     pub placement_tags: Vec<String>,
     /// Cells must offer these volume drivers.
     pub volume_drivers: Vec<String>,
+    /// What else is asked of cells; records from before this have none.
+    #[serde(default, skip_serializing_if = "Placement::is_default")]
+    pub placement: Placement,
     /// What it may reach.
     pub egress_rules: Vec<serde_json::Value>,
 }
@@ -50,6 +54,9 @@ pub struct Task {
     pub rejections: u32,
     /// Why it could not be placed at the last try.
     pub rejection_reason: String,
+    /// The amounts behind that reason; records from before this have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub placement_detail: String,
 }
 
 /// Where a task stands.

@@ -150,6 +150,7 @@ fn presence(n: u32) -> CellPresence {
         placement_tags: Vec::new(),
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
+        labels: BTreeMap::new(),
     }
 }
 

@@ -7,7 +7,8 @@ use lattice_model::action::{Action, EnvVar, Run};
 use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy};
 use lattice_model::{
     ActualLrp, ActualState, CellId, ContainerSpec, DesiredLrp, Domain, InstanceGuid, InstanceKey,
-    Limit, LrpKey, ModificationTag, NetInfo, PortMapping, Presence, ProcessGuid, Routes, Time,
+    Limit, LrpKey, ModificationTag, NetInfo, Placement, PortMapping, Presence, ProcessGuid, Routes,
+    Time,
 };
 
 pub(crate) const INSTANCES_PER_APP: u32 = 10;
@@ -79,6 +80,7 @@ pub(crate) fn lrp(app: u32) -> DesiredLrp {
         annotation: String::new(),
         placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
+        placement: Placement::default(),
         egress_rules: Vec::new(),
         modification_tag: ModificationTag { epoch: uuid(app), index: 0 },
     }

@@ -322,7 +322,7 @@ impl Ledger {
                 reason == task.rejection_reason
             }
             // Larger than every cell.
-            _ => reason.contains(" in all "),
+            _ => task.placement_detail.contains(" in all "),
         }
     }
 

@@ -107,6 +107,7 @@ pub(crate) fn presence(cell: usize, spec: &CellSpec) -> CellPresence {
         placement_tags: Vec::new(),
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
+        labels: lattice_model::cell::CellLabels::default(),
     }
 }
 

@@ -182,7 +182,7 @@ fn what_is_too_large_says_so_and_the_rest_runs() {
     let error = scene.placement_error(1);
     assert!(error.contains("\"insufficient resources: disk, memory\""), "{error}");
     assert_eq!(scene.at(8).rows(2), ["0 RUNNING"]);
-    assert!(scene.task(1).starts_with("failed: insufficient resources"), "{}", scene.task(1));
+    assert_eq!(scene.task(1), "failed: insufficient resources: disk, memory");
     scene.0.run().unwrap();
     assert_eq!(scene.task(2), "gone", "its owner was told");
 }

@@ -212,6 +212,7 @@ fn task_record(state: TaskState) -> Task {
         updated_at: Time::from_secs(990),
         rejections: 0,
         rejection_reason: String::new(),
+        placement_detail: String::new(),
     }
 }
 

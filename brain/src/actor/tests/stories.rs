@@ -99,7 +99,7 @@ async fn work_without_room_says_so_with_amounts_and_runs_when_a_cell_joins() {
     let rows = world.until("one has no room", has_error).await;
     let (reason, detail) = error_of(&rows).unwrap();
     assert_eq!(reason, "insufficient resources: memory");
-    assert_eq!(detail, "needs 600 MB memory; largest free is 400 MB on a; 1 cell compatible");
+    assert_eq!(detail, "needs 600 MB; largest free 400 MB on a; 1 cell compatible");
     world.join("b").await;
     world.until_running(2).await;
 }
@@ -123,7 +123,7 @@ async fn an_instance_larger_than_every_cell_gets_its_error_at_once() {
     let (_, detail) = error_of(&rows).unwrap();
     assert_eq!(
         detail,
-        "needs 4096 MB memory; the largest cell has 1000 MB in all (a); 2 cells compatible"
+        "needs 4096 MB; the largest cell has 1000 MB in all (a); 2 cells compatible"
     );
 }
 
@@ -163,7 +163,9 @@ async fn a_task_that_fits_no_cell_fails_at_once() {
     world.brain.desire_task(task_definition("t", 5_000)).await.unwrap();
     let outcome = until_completed(&world).await;
     assert!(outcome.failed);
-    assert!(outcome.failure_reason.starts_with("insufficient resources: memory (needs 5000 MB"));
+    assert_eq!(outcome.failure_reason, "insufficient resources: memory");
+    let detail = world.brain.task(&tg("t")).await.unwrap().placement_detail;
+    assert!(detail.starts_with("needs 5000 MB; the largest cell has 1000 MB"), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -181,7 +181,8 @@ fn full_cells_count_against_a_task_at_most_once_in_half_a_minute() {
         scene.pass(10, &["a", "b"]);
     }
     assert_eq!(counts, [1, 1, 1, 2, 2, 2, 3, 3, 3, 4]);
-    assert_eq!(outcome(&scene).failure_reason, "insufficient resources (much)");
+    assert_eq!(outcome(&scene).failure_reason, "insufficient resources");
+    assert_eq!(scene.board.task(&tg("t")).unwrap().placement_detail, "much");
 }
 
 #[test]
@@ -200,7 +201,8 @@ fn a_task_that_found_the_cells_full_is_tried_again_when_capacity_appears() {
 fn a_task_that_no_cell_could_ever_take_fails_at_once() {
     let mut scene = scene_with("PENDING");
     scene.ok(failed_placement(true, u64::MAX));
-    assert_eq!(outcome(&scene).failure_reason, "insufficient resources (much)");
+    assert_eq!(outcome(&scene).failure_reason, "insufficient resources");
+    assert_eq!(scene.board.task(&tg("t")).unwrap().placement_detail, "much");
 }
 
 #[test]

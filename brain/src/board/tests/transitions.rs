@@ -102,7 +102,7 @@ fn a_claim_clears_the_placement_error_and_a_start_tells_the_address() {
     };
     let kept = error(&scene).unwrap();
     assert_eq!(kept.reason, "insufficient resources: memory");
-    assert!(kept.detail.starts_with("needs 10 MB memory"));
+    assert!(kept.detail.starts_with("needs 10 MB"));
     scene.claim("web", 0, "a", "cell");
     assert_eq!(error(&scene), None);
     scene.start("web", 0, "a", "cell");

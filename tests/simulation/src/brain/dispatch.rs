@@ -270,7 +270,7 @@ impl Brain {
         for item in tried.chain(gathered.tasks.keys().cloned().map(Item::Task)) {
             self.dispatcher.waits.entry(item).or_insert((at.agenda.now, 0)).1 += 1;
         }
-        let outcome = auction::hold(states, batch, &self.dispatcher.policy);
+        let outcome = auction::hold(&states, &batch, &self.dispatcher.policy);
         at.ledger.held(&outcome, &mut left, |item| gathered.need_of(item));
         self.hand_out(gathered, outcome, at);
     }

@@ -1,6 +1,6 @@
 //! Cells (B.7).
 
-use lattice_model::cell::RootfsProviders;
+use lattice_model::cell::{CellLabels, RootfsProviders};
 use lattice_model::id::IdError;
 use lattice_model::{CellCapacity, CellId, CellPresence};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub struct CellResponse {
     /// Volume drivers it offers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volume_drivers: Vec<String>,
+    /// What its operator says of it.
+    #[serde(skip_serializing_if = "CellLabels::is_empty")]
+    pub labels: CellLabels,
 }
 
 // === impl CellResponse ===
@@ -40,6 +43,7 @@ impl From<&CellPresence> for CellResponse {
             placement_tags: cell.placement_tags.clone(),
             optional_placement_tags: cell.optional_placement_tags.clone(),
             volume_drivers: cell.volume_drivers.clone(),
+            labels: cell.labels.clone(),
         }
     }
 }
@@ -58,6 +62,7 @@ impl TryFrom<CellResponse> for CellPresence {
             placement_tags: body.placement_tags,
             optional_placement_tags: body.optional_placement_tags,
             volume_drivers: body.volume_drivers,
+            labels: body.labels,
         })
     }
 }

@@ -6,7 +6,8 @@ use lattice_model::desired_lrp::{
 };
 use lattice_model::id::IdError;
 use lattice_model::resources::Limit;
-use lattice_model::{Domain, ErrorName, Refusal};
+use lattice_model::{Domain, ErrorName, Placement, Refusal};
+use serde::Deserialize as _;
 
 use super::action::{self, Place};
 use super::field::Object;
@@ -98,6 +99,24 @@ pub(super) fn log_target(fields: &Object<'_>) -> Result<LogTarget, Refusal> {
         log_guid: fields.string("log_guid")?,
         log_source: fields.string("log_source")?,
         metrics_guid: fields.string("metrics_guid")?,
+    })
+}
+
+/// What is asked of cells; ours. A complaint about the field is followed by its reason.
+pub(super) fn placement(
+    fields: &Object<'_>,
+    complaints: &mut Complaints,
+) -> Result<Placement, Refusal> {
+    let Some(value) = fields.get("placement") else { return Ok(Placement::default()) };
+    let read = Placement::deserialize(value).map_err(|e| e.to_string());
+    let checked = read.and_then(|read| match read.check() {
+        Ok(()) => Ok(read),
+        Err(fault) => Err(fault.to_string()),
+    });
+    checked.or_else(|why| {
+        complaints.invalid("placement");
+        complaints.say(format!("placement: {why}"));
+        Ok(Placement::default())
     })
 }
 

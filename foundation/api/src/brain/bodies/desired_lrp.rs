@@ -5,7 +5,7 @@ use lattice_model::desired_lrp::{
     ContainerSpec, INSTANCES_MAX, ModificationTag, ROUTES_BYTES_MAX, RestartPolicy,
 };
 use lattice_model::id::check_guid;
-use lattice_model::{DesiredLrp, DesiredLrpUpdate, ErrorName, Refusal, Routes};
+use lattice_model::{DesiredLrp, DesiredLrpUpdate, ErrorName, Placement, Refusal, Routes};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -50,6 +50,8 @@ pub struct DesiredLrpResponse<'a> {
     placement_tags: &'a [String],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     volume_drivers: &'a [String],
+    #[serde(skip_serializing_if = "Placement::is_default")]
+    placement: &'a Placement,
     #[serde(skip_serializing_if = "is_zero")]
     max_pids: u64,
 }
@@ -87,6 +89,7 @@ impl<'a> From<&'a DesiredLrp> for DesiredLrpResponse<'a> {
             restart_policy: (!is_default).then_some(lrp.restart_policy),
             placement_tags: &lrp.placement_tags,
             volume_drivers: &lrp.volume_drivers,
+            placement: &lrp.placement,
             max_pids: container::pids_of(main),
         }
     }
@@ -117,6 +120,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
     let log = container::log_target(&fields)?;
     let (placement_tags, volume_drivers) =
         (fields.strings("placement_tags")?, fields.strings("volume_drivers")?);
+    let placement = container::placement(&fields, &mut complaints)?;
 
     let (env, limits) = late.settle(complaints, ErrorName::InvalidLRP, cpu_weight)?;
     let process_guid: lattice_model::ProcessGuid = process_guid.expect("complained otherwise");
@@ -144,6 +148,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
         annotation,
         placement_tags,
         volume_drivers,
+        placement,
         egress_rules,
         modification_tag: ModificationTag::default(),
     })

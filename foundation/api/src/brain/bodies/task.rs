@@ -3,7 +3,9 @@
 use lattice_model::action::{Action, EnvVar};
 use lattice_model::desired_lrp::ContainerSpec;
 use lattice_model::task::TaskOutcome;
-use lattice_model::{CellId, ErrorName, Refusal, Task, TaskDefinition, TaskGuid, TaskState, Time};
+use lattice_model::{
+    CellId, ErrorName, Placement, Refusal, Task, TaskDefinition, TaskGuid, TaskState, Time,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -44,12 +46,16 @@ pub struct TaskResponse<'a> {
     placement_tags: &'a [String],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     volume_drivers: &'a [String],
+    #[serde(skip_serializing_if = "Placement::is_default")]
+    placement: &'a Placement,
     #[serde(skip_serializing_if = "is_zero")]
     max_pids: u64,
     #[serde(skip_serializing_if = "is_zero")]
     rejection_count: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
     rejection_reason: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    placement_detail: &'a str,
 }
 
 /// The body that creates a task, in the Receptor's order.
@@ -81,6 +87,8 @@ struct Definition<'a> {
     egress_rules: &'a [Value],
     placement_tags: &'a [String],
     volume_drivers: &'a [String],
+    #[serde(skip_serializing_if = "Placement::is_default")]
+    placement: &'a Placement,
     max_pids: u64,
 }
 
@@ -119,9 +127,11 @@ impl<'a> From<&'a Task> for TaskResponse<'a> {
             egress_rules: wanted.egress_rules,
             placement_tags: wanted.placement_tags,
             volume_drivers: wanted.volume_drivers,
+            placement: wanted.placement,
             max_pids: wanted.max_pids,
             rejection_count: task.rejections.into(),
             rejection_reason: &task.rejection_reason,
+            placement_detail: &task.placement_detail,
         }
     }
 }
@@ -155,6 +165,7 @@ impl<'a> From<&'a TaskDefinition> for Definition<'a> {
             egress_rules: &task.egress_rules,
             placement_tags: &task.placement_tags,
             volume_drivers: &task.volume_drivers,
+            placement: &task.placement,
             max_pids: container::pids_of(main),
         }
     }
@@ -181,6 +192,7 @@ pub fn parse_create(body: &Value) -> Result<TaskDefinition, Refusal> {
     let result_file = fields.string("result_file")?;
     let (placement_tags, volume_drivers) =
         (fields.strings("placement_tags")?, fields.strings("volume_drivers")?);
+    let placement = container::placement(&fields, &mut complaints)?;
 
     let (env, limits) = late.settle(complaints, ErrorName::InvalidTask, cpu_weight)?;
     let main = ContainerSpec {
@@ -204,6 +216,7 @@ pub fn parse_create(body: &Value) -> Result<TaskDefinition, Refusal> {
         annotation,
         placement_tags,
         volume_drivers,
+        placement,
         egress_rules,
     })
 }
@@ -221,6 +234,7 @@ pub fn parse_response(body: &Value) -> Result<Task, Refusal> {
         updated_at: created_at,
         rejections: fields.integer("rejection_count")?.unwrap_or_default(),
         rejection_reason: fields.string("rejection_reason")?,
+        placement_detail: fields.string("placement_detail")?,
     })
 }
 

@@ -1,0 +1,178 @@
+//! Cells that the batch cannot tell apart but by how full they are.
+
+use std::collections::BTreeMap;
+
+use foldhash::{HashMap, HashMapExt as _};
+use lattice_model::{CellPresence, Resources};
+
+use super::filter::{FILTERS, Filter, Judge};
+use super::fleet::{Cell, Fleet};
+use super::score::{Scale, Score};
+
+/// The cells that take work, in cohorts.
+#[derive(Debug)]
+pub(super) struct Cohorts {
+    /// By zone, size and kind.
+    pub(super) all: Vec<Cohort>,
+    /// Which cohort each cell is in, and at which place; `None` for one that takes no work.
+    pub(super) places: Vec<Option<Place>>,
+    /// What each judge says of them.
+    pub(super) verdicts: Vec<Verdict>,
+}
+
+/// Cells of one zone and size, of which every judge says the same.
+#[derive(Debug)]
+pub(super) struct Cohort {
+    pub(super) zone: usize,
+    pub(super) scale: Scale,
+    pub(super) total: Resources,
+    /// Its cells by position.
+    pub(super) cells: Vec<u32>,
+    size: u32,
+    kind: usize,
+}
+
+/// Where a cell is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) cohort: u32,
+    pub(super) nth: u32,
+}
+
+/// Whom a judge lets pass.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    /// By kind: what the labels add to the score, for those that pass.
+    kinds: Vec<Option<Score>>,
+    /// The cohorts that pass, by zone.
+    pub(super) zones: Vec<(usize, Vec<Candidate>)>,
+    /// The first filter that no cell passes of those that passed all before it.
+    pub(super) blocked_by: Option<Filter>,
+}
+
+/// A cohort that passes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    pub(super) cohort: u32,
+    /// Cohorts of one size have one number.
+    pub(super) size: u32,
+    /// What the labels add to the score.
+    pub(super) preference: Score,
+}
+
+// === impl Cohorts ===
+
+impl Cohorts {
+    pub(super) fn new(fleet: &Fleet<'_>, judges: &[Judge]) -> Self {
+        let mut kinds = Kinds::new(judges);
+        let mut by_key: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+        for (position, cell) in (0..).zip(&fleet.cells).filter(|(_, cell)| !cell.is_evacuating) {
+            let Resources { memory_mb, disk_mb, containers } = cell.total;
+            let size = (memory_mb, disk_mb, containers);
+            let key = (cell.zone, size, kinds.of(cell));
+            by_key.entry(key).or_default().push(position);
+        }
+        let mut sizes: HashMap<Resources, u32> = HashMap::new();
+        let cohort = |((zone, (memory_mb, disk_mb, containers), kind), cells)| {
+            let total = Resources { memory_mb, disk_mb, containers };
+            let next = u32::try_from(sizes.len()).expect("no more sizes than cells");
+            let size = *sizes.entry(total).or_insert(next);
+            Cohort { zone, scale: Scale::new(total), total, cells, size, kind }
+        };
+        let all: Vec<Cohort> = by_key.into_iter().map(cohort).collect();
+        let mut places = vec![None; fleet.cells.len()];
+        for (cohort, members) in (0..).zip(&all) {
+            for (nth, cell) in (0..).zip(&members.cells) {
+                places[*cell as usize] = Some(Place { cohort, nth });
+            }
+        }
+        let verdicts = (0..judges.len()).map(|judge| kinds.verdict(judge, &all)).collect();
+        Self { all, places, verdicts }
+    }
+}
+
+// === impl Cohort ===
+
+impl Cohort {
+    /// What the cells' labels add to the score, where they pass.
+    pub(super) fn preference(&self, verdict: &Verdict) -> Option<Score> {
+        verdict.kinds[self.kind]
+    }
+}
+
+/// What cells say of themselves, and what the judges say to that: each asked once.
+struct Kinds<'a> {
+    judges: &'a [Judge],
+    known: HashMap<Traits<'a>, usize>,
+    last: Option<(&'a CellPresence, usize)>,
+    /// By kind and judge: the filters passed, and what the labels add.
+    findings: Vec<Vec<(usize, Score)>>,
+}
+
+/// All of a presence that filters ask about.
+#[derive(PartialEq, Eq, Hash)]
+struct Traits<'a>(
+    &'a BTreeMap<String, Vec<String>>,
+    [&'a [String]; 3],
+    &'a BTreeMap<String, String>,
+);
+
+// === impl Kinds ===
+
+impl<'a> Kinds<'a> {
+    fn new(judges: &'a [Judge]) -> Self {
+        Self { judges, known: HashMap::new(), last: None, findings: Vec::new() }
+    }
+
+    fn of(&mut self, cell: &Cell<'a>) -> usize {
+        let traits = Traits::of(cell.presence);
+        if let Some((_, kind)) = self.last.filter(|(last, _)| Traits::of(last) == traits) {
+            return kind;
+        }
+        let kind = match self.known.get(&traits) {
+            Some(kind) => *kind,
+            None => {
+                let kind = self.judge(cell.presence);
+                self.known.insert(traits, kind);
+                kind
+            }
+        };
+        self.last = Some((cell.presence, kind));
+        kind
+    }
+
+    /// Cells that differ in what nobody asks about are of one kind.
+    fn judge(&mut self, cell: &CellPresence) -> usize {
+        let finding = |judge: &Judge| (judge.passed(cell), judge.preference(cell));
+        let findings: Vec<_> = self.judges.iter().map(finding).collect();
+        self.findings.iter().position(|known| *known == findings).unwrap_or_else(|| {
+            self.findings.push(findings);
+            self.findings.len() - 1
+        })
+    }
+
+    fn verdict(&self, judge: usize, cohorts: &[Cohort]) -> Verdict {
+        let findings = self.findings.iter().map(|all| all[judge]);
+        let passing = |(passed, preference)| (passed == FILTERS.len()).then_some(preference);
+        let kinds: Vec<Option<Score>> = findings.clone().map(passing).collect();
+        let mut zones: Vec<(usize, Vec<Candidate>)> = Vec::new();
+        for (number, cohort) in (0..).zip(cohorts) {
+            let Some(preference) = kinds[cohort.kind] else { continue };
+            let candidate = Candidate { cohort: number, size: cohort.size, preference };
+            match zones.last_mut() {
+                Some((zone, numbers)) if *zone == cohort.zone => numbers.push(candidate),
+                _ => zones.push((cohort.zone, vec![candidate])),
+            }
+        }
+        let furthest = findings.map(|(passed, _)| passed).max();
+        let blocked_by = furthest.and_then(|passed| FILTERS.get(passed).copied());
+        Verdict { kinds, zones, blocked_by }
+    }
+}
+
+impl<'a> Traits<'a> {
+    fn of(cell: &'a CellPresence) -> Self {
+        let lists = [&cell.volume_drivers, &cell.placement_tags, &cell.optional_placement_tags];
+        Self(&cell.rootfs_providers, lists.map(Vec::as_slice), &cell.labels)
+    }
+}
