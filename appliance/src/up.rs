@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lattice_api::brain::{Receptor as _, Version};
 use lattice_api::cell::{Rep, RepConnector};
-use lattice_brain::blobs::BlobsConfig;
+use lattice_brain::blobs::{BlobsConfig, WantedImages};
 use lattice_brain::http::{self, HttpConfig};
 use lattice_cell::network::Network as _;
 use lattice_cell::rootfs_files::ConfinedFiles;
@@ -126,14 +126,15 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     };
     let doppler = lattice_log_aggregator::start(doppler, egress, tasks).await;
     let doppler = doppler.context(PORT_TAKEN)?.address();
-    let registry = BlobsConfig::on_loopback(data_dir, admin.clone());
-    let registry = lattice_brain::blobs::serve(registry, tasks).await?;
 
     let reps = Arc::new(LocalRep::default());
     let connector = Arc::clone(&reps) as Arc<dyn RepConnector>;
     let brain = brain_config(args, admin.as_ref());
     let clock = Arc::clone(&carriers.clock);
     let brain = lattice_brain::start(brain, connector, clock, tasks).await?;
+    let registry = BlobsConfig::on_loopback(data_dir, admin.clone());
+    let images = Some(Arc::new(brain.clone()) as Arc<dyn WantedImages>);
+    let registry = lattice_brain::blobs::serve(registry, images, tasks).await?;
     let dashboard = HttpConfig::on_loopback(admin.clone(), &args.domain);
     let receptor = receptor_config(args, admin);
     let receptor = http::serve(receptor, Arc::new(brain.clone()), tasks).await?;

@@ -3,8 +3,8 @@
 //! ```text
 //! bus ──> registrar (one task, owns the table) ──> table (read by all, without a lock)
 //!                                                    │
-//! clients ──> worker 0..n (a thread each) ──> framing ──> proxy stages ──> instances
-//!                                                    └──> access line ──> log ingress
+//! clients ──> worker 0..n (a thread each) ──> h1 ──> proxy stages ──> h1 ──> instances
+//!                                                        └──> access line ──> log ingress
 //! ```
 //!
 //! | Part | Is |
@@ -14,26 +14,27 @@
 //! | [`reserved`] | the platform's own hosts; pure |
 //! | `registrar` | the bus's messages to changes of the table; its one owner |
 //! | `worker`, `listening`, `connections` | threads, listeners, connections to instances |
-//! | `framing`, `guard` | where a request ends, strictly (pure), and the socket that asks |
+//! | [`h1`] | HTTP/1 as bytes, strictly; pure |
+//! | `wire`, `memory`, `watch` | sockets, the memory they lend, and who stands still |
 //! | `proxy` | the stages of one request |
 //! | [`verdict`] | what a failure means; pure |
 //! | [`access_log`] | a request's line; pure |
 //! | [`metrics`] | all that is counted |
 //!
 //! **Invariant**: nothing on the request path takes a lock, crosses a thread or asks the brain.
-//! **Boundary**: malformed framing never reaches hyper, and so never an instance. hyper sees neither
-//! a bare LF nor a `Content-Length` beside a `Transfer-Encoding` once a head is parsed, so `framing`
-//! judges the bytes before it; what it refuses hyper answers with an empty 400. Of informational
-//! answers only `100 Continue` is relayed: hyper's server cannot send others.
+//! **Boundary**: a request that two readers could read differently never reaches an instance:
+//! [`h1`] refuses it, and writes anew the framing of what passes.
 
 pub mod access_log;
+mod calendar;
 pub mod config;
 mod connections;
-mod framing;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod guard;
+pub mod h1;
+mod http_date;
 mod listening;
+mod memory;
 pub mod metrics;
 pub mod pool;
 mod proxy;
@@ -42,6 +43,8 @@ pub mod reserved;
 pub mod select;
 pub mod table;
 pub mod verdict;
+mod watch;
+mod wire;
 mod worker;
 
 use core::net::SocketAddr;
@@ -55,7 +58,10 @@ use lattice_daemon::tasks::Tasks;
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
-pub use config::{Config, Freshness, Limits, Listener, Reserved, Side};
+pub use config::{
+    Config, ForwardedProto, Freshness, HeaderRules, Limits, Listener, Reserved, Side, Sticky,
+    Tracing,
+};
 use metrics::{Registrations, Totals, Traffic};
 use registrar::Registrar;
 use reserved::ReservedHosts;
@@ -141,6 +147,8 @@ pub async fn start(
         table: table.clone(),
         reserved: reserved.clone(),
         limits,
+        headers: config.headers,
+        sticky: config.sticky,
         logs,
         clock: clock.clone(),
         source_type,
@@ -228,7 +236,7 @@ fn status_of(route: &pool::Route) -> Vec<EndpointStatus> {
         app: endpoint.app.to_string(),
         private_instance_id: endpoint.backend.instance_id.to_string(),
         index: endpoint.index.to_string(),
-        in_flight: endpoint.backend.in_flight.load(std::sync::atomic::Ordering::Relaxed),
+        in_flight: endpoint.backend.in_flight(),
     };
     pool.iter().map(status).collect()
 }

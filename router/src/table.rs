@@ -14,10 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 use lattice_model::Time;
 
-use crate::pool::{Backend, Endpoint, EndpointHeaders, Route, Tag};
+use crate::pool::{Backend, Balance, Endpoint, Route, Tag};
 use key::Key;
 
 /// How many maps the hosts are spread over.
@@ -52,8 +51,12 @@ pub struct Announcement {
     pub instance_id: Arc<str>,
     /// The instance's index.
     pub index: Arc<str>,
-    /// What it is told with each request.
-    pub headers: EndpointHeaders,
+    /// The guid of the app's process; may be empty.
+    pub process: Arc<str>,
+    /// How the route's requests are to be spread, where the registration says so.
+    pub balance: Option<Balance>,
+    /// What it is told with each request: whole header lines.
+    pub lines: Arc<[u8]>,
     /// When it is forgotten without a heartbeat.
     pub stale_after: Option<Duration>,
     /// The order of registrations.
@@ -219,8 +222,13 @@ impl Editor {
         };
         let pool = route.pool.load_full();
         let known = pool.iter().position(|endpoint| endpoint.backend.addr == told.addr);
+        if known.is_some_and(|at| pool[at].outranks(told.tag.as_ref())) {
+            return Registered::Outdated;
+        }
+        if let Some(balance) = told.balance {
+            route.balance_by(balance);
+        }
         match known.map(|at| (at, &pool[at])) {
-            Some((_, endpoint)) if endpoint.outranks(told.tag.as_ref()) => Registered::Outdated,
             Some((_, endpoint)) if endpoint.is_as_told(told) => {
                 endpoint.seen(now);
                 Registered::Refreshed
@@ -365,17 +373,22 @@ impl Announcement {
     pub fn new(addr: SocketAddr, app: &str, instance_id: &str, index: &str) -> Option<Self> {
         let label = addr.to_string();
         let shown = if instance_id.is_empty() { &label } else { instance_id };
-        let headers = EndpointHeaders {
-            application_id: HeaderValue::from_str(app).ok()?,
-            instance_id: HeaderValue::from_str(shown).ok()?,
-            instance_index: HeaderValue::from_str(index).ok()?,
-        };
+        let is_printable = |text: &str| text.bytes().all(|b| (b' '..=b'~').contains(&b));
+        if ![app, instance_id, index].into_iter().all(is_printable) {
+            return None;
+        }
+        let lines = format!(
+            "X-CF-ApplicationID: {app}\r\nX-CF-InstanceID: {shown}\r\n\
+             X-CF-InstanceIndex: {index}\r\n"
+        );
         Some(Self {
             addr,
             app: app.into(),
             instance_id: instance_id.into(),
             index: index.into(),
-            headers,
+            process: "".into(),
+            balance: None,
+            lines: lines.into_bytes().into(),
             stale_after: None,
             tag: None,
         })

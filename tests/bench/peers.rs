@@ -27,7 +27,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Two processes beside the one that minds them.
+    /// Two processes beside the one that watches them.
     pub(crate) fn nginx(backend: &Backend) -> Self {
         let Backend { address, dir, .. } = backend;
         let dir = dir.display();

@@ -61,6 +61,7 @@ fn presence() -> CellPresence {
         placement_tags: vec![],
         optional_placement_tags: vec![],
         volume_drivers: vec![],
+        labels: [].into(),
     }
 }
 

@@ -23,6 +23,26 @@ fn every_failure_has_its_status_and_words() {
              served to instances. | no-cache, no-store | closes=false",
         ),
         (
+            Failure::Busy { host: host() },
+            "Route Connection Limit Reached | 503 Service Unavailable: Requested route \
+             ('web.test') has reached the connection limit. | - | closes=false",
+        ),
+        (
+            Failure::UnknownInstance {
+                whose: Whose::App,
+                index: "3".to_owned(),
+                guid: "g".to_owned(),
+                host: host(),
+            },
+            "Route unknown_route | 400 Bad Request: Requested instance ('3') with guid ('g') does \
+             not exist for route ('web.test') | no-cache, no-store | closes=false",
+        ),
+        (
+            Failure::MalformedInstance { whose: Whose::Process },
+            "Client invalid_cf_process_instance_header | 400 Bad Request: Invalid \
+             X-CF-Process-Instance Header | no-cache, no-store | closes=false",
+        ),
+        (
             Failure::EmptyHost,
             "Client empty_host | 400 Bad Request: Request had empty Host header | \
              public,max-age=2 | closes=false",
@@ -41,10 +61,12 @@ fn every_failure_has_its_status_and_words() {
              CONNECT | - | closes=true",
         ),
         (
-            Failure::BadBody,
-            "Client bad_body | 400 Bad Request: the request's body ended early or was \
-             malformed | - | closes=true",
+            Failure::Malformed(Violation::Chunk),
+            "Client malformed_request | 400 Bad Request: a chunk is malformed | - | closes=true",
         ),
+        (Failure::HeadTooLarge, "Client max-request-size-exceeded |  | - | closes=true"),
+        (Failure::Expectation, "Client - |  | - | closes=true"),
+        (Failure::ClientGone, "Client - | 499 Request Cancelled | - | closes=true"),
         (
             Failure::Endpoint(refused),
             "Endpoint endpoint_failure (dial: Connection refused (os error 111)) | 502 Bad \
@@ -66,7 +88,9 @@ fn every_failure_has_its_status_and_words() {
 
 #[test]
 fn the_body_names_the_status() {
-    for failure in [Failure::EmptyHost, Failure::MalformedHost, Failure::BadBody] {
+    for failure in
+        [Failure::EmptyHost, Failure::MalformedHost, Failure::Malformed(Violation::Length)]
+    {
         let answer = failure.answer();
         assert!(answer.body.starts_with(&answer.status.to_string()), "{answer:?}");
     }

@@ -301,7 +301,7 @@ async fn a_client_is_told_to_continue_only_when_the_endpoint_wants_the_body() {
     let world = World::start().await;
     let willing = Endpoint::new(|mut wire| async move {
         let head = wire.head().await.unwrap();
-        assert!(head.contains("expect: 100-continue"), "{head}");
+        assert!(head.contains("Expect: 100-continue"), "{head}");
         wire.send("HTTP/1.1 100 Continue\r\n\r\n").await;
         let body = wire.take(4).await;
         wire.answer(std::str::from_utf8(&body).unwrap()).await;

@@ -93,7 +93,7 @@ async fn live(mut store: Mortal, known: &Known, dice: &mut Dice) -> Vec<Ordered>
     let records = store.load().unwrap();
     let board = Board::load(records, config.limits.clone(), dice.0, Time(0));
     let writer = Writer::spawn(store).unwrap();
-    let (outbox, hub) = (Outbox::default(), Hub::new(dice.0, config.limits.events));
+    let (outbox, hub) = (Outbox::default(), Hub::new(1, config.limits.events));
     let parts = Parts { writer, hub, outbox, keyring: Keyring::default(), clock };
     let (actor, brain) = Actor::new(board, parts, &config);
     let actor = tokio::spawn(actor.run(CancellationToken::new()));
