@@ -17,6 +17,8 @@ pub use report::{CellReport, Report, Waits};
 const CAPACITY: u64 = 100;
 /// When it is wanted, in milliseconds: all cells are there by then.
 const WANTED_AT_MS: u64 = 5_000;
+/// Without faults everything need not be looked at so often.
+const CHECK_STEPS: u64 = 10_000;
 /// Of each 25 cells: apps, instances of each, memory of each; 2,050 instances and 2,350 MB.
 const LARGE_MIX: [(u64, u32, u64); 7] =
     [(900, 1, 1), (100, 1, 2), (30, 1, 4), (45, 10, 1), (25, 20, 1), (5, 10, 2), (2, 10, 4)];
@@ -119,6 +121,7 @@ impl Scenario {
     pub fn run(self) -> Result<Report, Violation> {
         let wanted = self.wanted();
         let mut world = World::new(self.script, self.policy, Sabotage::Nothing);
+        world.check_every(CHECK_STEPS);
         for (cell, held) in self.held.iter().enumerate() {
             world.preload(cell, *held);
         }

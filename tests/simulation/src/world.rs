@@ -40,6 +40,7 @@ pub struct World {
     script: Script,
     dice: Dice,
     steps: u64,
+    check_steps: u64,
 }
 
 /// Something that must not be, and when it was seen.
@@ -89,6 +90,7 @@ impl World {
             script,
             dice: Dice::of(seed, 2),
             steps: 0,
+            check_steps: FULL_CHECK_STEPS,
         };
         world.agenda.at(BEGINNING, Event::BrainStarts);
         for cell in 0..world.cells.len() {
@@ -128,6 +130,11 @@ impl World {
         Ok(Summary { steps: self.steps, settled_after: SETTLES_WITHIN })
     }
 
+    /// Looks at everything after so many steps only.
+    pub(crate) const fn check_every(&mut self, steps: u64) {
+        self.check_steps = steps;
+    }
+
     /// Lets so much time pass.
     pub fn run_for(&mut self, time: Duration) -> Result<(), Violation> {
         self.run_until(self.agenda.now + time)
@@ -138,7 +145,7 @@ impl World {
         while let Some(event) = self.agenda.next(end) {
             self.steps += 1;
             self.take(event);
-            if self.steps.is_multiple_of(FULL_CHECK_STEPS) {
+            if self.steps.is_multiple_of(self.check_steps) {
                 self.check();
             }
             self.verdict()?;
