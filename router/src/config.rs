@@ -87,6 +87,8 @@ pub struct HeaderRules {
     pub trace_key: Option<(String, String)>,
     /// Which trace ids endpoints get.
     pub tracing: Tracing,
+    /// The `User-Agent` of a load balancer that asks whether the router is well.
+    pub health_check_user_agent: Option<String>,
 }
 
 /// What endpoints are told of the client's scheme.

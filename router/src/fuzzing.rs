@@ -74,3 +74,27 @@ pub fn answers(bytes: &[u8], is_head: bool) {
         ResponseHead::parse(&out, LINES_CEILING, is_head, &mut again).expect("ours is a head");
     assert_eq!((read.status, read.body == Body::Empty), (head.status, head.body == Body::Empty));
 }
+
+#[cfg(test)]
+proptest::proptest! {
+    #[test]
+    fn whatever_an_endpoint_answers_the_client_gets_one_head(
+        parts in proptest::collection::vec(proptest::sample::select(vec![
+            "HTTP/1.1 200 OK\r\n", "HTTP/1.0 304 \n", "A: b\r\n", "\r\n", " c\r\n", "\t\n", "X:\n",
+            "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", "Set-Cookie: a=b; c\r\n",
+            "Connection: a, close\r\n", "Date: \u{e9}\r\n", "\r", ":", "Trailer: a\r\n",
+        ]), 0..12),
+        is_head in proptest::bool::ANY,
+    ) {
+        answers(format!("HTTP/1.1 200 OK\r\n{}\r\n", parts.concat()).as_bytes(), is_head);
+        answers(parts.concat().as_bytes(), is_head);
+    }
+
+    #[test]
+    fn whatever_a_client_sends_reads_the_same_in_two_pieces(
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+        cut in 0usize..300,
+    ) {
+        requests(&bytes, cut);
+    }
+}

@@ -29,7 +29,7 @@ pub mod access_log;
 mod calendar;
 pub mod config;
 mod connections;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod h1;
 mod http_date;
@@ -49,6 +49,7 @@ mod worker;
 
 use core::net::SocketAddr;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lattice_daemon::bus::Bus;
@@ -105,6 +106,7 @@ pub struct Handle {
 
 #[derive(Debug)]
 struct Inner {
+    ending: Arc<AtomicBool>,
     table: Arc<Table>,
     orders: Vec<mpsc::Sender<Opened>>,
     bound: Mutex<Vec<Listener>>,
@@ -143,6 +145,7 @@ pub async fn start(
     let mut limits = config.limits;
     limits.connections_max = (limits.connections_max / workers).max(1);
     let source_type = "RTR".into();
+    let ending = Arc::new(AtomicBool::default());
     let shared = Arc::new(Shared {
         table: table.clone(),
         reserved: reserved.clone(),
@@ -152,13 +155,14 @@ pub async fn start(
         logs,
         clock: clock.clone(),
         source_type,
+        ending: ending.clone(),
     });
     let messages = bus.subscribe("router.*");
     let registrar = Registrar::new(editor, reserved, config.freshness, clock, bus);
     let registrations = registrar.counts.clone();
     let (orders, traffic) = start_workers(&shared, workers, tasks)?;
     let bound = Mutex::default();
-    let inner = Inner { table, orders, bound, registrations, traffic };
+    let inner = Inner { ending, table, orders, bound, registrations, traffic };
     let handle = Handle { inner: Arc::new(inner) };
     for listener in &config.listeners {
         handle.listen(*listener)?;
@@ -215,6 +219,12 @@ impl Handle {
     /// Where it listens, in the order of asking, with the ports that were picked.
     pub fn listeners(&self) -> Vec<Listener> {
         self.inner.bound.lock().expect("no holder panics").clone()
+    }
+
+    /// Tells load balancers that ask to go elsewhere; requests are served as before. Whoever ends
+    /// the router does this first, and waits as long as they need to hear it.
+    pub fn announce_end(&self) {
+        self.inner.ending.store(true, Ordering::Relaxed);
     }
 
     /// Every route and its endpoints at this moment, by uri.

@@ -8,6 +8,11 @@ use crate::h1::Violation;
 /// Why a request is not answered by an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
+    /// A load balancer asks whether the router is well, and no endpoint.
+    HealthCheck {
+        /// The router takes no more requests soon.
+        is_ending: bool,
+    },
     /// No route for the host.
     UnknownRoute {
         /// The host asked for.
@@ -207,6 +212,7 @@ impl Failure {
     /// What the client is told.
     pub fn answer(&self) -> Answer {
         match self {
+            Self::HealthCheck { is_ending } => Answer::health(*is_ending),
             Self::UnknownRoute { host } => Answer::new(Fault::Route, 404, "unknown_route")
                 .cached(NO_CACHE)
                 .says(format!("404 Not Found: Requested route ('{host}') does not exist.")),
@@ -263,6 +269,7 @@ impl Failure {
 /// The words behind a status that the router gives by itself.
 pub(crate) fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",
@@ -283,6 +290,12 @@ impl Answer {
         let error = error.into().map(str::to_owned);
         let (cache_control, body) = (None, String::new());
         Self { fault, status, error, cache_control, body, closes: false }
+    }
+
+    /// As the status port answers, too.
+    fn health(is_ending: bool) -> Self {
+        let (status, body) = if is_ending { (503, "") } else { (200, "ok") };
+        Self::new(Fault::Client, status, None).cached("private, max-age=0").says(body)
     }
 
     fn cached(self, cache_control: &'static str) -> Self {

@@ -11,7 +11,7 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use lattice_daemon::clock::Clock;
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     /// Who writes access lines: `RTR`.
     pub(crate) source_type: Arc<str>,
+    /// Load balancers are told to go elsewhere.
+    pub(crate) ending: Arc<AtomicBool>,
 }
 
 /// One worker's own.
@@ -113,6 +115,15 @@ pub(crate) fn spawn(
 /// A runtime for one thread, whose tasks need not be sent to others.
 fn runtime() -> io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Whether load balancers are told to go elsewhere.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
 }
 
 // === impl Worker ===

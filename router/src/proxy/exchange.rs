@@ -119,11 +119,16 @@ impl Exchange {
 
     /// Finds the route, and notes what of it the request asks for.
     fn find(&mut self, head: &RequestHead<'_, '_>) -> Result<Arc<Route>, Failure> {
+        let shared = &self.worker.shared;
+        let checker = shared.headers.health_check_user_agent.as_deref().map(str::as_bytes);
+        if checker.is_some() && head.values(Name::UserAgent).next() == checker {
+            return Err(Failure::HealthCheck { is_ending: shared.is_ending() });
+        }
         let asked = intake::read(head, self.peer.addr.ip())?;
-        let found = lookup::route(&self.worker.shared, self.peer.side, &asked)?;
+        let found = lookup::route(shared, self.peer.side, &asked)?;
         self.is_platform = found.is_platform;
         self.narrowed = instance::narrow(head, &found.route, &asked.host)?;
-        let rules = &self.worker.shared.sticky;
+        let rules = &shared.sticky;
         self.stickiness = Stickiness::of(rules, head, found.route.clone());
         if let Some(only) = self.stickiness.demand() {
             let pool = self.narrowed.clone().unwrap_or_else(|| found.route.pool.load().to_vec());

@@ -8,6 +8,14 @@ fn every_failure_has_its_status_and_words() {
     let refused = Trouble::Dial("Connection refused (os error 111)".to_owned());
     for (failure, expected) in [
         (
+            Failure::HealthCheck { is_ending: false },
+            "Client - | ok | private, max-age=0 | closes=false",
+        ),
+        (
+            Failure::HealthCheck { is_ending: true },
+            "Client - |  | private, max-age=0 | closes=false",
+        ),
+        (
             Failure::UnknownRoute { host: host() },
             "Route unknown_route | 404 Not Found: Requested route ('web.test') does not \
              exist. | no-cache, no-store | closes=false",
