@@ -32,6 +32,8 @@ pub(crate) struct Ledger {
     by_instance: BTreeMap<InstanceGuid, RowId>,
     /// Claimed by the command that is being looked at.
     claimed: Vec<LrpKey>,
+    /// Taken from their places by that command, perhaps for another.
+    taken: Vec<InstanceGuid>,
     /// Of each LRP, the version that is certain to be durable and those that may be.
     desired: BTreeMap<ProcessGuid, VecDeque<Version>>,
     promised_tasks: BTreeSet<TaskGuid>,
@@ -170,6 +172,7 @@ impl Ledger {
                 self.check_siblings(&row.key);
             }
         }
+        self.taken.clear();
         for key in std::mem::take(&mut self.claimed) {
             if !wants(board, &key) {
                 self.fault(format!("{key:?} is to start, and nobody wants it"));
@@ -237,6 +240,7 @@ impl Ledger {
                     && let Some(instance) = row.instance()
                 {
                     self.by_instance.remove(&instance.instance_guid);
+                    self.taken.push(instance.instance_guid.clone());
                 }
             }
             Write::PutTask(task) => self.put_task(task, now),
@@ -257,7 +261,8 @@ impl Ledger {
         }
         if let Some(instance) = row.instance() {
             let is_new = before.as_ref().is_none_or(|before| before.instance() != Some(instance));
-            if is_new && matches!(row.state, ActualState::Claimed { .. }) {
+            let is_relabelled = self.taken.contains(&instance.instance_guid);
+            if is_new && !is_relabelled && matches!(row.state, ActualState::Claimed { .. }) {
                 self.claimed.push(row.key.clone());
             }
             let guid = instance.instance_guid.clone();
