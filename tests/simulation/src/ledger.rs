@@ -245,7 +245,11 @@ impl Ledger {
             }
             Write::PutTask(task) => self.put_task(task, now),
             Write::DeleteTask(guid) => self.drop_task(cause, guid, now),
-            Write::PutDomain(..) | Write::DeleteDomain(_) | Write::PutCredentials(_) => {}
+            Write::PutDomain(..)
+            | Write::DeleteDomain(_)
+            | Write::PutDraining(_)
+            | Write::DeleteDraining(_)
+            | Write::PutCredentials(_) => {}
         }
     }
 
