@@ -9,10 +9,11 @@ use lattice_brain::auction::Item;
 use lattice_brain::board::{Answer, Applied, Board, Command, Effect, FailedPlacement, Records};
 use lattice_brain::config::Limits;
 use lattice_model::actual_lrp::{Evacuee, PlacementError};
+use lattice_model::cell::{CellLabels, RootfsProviders};
 use lattice_model::task::{TaskOutcome, TaskState};
 use lattice_model::{
-    ActualLrp, ActualState, CellId, Domain, InstanceGuid, InstanceKey, LrpKey, ModificationTag,
-    NetInfo, Presence, ProcessGuid, Refusal, Resources, Task, TaskGuid, Time,
+    ActualLrp, ActualState, CellId, CellPresence, Domain, InstanceGuid, InstanceKey, LrpKey,
+    ModificationTag, NetInfo, Presence, ProcessGuid, Refusal, Resources, Task, TaskGuid, Time,
 };
 
 const INTRODUCTION: &str = "\
@@ -208,9 +209,17 @@ fn running(instance: &InstanceKey) -> ActualState {
 }
 
 fn heartbeat(cell: &str) -> Command {
-    let capacity = Resources { memory_mb: 1, disk_mb: 1, containers: 1 };
-    let cell = lattice_simulation::SimulatedCell::new(cell, "z", capacity);
-    Command::Heartbeat(Box::new(cell.presence))
+    Command::Heartbeat(Box::new(CellPresence {
+        cell_id: cell_id(cell),
+        rep_url: String::new(),
+        zone: "z".to_owned(),
+        capacity: Resources { memory_mb: 1, disk_mb: 1, containers: 1 },
+        rootfs_providers: RootfsProviders::default(),
+        placement_tags: Vec::new(),
+        optional_placement_tags: Vec::new(),
+        volume_drivers: Vec::new(),
+        labels: CellLabels::default(),
+    }))
 }
 
 fn tasks(page: &mut String) {
