@@ -28,6 +28,22 @@ async fn a_request_goes_to_its_hosts_endpoint_and_is_told_in_the_apps_log() {
 }
 
 #[tokio::test]
+async fn a_url_is_told_in_the_log_by_its_path() {
+    let mut world = World::start().await;
+    let endpoint = Endpoint::saying("hello").await;
+    world.route("web.test", endpoint.addr).await;
+    for (target, told) in [
+        ("http://web.test/a?b", "\"GET /a?b HTTP/1.1\""),
+        ("http://web.test", "\"GET / HTTP/1.1\""),
+        ("/a?b", "\"GET /a?b HTTP/1.1\""),
+    ] {
+        world.ask(&format!("GET {target} HTTP/1.1\r\nHost: web.test\r\n\r\n")).await;
+        let line = world.line().await;
+        assert!(line.contains(told), "{target}: {line}");
+    }
+}
+
+#[tokio::test]
 async fn connections_are_kept_on_both_sides() {
     let world = World::with(|config| config.workers = 1).await;
     let endpoint = Endpoint::saying("hello").await;
