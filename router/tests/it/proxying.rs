@@ -59,6 +59,37 @@ async fn connections_are_kept_on_both_sides() {
 }
 
 #[tokio::test]
+async fn no_more_connections_are_kept_than_the_limits_say() {
+    for (per_endpoint, all, dialed) in [(256, 4096, 3), (1, 4096, 5), (256, 1, 5)] {
+        let world = World::with(|config| {
+            config.workers = 1;
+            config.limits.idle_per_endpoint_max = per_endpoint;
+            config.limits.idle_max = all;
+        })
+        .await;
+        let go = std::sync::Arc::new(tokio::sync::Barrier::new(3));
+        let endpoint = Endpoint::new(move |mut wire| {
+            let go = go.clone();
+            async move {
+                while wire.request().await.is_some() {
+                    go.wait().await;
+                    wire.answer("x").await;
+                }
+            }
+        })
+        .await;
+        world.route("web.test", endpoint.addr).await;
+        for _ in 0..2 {
+            // The endpoint answers three at a time.
+            let get = || world.get("web.test", "/");
+            let answers = tokio::join!(get(), get(), get());
+            assert_eq!(answers.0.status + answers.1.status + answers.2.status, 600);
+        }
+        assert_eq!(world.router.totals().dials, dialed, "{per_endpoint} {all}");
+    }
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
     let world = World::start().await;
     let endpoint = Endpoint::echoing_heads().await;
