@@ -12,7 +12,7 @@ use crate::{Usage, up};
 #[allow(clippy::print_stdout, reason = "a command's answer")]
 pub fn back_up(args: &Backup) -> anyhow::Result<()> {
     let made = store::back_up(&args.data.data_dir, &args.file, args.force).map_err(explained)?;
-    println!("{} in {}", told(made), args.file.display());
+    println!("backed up to {} {}", args.file.display(), told(made));
     Ok(())
 }
 
@@ -23,13 +23,14 @@ pub fn restore(args: &Restore) -> anyhow::Result<()> {
     up::prepare(data_dir)?;
     let _lock = Lock::take(data_dir)?;
     let restored = store::restore(&args.file, data_dir).map_err(explained)?;
-    println!("{} restored; `lattice up` brings them back", told(restored));
+    let from = args.file.display();
+    println!("restored from {from} {}; `lattice up` brings it back", told(restored));
     Ok(())
 }
 
 fn told(contents: Contents) -> String {
     let Contents { desired_lrps, tasks, bytes } = contents;
-    format!("{desired_lrps} LRPs and {tasks} tasks ({} KiB)", bytes.div_ceil(1024))
+    format!("(apps: {desired_lrps}, tasks: {tasks}, {} KiB)", bytes.div_ceil(1024))
 }
 
 /// What the caller can mend by calling differently is a mistake in usage.

@@ -63,6 +63,32 @@ fn stopped_by_any_way_it_brings_the_apps_back() {
 }
 
 #[test]
+fn what_was_backed_up_is_there_again_after_a_restore() {
+    machine::isolate();
+    let mut lattice = Appliance::start(&[]);
+    create(&lattice, "web", 1);
+    let backup = lattice.scratch().join("backup");
+    let backup = backup.to_str().unwrap();
+    let said = lattice.lattice("backup", &[backup]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "while it runs");
+    assert!(said.out.contains("(apps: 1, tasks: 0, "), "{said:?}");
+    let said = lattice.lattice("backup", &[backup]);
+    assert_eq!(said.code, 64, "{said:?}");
+    assert!(said.err.contains("overwrite it with --force"), "{said:?}");
+
+    lattice.ltc_ok(&["remove", "web"]);
+    let said = lattice.lattice("restore", &[backup]);
+    assert_eq!(said.code, 64, "{said:?}");
+    assert!(said.err.contains("stop it with `lattice down"), "{said:?}");
+    assert_eq!(lattice.down(&[]).code, 0);
+    assert!(lattice.wait().success());
+    let said = lattice.lattice("restore", &[backup]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+    lattice.up();
+    answers_from(&Web::new(), "web", 1);
+}
+
+#[test]
 fn apps_deaf_to_sigterm_do_not_keep_it_from_stopping_in_time() {
     machine::isolate();
     let mut lattice = Appliance::start(&[]);

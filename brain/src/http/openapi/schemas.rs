@@ -4,6 +4,7 @@
 use lattice_model::action::ACTION_DEPTH_MAX;
 use lattice_model::desired_lrp::{ANNOTATION_BYTES_MAX, CPU_WEIGHT_MAX, INSTANCES_MAX};
 use lattice_model::id::GUID_BYTES_MAX;
+use lattice_model::placement::WEIGHT_MAX;
 use serde_json::{Map, Value, json};
 
 use super::reference;
@@ -11,7 +12,9 @@ use super::reference;
 /// All schemas by name.
 pub(super) fn all() -> Value {
     let mut schemas = Map::new();
-    for part in [parts(), actions(), desired_lrps(), actual_lrps(), tasks(), events_of_ours()] {
+    for part in
+        [parts(), placement(), actions(), desired_lrps(), actual_lrps(), tasks(), events_of_ours()]
+    {
         schemas.extend(part);
     }
     schemas.into()
@@ -141,8 +144,9 @@ fn parts() -> Schemas {
         "placement_tags": list(text()),
         "optional_placement_tags": list(text()),
         "volume_drivers": list(text()),
+        "labels": {"type": "object", "additionalProperties": text()},
     });
-    let cell_extras = ["placement_tags", "optional_placement_tags", "volume_drivers"];
+    let cell_extras = ["placement_tags", "optional_placement_tags", "volume_drivers", "labels"];
     let version = json!({"lattice_release": text(), "receptor": text(), "ltc": text()});
     let credentials = json!({"registry": text(), "username": text(), "password": text()});
     map(json!({
@@ -155,6 +159,22 @@ fn parts() -> Schemas {
         "RegistryCredentials": read(credentials, &["registry"]),
         "ModificationTag": written_but(json!({"epoch": text(), "index": amount("updates")}), &[]),
     }))
+}
+
+fn placement() -> Schemas {
+    let rules = || list(reference("PlacementRule"));
+    let placement = json!({"strategy": {"enum": ["spread", "binpack", "random"]},
+        "constraints": rules(), "affinities": rules()});
+    let rule = json!({
+        "label": text(),
+        "operator": {"enum": ["==", "!=", "glob", "regex"]},
+        "value": text(),
+        "app": text(),
+        "relation": {"enum": ["with", "apart"]},
+        "weight": {"type": "integer", "minimum": 1, "maximum": WEIGHT_MAX,
+            "description": "of an affinity"},
+    });
+    map(json!({"Placement": written(placement, &[]), "PlacementRule": written(rule, &[])}))
 }
 
 fn port() -> Value {
@@ -216,13 +236,24 @@ fn of_work() -> Value {
         "egress_rules": list(reference("EgressRule")),
         "placement_tags": list(text()),
         "volume_drivers": list(text()),
+        "placement": reference("Placement"),
         "max_pids": amount("processes; 0 is no limit"),
+        "log_rate_limit": {"type": "integer", "minimum": -1,
+            "description": "bytes a second and instance; -1 is no limit, 0 no logs"},
     })
 }
 
 /// Which of those are left out where they are empty.
-const OPTIONAL: [&str; 6] =
-    ["env", "annotation", "egress_rules", "placement_tags", "volume_drivers", "max_pids"];
+const OPTIONAL: [&str; 8] = [
+    "env",
+    "annotation",
+    "egress_rules",
+    "placement_tags",
+    "volume_drivers",
+    "placement",
+    "max_pids",
+    "log_rate_limit",
+];
 
 fn desired_lrps() -> Schemas {
     let instances = json!({"type": "integer", "minimum": 0, "maximum": INSTANCES_MAX});
@@ -313,8 +344,10 @@ fn tasks() -> Schemas {
         "state": {"enum": ["PENDING", "RUNNING", "COMPLETED", "RESOLVING"]},
         "rejection_count": amount("rejections"),
         "rejection_reason": text(),
+        "placement_detail": text(),
     });
-    let optional = [&OPTIONAL[..], &["rejection_count", "rejection_reason"]].concat();
+    let optional =
+        [&OPTIONAL[..], &["rejection_count", "rejection_reason", "placement_detail"]].concat();
     map(json!({
         "TaskCreate": read(wanted.clone(), &["task_guid", "domain", "rootfs", "action"]),
         "Task": written_but(with(wanted, state), &optional),
