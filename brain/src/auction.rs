@@ -3,15 +3,15 @@
 //!
 //! The answer is that of a plain walk: for each item in its turn, score every cell. [`explain`] is
 //! that walk for one item; [`hold`] finds the same cells by indexes. Cells that no item can tell
-//! apart but by how full they are form a cohort, and the cells of a cohort meet in a tournament
-//! whose winner is known without asking the others.
+//! apart but by how full they are form a cohort, and the cells of a cohort stand in the order of
+//! their scores, so that the best is known without asking the others.
 
 mod order;
 mod fleet;
 mod filter;
 mod score;
 mod cohort;
-mod tournament;
+mod standings;
 mod placement;
 mod shortage;
 mod explain;

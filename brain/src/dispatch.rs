@@ -3,30 +3,29 @@
 
 mod keyring;
 mod outbox;
+mod scout;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream;
-use lattice_api::cell::{
-    CellError, CellState, LrpWork, Refused, RepConnector, TaskWork, Work, WorkItem,
-};
+use lattice_api::cell::{LrpWork, Refused, TaskWork, Work, WorkItem};
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::{CellId, CellPresence, InstanceGuid};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::actor::{Handle, Patience};
-use crate::auction::{self, Failure, Item, Outcome, Policy};
+use crate::auction::{self, Failure, Item, Outcome};
 use crate::board::{Command, FailedPlacement};
 
 pub use keyring::Keyring;
 pub use outbox::Outbox;
 use outbox::{Gathered, Order};
+pub use scout::Scout;
+use scout::no_way_to;
 
 /// Orders under way at once.
 const ORDERS_PARALLEL: usize = 64;
@@ -38,9 +37,7 @@ pub(crate) struct Dispatcher {
     pub(crate) handle: Handle,
     pub(crate) outbox: Outbox,
     pub(crate) keyring: Keyring,
-    pub(crate) reps: Arc<dyn RepConnector>,
-    pub(crate) policy: Policy,
-    pub(crate) timeout: Duration,
+    pub(crate) scout: Scout,
 }
 
 // === impl Dispatcher ===
@@ -84,14 +81,14 @@ impl Dispatcher {
     async fn hold_auction(&self) {
         // Capacity that appears from here on may be missing in what the cells say.
         let round = self.handle.read(|board, _| board.capacity_round(), Patience::Wait).await;
-        let states = self.states().await;
+        let states = self.scout.states(self.presences().await.into_values()).await;
         // Only now, so that what arrived meanwhile rides along.
         let mut gathered = self.still_wanted(self.outbox.take_auctions()).await;
         gathered.date_back_to(round.unwrap_or_default());
         if gathered.is_empty() {
             return;
         }
-        let outcome = auction::hold(&states, &gathered.batch(), &self.policy);
+        let outcome = auction::hold(&states, &gathered.batch(), &self.scout.policy);
         info!(
             placed = outcome.placed.len(),
             failed = outcome.failed.len(),
@@ -100,28 +97,6 @@ impl Dispatcher {
         );
         let refused = self.hand_out(&gathered, &outcome).await;
         self.report(&gathered, outcome, refused).await;
-    }
-
-    /// What every live cell says of itself; those that do not answer are left out.
-    async fn states(&self) -> Vec<CellState> {
-        let presences = self.presences().await;
-        let asked = presences.into_values().map(|presence| async move {
-            let cell = presence.cell_id.clone();
-            let rep = self.reps.connect(&presence).ok_or_else(|| no_way_to(&cell))?;
-            let state = self.within(&cell, rep.state()).await?;
-            if state.presence.cell_id == cell {
-                Ok(state)
-            } else {
-                let other = &state.presence.cell_id;
-                let cause = format!("it says that it is {other}");
-                Err(CellError::Unhealthy { cell: cell.to_string(), cause })
-            }
-        });
-        let answers = join_all(asked).await;
-        let heard = |answer: Result<CellState, CellError>| {
-            answer.inspect_err(|cause| warn!(%cause, "a cell is left out of the auction")).ok()
-        };
-        answers.into_iter().filter_map(heard).collect()
     }
 
     async fn presences(&self) -> BTreeMap<CellId, CellPresence> {
@@ -185,8 +160,8 @@ impl Dispatcher {
         work: Work,
     ) -> Vec<Refused> {
         let items = items(&work);
-        let answer = match presence.and_then(|presence| self.reps.connect(presence)) {
-            Some(rep) => self.within(&cell, rep.perform(work)).await,
+        let answer = match presence.and_then(|presence| self.scout.reps.connect(presence)) {
+            Some(rep) => self.scout.within(&cell, rep.perform(work)).await,
             None => Err(no_way_to(&cell)),
         };
         match answer {
@@ -230,30 +205,16 @@ impl Dispatcher {
 
     async fn deliver(&self, order: Order, presence: Option<CellPresence>) {
         let cell = order.cell().clone();
-        let Some(rep) = presence.and_then(|presence| self.reps.connect(&presence)) else {
+        let Some(rep) = presence.and_then(|presence| self.scout.reps.connect(&presence)) else {
             warn!(%cell, "order not delivered: the cell is not there");
             return;
         };
         let delivered = match &order {
-            Order::Stop(key, instance) => self.within(&cell, rep.stop_lrp(key, instance)).await,
-            Order::Cancel(guid, _) => self.within(&cell, rep.cancel_task(guid)).await,
+            Order::Stop(key, instance) => self.scout.within(&cell, rep.stop_lrp(key, instance)).await,
+            Order::Cancel(guid, _) => self.scout.within(&cell, rep.cancel_task(guid)).await,
         };
         if let Err(cause) = delivered {
             warn!(%cell, %cause, "order not delivered");
-        }
-    }
-
-    async fn within<T>(
-        &self,
-        cell: &CellId,
-        call: impl Future<Output = Result<T, CellError>>,
-    ) -> Result<T, CellError> {
-        match timeout(self.timeout, call).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let cause = format!("no answer within {} s", self.timeout.as_secs());
-                Err(CellError::Unreachable { cell: cell.to_string(), cause })
-            }
         }
     }
 }
@@ -270,9 +231,4 @@ fn with_reason(mut refused: Refused, cell: &CellId) -> Refused {
         refused.reason = format!("cell {cell} refused the work and gave no reason");
     }
     refused
-}
-
-fn no_way_to(cell: &CellId) -> CellError {
-    let cause = "no way to it is known".to_owned();
-    CellError::Unreachable { cell: cell.to_string(), cause }
 }

@@ -175,6 +175,7 @@ fn router() -> Router<Api> {
     Router::new()
         .route(routes::DESIRED_LRPS, get(desired_lrps::list).post(desired_lrps::create))
         .route(routes::DESIRED_LRP, desired_lrp)
+        .route(routes::EXPLANATION, get(desired_lrps::explain))
         .route(routes::ACTUAL_LRPS, get(actual_lrps::list))
         .route(routes::ACTUAL_LRPS_OF, get(actual_lrps::list_of))
         .route(routes::ACTUAL_LRP, get(actual_lrps::show).delete(actual_lrps::retire))

@@ -12,7 +12,7 @@ use crate::actor::{Actor, Handle, Parts};
 use crate::board::Board;
 use crate::callbacks::Callbacks;
 use crate::config::{Config, STORE_FILE};
-use crate::dispatch::{Dispatcher, Keyring, Outbox};
+use crate::dispatch::{Dispatcher, Keyring, Outbox, Scout};
 use crate::events::Hub;
 use crate::store::{Sqlite, Store, StoreError, Writer};
 
@@ -79,18 +79,19 @@ pub async fn start_with(
     let seed = u64::from_be_bytes(rand::random());
     let board = Board::load(records, config.limits.clone(), seed, clock.now());
     let (outbox, hub) = (Outbox::default(), Hub::new(config.limits.events_kept_max));
-    let parts = Parts { writer, hub, outbox: outbox.clone(), keyring: keyring.clone(), clock };
+    let scout = Scout { reps, policy: config.auction, timeout: config.timeouts.cell };
+    let parts = Parts {
+        writer,
+        hub,
+        outbox: outbox.clone(),
+        keyring: keyring.clone(),
+        scout: scout.clone(),
+        clock,
+    };
     let (actor, handle) = Actor::new(board, parts, &config);
     let callbacks = Callbacks::new(handle.clone(), outbox.clone(), config.timeouts.callback)
         .map_err(StartError::Client)?;
-    let dispatcher = Arc::new(Dispatcher {
-        handle: handle.clone(),
-        outbox,
-        keyring,
-        reps,
-        policy: config.auction,
-        timeout: config.timeouts.cell,
-    });
+    let dispatcher = Arc::new(Dispatcher { handle: handle.clone(), outbox, keyring, scout });
     let end = tasks.shutdown();
     tasks.critical("brain-actor", actor.run(end.clone()));
     tasks.critical("brain-auction", Arc::clone(&dispatcher).hold_auctions(end.clone()));

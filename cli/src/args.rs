@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
-    cancel_task, cells, completion, create, debug_logs, delete_task, help, list, logs, registry,
+    cancel_task, cells, completion, create, debug_logs, delete_task, explain, help, list, logs, registry,
     remove, scale, status, submit_lrp, submit_task, target, task, update, version, visualize,
 };
 use crate::exit::Exit;
@@ -74,6 +74,9 @@ pub enum Command {
     /// Show how instances spread over the machines
     #[command(visible_alias = "vz")]
     Visualize(visualize::Args),
+    /// Show where an instance would be put, and why
+    #[command(visible_alias = "ex")]
+    Explain(explain::Args),
     /// Follow the log of an app or task
     #[command(visible_alias = "lg")]
     Logs(logs::Args),

@@ -6,6 +6,7 @@ pub mod completion;
 pub mod create;
 pub mod debug_logs;
 pub mod delete_task;
+pub mod explain;
 pub mod help;
 pub mod list;
 pub mod logs;
@@ -42,6 +43,7 @@ pub async fn run(command: Option<Command>, local: &Local) -> Outcome {
         Command::Status(args) => Box::pin(status::run(args, &local.connect()?)).await,
         Command::Cells(args) => Box::pin(cells::run(args, &local.connect()?)).await,
         Command::Visualize(args) => Box::pin(visualize::run(args, &local.connect()?)).await,
+        Command::Explain(args) => Box::pin(explain::run(args, &local.connect()?)).await,
         Command::Logs(args) => Box::pin(logs::run(args, &local.connect()?)).await,
         Command::DebugLogs(args) => Box::pin(debug_logs::run(args, &local.connect()?)).await,
         Command::Task(args) => Box::pin(task::run(args, &local.connect()?)).await,

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Release, Request};
 use crate::board::{Answer, Board, Command};
+use crate::dispatch::Scout;
 use crate::events::Hub;
 
 /// The brain, for people ([`lattice_api::brain::Receptor`]) and for cells
@@ -17,6 +18,7 @@ use crate::events::Hub;
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     pub(super) hub: Hub,
+    pub(super) scout: Scout,
     pub(super) version: Arc<Version>,
 }
 
@@ -32,8 +34,13 @@ pub(crate) enum Patience {
 // === impl Handle ===
 
 impl Handle {
-    pub(super) fn new(requests: mpsc::Sender<Request>, hub: Hub, version: Version) -> Self {
-        Self { requests, hub, version: Arc::new(version) }
+    pub(super) fn new(
+        requests: mpsc::Sender<Request>,
+        hub: Hub,
+        scout: Scout,
+        version: Version,
+    ) -> Self {
+        Self { requests, hub, scout, version: Arc::new(version) }
     }
 
     pub(crate) async fn apply(

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lattice_api::brain::{BrainError, EventStream, InstanceProgress, Receptor, Version};
+use lattice_api::brain::{
+    BrainError, EventStream, Explanation, InstanceProgress, Receptor, Version,
+};
 use lattice_model::{
     ActualLrp, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal,
     RegistryCredentials, Task, TaskDefinition, TaskGuid,
 };
 
 use super::handle::{Handle, Patience};
+use crate::auction;
 use crate::board::Command;
 
 impl Handle {
@@ -67,6 +70,17 @@ impl Receptor for Handle {
     async fn progress_of(&self, guid: &ProcessGuid) -> Result<Vec<InstanceProgress>, BrainError> {
         let guid = guid.clone();
         self.read(move |board, _| board.progress_of(&guid), Patience::Refuse).await
+    }
+
+    async fn explain(&self, guid: &ProcessGuid, index: u32) -> Result<Explanation, BrainError> {
+        let lrp = self.desired_lrp(guid).await?;
+        if index >= lrp.instances {
+            let message =
+                format!("process-guid '{guid}' does not exist or has no instance at index {index}");
+            return Err(Refusal::new(ErrorName::ActualLRPIndexNotFound, message).into());
+        }
+        let states = self.scout.states(self.cells().await?).await;
+        Ok(auction::explain(&states, &lrp, index, &self.scout.policy))
     }
 
     async fn desire_task(&self, task: TaskDefinition) -> Result<(), BrainError> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use lattice_api::brain::{
-    BrainError, EventStream, InstanceProgress, ProgressStep, Receptor, SequencedEvent, Version,
+    BrainError, EventStream, Explanation, InstanceProgress, ProgressStep, Receptor, SequencedEvent, Version,
 };
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
@@ -16,6 +16,8 @@ use lattice_model::{
 };
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
+
+use super::samples;
 
 /// Events before this are forgotten.
 pub(crate) const HISTORY_START: u64 = 100;
@@ -153,6 +155,16 @@ impl Receptor for FakeReceptor {
             cell_id: CellId::new("cell-1").unwrap(),
             step: ProgressStep::Pulling { bytes_done: 5, bytes_total: 10 },
         }])
+    }
+
+    async fn explain(&self, guid: &ProcessGuid, index: u32) -> Result<Explanation, BrainError> {
+        let lrp = self.desired_lrp(guid).await?;
+        if index < lrp.instances {
+            return Ok(samples::explanation(&lrp, index));
+        }
+        let message =
+            format!("process-guid '{guid}' does not exist or has no instance at index {index}");
+        refused(ErrorName::ActualLRPIndexNotFound, message)
     }
 
     async fn desire_task(&self, task: TaskDefinition) -> Result<(), BrainError> {

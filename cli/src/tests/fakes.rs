@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use lattice_api::brain::{
-    BrainError, EventStream, InstanceProgress, ProgressStep, Receptor, Version,
+    BrainError, EventStream, Explanation, InstanceProgress, ProgressStep, Receptor, Version,
 };
 use lattice_api::log_aggregator::{EnvelopeStream, LogError, LogReader};
 use lattice_api::router::{Reached, RouteProbe};
@@ -49,6 +49,7 @@ pub(crate) struct State {
     pub(crate) looks: BTreeMap<String, u32>,
     pub(crate) actual: BTreeMap<String, Vec<ActualLrp>>,
     pub(crate) tasks: BTreeMap<String, Task>,
+    pub(crate) explanation: Option<Explanation>,
     pub(crate) cells: Vec<CellPresence>,
     pub(crate) domains: Vec<(String, Option<u64>)>,
     pub(crate) registries: Vec<RegistryCredentials>,
@@ -245,6 +246,7 @@ impl Platform {
             looks: BTreeMap::new(),
             actual: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            explanation: None,
             cells: vec![cell("cell-1")],
             domains: vec![],
             registries: vec![],
@@ -448,6 +450,15 @@ impl Receptor for Client {
             step: step.clone(),
         };
         Ok(claimed.map(progress).collect())
+    }
+
+    async fn explain(&self, guid: &ProcessGuid, index: u32) -> Result<Explanation, BrainError> {
+        let state = self.enter()?;
+        let lrp = state.desired.get(guid.as_str()).ok_or_else(|| no_lrp(guid))?;
+        match state.explanation.clone().filter(|_| index < lrp.instances) {
+            Some(explanation) => Ok(explanation),
+            None => Err(Refusal::new(ErrorName::ActualLRPIndexNotFound, "no such index").into()),
+        }
     }
 
     async fn desire_task(&self, _: TaskDefinition) -> Result<(), BrainError> {

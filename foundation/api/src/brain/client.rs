@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::bodies::{self, ActualLrpResponse, CellResponse, DesiredLrpResponse};
-use super::{BrainError, EventStream, InstanceProgress, Receptor, Version, routes};
+use super::{BrainError, EventStream, Explanation, InstanceProgress, Receptor, Version, routes};
 use crate::localhost;
 
 /// How long a connection may take to be made.
@@ -236,6 +236,10 @@ impl Receptor for ReceptorClient {
 
     async fn progress_of(&self, guid: &ProcessGuid) -> Result<Vec<InstanceProgress>, BrainError> {
         self.get(&routes::progress(guid)).await
+    }
+
+    async fn explain(&self, guid: &ProcessGuid, index: u32) -> Result<Explanation, BrainError> {
+        self.get(&routes::explanation(guid, index)).await
     }
 
     async fn desire_task(&self, task: TaskDefinition) -> Result<(), BrainError> {
