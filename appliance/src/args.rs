@@ -25,6 +25,15 @@ pub enum Command {
     Up(Box<Up>),
     /// Stop the `lattice up` that runs on a data directory
     Down(Down),
+    /// Write what the brain keeps to one file, while `lattice up` runs or not
+    ///
+    /// Apps, tasks and the credentials of registries are in it; images that people pushed and the
+    /// administrator's password are not.
+    Backup(Backup),
+    /// Put a backup in the place of what the brain keeps, while `lattice up` does not run
+    ///
+    /// What was there is kept beside it, as `brain.db.before-restore`, until the next restore.
+    Restore(Restore),
     /// Write a systemd unit that runs `lattice up` at boot
     Install(Install),
     /// The first process of a container; not for people
@@ -125,6 +134,29 @@ pub struct Down {
     /// Do not ask before purging
     #[arg(long, requires = "purge")]
     pub yes: bool,
+}
+
+/// `lattice backup`.
+#[derive(Debug, Clone, Args)]
+pub struct Backup {
+    /// Where all state is kept
+    #[command(flatten)]
+    pub data: DataDir,
+    /// Where the backup goes; only its owner can read it
+    pub file: PathBuf,
+    /// Overwrite the file
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `lattice restore`.
+#[derive(Debug, Clone, Args)]
+pub struct Restore {
+    /// Where all state is kept
+    #[command(flatten)]
+    pub data: DataDir,
+    /// What `lattice backup` wrote
+    pub file: PathBuf,
 }
 
 /// `lattice install`.

@@ -15,12 +15,16 @@ use crate::lock::{self, Holder, Lock};
 use crate::machinery::{self, Settings};
 
 /// All that lattice keeps in its data directory; the lock goes last.
-const OWN: [&str; 19] = [
+const OWN: [&str; 23] = [
     "admin.json",
     "target",
     "brain.db",
     "brain.db-wal",
     "brain.db-shm",
+    "brain.db-lock",
+    "brain.db.new",
+    "brain.db.before-restore",
+    "brain.db.before-restore-wal",
     "settings.json",
     "settings.json.new",
     "admin.json.new",

@@ -6,12 +6,14 @@
 //! | [`up`] | starts the roles in order, waits for a signal, ends them in order |
 //! | [`preflight`] | what must be so before anything starts |
 //! | [`down`] | stops a running appliance; removes all that it made |
+//! | [`backup`] | copies what the brain keeps, and brings a copy back |
 //! | [`install`] | the systemd unit |
 //! | [`machinery`] | runtime, images and network of a data directory |
 //! | [`lock`] | one appliance a data directory, and who it is |
 //! | [`platform_routes`] | announces the platform's own host names on the bus |
 
 pub mod args;
+pub mod backup;
 pub mod down;
 pub mod install;
 pub mod lock;
@@ -43,6 +45,8 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Up(args) => up::run(*args),
         Command::Down(args) => down::run(&args),
+        Command::Backup(args) => backup::back_up(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Install(args) => install::run(&args),
         Command::Init => unreachable!("answered above"),
     };

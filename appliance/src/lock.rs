@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Pid;
 
+use crate::Usage;
+
 /// The file in the data directory.
 pub const FILE: &str = "lock";
 
@@ -33,18 +35,20 @@ impl Lock {
     pub fn take(data_dir: &Path) -> anyhow::Result<Self> {
         let mut file = open(data_dir)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let pid = read_pid(&mut file)
-                .map_or_else(String::new, |pid| format!(" (pid {})", pid.as_raw_nonzero()));
-            return Err(crate::Usage(format!(
-                "another lattice{pid} runs on {dir}; stop it with `lattice down --data-dir {dir}`",
-                dir = data_dir.display()
-            ))
-            .into());
+            return Err(another(data_dir, read_pid(&mut file)).into());
         }
         file.set_len(0)?;
         file.rewind()?;
         write!(file, "{}", std::process::id())?;
         Ok(Self { _file: file })
+    }
+
+    /// Fails while another process holds it; makes nothing.
+    pub fn refuse_second(data_dir: &Path) -> anyhow::Result<()> {
+        match Self::holder(data_dir)? {
+            Holder::Nobody => Ok(()),
+            Holder::Process(pid) => Err(another(data_dir, Some(pid)).into()),
+        }
     }
 
     /// Who holds it now.
@@ -59,6 +63,14 @@ impl Lock {
         let pid = read_pid(&mut file).context("the lock is held, but names no process")?;
         Ok(Holder::Process(pid))
     }
+}
+
+fn another(data_dir: &Path, pid: Option<Pid>) -> Usage {
+    let pid = pid.map_or_else(String::new, |pid| format!(" (pid {})", pid.as_raw_nonzero()));
+    let dir = data_dir.display();
+    Usage(format!(
+        "another lattice{pid} runs on {dir}; stop it with `lattice down --data-dir {dir}`"
+    ))
 }
 
 fn open(data_dir: &Path) -> anyhow::Result<File> {

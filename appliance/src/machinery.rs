@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -20,6 +20,8 @@ use crate::Usage;
 
 /// The file in the data directory.
 pub const FILE: &str = "settings.json";
+/// This program; it is the init of containers.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What has to be known of an earlier start to remove what it made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,12 +79,20 @@ impl Settings {
 }
 
 impl Machinery {
-    /// Makes what is not there yet.
+    /// Makes what is not there yet, with the OCI runtime that is installed.
     pub async fn start(data_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        Self::start_with(None, data_dir, settings).await
+    }
+
+    async fn start_with(
+        oci_runtime: Option<PathBuf>,
+        data_dir: &Path,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
         let runtime = OciRuntime::new(OciConfig {
             data_dir: data_dir.to_owned(),
-            program: None,
-            init_binary: "/proc/self/exe".into(),
+            program: oci_runtime,
+            init_binary: OWN_PROGRAM.into(),
         })?;
         let mut images = ImagesConfig::new(data_dir, settings.insecure_registries.clone());
         images.registry.own = settings.own_registry.clone().map(|host| OwnRegistry {
@@ -127,7 +137,10 @@ pub async fn remove_former(data_dir: &Path, settings: &Settings) -> anyhow::Resu
 /// Removes every container, mount, namespace, interface, table and control group of a data
 /// directory: all that can be removed, whatever cannot, which the error names.
 pub async fn remove_all(data_dir: &Path, settings: &Settings) -> anyhow::Result<()> {
-    let machinery = Machinery::start(data_dir, settings).await?;
+    // Containers end by their control groups. No OCI runtime is run for that, so it may be gone
+    // already; this program stands in its place.
+    let stand_in = Some(OWN_PROGRAM.into());
+    let machinery = Machinery::start_with(stand_in, data_dir, settings).await?;
     let mut failures = Vec::new();
     let mut note = |outcome: Result<(), String>| failures.extend(outcome.err());
     for id in machinery.runtime.list().await? {

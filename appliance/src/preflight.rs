@@ -26,6 +26,10 @@ pub fn check(args: &Up, settings: &Settings) -> Result<(), Usage> {
         mistakes.push(why.to_owned());
     }
     mistakes.extend(mistakes_of(args, settings));
+    let data_dir = &args.data.data_dir;
+    if data_dir.metadata().is_ok_and(|found| !found.is_dir()) {
+        mistakes.push(unusable(data_dir, &io::ErrorKind::NotADirectory.into()).0);
+    }
     mistakes.extend(missing(&PROGRAMS, &search_path()));
     told(&mistakes)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lattice_api::brain::{Receptor as _, Version};
 use lattice_api::cell::{Rep, RepConnector};
-use lattice_brain::blobs::BlobsConfig;
+use lattice_brain::blobs::{BlobsConfig, WantedImages};
 use lattice_brain::http::{self, HttpConfig};
 use lattice_cell::network::Network as _;
 use lattice_cell::rootfs_files::ConfinedFiles;
@@ -78,9 +78,11 @@ struct Carriers {
 
 async fn appliance(args: Up) -> anyhow::Result<()> {
     let data_dir = &args.data.data_dir;
+    // Nothing is made before it is clear that this one may start.
+    Lock::refuse_second(data_dir)?;
+    preflight::check_ports(&args)?;
     prepare(data_dir)?;
     let _lock = Lock::take(data_dir)?;
-    preflight::check_ports(&args)?;
     let mut signals = Signals::new()?;
     // A signal that comes meanwhile is heard afterwards: what was begun is then ended in order.
     let platform = start(&args).await?;
@@ -124,14 +126,15 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     };
     let doppler = lattice_log_aggregator::start(doppler, egress, tasks).await;
     let doppler = doppler.context(PORT_TAKEN)?.address();
-    let registry = BlobsConfig::on_loopback(data_dir, admin.clone());
-    let registry = lattice_brain::blobs::serve(registry, tasks).await?;
 
     let reps = Arc::new(LocalRep::default());
     let connector = Arc::clone(&reps) as Arc<dyn RepConnector>;
     let brain = brain_config(args, admin.as_ref());
     let clock = Arc::clone(&carriers.clock);
     let brain = lattice_brain::start(brain, connector, clock, tasks).await?;
+    let registry = BlobsConfig::on_loopback(data_dir, admin.clone());
+    let images = Some(Arc::new(brain.clone()) as Arc<dyn WantedImages>);
+    let registry = lattice_brain::blobs::serve(registry, images, tasks).await?;
     let dashboard = HttpConfig::on_loopback(admin.clone(), &args.domain);
     let receptor = receptor_config(args, admin);
     let receptor = http::serve(receptor, Arc::new(brain.clone()), tasks).await?;
@@ -343,7 +346,8 @@ impl Signals {
     }
 }
 
-fn prepare(data_dir: &Path) -> anyhow::Result<()> {
+/// Makes the data directory, for its owner only.
+pub(crate) fn prepare(data_dir: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut dirs = fs::DirBuilder::new();
     dirs.recursive(true).mode(0o700);

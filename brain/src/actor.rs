@@ -91,6 +91,11 @@ impl Actor {
 
     /// Serves until the end is near and the queue empty, or the store fails for good.
     pub(crate) async fn run(mut self, end: CancellationToken) {
+        self.serve(end).await;
+        self.parts.writer.end().await;
+    }
+
+    async fn serve(&mut self, end: CancellationToken) {
         // Cells get time to report before anything is concluded from their silence.
         let first = Instant::now() + Duration::from_secs(PRESENCE_TTL_S);
         let mut safety_net = interval_at(first, self.convergence_interval);

@@ -6,15 +6,15 @@
 //! apart but by how full they are form a cohort, and the cells of a cohort stand in the order of
 //! their scores, so that the best is known without asking the others.
 
-mod order;
-mod fleet;
-mod filter;
-mod score;
 mod cohort;
-mod standings;
-mod placement;
-mod shortage;
 mod explain;
+mod filter;
+mod fleet;
+mod order;
+mod placement;
+mod score;
+mod shortage;
+mod standings;
 
 use std::sync::Arc;
 

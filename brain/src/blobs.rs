@@ -12,6 +12,7 @@ mod garbage;
 mod manifest;
 mod manifests;
 mod store;
+mod unnamed;
 mod upload;
 
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ use store::Store;
 
 pub use garbage::{Collected, collect_garbage};
 pub use store::StoreError;
+pub use unnamed::WantedImages;
 
 const SERVER: &str = "registry";
 
@@ -68,6 +70,8 @@ pub struct BlobsLimits {
     pub free_bytes_min: u64,
     /// An upload that nothing was added to for so long is dropped.
     pub upload_age_max: Duration,
+    /// A manifest that nothing names is kept for so long after it was pushed.
+    pub unnamed_age_min: Duration,
     /// How long a sender may be silent in the middle of a body.
     pub silence_max: Duration,
     /// How often unused blobs and stale uploads are looked for.
@@ -108,6 +112,7 @@ impl Default for BlobsLimits {
             uploads_max: 256,
             free_bytes_min: 512 * 1024 * 1024,
             upload_age_max: Duration::from_secs(24 * 3600),
+            unnamed_age_min: Duration::from_secs(7 * 24 * 3600),
             silence_max: Duration::from_secs(60),
             garbage_interval: Duration::from_secs(3600),
             listener: ListenerLimits::default(),
@@ -116,7 +121,12 @@ impl Default for BlobsLimits {
 }
 
 /// Serves the registry until shutdown, and tidies it now and then; returns the bound address.
-pub async fn serve(config: BlobsConfig, tasks: &Tasks) -> Result<SocketAddr, ListenError> {
+/// Where nobody tells which images are wanted, manifests stay until they are deleted.
+pub async fn serve(
+    config: BlobsConfig,
+    images: Option<Arc<dyn WantedImages>>,
+    tasks: &Tasks,
+) -> Result<SocketAddr, ListenError> {
     let (listen, limits) = (config.listen, config.limits);
     let path = config.data_dir.join(store::DIRECTORY);
     let unusable = |source| ListenError::Directory { server: SERVER, path: path.clone(), source };
@@ -125,7 +135,7 @@ pub async fn serve(config: BlobsConfig, tasks: &Tasks) -> Result<SocketAddr, Lis
     let app = app(store.clone(), limits, gate);
     let shutdown = tasks.shutdown().clone();
     tasks.spawn("registry garbage", async move {
-        let tidying = garbage::tidy_forever(store, limits);
+        let tidying = garbage::tidy_forever(store, limits, images);
         shutdown.run_until_cancelled(tidying).await;
     });
     listener::serve(SERVER, listen, app, limits.listener, tasks).await

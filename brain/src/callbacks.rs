@@ -1,23 +1,27 @@
 //! Tells the owners of tasks how they ended (B.6): each gets the whole task, as the Receptor writes
 //! it. Who answers has been told, whatever the answer, unless it says that it is unavailable for
-//! now.
+//! now. Nothing of the answer is read but its status, and no redirect is followed.
 
+mod queue;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_api::brain::bodies::TaskResponse;
-use lattice_daemon::tasks::Tasks;
 use lattice_model::{Task, TaskGuid, TaskState};
-use reqwest::{Client, StatusCode, redirect};
-use tokio::sync::Semaphore;
+use reqwest::{Client, StatusCode, Url, redirect};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::actor::{Handle, Patience};
 use crate::board::Command;
 use crate::dispatch::Outbox;
 
-/// Owners being told at once.
-const PARALLEL_MAX: usize = 32;
+pub use queue::QueueLimits;
+use queue::{Host, Queue};
+
 /// How often an owner that is unavailable is tried before convergence's turn comes.
 const TRIES_MAX: u32 = 3;
 
@@ -26,6 +30,7 @@ pub(crate) struct Callbacks {
     handle: Handle,
     outbox: Outbox,
     client: Client,
+    limits: QueueLimits,
 }
 
 /// What came of one try.
@@ -43,37 +48,61 @@ impl Callbacks {
         handle: Handle,
         outbox: Outbox,
         timeout: Duration,
+        limits: QueueLimits,
     ) -> Result<Self, reqwest::Error> {
         let client =
             Client::builder().timeout(timeout).redirect(redirect::Policy::none()).build()?;
-        Ok(Self { handle, outbox, client })
+        Ok(Self { handle, outbox, client, limits })
     }
 
-    /// Tells owners until the end.
-    pub(crate) async fn run(self, tasks: Tasks) {
+    /// Tells owners until the end; those being told then are told again by the next life.
+    pub(crate) async fn run(self, end: CancellationToken) {
         let this = Arc::new(self);
-        let room = Arc::new(Semaphore::new(PARALLEL_MAX));
-        let end = tasks.shutdown().clone();
+        let mut queue = Queue::new(this.limits);
+        let mut under_way = JoinSet::new();
+        let mut places = HashMap::new();
+        let mut is_held_up = false;
         loop {
+            while let Some((host, guid)) = queue.next() {
+                let (this, of) = (Arc::clone(&this), guid.clone());
+                let place = under_way.spawn(async move { this.tell(&of).await }).id();
+                places.insert(place, (host, guid));
+            }
+            this.say_whether_held_up(queue.waiting(), &mut is_held_up);
             tokio::select! {
                 () = end.cancelled() => return,
-                () = this.outbox.has_notices() => {}
-            }
-            for guid in this.outbox.take_notices() {
-                let permit = tokio::select! {
-                    () = end.cancelled() => return,
-                    permit = Arc::clone(&room).acquire_owned() => permit,
-                };
-                let (this, end) = (Arc::clone(&this), end.clone());
-                tasks.spawn("brain-callback", async move {
-                    let _permit = permit;
-                    tokio::select! {
-                        () = end.cancelled() => {}
-                        () = this.tell(&guid) => {}
+                () = this.outbox.has_notices() => {
+                    for guid in this.outbox.take_notices() {
+                        if let Some(host) = this.host_of(&guid).await {
+                            queue.push(host, guid);
+                        }
                     }
-                });
+                }
+                Some(told) = under_way.join_next_with_id() => {
+                    let place = told.map_or_else(|panic| panic.id(), |(place, ())| place);
+                    if let Some((host, guid)) = places.remove(&place) {
+                        queue.done(host, guid);
+                    }
+                }
             }
         }
+    }
+
+    fn say_whether_held_up(&self, waiting: usize, is_held_up: &mut bool) {
+        if waiting > 0 && !*is_held_up {
+            let QueueLimits { total_max, per_host_max } = self.limits;
+            warn!(waiting, total_max, per_host_max, "owners of tasks wait to be told");
+        }
+        *is_held_up = waiting > 0;
+    }
+
+    /// Where the task's owner is told; none when there is no such task any more.
+    async fn host_of(&self, guid: &TaskGuid) -> Option<Host> {
+        let guid = guid.clone();
+        let read = self.handle.read(move |board, _| board.task(&guid), Patience::Wait);
+        let url = read.await.ok()?.ok()?.definition.completion_callback_url;
+        let url = Url::parse(&url).ok()?;
+        Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
     }
 
     async fn tell(&self, guid: &TaskGuid) {

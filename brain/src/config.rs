@@ -7,6 +7,8 @@ use lattice_api::brain::Version;
 use lattice_model::RegistryCredentials;
 
 use crate::auction::Policy;
+use crate::callbacks::QueueLimits;
+use crate::events::HistoryLimits;
 
 /// The file's name in the data directory.
 pub const STORE_FILE: &str = "brain.db";
@@ -45,7 +47,9 @@ pub struct Limits {
     /// Commands that wait for their turn.
     pub commands_queued_max: usize,
     /// Events kept for readers that come back, and for slow ones.
-    pub events_kept_max: usize,
+    pub events: HistoryLimits,
+    /// Owners of tasks being told at once.
+    pub callbacks: QueueLimits,
 }
 
 /// How long others may take.
@@ -86,7 +90,8 @@ impl Default for Limits {
             tasks_max: 100_000,
             domains_max: 10_000,
             commands_queued_max: 8_192,
-            events_kept_max: 4_096,
+            events: HistoryLimits { events_max: 16_384, bytes_max: 32 * 1024 * 1024 },
+            callbacks: QueueLimits { total_max: 64, per_host_max: 8 },
         }
     }
 }

@@ -210,7 +210,9 @@ impl Dispatcher {
             return;
         };
         let delivered = match &order {
-            Order::Stop(key, instance) => self.scout.within(&cell, rep.stop_lrp(key, instance)).await,
+            Order::Stop(key, instance) => {
+                self.scout.within(&cell, rep.stop_lrp(key, instance)).await
+            }
             Order::Cancel(guid, _) => self.scout.within(&cell, rep.cancel_task(guid)).await,
         };
         if let Err(cause) = delivered {

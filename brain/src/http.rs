@@ -6,6 +6,7 @@
 
 mod actual_lrps;
 mod answer;
+mod arrival;
 mod auth;
 mod body;
 mod cells;
@@ -13,8 +14,11 @@ mod cors;
 pub mod dashboard;
 mod desired_lrps;
 mod domains;
+mod endpoints;
 mod events;
+mod limit;
 pub(crate) mod listener;
+pub mod openapi;
 mod parts;
 mod platform_hosts;
 mod progress;
@@ -35,18 +39,17 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post, put};
 use lattice_api::brain::{Receptor, routes};
 use lattice_daemon::credentials::Admin;
 use lattice_daemon::gate::{Authorized, Denied, Gate, Origins};
 use lattice_daemon::tasks::Tasks;
 use lattice_model::id::GUID_BYTES_MAX;
 use lattice_model::{ErrorName, Refusal};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::warn;
 
+use limit::Limit;
 pub use listener::{ListenError, ListenerLimits};
 
 /// How the Receptor API is served.
@@ -88,7 +91,7 @@ pub(crate) struct Api {
     domain: Arc<str>,
     artifacts: Option<Arc<Path>>,
     limits: HttpLimits,
-    streams: Arc<Semaphore>,
+    streams: Limit,
     shutdown: CancellationToken,
 }
 
@@ -135,7 +138,7 @@ pub async fn serve(
 
 /// The Receptor API as a service; event streams end when `shutdown` is cancelled.
 pub fn app(receptor: Arc<dyn Receptor>, config: HttpConfig, shutdown: CancellationToken) -> Router {
-    guarded(router(), receptor, config, shutdown)
+    guarded(endpoints::router(), receptor, config, shutdown)
 }
 
 /// These paths behind the gate and within the bounds.
@@ -156,41 +159,18 @@ fn guarded(
         domain: config.domain.to_ascii_lowercase().into(),
         artifacts: config.artifacts.map(Arc::from),
         limits,
-        streams: Arc::new(Semaphore::new(limits.streams_max)),
+        streams: Limit::new("event streams", limits.streams_max),
         shutdown,
     };
+    let in_flight = Limit::new("requests in flight", limits.requests_max);
     router
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(api)
         .layer(from_fn_with_state(gate, Gate::guard))
-        .layer(from_fn_with_state(Arc::new(Semaphore::new(limits.requests_max)), limit_in_flight))
+        .layer(from_fn_with_state(in_flight, limit_in_flight))
         .layer(from_fn_with_state(Arc::new(config.origins), cors::share))
         .layer(CatchPanicLayer::custom(panicked))
-}
-
-fn router() -> Router<Api> {
-    let desired_lrp =
-        get(desired_lrps::show).put(desired_lrps::update).delete(desired_lrps::remove);
-    Router::new()
-        .route(routes::DESIRED_LRPS, get(desired_lrps::list).post(desired_lrps::create))
-        .route(routes::DESIRED_LRP, desired_lrp)
-        .route(routes::EXPLANATION, get(desired_lrps::explain))
-        .route(routes::ACTUAL_LRPS, get(actual_lrps::list))
-        .route(routes::ACTUAL_LRPS_OF, get(actual_lrps::list_of))
-        .route(routes::ACTUAL_LRP, get(actual_lrps::show).delete(actual_lrps::retire))
-        .route(routes::PROGRESS, get(progress::list))
-        .route(routes::TASKS, get(tasks::list).post(tasks::create))
-        .route(routes::TASK, get(tasks::show).delete(tasks::remove))
-        .route(routes::CANCEL_TASK, post(tasks::cancel))
-        .route(routes::CELLS, get(cells::list))
-        .route(routes::DOMAINS, get(domains::list))
-        .route(routes::DOMAIN, put(domains::upsert))
-        .route(routes::EVENTS, get(events::stream))
-        .route(routes::VERSION, get(version::show))
-        .route(routes::SYNC, get(sync::download))
-        .route(routes::AUTH_COOKIE, post(auth::cookie))
-        .route(routes::REGISTRY_CREDENTIALS, put(registry_credentials::put))
 }
 
 /// The answer to a request that the gate keeps out.
@@ -220,16 +200,11 @@ async fn wrong_method(_: Authorized) -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed").into_response()
 }
 
-async fn limit_in_flight(
-    State(permits): State<Arc<Semaphore>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let Ok(_permit) = permits.try_acquire() else {
-        let message = "too many requests are in flight; try again in a moment";
-        return answer::refuse(&Refusal::new(ErrorName::TooManyRequests, message));
-    };
-    next.run(request).await
+async fn limit_in_flight(State(limit): State<Limit>, request: Request, next: Next) -> Response {
+    match limit.enter() {
+        Ok(_permit) => next.run(request).await,
+        Err(message) => answer::refuse(&Refusal::new(ErrorName::TooManyRequests, message)),
+    }
 }
 
 fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {

@@ -78,7 +78,8 @@ pub async fn start_with(
     );
     let seed = u64::from_be_bytes(rand::random());
     let board = Board::load(records, config.limits.clone(), seed, clock.now());
-    let (outbox, hub) = (Outbox::default(), Hub::new(config.limits.events_kept_max));
+    let life = u64::from_be_bytes(rand::random()).max(1);
+    let (outbox, hub) = (Outbox::default(), Hub::new(life, config.limits.events));
     let scout = Scout { reps, policy: config.auction, timeout: config.timeouts.cell };
     let parts = Parts {
         writer,
@@ -89,13 +90,14 @@ pub async fn start_with(
         clock,
     };
     let (actor, handle) = Actor::new(board, parts, &config);
-    let callbacks = Callbacks::new(handle.clone(), outbox.clone(), config.timeouts.callback)
+    let (timeout, limits) = (config.timeouts.callback, config.limits.callbacks);
+    let callbacks = Callbacks::new(handle.clone(), outbox.clone(), timeout, limits)
         .map_err(StartError::Client)?;
     let dispatcher = Arc::new(Dispatcher { handle: handle.clone(), outbox, keyring, scout });
     let end = tasks.shutdown();
     tasks.critical("brain-actor", actor.run(end.clone()));
     tasks.critical("brain-auction", Arc::clone(&dispatcher).hold_auctions(end.clone()));
     tasks.critical("brain-orders", dispatcher.deliver_orders(end.clone()));
-    tasks.critical("brain-callbacks", callbacks.run(tasks.clone()));
+    tasks.critical("brain-callbacks", callbacks.run(end.clone()));
     Ok(handle)
 }

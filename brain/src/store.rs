@@ -1,6 +1,7 @@
 //! Where the board's records outlive the process. What is committed survives `kill -9` and power
 //! loss.
 
+mod backup;
 mod sqlite;
 mod writer;
 
@@ -11,7 +12,8 @@ use std::path::PathBuf;
 
 use crate::board::{Records, Write};
 
-pub use sqlite::Sqlite;
+pub use backup::{BackupError, Contents, back_up, restore};
+pub use sqlite::{Change, Sqlite, parse_changes};
 pub use writer::Writer;
 
 /// Keeps records. Blocking; it lives on a thread of its own, see [`Writer`].
@@ -42,7 +44,8 @@ pub enum StoreError {
     /// A later version wrote it.
     #[error(
         "the store {path} has schema {found}, and this version knows only up to {known}; \
-         start a version that knows it, or restore a backup made before the upgrade"
+         start a version that knows it, or put a backup from before the upgrade in its place \
+         with `lattice restore FILE`"
     )]
     Newer {
         /// Which file.
@@ -53,7 +56,10 @@ pub enum StoreError {
         known: usize,
     },
     /// The file is damaged.
-    #[error("the store {path} is damaged ({what}); move it away, or restore a backup")]
+    #[error(
+        "the store {path} is damaged ({what}); put a backup in its place with `lattice restore FILE`, \
+         or move it away to begin with nothing"
+    )]
     Damaged {
         /// Which file.
         path: PathBuf,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lattice_api::cell::{CellState, LrpSlot};
+use lattice_api::cell::{CellState, LrpSlot, Rep, RepConnector};
 use lattice_model::action::{Action, Run};
 use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy};
 use lattice_model::{
@@ -143,4 +143,14 @@ pub(crate) fn cell_state(id: &str, zone: &str, holds: &[(&str, u32, u64)]) -> Ce
     let lrps: Vec<LrpSlot> = holds.iter().map(slot).collect();
     let available = lrps.iter().fold(presence.capacity, |left, slot| left.minus(&slot.resources));
     CellState { presence, available, lrps, tasks: Vec::new(), starting_count: 0, evacuating: false }
+}
+
+/// There is no way to any cell.
+#[derive(Debug)]
+pub(crate) struct NoReps;
+
+impl RepConnector for NoReps {
+    fn connect(&self, _: &CellPresence) -> Option<Arc<dyn Rep>> {
+        None
+    }
 }

@@ -6,8 +6,9 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
-    cancel_task, cells, completion, create, debug_logs, delete_task, explain, help, list, logs, registry,
-    remove, scale, status, submit_lrp, submit_task, target, task, update, version, visualize,
+    cancel_task, cells, completion, create, debug_logs, delete_task, explain, help, list, logs,
+    registry, remove, scale, status, submit_lrp, submit_task, target, task, update, version,
+    visualize,
 };
 use crate::exit::Exit;
 use crate::out::Format;

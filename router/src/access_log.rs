@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Uri, Version};
 use lattice_model::Time;
+
+use crate::calendar;
 
 /// The longest a client's text may be in a line, as gorouter cuts it.
 const FIELD_BYTES_MAX: usize = 1000;
@@ -15,15 +16,15 @@ const TARGET_BYTES_MAX: usize = 20_000;
 #[derive(Debug, Clone)]
 pub struct Line<'r> {
     /// The `Host` header.
-    pub host: &'r str,
+    pub host: &'r [u8],
     /// When the request came.
     pub at: Time,
     /// The request line.
-    pub method: &'r Method,
+    pub method: &'r [u8],
     /// The request line's target.
-    pub uri: &'r Uri,
+    pub target: &'r [u8],
     /// The request line's version.
-    pub version: Version,
+    pub version: &'r str,
     /// The answer's status.
     pub status: u16,
     /// Bytes of the request's body.
@@ -31,19 +32,19 @@ pub struct Line<'r> {
     /// Bytes of the answer's body.
     pub sent: u64,
     /// `Referer`.
-    pub referer: Option<&'r HeaderValue>,
+    pub referer: &'r [u8],
     /// `User-Agent`.
-    pub user_agent: Option<&'r HeaderValue>,
+    pub user_agent: &'r [u8],
     /// The client's address.
     pub client: &'r str,
     /// The endpoint's address.
     pub backend: &'r str,
     /// `X-Forwarded-For` as the endpoint saw it.
-    pub forwarded_for: Option<&'r HeaderValue>,
+    pub forwarded_for: &'r [u8],
     /// `X-Forwarded-Proto` as the endpoint saw it.
-    pub forwarded_proto: Option<&'r HeaderValue>,
+    pub forwarded_proto: &'r [u8],
     /// `X-Vcap-Request-Id`.
-    pub request_id: &'r str,
+    pub request_id: &'r [u8],
     /// From the request's head to the answer's last byte.
     pub took: Duration,
     /// The app's log id.
@@ -58,23 +59,26 @@ pub struct Line<'r> {
 
 /// Appends the line's text.
 pub fn write(out: &mut String, line: &Line<'_>) {
-    let version = if line.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" };
-    let target = cut(target(line.uri), TARGET_BYTES_MAX);
+    let target = &line.target[..line.target.len().min(TARGET_BYTES_MAX)];
     // Writing to a String cannot fail.
-    all(out, &[line.host, " - ["]);
+    escape(out, if line.host.is_empty() { b"-" } else { line.host });
+    out.push_str(" - [");
     timestamp(out, line.at);
-    all(out, &["] \"", line.method.as_str(), " "]);
-    escape(out, target.as_bytes());
-    let _ = write!(out, " {version}\" {} {} {} ", line.status, line.received, line.sent);
-    quoted(out, value(line.referer));
+    out.push_str("] \"");
+    escape(out, line.method);
     out.push(' ');
-    quoted(out, value(line.user_agent));
+    escape(out, target);
+    all(out, &[" ", line.version, "\""]);
+    let _ = write!(out, " {} {} {} ", line.status, line.received, line.sent);
+    quoted(out, line.referer);
+    out.push(' ');
+    quoted(out, line.user_agent);
     all(out, &[" \"", line.client, "\" "]);
     quoted(out, line.backend.as_bytes());
     for (name, text) in [
-        ("x_forwarded_for", value(line.forwarded_for)),
-        ("x_forwarded_proto", value(line.forwarded_proto)),
-        ("vcap_request_id", line.request_id.as_bytes()),
+        ("x_forwarded_for", line.forwarded_for),
+        ("x_forwarded_proto", line.forwarded_proto),
+        ("vcap_request_id", line.request_id),
     ] {
         field(out, name, text);
     }
@@ -137,28 +141,12 @@ fn escape(out: &mut String, text: &[u8]) {
     }
 }
 
-fn value(header: Option<&HeaderValue>) -> &[u8] {
-    header.map_or(&[], HeaderValue::as_bytes)
-}
-
-fn target(uri: &Uri) -> &str {
-    uri.path_and_query().map_or("*", |target| target.as_str())
-}
-
-fn cut(text: &str, max: usize) -> &str {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
 /// `2006-01-02T15:04:05.000000000Z`.
 fn timestamp(out: &mut String, at: Time) {
     const SECOND: i64 = 1_000_000_000;
     let (secs, nanos) = (at.0.div_euclid(SECOND), at.0.rem_euclid(SECOND));
     let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
+    let (year, month, day) = calendar::civil(days);
     for (number, width, end) in [
         (year, 4, '-'),
         (month, 2, '-'),
@@ -181,47 +169,31 @@ fn digits(out: &mut String, number: i64, width: u32) {
     }
 }
 
-/// The date of a day counted from 1970-01-01, in the Gregorian calendar (Hinnant's algorithm).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_line_reads_as_gorouters() {
-        let agent = HeaderValue::from_bytes(b"evil\"agent\\ \xff").unwrap();
-        let forwarded = HeaderValue::from_static("10.0.0.1, 127.0.0.1");
         let mut line = String::new();
         write(
             &mut line,
             &Line {
-                host: "web.test:8080",
+                host: b"web.test:8080",
                 at: Time(1_700_000_000_123_456_789),
-                method: &Method::GET,
-                uri: &"/a%20b?c='d'".parse().unwrap(),
-                version: Version::HTTP_11,
+                method: b"GET",
+                target: b"/a%20b?c='d'",
+                version: "HTTP/1.1",
                 status: 200,
                 received: 3,
                 sent: 1024,
-                referer: None,
-                user_agent: Some(&agent),
+                referer: b"",
+                user_agent: b"evil\"agent\\ \xff",
                 client: "127.0.0.1:5000",
                 backend: "10.0.0.9:8080",
-                forwarded_for: Some(&forwarded),
-                forwarded_proto: None,
-                request_id: "id-1",
+                forwarded_for: b"10.0.0.1, 127.0.0.1",
+                forwarded_proto: b"",
+                request_id: b"id-1",
                 took: Duration::from_micros(1500),
                 app: "web",
                 index: "0",

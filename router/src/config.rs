@@ -21,6 +21,10 @@ pub struct Config {
     pub workers: usize,
     /// How routes age.
     pub freshness: Freshness,
+    /// What is said in headers beyond what always is.
+    pub headers: HeaderRules,
+    /// Which cookies keep a client with its instance.
+    pub sticky: Sticky,
     /// What one connection, one request and one endpoint may use.
     pub limits: Limits,
 }
@@ -68,9 +72,59 @@ pub struct Freshness {
     pub routes_max: usize,
 }
 
-/// How many header lines hyper takes unless it is told: for other numbers it allocates, twice for
-/// each head.
-pub(crate) const HYPER_HEADERS_MAX: usize = 100;
+/// What is said in headers beyond what always is (facts 1.7 and 1.8).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderRules {
+    /// What endpoints are told of the client's scheme.
+    pub forwarded_proto: ForwardedProto,
+    /// Names that a client's `Connection` cannot take away from what endpoints get.
+    pub not_of_hop: Vec<String>,
+    /// Names taken out of every answer, the router's own included.
+    pub removed_from_answers: Vec<String>,
+    /// Name and value of lines added to every answer that has no such name.
+    pub added_to_answers: Vec<(String, String)>,
+    /// The `X-Vcap-Trace` that asks which router and endpoint answered, and the router's address.
+    pub trace_key: Option<(String, String)>,
+    /// Which trace ids endpoints get.
+    pub tracing: Tracing,
+    /// The `User-Agent` of a load balancer that asks whether the router is well.
+    pub health_check_user_agent: Option<String>,
+}
+
+/// What endpoints are told of the client's scheme.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForwardedProto {
+    /// What the client says, and the connection's scheme if it says nothing.
+    #[default]
+    Keep,
+    /// The connection's scheme.
+    Sanitize,
+    /// `https`, whatever it is.
+    Https,
+}
+
+/// Which trace ids endpoints get.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tracing {
+    /// Zipkin's B3 headers.
+    pub zipkin: bool,
+    /// W3C's `traceparent` and `tracestate`.
+    pub w3c: bool,
+    /// Who signs a `tracestate` beside the router's name.
+    pub w3c_tenant: Option<String>,
+}
+
+/// Which cookies keep a client with its instance (facts 1.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sticky {
+    /// Cookies of apps whose presence asks for the same instance again.
+    pub cookies: Vec<String>,
+    /// The cookie that names the instance is for https only, whatever the app's is.
+    pub secure: bool,
+    /// A client that negotiates its authentication stays with one instance, and gets 502 when that
+    /// is gone: half an authentication is worth nothing elsewhere.
+    pub negotiate: bool,
+}
 
 /// What one connection, one request and one endpoint may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +133,7 @@ pub struct Limits {
     pub connections_max: usize,
     /// Bytes of a request's or an answer's head; more is answered 431 or 502.
     pub header_bytes_max: usize,
-    /// Header lines in a request or an answer.
+    /// Header lines in a request or an answer; never more than 256.
     pub headers_max: usize,
     /// From the first byte of a request's head to its last.
     pub header_read_timeout: Duration,
@@ -93,6 +147,9 @@ pub struct Limits {
     pub endpoint_timeout: Duration,
     /// Endpoints that are tried for one request.
     pub attempts_max: usize,
+    /// Requests under way to one endpoint, over all workers; beyond it others are chosen, and 503
+    /// is answered when all have enough. 0 for any number.
+    pub in_flight_per_endpoint_max: u32,
     /// How long an endpoint that failed is passed over.
     pub failed_for: Duration,
     /// Idle connections kept to one endpoint by each worker.
@@ -116,6 +173,8 @@ impl Config {
             platform_to_instances: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             freshness: Freshness::default(),
+            headers: HeaderRules::default(),
+            sticky: Sticky::default(),
             limits: Limits::default(),
         }
     }
@@ -138,17 +197,24 @@ impl Default for Limits {
         Self {
             connections_max: 20_000,
             header_bytes_max: 64 * 1024,
-            headers_max: HYPER_HEADERS_MAX,
+            headers_max: 100,
             header_read_timeout: Duration::from_secs(30),
             keep_alive_idle: Duration::from_secs(120),
             stream_idle: Duration::from_secs(900),
             dial_timeout: Duration::from_secs(5),
             endpoint_timeout: Duration::from_secs(900),
             attempts_max: 3,
+            in_flight_per_endpoint_max: 0,
             failed_for: Duration::from_secs(30),
             idle_per_endpoint_max: 64,
             endpoint_idle: Duration::from_secs(60),
             drain: Duration::from_secs(5),
         }
+    }
+}
+
+impl Default for Sticky {
+    fn default() -> Self {
+        Self { cookies: vec!["JSESSIONID".to_owned()], secure: false, negotiate: false }
     }
 }

@@ -1,22 +1,22 @@
-//! The connections one worker keeps to endpoints. Nothing here is shared between threads.
+//! The connections one worker keeps to endpoints. Nothing here is shared between threads, and a
+//! connection that is kept is no more than its socket.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use rustix::net::RecvFlags;
 use tokio::net::TcpStream;
-use tracing::debug;
 
-use crate::config::{HYPER_HEADERS_MAX, Limits};
+use crate::config::Limits;
+use crate::h1::head::HeadEnd;
 use crate::metrics::{Traffic, count};
 use crate::pool::Backend;
-use crate::proxy::upload::Upload;
 use crate::verdict::Trouble;
+use crate::wire::Wire;
 
 /// The idle connections, by backend.
 #[derive(Debug)]
@@ -29,13 +29,25 @@ pub(crate) struct Connections {
 /// A connection in use.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) sender: SendRequest<Upload>,
+    pub(crate) wire: Wire,
     pub(crate) backend: Arc<Backend>,
+    /// How far the answer's head was read.
+    pub(crate) head_end: HeadEnd,
+}
+
+/// How sure one must be that a kept connection is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Certainty {
+    /// As the last events said: what is sent can be sent again.
+    AsHeard,
+    /// Asked of the system at this moment.
+    Asked,
 }
 
 #[derive(Debug)]
 struct Idle {
-    lease: Lease,
+    stream: TcpStream,
+    backend: Arc<Backend>,
     since: Instant,
 }
 
@@ -47,35 +59,38 @@ impl Connections {
     }
 
     /// The connection used last that is still good.
-    pub(crate) fn reuse(&self, backend: &Backend) -> Option<Lease> {
+    pub(crate) fn reuse(&self, backend: &Arc<Backend>, certainty: Certainty) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&backend.id)?;
-        kept.retain(|idle| !idle.lease.sender.is_closed());
-        let at = kept.iter().rposition(|idle| idle.lease.sender.is_ready())?;
-        Some(kept.remove(at).lease)
+        while let Some(idle) = kept.pop() {
+            if idle.is_quiet(certainty) {
+                return Some(Lease::new(idle.stream, backend.clone()));
+            }
+        }
+        None
     }
 
     /// A new connection.
     pub(crate) async fn dial(&self, backend: &Arc<Backend>) -> Result<Lease, Trouble> {
         count(&self.traffic.dials);
-        let connecting = connect(backend, &self.limits);
-        let sender = match tokio::time::timeout(self.limits.dial_timeout, connecting).await {
-            Ok(Ok(sender)) => sender,
-            Ok(Err(why)) => return Err(Trouble::Dial(why.to_string())),
-            Err(_) => return Err(Trouble::DialTimeout),
-        };
-        Ok(Lease { sender, backend: backend.clone() })
+        let connecting = connect(backend);
+        match tokio::time::timeout(self.limits.dial_timeout, connecting).await {
+            Ok(Ok(stream)) => Ok(Lease::new(stream, backend.clone())),
+            Ok(Err(why)) => Err(Trouble::Dial(why.to_string())),
+            Err(_) => Err(Trouble::DialTimeout),
+        }
     }
 
     /// Keeps a connection whose last answer was read to its end.
     pub(crate) fn keep(&self, lease: Lease) {
-        if lease.sender.is_closed() || lease.backend.is_gone() {
+        if lease.backend.is_gone() || !lease.wire.input.is_empty() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
         let kept = idle.entry(lease.backend.id).or_default();
         if kept.len() < self.limits.idle_per_endpoint_max {
-            kept.push(Idle { lease, since: Instant::now() });
+            let (stream, backend) = (lease.wire.stream, lease.backend);
+            kept.push(Idle { stream, backend, since: Instant::now() });
         }
     }
 
@@ -83,9 +98,9 @@ impl Connections {
     pub(crate) fn sweep(&self, now: Instant) {
         let endpoint_idle = self.limits.endpoint_idle;
         let good = |idle: &Idle| {
-            !idle.lease.sender.is_closed()
-                && !idle.lease.backend.is_gone()
+            !idle.backend.is_gone()
                 && now.saturating_duration_since(idle.since) < endpoint_idle
+                && idle.is_quiet(Certainty::AsHeard)
         };
         self.idle.borrow_mut().retain(|_, kept| {
             kept.retain(good);
@@ -104,25 +119,35 @@ impl Connections {
     }
 }
 
-async fn connect(backend: &Backend, limits: &Limits) -> io::Result<SendRequest<Upload>> {
-    let stream = TcpStream::connect(backend.addr).await?;
-    stream.set_nodelay(true)?;
-    let mut http = http1::Builder::new();
-    if limits.headers_max != HYPER_HEADERS_MAX {
-        http.max_headers(limits.headers_max);
+// === impl Lease ===
+
+impl Lease {
+    fn new(stream: TcpStream, backend: Arc<Backend>) -> Self {
+        Self { wire: Wire::new(stream), backend, head_end: HeadEnd::default() }
     }
-    let (sender, connection) = http
-        .max_header_size(limits.header_bytes_max)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            debug!(%error, "connection to an endpoint ended");
-        }
-    });
-    Ok(sender)
 }
 
-/// How often connections are looked at.
-pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+// === impl Idle ===
+
+impl Idle {
+    /// Whether nothing came since the last answer, neither bytes nor the end: both make the
+    /// connection useless.
+    fn is_quiet(&self, certainty: Certainty) -> bool {
+        let mut byte = [0];
+        let heard = match certainty {
+            Certainty::AsHeard => self.stream.try_read(&mut byte),
+            Certainty::Asked => {
+                let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+                let peeked = rustix::net::recv(&self.stream, &mut byte, flags);
+                peeked.map(|(n, _)| n).map_err(io::Error::from)
+            }
+        };
+        heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+async fn connect(backend: &Backend) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(backend.addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

@@ -6,14 +6,16 @@ use lattice_daemon::bus::{InProcessBus, Message};
 use lattice_daemon::clock::SystemClock;
 use lattice_model::wire::registration::{REGISTER, UNREGISTER};
 
-use crate::config::Config;
-use crate::framing::{Framing, Place, Violation};
+use crate::config::{Config, HeaderRules};
+use crate::h1::Body;
+use crate::h1::head::{HeadEnd, LINES_CEILING, LineEnds, Slots};
+use crate::h1::reading::Reading;
+use crate::h1::response::ResponseHead;
+use crate::proxy::answer::{self, Added};
 use crate::registrar::Registrar;
 use crate::reserved::ReservedHosts;
 use crate::table::Editor;
 use crate::table::key::Key;
-
-const LINE_BYTES_MAX: usize = 8192;
 
 /// Registers what each line says, or withdraws it when a `-` stands before it, and checks that
 /// every route of the table is found.
@@ -47,28 +49,52 @@ pub fn register(lines: &[u8]) {
     registrar.prune();
 }
 
-/// Scans bytes at once and cut in two, which must come to the same; whether they are whole requests.
-pub fn frame(bytes: &[u8], cut: usize) -> bool {
+/// Reads bytes as requests, at once and cut in two, which must come to the same; how many bytes
+/// belong to whole requests.
+pub fn requests(bytes: &[u8], cut: usize) -> usize {
     let (first, second) = bytes.split_at(cut.min(bytes.len()));
-    let whole = scan(&[bytes]);
-    assert_eq!(scan(&[first, second]), whole);
-    whole.0.is_ok() && whole.1 == Place::Between
+    let whole = Reading::of(&[bytes]);
+    assert_eq!(Reading::of(&[first, second]), whole);
+    whole.used
 }
 
-fn scan(reads: &[&[u8]]) -> (Result<(), Violation>, Place, bool) {
-    let mut framing = Framing::new(LINE_BYTES_MAX);
-    let mut outcome = Ok(());
-    for read in reads {
-        if outcome.is_ok() {
-            outcome = framing.scan(read).map_err(|(good, violation)| {
-                assert!(good <= read.len());
-                violation
-            });
-        }
+/// Reads bytes as an answer, and what goes on from it as an answer again: it must come through,
+/// and say the same.
+pub fn answers(bytes: &[u8], is_head: bool) {
+    let mut slots = Slots::new();
+    let Ok(Some(length)) = HeadEnd::default().find(bytes, LineEnds::Lenient) else { return };
+    let Ok(head) = ResponseHead::parse(&bytes[..length], 100, is_head, &mut slots) else { return };
+    let mut out = Vec::new();
+    let rules = HeaderRules::default();
+    answer::relay(&mut out, &head, Added::for_test(is_head, &rules));
+    let end = HeadEnd::default().find(&out, LineEnds::Strict).expect("our own lines are strict");
+    assert_eq!(end, Some(out.len()), "what we write is one head");
+    let mut again = Slots::new();
+    let read =
+        ResponseHead::parse(&out, LINES_CEILING, is_head, &mut again).expect("ours is a head");
+    assert_eq!((read.status, read.body == Body::Empty), (head.status, head.body == Body::Empty));
+}
+
+#[cfg(test)]
+proptest::proptest! {
+    #[test]
+    fn whatever_an_endpoint_answers_the_client_gets_one_head(
+        parts in proptest::collection::vec(proptest::sample::select(vec![
+            "HTTP/1.1 200 OK\r\n", "HTTP/1.0 304 \n", "A: b\r\n", "\r\n", " c\r\n", "\t\n", "X:\n",
+            "Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n", "Set-Cookie: a=b; c\r\n",
+            "Connection: a, close\r\n", "Date: \u{e9}\r\n", "\r", ":", "Trailer: a\r\n",
+        ]), 0..12),
+        is_head in proptest::bool::ANY,
+    ) {
+        answers(format!("HTTP/1.1 200 OK\r\n{}\r\n", parts.concat()).as_bytes(), is_head);
+        answers(parts.concat().as_bytes(), is_head);
     }
-    // Where it stands after a violation means nothing: the connection ends.
-    match outcome {
-        Ok(()) => (outcome, framing.place(), framing.is_premature()),
-        Err(_) => (outcome, Place::Between, false),
+
+    #[test]
+    fn whatever_a_client_sends_reads_the_same_in_two_pieces(
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+        cut in 0usize..300,
+    ) {
+        requests(&bytes, cut);
     }
 }

@@ -3,8 +3,8 @@
 //! ```text
 //! bus ──> registrar (one task, owns the table) ──> table (read by all, without a lock)
 //!                                                    │
-//! clients ──> worker 0..n (a thread each) ──> framing ──> proxy stages ──> instances
-//!                                                    └──> access line ──> log ingress
+//! clients ──> worker 0..n (a thread each) ──> h1 ──> proxy stages ──> h1 ──> instances
+//!                                                        └──> access line ──> log ingress
 //! ```
 //!
 //! | Part | Is |
@@ -14,26 +14,27 @@
 //! | [`reserved`] | the platform's own hosts; pure |
 //! | `registrar` | the bus's messages to changes of the table; its one owner |
 //! | `worker`, `listening`, `connections` | threads, listeners, connections to instances |
-//! | `framing`, `guard` | where a request ends, strictly (pure), and the socket that asks |
+//! | [`h1`] | HTTP/1 as bytes, strictly; pure |
+//! | `wire`, `memory`, `watch` | sockets, the memory they lend, and who stands still |
 //! | `proxy` | the stages of one request |
 //! | [`verdict`] | what a failure means; pure |
 //! | [`access_log`] | a request's line; pure |
 //! | [`metrics`] | all that is counted |
 //!
 //! **Invariant**: nothing on the request path takes a lock, crosses a thread or asks the brain.
-//! **Boundary**: malformed framing never reaches hyper, and so never an instance. hyper sees neither
-//! a bare LF nor a `Content-Length` beside a `Transfer-Encoding` once a head is parsed, so `framing`
-//! judges the bytes before it; what it refuses hyper answers with an empty 400. Of informational
-//! answers only `100 Continue` is relayed: hyper's server cannot send others.
+//! **Boundary**: a request that two readers could read differently never reaches an instance:
+//! [`h1`] refuses it, and writes anew the framing of what passes.
 
 pub mod access_log;
+mod calendar;
 pub mod config;
 mod connections;
-mod framing;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-mod guard;
+pub mod h1;
+mod http_date;
 mod listening;
+mod memory;
 pub mod metrics;
 pub mod pool;
 mod proxy;
@@ -42,10 +43,13 @@ pub mod reserved;
 pub mod select;
 pub mod table;
 pub mod verdict;
+mod watch;
+mod wire;
 mod worker;
 
 use core::net::SocketAddr;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lattice_daemon::bus::Bus;
@@ -55,7 +59,10 @@ use lattice_daemon::tasks::Tasks;
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
-pub use config::{Config, Freshness, Limits, Listener, Reserved, Side};
+pub use config::{
+    Config, ForwardedProto, Freshness, HeaderRules, Limits, Listener, Reserved, Side, Sticky,
+    Tracing,
+};
 use metrics::{Registrations, Totals, Traffic};
 use registrar::Registrar;
 use reserved::ReservedHosts;
@@ -99,6 +106,7 @@ pub struct Handle {
 
 #[derive(Debug)]
 struct Inner {
+    ending: Arc<AtomicBool>,
     table: Arc<Table>,
     orders: Vec<mpsc::Sender<Opened>>,
     bound: Mutex<Vec<Listener>>,
@@ -137,20 +145,24 @@ pub async fn start(
     let mut limits = config.limits;
     limits.connections_max = (limits.connections_max / workers).max(1);
     let source_type = "RTR".into();
+    let ending = Arc::new(AtomicBool::default());
     let shared = Arc::new(Shared {
         table: table.clone(),
         reserved: reserved.clone(),
         limits,
+        headers: config.headers,
+        sticky: config.sticky,
         logs,
         clock: clock.clone(),
         source_type,
+        ending: ending.clone(),
     });
     let messages = bus.subscribe("router.*");
     let registrar = Registrar::new(editor, reserved, config.freshness, clock, bus);
     let registrations = registrar.counts.clone();
     let (orders, traffic) = start_workers(&shared, workers, tasks)?;
     let bound = Mutex::default();
-    let inner = Inner { table, orders, bound, registrations, traffic };
+    let inner = Inner { ending, table, orders, bound, registrations, traffic };
     let handle = Handle { inner: Arc::new(inner) };
     for listener in &config.listeners {
         handle.listen(*listener)?;
@@ -209,6 +221,12 @@ impl Handle {
         self.inner.bound.lock().expect("no holder panics").clone()
     }
 
+    /// Tells load balancers that ask to go elsewhere; requests are served as before. Whoever ends
+    /// the router does this first, and waits as long as they need to hear it.
+    pub fn announce_end(&self) {
+        self.inner.ending.store(true, Ordering::Relaxed);
+    }
+
     /// Every route and its endpoints at this moment, by uri.
     pub fn routes(&self) -> std::collections::BTreeMap<String, Vec<EndpointStatus>> {
         let routes = self.inner.table.routes();
@@ -228,7 +246,7 @@ fn status_of(route: &pool::Route) -> Vec<EndpointStatus> {
         app: endpoint.app.to_string(),
         private_instance_id: endpoint.backend.instance_id.to_string(),
         index: endpoint.index.to_string(),
-        in_flight: endpoint.backend.in_flight.load(std::sync::atomic::Ordering::Relaxed),
+        in_flight: endpoint.backend.in_flight(),
     };
     pool.iter().map(status).collect()
 }

@@ -3,11 +3,10 @@
 
 use core::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 use lattice_model::Time;
 
 /// A host and path, and who serves it.
@@ -19,6 +18,18 @@ pub struct Route {
     pub pool: ArcSwap<Vec<Arc<Endpoint>>>,
     turn: AtomicUsize,
     emptied_at: AtomicI64,
+    balance: AtomicU8,
+}
+
+/// How requests are spread over a route's endpoints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Balance {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// To the one with the fewest requests under way.
+    LeastConnection,
 }
 
 /// One instance as one route sees it.
@@ -30,24 +41,15 @@ pub struct Endpoint {
     pub app: Arc<str>,
     /// The instance's index as text.
     pub index: Arc<str>,
-    /// What the endpoint is told about itself.
-    pub headers: EndpointHeaders,
+    /// The guid of the app's process, where it was told.
+    pub process: Arc<str>,
+    /// What the endpoint is told about itself with each request: whole header lines.
+    pub told: Arc<[u8]>,
     /// The order of registrations, where the sender gives one.
     pub tag: Option<Tag>,
     /// Forgotten after this long without a heartbeat; `None` for never.
     pub stale_after: Option<Duration>,
     last_seen: AtomicI64,
-}
-
-/// Header values that are the same for every request to an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndpointHeaders {
-    /// `X-CF-ApplicationID`.
-    pub application_id: HeaderValue,
-    /// `X-CF-InstanceID`: the instance guid, or the address where there is none.
-    pub instance_id: HeaderValue,
-    /// `X-CF-InstanceIndex`.
-    pub instance_index: HeaderValue,
 }
 
 /// An address that takes connections on behalf of one instance. A new instance at an old address
@@ -89,12 +91,26 @@ impl Route {
             pool: ArcSwap::default(),
             turn: AtomicUsize::new(turn),
             emptied_at: AtomicI64::new(now.0),
+            balance: AtomicU8::default(),
         }
     }
 
     /// The next place in the round.
     pub fn next_turn(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How requests are spread; the last registration to say so wins.
+    pub fn balance(&self) -> Balance {
+        match self.balance.load(Ordering::Relaxed) {
+            0 => Balance::RoundRobin,
+            _ => Balance::LeastConnection,
+        }
+    }
+
+    /// Notes how requests are to be spread.
+    pub fn balance_by(&self, balance: Balance) {
+        self.balance.store(balance as u8, Ordering::Relaxed);
     }
 
     /// Whether nobody serves it.
@@ -130,7 +146,8 @@ impl Endpoint {
             backend,
             app: told.app.clone(),
             index: told.index.clone(),
-            headers: told.headers.clone(),
+            process: told.process.clone(),
+            told: told.lines.clone(),
             tag: told.tag.clone(),
             stale_after: told.stale_after,
             last_seen: AtomicI64::new(now.0),
@@ -152,6 +169,7 @@ impl Endpoint {
     pub fn is_as_told(&self, told: &crate::table::Announcement) -> bool {
         self.app == told.app
             && self.index == told.index
+            && self.process == told.process
             && self.backend.instance_id == told.instance_id
             && self.stale_after == told.stale_after
             && self.tag == told.tag
@@ -180,6 +198,11 @@ impl Backend {
             failed_until: AtomicI64::new(0),
             gone: AtomicBool::new(false),
         }
+    }
+
+    /// Requests whose answer has not begun.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Passes it over until then.

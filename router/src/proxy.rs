@@ -2,79 +2,145 @@
 //!
 //! | Stage | Does |
 //! |---|---|
-//! | [`intake`] | refuses what could be read in two ways; finds host and path |
-//! | [`lookup`] | host and path to a route |
-//! | [`headers`] | what the endpoint is told, and what stays on this hop |
+//! | [`intake`] | what the request asks for; refuses what could be meant for two |
+//! | [`lookup`], [`instance`] | host and path to a route, and to one instance of it |
+//! | [`outbound`], [`trace`] | the head that endpoints get |
 //! | [`forward`] | chooses an endpoint, sends, tries another if nothing can have been used |
+//! | [`answer`] | the head that the client gets, an endpoint's or the router's own |
+//! | [`stream`] | the bodies |
 //! | [`upgrade`] | after a 101: bytes both ways |
-//! | [`relay`] | the answer's head, and its body in [`download`] |
 //!
-//! [`exchange`] is the request's record, which ends as a line in the app's log. A client that
-//! leaves drops the future or the body, and with it the connection to the endpoint.
+//! [`exchange`] is the request's record, which ends as a line in the app's log; [`client`] is the
+//! connection it came on, [`upload`] the request on its way. One task does all of a connection: a
+//! client that leaves ends it, and with it the connection to the endpoint.
 
-pub(crate) mod download;
+pub(crate) mod answer;
+pub(crate) mod client;
 pub(crate) mod exchange;
 pub(crate) mod forward;
-pub(crate) mod headers;
+pub(crate) mod instance;
 pub(crate) mod intake;
 pub(crate) mod lookup;
 pub(crate) mod outbound;
-pub(crate) mod relay;
 pub(crate) mod sticky;
+pub(crate) mod stream;
+pub(crate) mod trace;
 pub(crate) mod upgrade;
 pub(crate) mod upload;
 
-use std::convert::Infallible;
 use std::rc::Rc;
 
-use http::{HeaderValue, StatusCode, Version, header};
-use hyper::body::Incoming;
-use hyper::{Request, Response};
+use tracing::debug;
 
+use crate::h1::Violation;
+use crate::h1::transfer::Step;
+use crate::metrics::count;
 use crate::verdict::Failure;
-use crate::worker::{Peer, Worker};
-use download::Reply;
-use exchange::Exchange;
+use crate::watch::Phase;
+use crate::worker::Worker;
+use answer::Added;
+use client::{After, Client, Next};
+use exchange::{Asks, Exchange};
 
-/// Answers one request.
-pub(crate) async fn handle(
-    worker: Rc<Worker>,
-    peer: Rc<Peer>,
-    request: Request<Incoming>,
-) -> Result<Response<Reply>, Infallible> {
-    let asks_upgrade =
-        request.version() == Version::HTTP_11 && request.headers().contains_key(header::UPGRADE);
-    let mut exchange = Exchange::begin(worker, peer.clone(), &request);
-    let mut response = match serve(&mut exchange, request).await {
-        Ok(Served::Answer(answer)) => relay::answer(exchange, answer),
-        Ok(Served::Upgraded(upgraded)) => upgrade::switch(exchange, *upgraded),
-        Err(failure) => relay::refusal(exchange, &failure),
-    };
-    if asks_upgrade {
-        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if !peer.wire.upgrade_decided(switched) {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+/// Serves one connection until it ends.
+pub(crate) async fn serve(worker: &Rc<Worker>, client: &mut Client) {
+    let head_max = worker.shared.limits.header_bytes_max;
+    loop {
+        let after = match client.next(&worker.memory, head_max).await {
+            Next::Head(length) => handle(worker, client, length).await,
+            Next::Bad(violation) => refuse_unread(worker, client, violation).await,
+            Next::End => After::Close,
+        };
+        if after != After::Keep {
+            return client.end(after, &worker.memory).await;
         }
     }
-    Ok(response)
 }
 
-/// What came of a request.
-enum Served {
-    Answer(forward::Answer),
-    Upgraded(Box<upgrade::Upgraded>),
-}
-
-async fn serve(exchange: &mut Exchange, request: Request<Incoming>) -> Result<Served, Failure> {
-    let asked = intake::read(&request, &exchange.peer)?;
-    let route = lookup::route(exchange, &asked)?;
-    let wish = sticky::wish(request.headers());
-    let mut outbound = headers::prepare(exchange, request);
-    exchange.stickiness = sticky::Stickiness::new(&route, wish);
-    let answer = forward::send(exchange, &route, &mut outbound).await?;
-    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let upgraded = upgrade::accept(outbound, answer)?;
-        return Ok(Served::Upgraded(Box::new(upgraded)));
+/// Answers the request whose head stands at the input's start.
+async fn handle(worker: &Rc<Worker>, client: &mut Client, length: usize) -> After {
+    let begun = Exchange::begin(worker, &client.peer, &client.wire.input.filled()[..length]);
+    client.wire.input.consume(length);
+    let (mut exchange, route) = match begun {
+        Ok(begun) => begun,
+        Err(violation) => return refuse_unread(worker, client, violation).await,
+    };
+    client.watch.enters(Phase::Awaiting);
+    let answered = match route {
+        Ok(route) => forward::send(&mut exchange, client, &route).await,
+        Err(failure) => Err(failure),
+    };
+    match answered {
+        Ok(answered) if answered.head.is_switch => {
+            worker.leave(&client.watch);
+            upgrade::tunnel(&mut exchange, client, answered.lease).await;
+            After::Close
+        }
+        Ok(answered) => stream::relay(&mut exchange, client, answered).await,
+        Err(Failure::ClientGone) => After::Close,
+        Err(failure) => refuse(&mut exchange, client, &failure).await,
     }
-    Ok(Served::Answer(answer))
+}
+
+/// Tells the client what went wrong.
+async fn refuse(exchange: &mut Exchange, client: &mut Client, failure: &Failure) -> After {
+    let answer = failure.answer();
+    exchange.refused(&answer);
+    let is_clean = skip_body(exchange, client);
+    let keeps_alive = exchange.asks.keeps_alive
+        && is_clean
+        && !answer.closes
+        && !exchange.asks.is_upgrade
+        && !client.watch.is_finishing();
+    let added = Added {
+        asks: exchange.asks,
+        request_id: &exchange.request_id,
+        at: exchange.at,
+        cookie: None,
+        endpoint: exchange.endpoint.as_ref().map(|endpoint| &*endpoint.backend.label),
+        keeps_alive,
+        rules: &exchange.worker.shared.headers,
+    };
+    answer::refuse(exchange.down.before(), &answer, added);
+    let [bytes, ..] = exchange.down.slices(&client.wire.input);
+    let bytes = bytes.to_vec();
+    if !client.answer(&bytes).await {
+        return After::Close;
+    }
+    match (keeps_alive, is_clean && client.wire.input.is_empty()) {
+        (true, _) => After::Keep,
+        (false, true) => After::Close,
+        (false, false) => After::Linger,
+    }
+}
+
+/// Passes over the rest of a request's body, as far as it is here; whether that was all.
+fn skip_body(exchange: &mut Exchange, client: &mut Client) -> bool {
+    loop {
+        match exchange.up.body.step(&mut client.wire.input) {
+            Ok(Step::Done) => return !exchange.up.is_held(),
+            Ok(Step::Write) => {
+                let slices = exchange.up.body.slices(&client.wire.input);
+                let all = slices.iter().map(|slice| slice.len()).sum();
+                exchange.up.body.wrote(all, &mut client.wire.input);
+            }
+            Ok(Step::Read) | Err(_) => return false,
+        }
+    }
+}
+
+/// Refuses what could not be read as a request.
+async fn refuse_unread(worker: &Rc<Worker>, client: &mut Client, violation: Violation) -> After {
+    count(&worker.traffic.refused);
+    debug!(%violation, "request refused");
+    let asks = Asks::nothing();
+    let rules = &worker.shared.headers;
+    let (at, request_id) = (worker.shared.clock.now(), b"");
+    let added =
+        Added { asks, request_id, at, cookie: None, endpoint: None, keeps_alive: false, rules };
+    let mut bytes = worker.memory.lend_text();
+    answer::refuse(&mut bytes, &Failure::from(violation).answer(), added);
+    let is_taken = client.answer(&bytes).await;
+    worker.memory.take_text(bytes);
+    if is_taken { After::Linger } else { After::Close }
 }

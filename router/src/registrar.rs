@@ -125,6 +125,9 @@ impl Registrar {
             Ok(read) => read,
             Err(why) => return self.ignore(&why),
         };
+        if let Some(odd) = &read.odd {
+            self.ignore(odd);
+        }
         for uri in &read.uris {
             let changed = if is_register {
                 self.register(uri, &read, now)

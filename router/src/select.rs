@@ -1,100 +1,88 @@
-//! Chooses the endpoint for one attempt: round-robin, past those that failed a moment ago.
+//! Chooses the endpoint for one attempt: in turn or by load, past those that failed a moment ago and
+//! those that have enough to do (facts 1.4).
 
 use std::sync::Arc;
 
 use lattice_model::Time;
 
-use crate::pool::Endpoint;
+use crate::pool::{Balance, Endpoint};
 
-/// The endpoint whose turn it is, never one of `tried` (backend ids).
+/// What a choice depends on beside the endpoints.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// How requests are spread.
+    pub balance: Balance,
+    /// Whose turn it is; a different number for each request.
+    pub turn: usize,
+    /// Backends that were tried already, by id; never chosen again.
+    pub tried: &'a [u64],
+    /// The instance a sticky client asks for. A wish: when it is gone, has failed or is busy,
+    /// another is chosen.
+    pub preferred: Option<&'a str>,
+    /// Requests an endpoint may have under way; 0 for any number.
+    pub in_flight_max: u32,
+    /// The moment.
+    pub now: Time,
+}
+
+/// What came of choosing.
+#[derive(Debug)]
+pub enum Choice {
+    /// This one.
+    Endpoint(Arc<Endpoint>),
+    /// Nobody is left to try.
+    Nobody,
+    /// Everybody has enough to do.
+    Busy,
+}
+
+/// Chooses among the endpoints of a route.
 ///
-/// Endpoints marked as failed are passed over. When only marked ones are left, the marks are
-/// cleared and the round goes on: a guess beats a certain refusal. `preferred` is the instance a
-/// sticky client asks for; it is a wish.
-pub fn select<'p>(
-    pool: &'p [Arc<Endpoint>],
-    turn: usize,
-    tried: &[u64],
-    preferred: Option<&str>,
-    now: Time,
-) -> Option<&'p Arc<Endpoint>> {
-    let usable = |endpoint: &&Arc<Endpoint>| {
-        !tried.contains(&endpoint.backend.id) && !endpoint.backend.is_failed(now)
+/// Endpoints marked as failed are passed over in turn; when only marked ones are left, the marks
+/// are cleared and the round goes on: a guess beats a certain refusal. By load, marks mean nothing.
+pub fn select(pool: &[Arc<Endpoint>], asked: &Asked<'_>) -> Choice {
+    let untried = |endpoint: &&Arc<Endpoint>| !asked.tried.contains(&endpoint.backend.id);
+    let free = |endpoint: &&Arc<Endpoint>| asked.has_room(endpoint);
+    let sound = |endpoint: &&Arc<Endpoint>| !endpoint.backend.is_failed(asked.now);
+    if let Some(wish) = asked.preferred {
+        let mut wished = pool.iter().filter(|e| &*e.backend.instance_id == wish);
+        if let Some(endpoint) = wished.find(|e| untried(e) && free(e) && sound(e)) {
+            return Choice::Endpoint(endpoint.clone());
+        }
+    }
+    let start = asked.turn % pool.len().max(1);
+    let round = || pool[start..].iter().chain(&pool[..start]).filter(untried);
+    let found = match asked.balance {
+        Balance::RoundRobin => {
+            round().find(|e| free(e) && sound(e)).or_else(|| guess(pool, round().find(free)))
+        }
+        Balance::LeastConnection => round().filter(free).min_by_key(|e| e.backend.in_flight()),
     };
-    let wished = |wish| pool.iter().find(|e| &*e.backend.instance_id == wish).filter(usable);
-    if let Some(endpoint) = preferred.and_then(wished) {
-        return Some(endpoint);
+    match found {
+        Some(endpoint) => Choice::Endpoint(endpoint.clone()),
+        None if round().next().is_some() => Choice::Busy,
+        None => Choice::Nobody,
     }
-    let start = turn % pool.len().max(1);
-    let round = || pool[start..].iter().chain(&pool[..start]);
-    if let Some(endpoint) = round().find(usable) {
-        return Some(endpoint);
+}
+
+/// Clears all marks, if there is anyone to be tried in spite of his.
+fn guess<'p>(
+    pool: &[Arc<Endpoint>],
+    marked: Option<&'p Arc<Endpoint>>,
+) -> Option<&'p Arc<Endpoint>> {
+    if marked.is_some() {
+        pool.iter().for_each(|endpoint| endpoint.backend.clear_failure());
     }
-    let untried = round().find(|endpoint| !tried.contains(&endpoint.backend.id))?;
-    for endpoint in pool {
-        endpoint.backend.clear_failure();
+    marked
+}
+
+// === impl Asked ===
+
+impl Asked<'_> {
+    fn has_room(&self, endpoint: &Endpoint) -> bool {
+        self.in_flight_max == 0 || endpoint.backend.in_flight() < self.in_flight_max
     }
-    Some(untried)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pool::Backend;
-    use crate::table::Announcement;
-
-    fn pool(n: u64) -> Vec<Arc<Endpoint>> {
-        (0..n)
-            .map(|id| {
-                let told = Announcement::for_test(&format!("10.0.0.1:{}", 1000 + id));
-                let backend = Backend::new(id, told.addr, format!("guid-{id}").into());
-                Arc::new(Endpoint::new(Arc::new(backend), &told, Time(0)))
-            })
-            .collect()
-    }
-
-    fn pick(pool: &[Arc<Endpoint>], turn: usize, tried: &[u64], wish: Option<&str>) -> Option<u64> {
-        select(pool, turn, tried, wish, Time(10)).map(|endpoint| endpoint.backend.id)
-    }
-
-    #[test]
-    fn turns_go_round_and_skip_what_was_tried_or_failed() {
-        let pool = pool(3);
-        pool[1].backend.mark_failed(Time(11));
-        for (turn, tried, wish, expected) in [
-            (0, &[][..], None, Some(0)),
-            (1, &[], None, Some(2)),
-            (2, &[], None, Some(2)),
-            (3, &[], None, Some(0)),
-            (0, &[0], None, Some(2)),
-            (0, &[0], Some("guid-2"), Some(2)),
-            (2, &[], Some("guid-0"), Some(0)),
-            (2, &[], Some("guid-1"), Some(2)),
-            (2, &[], Some("nobody"), Some(2)),
-        ] {
-            assert_eq!(pick(&pool, turn, tried, wish), expected, "{turn} {tried:?} {wish:?}");
-        }
-    }
-
-    #[test]
-    fn when_only_failed_ones_are_left_their_marks_are_cleared() {
-        let pool = pool(2);
-        pool.iter().for_each(|endpoint| endpoint.backend.mark_failed(Time(11)));
-        assert_eq!(pick(&pool, 1, &[], None), Some(1));
-        assert!(pool.iter().all(|endpoint| !endpoint.backend.is_failed(Time(10))));
-    }
-
-    #[test]
-    fn a_mark_ends_by_itself() {
-        let pool = pool(1);
-        pool[0].backend.mark_failed(Time(11));
-        assert!(pool[0].backend.is_failed(Time(10)));
-        assert!(!pool[0].backend.is_failed(Time(11)));
-    }
-
-    #[test]
-    fn nobody_is_chosen_when_all_were_tried_or_none_exist() {
-        assert_eq!(pick(&pool(2), 0, &[0, 1], None), None);
-        assert_eq!(pick(&pool(0), 5, &[], None), None);
-    }
-}
+mod tests;

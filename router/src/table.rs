@@ -9,15 +9,14 @@ pub mod key;
 
 use core::net::SocketAddr;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 use lattice_model::Time;
 
-use crate::pool::{Backend, Endpoint, EndpointHeaders, Route, Tag};
+use crate::pool::{Backend, Balance, Endpoint, Route, Tag};
 use key::Key;
 
 /// How many maps the hosts are spread over.
@@ -35,6 +34,8 @@ pub struct Table {
 pub struct Editor {
     table: Arc<Table>,
     backends: HashMap<(SocketAddr, Arc<str>), Known>,
+    /// The instance that an address was last announced for.
+    tenants: HashMap<SocketAddr, Arc<str>>,
     next_backend: u64,
     routes: usize,
     routes_max: usize,
@@ -52,8 +53,12 @@ pub struct Announcement {
     pub instance_id: Arc<str>,
     /// The instance's index.
     pub index: Arc<str>,
-    /// What it is told with each request.
-    pub headers: EndpointHeaders,
+    /// The guid of the app's process; may be empty.
+    pub process: Arc<str>,
+    /// How the route's requests are to be spread, where the registration says so.
+    pub balance: Option<Balance>,
+    /// What it is told with each request: whole header lines.
+    pub lines: Arc<[u8]>,
     /// When it is forgotten without a heartbeat.
     pub stale_after: Option<Duration>,
     /// The order of registrations.
@@ -86,11 +91,11 @@ pub struct Pruned {
 
 type Shard = HashMap<Arc<str>, Arc<Host>>;
 
-/// A backend, and how many places in pools lead to it.
+/// A backend, and the routes that lead to it.
 #[derive(Debug)]
 struct Known {
     backend: Arc<Backend>,
-    places: usize,
+    routes: Vec<Weak<Route>>,
 }
 
 /// The routes of one host name.
@@ -190,6 +195,7 @@ impl Editor {
         Self {
             table: Arc::default(),
             backends: HashMap::new(),
+            tenants: HashMap::new(),
             next_backend: 0,
             routes: 0,
             routes_max,
@@ -212,31 +218,38 @@ impl Editor {
         self.routes == 0
     }
 
-    /// Notes that an endpoint serves a route.
+    /// Notes that an endpoint serves a route. An address has one tenant: where another instance had
+    /// it before, that one is forgotten, or its routes would lead to a stranger.
     pub fn register(&mut self, key: &Key, told: &Announcement, now: Time) -> Registered {
         let Some(route) = self.route(key).or_else(|| self.add_route(key, now)) else {
             return Registered::Full;
         };
         let pool = route.pool.load_full();
         let known = pool.iter().position(|endpoint| endpoint.backend.addr == told.addr);
+        if known.is_some_and(|at| pool[at].outranks(told.tag.as_ref())) {
+            return Registered::Outdated;
+        }
+        if let Some(balance) = told.balance {
+            route.balance_by(balance);
+        }
+        self.move_in(told, &route, now);
         match known.map(|at| (at, &pool[at])) {
-            Some((_, endpoint)) if endpoint.outranks(told.tag.as_ref()) => Registered::Outdated,
             Some((_, endpoint)) if endpoint.is_as_told(told) => {
                 endpoint.seen(now);
                 Registered::Refreshed
             }
             Some((at, _)) => {
                 let mut endpoints = Vec::clone(&pool);
-                endpoints[at] = Arc::new(Endpoint::new(self.backend(told), told, now));
+                endpoints[at] = Arc::new(Endpoint::new(self.backend(told, &route), told, now));
                 let replaced = pool[at].clone();
                 drop(pool);
                 route.replace(endpoints, now);
-                self.release([replaced]);
+                self.release(&route, [replaced]);
                 Registered::Updated
             }
             None => {
                 let mut endpoints = Vec::clone(&pool);
-                endpoints.push(Arc::new(Endpoint::new(self.backend(told), told, now)));
+                endpoints.push(Arc::new(Endpoint::new(self.backend(told, &route), told, now)));
                 route.replace(endpoints, now);
                 Registered::Added
             }
@@ -255,7 +268,7 @@ impl Editor {
             return false;
         }
         route.replace(kept, now);
-        self.release(gone);
+        self.release(&route, gone);
         true
     }
 
@@ -269,7 +282,7 @@ impl Editor {
             if !stale.is_empty() {
                 pruned.endpoints += stale.len();
                 route.replace(kept, now);
-                self.release(stale);
+                self.release(&route, stale);
             }
             if route.empty_for(now).is_some_and(|empty| empty >= empty_route_kept) {
                 pruned.routes += 1;
@@ -323,29 +336,56 @@ impl Editor {
         shard.store(Arc::new(hosts));
     }
 
-    /// The backend of an instance, the same one for all of its routes, for one more place.
-    fn backend(&mut self, told: &Announcement) -> Arc<Backend> {
+    /// The backend of an instance, the same one for all of its routes, for one route more.
+    fn backend(&mut self, told: &Announcement, route: &Arc<Route>) -> Arc<Backend> {
         let next_id = &mut self.next_backend;
         let known =
             self.backends.entry((told.addr, told.instance_id.clone())).or_insert_with(|| {
                 *next_id += 1;
                 let backend = Backend::new(*next_id, told.addr, told.instance_id.clone());
-                Known { backend: Arc::new(backend), places: 0 }
+                Known { backend: Arc::new(backend), routes: Vec::new() }
             });
-        known.places += 1;
+        known.routes.push(Arc::downgrade(route));
         known.backend.clone()
     }
 
+    /// Notes who is at an address now; who was there before leaves all other routes.
+    fn move_in(&mut self, told: &Announcement, route: &Arc<Route>, now: Time) {
+        if told.instance_id.is_empty() {
+            return;
+        }
+        let before = match self.tenants.get_mut(&told.addr) {
+            Some(tenant) if *tenant == told.instance_id => return,
+            Some(tenant) => std::mem::replace(tenant, told.instance_id.clone()),
+            None => {
+                self.tenants.insert(told.addr, told.instance_id.clone());
+                return;
+            }
+        };
+        let Some(known) = self.backends.get(&(told.addr, before)) else { return };
+        let (gone, routes) = (known.backend.clone(), known.routes.clone());
+        for other in routes.iter().filter_map(Weak::upgrade).filter(|o| !Arc::ptr_eq(o, route)) {
+            let (left, kept): (Vec<_>, Vec<_>) =
+                other.pool.load().iter().cloned().partition(|e| e.backend.id == gone.id);
+            other.replace(kept, now);
+            self.release(&other, left);
+        }
+    }
+
     /// Gives up the places of endpoints that left a route; a backend without any is withdrawn.
-    fn release(&mut self, endpoints: impl IntoIterator<Item = Arc<Endpoint>>) {
-        for endpoint in endpoints {
+    fn release(&mut self, route: &Arc<Route>, left: impl IntoIterator<Item = Arc<Endpoint>>) {
+        for endpoint in left {
             let backend = &endpoint.backend;
             let key = (backend.addr, backend.instance_id.clone());
             let Some(known) = self.backends.get_mut(&key) else { continue };
-            known.places -= 1;
-            if known.places == 0 {
+            let place = known.routes.iter().position(|r| std::ptr::eq(r.as_ptr(), &**route));
+            place.map(|place| known.routes.swap_remove(place));
+            if known.routes.is_empty() {
                 backend.withdraw();
                 self.backends.remove(&key);
+                if self.tenants.get(&backend.addr) == Some(&backend.instance_id) {
+                    self.tenants.remove(&backend.addr);
+                }
             }
         }
     }
@@ -365,17 +405,22 @@ impl Announcement {
     pub fn new(addr: SocketAddr, app: &str, instance_id: &str, index: &str) -> Option<Self> {
         let label = addr.to_string();
         let shown = if instance_id.is_empty() { &label } else { instance_id };
-        let headers = EndpointHeaders {
-            application_id: HeaderValue::from_str(app).ok()?,
-            instance_id: HeaderValue::from_str(shown).ok()?,
-            instance_index: HeaderValue::from_str(index).ok()?,
-        };
+        let is_printable = |text: &str| text.bytes().all(|b| (b' '..=b'~').contains(&b));
+        if ![app, instance_id, index].into_iter().all(is_printable) {
+            return None;
+        }
+        let lines = format!(
+            "X-CF-ApplicationID: {app}\r\nX-CF-InstanceID: {shown}\r\n\
+             X-CF-InstanceIndex: {index}\r\n"
+        );
         Some(Self {
             addr,
             app: app.into(),
             instance_id: instance_id.into(),
             index: index.into(),
-            headers,
+            process: "".into(),
+            balance: None,
+            lines: lines.into_bytes().into(),
             stale_after: None,
             tag: None,
         })

@@ -3,9 +3,16 @@
 
 use std::fmt;
 
+use crate::h1::Violation;
+
 /// Why a request is not answered by an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
+    /// A load balancer asks whether the router is well, and no endpoint.
+    HealthCheck {
+        /// The router takes no more requests soon.
+        is_ending: bool,
+    },
     /// No route for the host.
     UnknownRoute {
         /// The host asked for.
@@ -21,18 +28,54 @@ pub enum Failure {
         /// The host asked for.
         host: String,
     },
+    /// Every endpoint has as many requests under way as it may have.
+    Busy {
+        /// The host asked for.
+        host: String,
+    },
+    /// An instance that the route does not have.
+    UnknownInstance {
+        /// Whose guid it is.
+        whose: Whose,
+        /// The index; may be empty for a process.
+        index: String,
+        /// The guid.
+        guid: String,
+        /// The host asked for.
+        host: String,
+    },
+    /// A wish for an instance that cannot be read.
+    MalformedInstance {
+        /// Whose guid it should hold.
+        whose: Whose,
+    },
     /// No host at all.
     EmptyHost,
     /// A host that is none, or several.
     MalformedHost,
-    /// A request that two readers could read differently.
+    /// A request that two readers could take for different ones.
     Ambiguous(&'static str),
+    /// A request whose head or body is not as it must be.
+    Malformed(Violation),
+    /// A head beyond the limits.
+    HeadTooLarge,
+    /// An `Expect` that nobody knows.
+    Expectation,
     /// A method the router does not carry.
     Unsupported,
-    /// The client's body broke off or was malformed.
-    BadBody,
+    /// The client left.
+    ClientGone,
     /// The endpoints that were tried failed; this is how the last one did.
     Endpoint(Trouble),
+}
+
+/// Whose guid a wish for an instance holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The app's, beside an index: `X-CF-App-Instance`.
+    App,
+    /// The process's, perhaps beside an index: `X-CF-Process-Instance`.
+    Process,
 }
 
 /// How one attempt at an endpoint failed.
@@ -42,7 +85,7 @@ pub enum Trouble {
     Dial(String),
     /// It took no connection in time.
     DialTimeout,
-    /// A kept connection turned out dead before the request went into it.
+    /// The connection turned out dead before the request's head was in it.
     DeadConnection,
     /// It closed or reset the connection before the answer began.
     Closed(String),
@@ -50,6 +93,8 @@ pub enum Trouble {
     Garbled(String),
     /// Its answer did not begin in time.
     Timeout,
+    /// It is the only one that would do, and is gone or has enough to do.
+    InstanceGone,
 }
 
 /// Who has to look into it.
@@ -83,14 +128,39 @@ pub struct Answer {
     pub error: Option<String>,
     /// `Cache-Control`.
     pub cache_control: Option<&'static str>,
-    /// One line, without its end.
+    /// One line, without its end; empty for no body.
     pub body: String,
     /// The connection's state is unknown: close it.
     pub closes: bool,
 }
 
-const NO_CACHE: Option<&str> = Some("no-cache, no-store");
-const TWO_SECONDS: Option<&str> = Some("public,max-age=2");
+const NO_CACHE: &str = "no-cache, no-store";
+const TWO_SECONDS: &str = "public,max-age=2";
+
+// === impl Whose ===
+
+impl Whose {
+    fn guid(self) -> &'static str {
+        match self {
+            Self::App => "guid",
+            Self::Process => "process guid",
+        }
+    }
+
+    fn error(self) -> &'static str {
+        match self {
+            Self::App => "invalid_cf_app_instance_header",
+            Self::Process => "invalid_cf_process_instance_header",
+        }
+    }
+
+    fn header(self) -> &'static str {
+        match self {
+            Self::App => "X-CF-App-Instance",
+            Self::Process => "X-CF-Process-Instance",
+        }
+    }
+}
 
 // === impl Trouble ===
 
@@ -100,7 +170,7 @@ impl Trouble {
         match self {
             Self::Dial(_) | Self::DialTimeout | Self::DeadConnection => true,
             Self::Closed(_) => request.is_idempotent && !request.has_body,
-            Self::Garbled(_) | Self::Timeout => false,
+            Self::Garbled(_) | Self::Timeout | Self::InstanceGone => false,
         }
     }
 
@@ -110,14 +180,27 @@ impl Trouble {
     }
 }
 
+impl From<Violation> for Failure {
+    /// What a client is told that sent it.
+    fn from(violation: Violation) -> Self {
+        match violation {
+            Violation::TooLarge => Self::HeadTooLarge,
+            other => Self::Malformed(other),
+        }
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dial(why) => write!(f, "dial: {why}"),
             Self::DialTimeout => f.write_str("dial: timed out"),
-            Self::DeadConnection => f.write_str("connection was closed while idle"),
+            Self::DeadConnection => {
+                f.write_str("connection was closed before the request was sent")
+            }
             Self::Closed(why) => write!(f, "closed before the answer: {why}"),
             Self::Garbled(why) => write!(f, "not a valid answer: {why}"),
+            Self::InstanceGone => f.write_str("the one instance that would do is gone or busy"),
             Self::Timeout => f.write_str("context deadline exceeded"),
         }
     }
@@ -129,64 +212,103 @@ impl Failure {
     /// What the client is told.
     pub fn answer(&self) -> Answer {
         match self {
-            Self::UnknownRoute { host } => Answer {
-                cache_control: NO_CACHE,
-                ..Answer::new(Fault::Route, 404, "unknown_route")
-                    .says(format!("404 Not Found: Requested route ('{host}') does not exist."))
-            },
-            Self::NoEndpoints { host } => Answer {
-                cache_control: TWO_SECONDS,
-                ..Answer::new(Fault::Route, 503, "no_endpoints").says(format!(
-                    "503 Service Unavailable: Requested route ('{host}') has no available \
-                     endpoints."
-                ))
-            },
-            Self::PlatformHost { host } => Answer {
-                cache_control: NO_CACHE,
-                ..Answer::new(Fault::Client, 403, "platform_host").says(format!(
+            Self::HealthCheck { is_ending } => Answer::health(*is_ending),
+            Self::UnknownRoute { host } => Answer::new(Fault::Route, 404, "unknown_route")
+                .cached(NO_CACHE)
+                .says(format!("404 Not Found: Requested route ('{host}') does not exist.")),
+            Self::NoEndpoints { host } => Answer::new(Fault::Route, 503, "no_endpoints")
+                .cached(TWO_SECONDS)
+                .unavailable(host, "has no available endpoints"),
+            Self::Busy { host } => Answer::new(Fault::Route, 503, "Connection Limit Reached")
+                .unavailable(host, "has reached the connection limit"),
+            Self::PlatformHost { host } => {
+                Answer::new(Fault::Client, 403, "platform_host").cached(NO_CACHE).says(format!(
                     "403 Forbidden: Requested route ('{host}') is not served to instances."
                 ))
-            },
-            Self::EmptyHost => Answer {
-                cache_control: TWO_SECONDS,
-                ..Answer::new(Fault::Client, 400, "empty_host")
-                    .says("400 Bad Request: Request had empty Host header")
-            },
-            Self::MalformedHost => Answer {
-                error: None,
-                ..Answer::new(Fault::Client, 400, "")
-                    .says("400 Bad Request: malformed Host header")
-                    .closing()
-            },
+            }
+            Self::UnknownInstance { whose, index, guid, host } => {
+                let guid_of = whose.guid();
+                Answer::new(Fault::Route, 400, "unknown_route").cached(NO_CACHE).says(format!(
+                    "400 Bad Request: Requested instance ('{index}') with {guid_of} ('{guid}') \
+                     does not exist for route ('{host}')"
+                ))
+            }
+            Self::MalformedInstance { whose } => Answer::new(Fault::Client, 400, whose.error())
+                .cached(NO_CACHE)
+                .says(format!("400 Bad Request: Invalid {} Header", whose.header())),
+            Self::EmptyHost => Answer::new(Fault::Client, 400, "empty_host")
+                .cached(TWO_SECONDS)
+                .says("400 Bad Request: Request had empty Host header"),
+            Self::MalformedHost => Answer::new(Fault::Client, 400, None)
+                .says("400 Bad Request: malformed Host header")
+                .closing(),
             Self::Ambiguous(why) => Answer::new(Fault::Client, 400, "ambiguous_request")
                 .says(format!("400 Bad Request: {why}"))
                 .closing(),
+            Self::Malformed(why) => Answer::new(Fault::Client, 400, "malformed_request")
+                .says(format!("400 Bad Request: {why}"))
+                .closing(),
+            Self::HeadTooLarge => {
+                Answer::new(Fault::Client, 431, "max-request-size-exceeded").closing()
+            }
+            Self::Expectation => Answer::new(Fault::Client, 417, None).closing(),
             Self::Unsupported => Answer::new(Fault::Client, 405, "unsupported_method")
                 .says("405 Method Not Allowed: the router carries no CONNECT")
                 .closing(),
-            Self::BadBody => Answer::new(Fault::Client, 400, "bad_body")
-                .says("400 Bad Request: the request's body ended early or was malformed")
-                .closing(),
+            Self::ClientGone => {
+                Answer::new(Fault::Client, 499, None).says("499 Request Cancelled").closing()
+            }
             Self::Endpoint(trouble) => {
-                Answer::new(Fault::Endpoint, 502, format!("endpoint_failure ({trouble})"))
+                Answer::new(Fault::Endpoint, 502, format!("endpoint_failure ({trouble})").as_str())
                     .says("502 Bad Gateway: Registered endpoint failed to handle the request.")
             }
         }
     }
 }
 
+/// The words behind a status that the router gives by itself.
+pub(crate) fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        499 => "Request Cancelled",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        _ => "",
+    }
+}
+
 // === impl Answer ===
 
 impl Answer {
-    fn new(fault: Fault, status: u16, error: impl Into<String>) -> Self {
-        Self {
-            fault,
-            status,
-            error: Some(error.into()),
-            cache_control: None,
-            body: String::new(),
-            closes: false,
-        }
+    fn new<'e>(fault: Fault, status: u16, error: impl Into<Option<&'e str>>) -> Self {
+        let error = error.into().map(str::to_owned);
+        let (cache_control, body) = (None, String::new());
+        Self { fault, status, error, cache_control, body, closes: false }
+    }
+
+    /// As the status port answers, too.
+    fn health(is_ending: bool) -> Self {
+        let (status, body) = if is_ending { (503, "") } else { (200, "ok") };
+        Self::new(Fault::Client, status, None).cached("private, max-age=0").says(body)
+    }
+
+    fn cached(self, cache_control: &'static str) -> Self {
+        Self { cache_control: Some(cache_control), ..self }
+    }
+
+    fn unavailable(self, host: &str, why: &str) -> Self {
+        self.says(format!("503 Service Unavailable: Requested route ('{host}') {why}."))
+    }
+
+    /// Bytes of the body, with its line's end.
+    pub(crate) fn body_length(&self) -> u64 {
+        if self.body.is_empty() { 0 } else { self.body.len() as u64 + 1 }
     }
 
     fn says(self, body: impl Into<String>) -> Self {

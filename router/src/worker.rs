@@ -11,10 +11,9 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use http::HeaderValue;
 use lattice_daemon::clock::Clock;
 use lattice_daemon::log_ingress::LogIngress;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -23,12 +22,13 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::config::{HYPER_HEADERS_MAX, Limits, Side};
-use crate::connections::{Connections, SWEEP_INTERVAL};
-use crate::guard::{Order, Wire};
+use crate::config::{HeaderRules, Limits, Side, Sticky};
+use crate::connections::Connections;
+use crate::memory::Memory;
 use crate::metrics::Traffic;
 use crate::reserved::ReservedHosts;
 use crate::table::Table;
+use crate::watch::{self, Order, Ticks, Watch};
 use lines::Lines;
 
 /// What all workers read.
@@ -37,10 +37,14 @@ pub(crate) struct Shared {
     pub(crate) reserved: Arc<ReservedHosts>,
     /// As each worker may use them.
     pub(crate) limits: Limits,
+    pub(crate) headers: HeaderRules,
+    pub(crate) sticky: Sticky,
     pub(crate) logs: Arc<dyn LogIngress>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Who writes access lines: `RTR`.
     pub(crate) source_type: Arc<str>,
+    /// Load balancers are told to go elsewhere.
+    pub(crate) ending: Arc<AtomicBool>,
 }
 
 /// One worker's own.
@@ -49,14 +53,13 @@ pub(crate) struct Worker {
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) connections: Rc<Connections>,
     pub(crate) lines: Rc<Lines>,
-    http: hyper::server::conn::http1::Builder,
-    wires: RefCell<HashMap<u64, Arc<Wire>>>,
-    next_wire: Cell<u64>,
+    pub(crate) memory: Memory,
+    watches: RefCell<HashMap<*const Watch, Rc<Watch>>>,
     open: Cell<usize>,
     slot_free: Notify,
     stirred: Notify,
     started: Instant,
-    clock: Arc<AtomicU32>,
+    ticks: Ticks,
 }
 
 /// Who is at the other end of a client connection.
@@ -65,8 +68,7 @@ pub(crate) struct Peer {
     pub(crate) label: String,
     pub(crate) side: Side,
     /// The address without port.
-    pub(crate) forwarded_for: HeaderValue,
-    pub(crate) wire: Arc<Wire>,
+    pub(crate) forwarded_for: String,
     _slot: Option<Slot>,
 }
 
@@ -115,29 +117,32 @@ fn runtime() -> io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
+// === impl Shared ===
+
+impl Shared {
+    /// Whether load balancers are told to go elsewhere.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+}
+
 // === impl Worker ===
 
 impl Worker {
     fn new(shared: Arc<Shared>, traffic: Arc<Traffic>) -> Rc<Self> {
         let limits = shared.limits;
-        let mut http = hyper::server::conn::http1::Builder::new();
-        if limits.headers_max != HYPER_HEADERS_MAX {
-            http.max_headers(limits.headers_max);
-        }
-        http.max_header_size(limits.header_bytes_max).header_read_timeout(None::<Duration>);
         Rc::new(Self {
             connections: Connections::new(limits, traffic.clone()),
             lines: Rc::new(Lines::new(shared.logs.clone(), traffic.clone())),
             shared,
             traffic,
-            http,
-            wires: RefCell::default(),
-            next_wire: Cell::new(0),
+            memory: Memory::default(),
+            watches: RefCell::default(),
             open: Cell::new(0),
             slot_free: Notify::new(),
             stirred: Notify::new(),
             started: Instant::now(),
-            clock: Arc::default(),
+            ticks: Rc::default(),
         })
     }
 
@@ -165,56 +170,51 @@ impl Worker {
 
     /// Waits for the next look at the connections; without any, until there is one.
     async fn next_sweep(&self) {
-        if self.wires.borrow().is_empty() && self.connections.is_empty() {
+        if self.watches.borrow().is_empty() && self.connections.is_empty() {
             self.stirred.notified().await;
         }
         self.tell_time();
-        tokio::time::sleep(SWEEP_INTERVAL).await;
+        tokio::time::sleep(watch::interval(&self.shared.limits)).await;
     }
 
     fn sweep(&self) {
         self.tell_time();
         self.connections.sweep(Instant::now());
-        for wire in self.wires.borrow().values() {
-            let verdict = wire.verdict(&self.shared.limits);
-            if verdict != Order::Serve {
-                wire.order(verdict);
-            }
+        for watch in self.watches.borrow().values() {
+            watch.look(&self.shared.limits);
         }
     }
 
     fn tell_time(&self) {
-        let secs = u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX);
-        self.clock.store(secs, Ordering::Relaxed);
+        let millis = self.started.elapsed().as_millis();
+        self.ticks.set(u64::try_from(millis).unwrap_or(u64::MAX));
     }
 
     /// Lets requests under way finish, for as long as the limit allows.
     async fn drain(&self) {
         self.connections.clear();
-        for wire in self.wires.borrow().values() {
-            wire.order(Order::Finish);
+        for watch in self.watches.borrow().values() {
+            watch.order(Order::Finish);
         }
         let finished = async {
-            while !self.wires.borrow().is_empty() {
+            while !self.watches.borrow().is_empty() {
                 self.stirred.notified().await;
             }
         };
         if tokio::time::timeout(self.shared.limits.drain, finished).await.is_err() {
-            let requests = self.wires.borrow().len();
+            let requests = self.watches.borrow().len();
             debug!(requests, "requests did not finish in time and are cut");
         }
     }
 
-    fn enter(&self, wire: &Arc<Wire>) -> u64 {
-        let id = self.next_wire.get();
-        self.next_wire.set(id + 1);
-        self.wires.borrow_mut().insert(id, wire.clone());
+    fn enter(&self, watch: &Rc<Watch>) {
+        self.watches.borrow_mut().insert(Rc::as_ptr(watch), watch.clone());
         self.stirred.notify_one();
-        id
     }
 
-    fn leave(&self, id: u64) {
-        self.wires.borrow_mut().remove(&id);
+    /// Watches a connection no more, and waits for it no more at the end.
+    pub(crate) fn leave(&self, watch: &Rc<Watch>) {
+        self.watches.borrow_mut().remove(&Rc::as_ptr(watch));
         self.stirred.notify_one();
     }
 }
@@ -252,16 +252,8 @@ impl Drop for Slot {
 // === impl Peer ===
 
 impl Peer {
-    fn new(addr: SocketAddr, side: Side, wire: Arc<Wire>, slot: Option<Slot>) -> Self {
-        let ip = addr.ip().to_canonical().to_string();
-        let forwarded_for =
-            HeaderValue::from_str(&ip).expect("an address is made of visible characters");
-        Self { addr, label: addr.to_string(), side, forwarded_for, wire, _slot: slot }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn for_test(addr: &str) -> Self {
-        let wire = Arc::new(Wire::new(Arc::default()));
-        Self::new(addr.parse().unwrap(), Side::Public, wire, None)
+    fn new(addr: SocketAddr, side: Side, slot: Option<Slot>) -> Self {
+        let forwarded_for = addr.ip().to_canonical().to_string();
+        Self { addr, label: addr.to_string(), side, forwarded_for, _slot: slot }
     }
 }

@@ -14,14 +14,14 @@ use lattice_model::{
     Placement, ProcessGuid, Resources, Routes, Strategy,
 };
 
+use crate::effort::Effort;
 use crate::figure::Figure;
-use crate::machine::{thread_cpu_s, undisturbed};
+use crate::machine::{thread_cpu_time, undisturbed};
 
 const SCALES: [(usize, usize); 5] =
     [(100, 10_000), (1_000, 10_000), (5_000, 10_000), (5_000, 50_000), (5_000, 1_000_000)];
 const KINDS: [Kind; 3] = [Kind::Like, Kind::Unlike, Kind::Full];
 const INSTANCES_PER_APP: usize = 10;
-const ROUNDS: usize = 5;
 /// How much larger each of the eight sizes is than the smallest.
 const SIZES: [u64; 8] = [2, 3, 4, 5, 6, 8, 12, 16];
 /// What each of the five kinds of cell can make besides images.
@@ -43,26 +43,27 @@ enum Kind {
 /// Splitmix64: the same inputs each time.
 struct Dice(u64);
 
-pub(crate) fn run() {
+pub(crate) fn run(effort: Effort) {
+    let scales = if effort == Effort::SMOKE { &SCALES[..1] } else { &SCALES };
     for kind in KINDS {
-        for (cells, lrps) in SCALES {
-            measure(kind, cells, lrps);
+        for scale in scales {
+            measure(kind, *scale, effort.rounds);
         }
     }
 }
 
-fn measure(kind: Kind, cells: usize, lrps: usize) {
+fn measure(kind: Kind, (cells, lrps): (usize, usize), rounds: usize) {
     let mut dice = Dice(7);
     let (batch, demand) = batch(kind, lrps, &mut dice);
     let cells_of = cells_of(kind, cells, &demand, &mut dice);
     let policy = Policy::default();
     let mut outcome = Outcome::default();
-    let rounds: Vec<f64> = (0..ROUNDS)
+    let rounds: Vec<f64> = (0..rounds)
         .map(|_| {
             undisturbed(|| {
-                let before = thread_cpu_s();
+                let before = thread_cpu_time();
                 outcome = hold(&cells_of, &batch, &policy);
-                outcome.placed.len() as f64 / (thread_cpu_s() - before)
+                outcome.placed.len() as f64 / (thread_cpu_time() - before).as_secs_f64()
             })
         })
         .collect();

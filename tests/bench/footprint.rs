@@ -5,39 +5,35 @@ use std::time::Duration;
 use lattice_tests::appliance::Appliance;
 use lattice_tests::{machine as tools, program};
 
+use crate::effort::Effort;
 use crate::figure::Figure;
-use crate::machine::{cpu_time, undisturbed};
+use crate::machine::{cpu_time, memory_mb, undisturbed};
 
 const SETTLE: Duration = Duration::from_secs(5);
-const IDLE: Duration = Duration::from_secs(60);
 
-pub(crate) fn run() {
-    let lattice = Appliance::start(&[]);
-    let pid = lattice.pid().as_raw_nonzero().get();
-    std::thread::sleep(SETTLE);
-    let figure = |case, metric, unit| Figure { bench: "footprint", case, metric, unit };
-
-    let busy = undisturbed(|| {
-        let before = cpu_time(pid);
-        std::thread::sleep(IDLE);
-        (cpu_time(pid) - before).as_secs_f64() / IDLE.as_secs_f64() * 100.0
-    });
-    figure("idle-60s", "cpu_percent_of_a_core", "%").print(&[busy]);
-    for (metric, key) in [("resident_memory", "Rss"), ("private_memory", "Private_")] {
-        figure("idle", metric, "MB").print(&[memory_mb(pid, key)]);
+pub(crate) fn run(effort: Effort) {
+    let (mut cpu, mut resident, mut private) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=effort.rounds {
+        eprintln!("round {round} of {}: idle for {:?}", effort.rounds, effort.idle);
+        let lattice = Appliance::start(&[]);
+        let pid = lattice.pid().as_raw_nonzero().get();
+        std::thread::sleep(SETTLE);
+        cpu.push(undisturbed(|| {
+            let before = cpu_time(pid);
+            std::thread::sleep(effort.idle);
+            (cpu_time(pid) - before).as_secs_f64() / effort.idle.as_secs_f64() * 100.0
+        }));
+        resident.push(memory_mb(pid, "Rss"));
+        private.push(memory_mb(pid, "Private_"));
     }
+    let figure = |case, metric, unit| Figure { bench: "footprint", case, metric, unit };
+    figure("idle-60s", "cpu_percent_of_a_core", "%").print(&cpu);
+    figure("idle", "resident_memory", "MB").print(&resident);
+    figure("idle", "private_memory", "MB").print(&private);
 
-    let stripped = lattice.scratch().join("stripped");
+    let stripped = tempfile::NamedTempFile::new().unwrap();
     let from = program("lattice");
-    tools::run("strip", &["-o", stripped.to_str().unwrap(), from.to_str().unwrap()]);
-    let bytes = std::fs::metadata(stripped).unwrap().len();
+    tools::run("strip", &["-o", stripped.path().to_str().unwrap(), from.to_str().unwrap()]);
+    let bytes = std::fs::metadata(stripped.path()).unwrap().len();
     figure("stripped", "binary_size", "MB").print(&[bytes as f64 / 1e6]);
-}
-
-/// The sum of the lines of `smaps_rollup` that begin with `key`.
-fn memory_mb(pid: i32, key: &str) -> f64 {
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let kib = |line: &str| line.split_whitespace().nth(1)?.parse::<f64>().ok();
-    let lines = rollup.lines().filter(|line| line.starts_with(key));
-    lines.filter_map(kib).sum::<f64>() * 1024.0 / 1e6
 }

@@ -29,11 +29,18 @@ pub(crate) fn cpu_time(pid: i32) -> Duration {
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
 }
 
-/// CPU time this thread has used, in seconds.
-pub(crate) fn thread_cpu_s() -> f64 {
+/// The sum of the lines of `smaps_rollup` that begin with `key`.
+pub(crate) fn memory_mb(pid: i32, key: &str) -> f64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let kib = |line: &str| line.split_whitespace().nth(1)?.parse::<f64>().ok();
+    let lines = rollup.lines().filter(|line| line.starts_with(key));
+    lines.filter_map(kib).sum::<f64>() * 1024.0 / 1e6
+}
+
+/// CPU time the calling thread has used, to within a tick of the scheduler.
+pub(crate) fn thread_cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    let nanoseconds: u64 = stat.split_whitespace().next().unwrap().parse().unwrap();
-    nanoseconds as f64 / 1e9
+    Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
 }
 
 /// Seconds a step took.

@@ -11,34 +11,54 @@
 )]
 
 mod auction;
+mod brain;
+mod effort;
 mod figure;
 mod footprint;
 mod machine;
+mod peers;
 mod router;
 mod start;
 
 use std::process::ExitCode;
 
-/// A benchmark and what it tells.
-type Benchmark = (&'static str, &'static str, fn());
+use effort::Effort;
 
-const BENCHMARKS: [Benchmark; 4] = [
+/// A benchmark and what it tells.
+type Benchmark = (&'static str, &'static str, fn(Effort));
+
+const BENCHMARKS: [Benchmark; 5] = [
     ("start", "from `ltc create` to the first 200, the image cached and not", start::run),
     ("footprint", "memory and CPU of the idle appliance, size of the binary", footprint::run),
     ("auction", "placements per CPU second, and their quality", auction::run),
     ("router", "requests through the router beside nginx and haproxy", router::run),
+    ("brain", "250,000 instances on 1,250 simulated cells, the store on disk", brain::run),
 ];
 
 fn main() -> ExitCode {
-    let name = std::env::args().nth(1);
-    let Some((_, _, run)) = BENCHMARKS.iter().find(|(n, _, _)| Some(*n) == name.as_deref()) else {
-        eprintln!("script/bench NAME, where NAME is one of:");
-        for (name, what, _) in BENCHMARKS {
-            eprintln!("  {name:<10} {what}");
-        }
-        return if name.is_none() { ExitCode::SUCCESS } else { ExitCode::from(64) };
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (name, effort) = match args.as_slice() {
+        [] => return usage(ExitCode::SUCCESS),
+        [name] => (*name, Effort::FULL),
+        [name, "--smoke"] => (*name, Effort::SMOKE),
+        _ => return usage(ExitCode::from(64)),
     };
+    let Some((_, _, run)) = BENCHMARKS.iter().find(|(n, _, _)| *n == name) else {
+        return usage(ExitCode::from(64));
+    };
+    if effort == Effort::SMOKE {
+        eprintln!("one short round: it shows that the benchmark works; the figures mean nothing");
+    }
     lattice_tests::machine::isolate();
-    run();
+    run(effort);
     ExitCode::SUCCESS
+}
+
+fn usage(code: ExitCode) -> ExitCode {
+    eprintln!("script/bench NAME [--smoke], where NAME is one of:");
+    for (name, what, _) in BENCHMARKS {
+        eprintln!("  {name:<10} {what}");
+    }
+    code
 }

@@ -1,83 +1,103 @@
-//! Requests through our router, nginx and haproxy to one and the same instance, in turn.
+//! Requests through our router, nginx and haproxy to one and the same instance, in turn: without
+//! access lines in any of them, and with one for every request in all.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use lattice_tests::appliance::{Appliance, DOMAIN, HTTP_PORT};
 use lattice_tests::web::Web;
-use lattice_tests::{eventually, image, machine as tools};
+use lattice_tests::{image, machine as tools};
+use reqwest::Method;
+use serde_json::{Value, json};
 
+use crate::effort::Effort;
 use crate::figure::Figure;
 use crate::machine::{cpu_time, undisturbed};
+use crate::peers::{Backend, Peer};
 
-const ROUNDS: usize = 5;
-const SECONDS: &str = "5s";
+/// A case, and the app it is measured with, which has access lines or has none.
+const CASES: [(&str, &str, bool); 2] =
+    [("get-1k-c50", "quiet", false), ("get-1k-log-c50", "told", true)];
+
+/// What is asked for: a body of 1024 bytes.
+const PATH: &str = "/kilobyte";
 
 /// A proxy to be measured.
 struct Proxy {
     name: &'static str,
+    host: String,
     port: u16,
     pids: Vec<i32>,
     per_second: Vec<f64>,
     per_cpu_second: Vec<f64>,
 }
 
-pub(crate) fn run() {
+pub(crate) fn run(effort: Effort) {
     let lattice = Appliance::start(&[]);
     let web = Web::new();
-    let layout = image::layout(lattice.scratch(), "lattice-app", &["-quiet"]);
-    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap(), "--memory-mb", "512"]);
-    let instance = lattice.instances(&web, "web").remove(0);
-    let backend = format!("{}:8080", instance["instance_address"].as_str().unwrap());
-
-    let nginx = start_nginx(lattice.scratch(), &backend);
-    let haproxy = start_haproxy(lattice.scratch(), &backend);
+    start_apps(&lattice, &web);
     let ours = lattice.pid().as_raw_nonzero().get();
-    let mut proxies = [
-        Proxy::new("nginx", 9001, children_of(&nginx)),
-        Proxy::new("haproxy", 9002, children_of(&haproxy)),
-        Proxy::new("lattice", HTTP_PORT, vec![ours]),
-    ];
-    for round in 0..ROUNDS {
-        for proxy in &mut proxies {
-            eprintln!("round {} of {ROUNDS}: {}", round + 1, proxy.name);
-            let (per_second, per_cpu_second) = undisturbed(|| proxy.measure());
-            proxy.per_second.push(per_second);
-            proxy.per_cpu_second.push(per_cpu_second);
+    for (case, app, is_logged) in CASES {
+        let instance = lattice.instances(&web, app).remove(0);
+        let address = format!("{}:8080", instance["instance_address"].as_str().unwrap());
+        let dir = lattice.scratch().join(case);
+        std::fs::create_dir(&dir).unwrap();
+        let backend = Backend { address, is_logged, dir };
+        let peers = [Peer::nginx(&backend), Peer::haproxy(&backend)];
+        let proxy = |name, port, pids| Proxy::new(name, app, port, pids);
+        let theirs = peers.iter().map(|peer| proxy(peer.name, peer.port, peer.pids()));
+        let mut proxies: Vec<Proxy> = theirs.collect();
+        proxies.push(proxy("lattice", HTTP_PORT, vec![ours]));
+        for round in 1..=effort.rounds {
+            for proxy in &mut proxies {
+                eprintln!("{case}: round {round} of {}: {}", effort.rounds, proxy.name);
+                let (per_second, per_cpu_second) = undisturbed(|| proxy.measure(effort.seconds));
+                proxy.per_second.push(per_second);
+                proxy.per_cpu_second.push(per_cpu_second);
+            }
         }
+        print(case, &proxies);
     }
-    let [peers @ .., ours] = &proxies;
+}
+
+/// Two apps of one image, one instance each: one as people make them, and one without a log, for
+/// which our router therefore writes no access lines.
+fn start_apps(lattice: &Appliance, web: &Web) {
+    let layout = image::layout(lattice.scratch(), "fixture-app", &["serve", "0.0.0.0:8080"]);
+    lattice.ltc_ok(&["create", "told", layout.to_str().unwrap(), "--memory-mb", "512"]);
+    let told = lattice.api(web, Method::GET, "/v1/desired_lrps/told", None).body;
+    let mut quiet: Value = serde_json::from_str(&told).unwrap();
+    quiet["process_guid"] = json!("quiet");
+    quiet["log_guid"] = json!("");
+    quiet["routes"] =
+        json!({"cf-router": [{"hostnames": [format!("quiet.{DOMAIN}")], "port": 8080}]});
+    let posted = lattice.api(web, Method::POST, "/v1/desired_lrps", Some(quiet));
+    assert_eq!(posted.status, 201, "{posted:?}");
+    lattice.wait_running(web, "quiet", 1);
+}
+
+fn print(case: &'static str, proxies: &[Proxy]) {
+    let Some((ours, peers)) = proxies.split_last() else { return };
     for peer in peers {
-        let figure = |metric| Figure { bench: "router", case: "get-1-c50", metric, unit: "1/s" };
+        let figure = |metric| Figure { bench: "router", case, metric, unit: "1/s" };
         figure("requests_per_s").print_beside(&ours.per_second, peer.name, &peer.per_second);
-        figure("requests_per_cpu_s").print_beside(
-            &ours.per_cpu_second,
-            peer.name,
-            &peer.per_cpu_second,
-        );
-    }
-    for mut child in [nginx, haproxy] {
-        let _ = rustix::process::kill_process(
-            rustix::process::Pid::from_child(&child),
-            rustix::process::Signal::TERM,
-        );
-        let _ = child.wait();
+        let (our_cpu, their_cpu) = (&ours.per_cpu_second, &peer.per_cpu_second);
+        figure("requests_per_cpu_s").print_beside(our_cpu, peer.name, their_cpu);
     }
 }
 
 impl Proxy {
-    fn new(name: &'static str, port: u16, pids: Vec<i32>) -> Self {
-        Self { name, port, pids, per_second: Vec::new(), per_cpu_second: Vec::new() }
+    fn new(name: &'static str, app: &str, port: u16, pids: Vec<i32>) -> Self {
+        let host = format!("Host: {app}.{DOMAIN}:{HTTP_PORT}");
+        Self { name, host, port, pids, per_second: Vec::new(), per_cpu_second: Vec::new() }
     }
 
     /// Requests a second, and a second of the proxy's own CPU time.
-    fn measure(&self) -> (f64, f64) {
+    fn measure(&self, time: Duration) -> (f64, f64) {
         let cpu = || self.pids.iter().map(|pid| cpu_time(*pid)).sum::<Duration>();
         let before = cpu();
-        let host = format!("Host: web.{DOMAIN}:{HTTP_PORT}");
-        let url = format!("http://127.0.0.1:{}/index", self.port);
-        let said = tools::run("wrk", &["-t", "1", "-c", "50", "-d", SECONDS, "-H", &host, &url]);
+        let url = format!("http://127.0.0.1:{}{PATH}", self.port);
+        let time = format!("{}s", time.as_secs());
+        let said = tools::run("wrk", &["-t", "1", "-c", "50", "-d", &time, "-H", &self.host, &url]);
         assert!(!said.contains("Non-2xx"), "{}: {said}", self.name);
         let spent = (cpu() - before).as_secs_f64();
         let requests: f64 = field(&said, "requests in");
@@ -94,54 +114,4 @@ impl Proxy {
 fn field(said: &str, words: &str) -> f64 {
     let line = said.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{said}"));
     line.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-/// A server's own process and those it forked.
-fn children_of(server: &Child) -> Vec<i32> {
-    let pid = i32::try_from(server.id()).unwrap();
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let children = std::fs::read_to_string(path).unwrap_or_default();
-    let mut pids = vec![pid];
-    pids.extend(children.split_whitespace().map(|child| child.parse::<i32>().unwrap()));
-    pids
-}
-
-fn start_nginx(dir: &Path, backend: &str) -> Child {
-    let config = format!(
-        "daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.log; worker_processes 2;\n\
-         events {{ worker_connections 1024; }}\n\
-         http {{ access_log off; upstream app {{ server {backend}; keepalive 64; }}\n\
-         server {{ listen 127.0.0.1:9001 reuseport; location / {{ proxy_pass http://app;\n\
-         proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
-         proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr; }} }} }}\n",
-        dir = dir.display()
-    );
-    let path = dir.join("nginx.conf");
-    std::fs::write(&path, config).unwrap();
-    start("nginx", &["-c", path.to_str().unwrap()], 9001)
-}
-
-fn start_haproxy(dir: &Path, backend: &str) -> Child {
-    let config = format!(
-        "global\n nbthread 2\ndefaults\n mode http\n timeout connect 5s\n timeout client 60s\n \
-         timeout server 60s\n option forwardfor\n http-reuse always\nfrontend in\n \
-         bind 127.0.0.1:9002\n default_backend app\nbackend app\n server one {backend}\n"
-    );
-    let path = dir.join("haproxy.cfg");
-    std::fs::write(&path, config).unwrap();
-    start("haproxy", &["-db", "-f", path.to_str().unwrap()], 9002)
-}
-
-fn start(program: &str, args: &[&str], port: u16) -> Child {
-    let child = Command::new(program)
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|e| panic!("cannot run {program}: {e}; script/bootstrap installs it"));
-    eventually(&format!("{program} listens"), Duration::from_secs(10), || {
-        std::net::TcpStream::connect(("127.0.0.1", port))
-    });
-    child
 }

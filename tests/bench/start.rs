@@ -5,12 +5,11 @@ use lattice_tests::registry::Registry;
 use lattice_tests::web::Web;
 use lattice_tests::{PATIENCE, eventually, expect, image};
 
+use crate::effort::Effort;
 use crate::figure::Figure;
 use crate::machine::{timed, undisturbed};
 
-const ROUNDS: usize = 7;
-
-pub(crate) fn run() {
+pub(crate) fn run(effort: Effort) {
     let registry = Registry::open(5000);
     let lattice = Appliance::start(&[]);
     let web = Web::new();
@@ -26,7 +25,7 @@ pub(crate) fn run() {
     let (mut cold, mut warm) = (Vec::new(), Vec::new());
     let mut apps = 0..;
     let mut next = || apps.next().expect("it has no end");
-    for _ in 0..ROUNDS {
+    for _ in 0..effort.rounds {
         let mut pushed = String::new();
         cold.push(undisturbed(|| {
             let n = next();

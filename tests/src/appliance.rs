@@ -152,8 +152,13 @@ impl Appliance {
 
     /// Runs `lattice down` on its data directory.
     pub fn down(&self, args: &[&str]) -> Said {
+        self.lattice("down", args)
+    }
+
+    /// Runs a command of `lattice` on its data directory.
+    pub fn lattice(&self, verb: &str, args: &[&str]) -> Said {
         let mut command = Command::new(program("lattice"));
-        command.arg("down").arg("--data-dir").arg(self.data_dir()).args(args);
+        command.arg(verb).arg("--data-dir").arg(self.data_dir()).args(args);
         Said::of(command)
     }
 

@@ -43,6 +43,16 @@ pub fn with_hosts<T: Send, N: AsRef<str>>(names: &[N], work: impl FnOnce() -> T 
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
+/// Does something where a program that is installed seems not to be.
+pub fn without_program<T>(name: &str, work: impl FnOnce() -> T) -> T {
+    let place = run("which", &[name]);
+    // A device is no program.
+    mount_bind("/dev/null", place.trim()).expect("a program can be covered");
+    let done = work();
+    unmount(place.trim(), UnmountFlags::DETACH).expect("a program can be uncovered");
+    done
+}
+
 /// Runs a program to its end and returns what it printed; panics when it fails.
 pub fn run(program: &str, args: &[&str]) -> String {
     let output = Command::new(program)

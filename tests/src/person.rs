@@ -12,10 +12,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use tempfile::TempDir;
 
 use crate::appliance::{Appliance, Said};
-use crate::{PATIENCE, image};
+use crate::{PATIENCE, eventually, expect, image};
 
 /// Debian's `nobody`.
 const UID: u32 = 65534;
@@ -76,6 +77,10 @@ impl Person {
         for (question, answer) in answers {
             let asked = read_until(&mut keyboard, &mut shown, |shown| shown.contains(question));
             assert!(asked, "{question:?} was not asked: {shown}");
+            if question.starts_with("password") {
+                // Nobody types so fast that it would still be shown.
+                eventually("the terminal shows no more", PATIENCE, || is_blind(&keyboard));
+            }
             keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
         }
         read_until(&mut keyboard, &mut shown, |_| false);
@@ -106,6 +111,12 @@ fn terminal() -> (File, File) {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let terminal = open(name, flags, Mode::empty()).unwrap();
     (keyboard.into(), terminal.into())
+}
+
+/// Whether what is typed is not shown.
+fn is_blind(keyboard: &File) -> Result<(), LocalModes> {
+    let modes = tcgetattr(keyboard).unwrap().local_modes;
+    expect(!modes.contains(LocalModes::ECHO), modes)
 }
 
 /// Reads on until it is as wanted; false when the terminal's program has ended before.

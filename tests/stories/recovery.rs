@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use lattice_tests::appliance::Appliance;
+use lattice_tests::appliance::{Appliance, Said};
 use lattice_tests::web::Web;
 use lattice_tests::{PATIENCE, eventually, expect, image, machine};
 use rustix::process::Signal;
@@ -63,6 +63,32 @@ fn stopped_by_any_way_it_brings_the_apps_back() {
 }
 
 #[test]
+fn what_was_backed_up_is_there_again_after_a_restore() {
+    machine::isolate();
+    let mut lattice = Appliance::start(&[]);
+    create(&lattice, "web", 1);
+    let backup = lattice.scratch().join("backup");
+    let backup = backup.to_str().unwrap();
+    let said = lattice.lattice("backup", &[backup]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "while it runs");
+    assert!(said.out.contains("(apps: 1, tasks: 0, "), "{said:?}");
+    let said = lattice.lattice("backup", &[backup]);
+    assert_eq!(said.code, 64, "{said:?}");
+    assert!(said.err.contains("overwrite it with --force"), "{said:?}");
+
+    lattice.ltc_ok(&["remove", "web"]);
+    let said = lattice.lattice("restore", &[backup]);
+    assert_eq!(said.code, 64, "{said:?}");
+    assert!(said.err.contains("stop it with `lattice down"), "{said:?}");
+    assert_eq!(lattice.down(&[]).code, 0);
+    assert!(lattice.wait().success());
+    let said = lattice.lattice("restore", &[backup]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+    lattice.up();
+    answers_from(&Web::new(), "web", 1);
+}
+
+#[test]
 fn apps_deaf_to_sigterm_do_not_keep_it_from_stopping_in_time() {
     machine::isolate();
     let mut lattice = Appliance::start(&[]);
@@ -117,12 +143,31 @@ fn killed_and_purged_it_leaves_no_trace() {
 }
 
 #[test]
+fn purged_without_the_oci_runtime_that_made_its_containers_it_leaves_no_trace() {
+    machine::isolate();
+    let before = machine::traces(Path::new(""));
+    let mut lattice = Appliance::start(&[]);
+    create(&lattice, "web", 1);
+    lattice.kill();
+    let purged = machine::without_program("runc", || {
+        let mut up = std::process::Command::new(lattice_tests::program("lattice"));
+        up.args(["up", "--data-dir"]).arg(lattice.data_dir());
+        let refused = Said::of(up);
+        assert!(refused.err.contains("runc is not installed"), "it is gone: {refused:?}");
+        lattice.down(&["--purge", "--yes"])
+    });
+    assert_eq!(purged.code, 0, "{purged:?}");
+    assert_eq!(machine::traces(&lattice.data_dir()), before);
+    assert!(!lattice.data_dir().exists());
+}
+
+#[test]
 fn a_second_appliance_on_the_same_data_is_refused() {
     machine::isolate();
     let lattice = Appliance::start(&[]);
     let mut second = std::process::Command::new(lattice_tests::program("lattice"));
     second.args(["up", "--data-dir"]).arg(lattice.data_dir()).stdin(Stdio::null());
-    let said = lattice_tests::appliance::Said::of(second);
+    let said = Said::of(second);
     assert_eq!(said.code, 64, "{said:?}");
     assert!(said.err.contains("lattice down"), "{said:?}");
 }

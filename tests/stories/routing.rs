@@ -141,3 +141,25 @@ fn stage() -> (Appliance, Web) {
     lattice.ltc_ok(&["create", "fixture", layout.to_str().unwrap(), "--memory-mb", "256"]);
     (lattice, Web::new())
 }
+
+#[test]
+fn a_route_that_cannot_be_read_is_named_in_the_apps_log_and_takes_no_other_with_it() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap()]);
+    let routes = serde_json::json!({"routes": {"cf-router": [
+        {"hostnames": "shop.lattice.localhost", "port": 8080},
+        {"hostnames": ["other.lattice.localhost"], "port": 8080},
+    ]}});
+    let put = lattice.api(&web, Method::PUT, "/v1/desired_lrps/web", Some(routes));
+    assert_eq!(put.status, 204, "{put:?}");
+    let line = lattice.wait_logged(&web, "web", "a route leads nowhere");
+    assert!(line.contains("\"hostnames\":\"shop.lattice.localhost\""), "{line}");
+    eventually("the good route leads to the app", PATIENCE, || {
+        let answer = web.get("other", "/index")?;
+        expect(answer.status == 200, format!("{answer:?}"))
+    });
+    assert_eq!(web.get("shop", "/").unwrap().status, 404);
+}

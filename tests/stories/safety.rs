@@ -212,10 +212,13 @@ fn an_app_may_not_take_the_platforms_names() {
 
 /// Runs `fixture-app` as a task in a container and returns what it printed.
 fn from_container(lattice: &Appliance, web: &Web, args: &[&str], env: &[(&str, &str)]) -> String {
-    let guid = format!("probe-{}", lattice.next_number());
-    let layout = image::layout(lattice.scratch(), "fixture-app", &[]);
-    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
-    image::copy(&layout, "registry.lattice.localhost:8080/fixture:v1", Some(&account));
+    let number = lattice.next_number();
+    let guid = format!("probe-{number}");
+    if number == 1 {
+        let layout = image::layout(lattice.scratch(), "fixture-app", &[]);
+        let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
+        image::copy(&layout, "registry.lattice.localhost:8080/fixture:v1", Some(&account));
+    }
     let env: Vec<_> =
         env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     let task = json!({

@@ -9,6 +9,7 @@ mod dependencies;
 mod fuzz;
 mod layers;
 mod links;
+mod portable;
 mod purity;
 mod repository;
 mod rust;
@@ -30,6 +31,11 @@ fn crates_import_only_what_their_layer_may() {
 #[test]
 fn pure_places_touch_neither_clock_nor_machine() {
     assert_none(&purity::faults(&Repository::read()));
+}
+
+#[test]
+fn what_ltc_is_made_of_is_fenced_where_it_is_for_unix_only() {
+    assert_none(&portable::faults(&Repository::read()));
 }
 
 #[test]

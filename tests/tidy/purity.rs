@@ -7,11 +7,15 @@ use crate::rust::{Token, is_test, test_lines, tokens};
 /// What the paths of pure files begin with. Each must match a file.
 const PURE: &[&str] = &[
     "foundation/model/src/",
+    "foundation/api/src/brain/bodies",
+    "foundation/api/src/brain/event_id.rs",
     "foundation/api/src/log_aggregator/multipart.rs",
     "brain/src/auction",
     "brain/src/board",
+    "brain/src/callbacks/queue.rs",
     "brain/src/converge",
     "brain/src/crash",
+    "brain/src/events/weight.rs",
     "cell/src/health.rs",
     "cell/src/images/plan.rs",
     "cell/src/instance",
@@ -19,7 +23,16 @@ const PURE: &[&str] = &[
     "cli/src/view",
     "log-aggregator/src/ring.rs",
     "router/src/access_log.rs",
+    "router/src/calendar.rs",
+    "router/src/h1",
+    "router/src/http_date.rs",
     "router/src/pool.rs",
+    "router/src/proxy/answer",
+    "router/src/proxy/instance.rs",
+    "router/src/proxy/intake.rs",
+    "router/src/proxy/outbound.rs",
+    "router/src/proxy/sticky",
+    "router/src/proxy/trace",
     "router/src/reserved.rs",
     "router/src/select",
     "router/src/table",
@@ -71,7 +84,7 @@ fn source_faults(path: &str, source: &str) -> Vec<String> {
 }
 
 /// Two colons become one token.
-fn joined(words: Vec<Token>) -> Vec<Token> {
+pub(crate) fn joined(words: Vec<Token>) -> Vec<Token> {
     let mut joined: Vec<Token> = Vec::with_capacity(words.len());
     for token in words {
         match joined.last_mut() {
@@ -83,7 +96,7 @@ fn joined(words: Vec<Token>) -> Vec<Token> {
 }
 
 /// What an item imports, each path written out in full.
-fn imports(item: &syn::Item) -> Vec<Token> {
+pub(crate) fn imports(item: &syn::Item) -> Vec<Token> {
     let syn::Item::Use(item) = item else { return Vec::new() };
     let line = item.use_token.span.start().line;
     let mut paths = Vec::new();

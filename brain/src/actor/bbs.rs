@@ -97,14 +97,16 @@ impl Bbs for Handle {
         let concerning = events.filter(move |event| {
             std::future::ready(match event {
                 Ok(SequencedEvent::Event { event, .. }) => concerns(event, &cell),
-                Ok(SequencedEvent::Resync) | Err(_) => true,
+                Ok(SequencedEvent::Mark(_)) => false,
+                Ok(SequencedEvent::Resync { .. }) | Err(_) => true,
             })
         });
         Ok(concerning.boxed())
     }
 }
 
-/// True for changes of instances and tasks that are, or were, on the cell; and for those of desired
+/// True for changes of instances and tasks that are, or were, on the cell (but for what it has
+/// itself reported and is a record's change besides); and for those of desired
 /// LRPs, whose instances the cell alone knows for certain.
 fn concerns(event: &Event, cell: &CellId) -> bool {
     let names = |row: &ActualLrp| row.instance().is_some_and(|i| i.cell_id == *cell);
@@ -117,6 +119,7 @@ fn concerns(event: &Event, cell: &CellId) -> bool {
         Event::DesiredLrpChanged { .. } | Event::DesiredLrpRemoved(_) => true,
         Event::ActualLrpCreated(row) | Event::ActualLrpRemoved(row) => names(row),
         Event::ActualLrpChanged { before, after } => names(before) || names(after),
+        Event::ActualLrpCrashed(_) => false,
         Event::TaskCreated(task) | Event::TaskRemoved(task) => runs(task),
         Event::TaskChanged { before, after } => runs(before) || runs(after),
     }

@@ -17,6 +17,17 @@ pub(super) fn narrate(event: &Event) {
         Event::ActualLrpRemoved(row) => {
             info!(guid = %row.key.process_guid, index = row.key.index, "instance removed");
         }
+        Event::ActualLrpCrashed(crash) => {
+            let (key, count) = (&crash.key, crash.crash_count);
+            info!(
+                guid = %key.process_guid,
+                index = key.index,
+                cell = %crash.instance.cell_id,
+                reason = crash.reason,
+                count,
+                "instance crashed"
+            );
+        }
         Event::TaskCreated(task) | Event::TaskChanged { after: task, .. } => one_task(task),
         Event::TaskRemoved(task) => debug!(guid = %task.definition.task_guid, "task forgotten"),
     }
@@ -42,7 +53,7 @@ fn instance(row: &ActualLrp) {
             info!(%guid, index, cell = %instance.cell_id, "instance running");
         }
         ActualState::Crashed { reason } => {
-            info!(%guid, index, reason, count = row.crash_count, "instance crashed; it backs off");
+            info!(%guid, index, reason, count = row.crash_count, "instance backs off");
         }
         ActualState::Exited { reason } => info!(%guid, index, reason, "instance exited"),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lattice_api::brain::{
-    BrainError, EventStream, Explanation, InstanceProgress, Receptor, Version,
+    BrainError, EventId, EventStream, Explanation, InstanceProgress, Receptor, Version,
 };
 use lattice_model::{
     ActualLrp, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal,
@@ -132,7 +132,7 @@ impl Receptor for Handle {
         self.keep(c).await
     }
 
-    async fn events(&self, after: Option<u64>) -> Result<EventStream, BrainError> {
+    async fn events(&self, after: Option<EventId>) -> Result<EventStream, BrainError> {
         Ok(self.hub.subscribe(after))
     }
 }

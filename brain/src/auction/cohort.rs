@@ -25,7 +25,6 @@ pub(super) struct Cohorts {
 pub(super) struct Cohort {
     pub(super) zone: usize,
     pub(super) scale: Scale,
-    pub(super) total: Resources,
     /// Its cells by position.
     pub(super) cells: Vec<u32>,
     size: u32,
@@ -70,7 +69,7 @@ impl Cohorts {
             let total = Resources { memory_mb, disk_mb, containers };
             let next = u32::try_from(sizes.len()).expect("no more sizes than cells");
             let size = *sizes.entry(total).or_insert(next);
-            Cohort { zone, scale: Scale::new(total), total, cells, size, kind }
+            Cohort { zone, scale: Scale::new(total), cells, size, kind }
         };
         let all: Vec<Cohort> = by_key.into_iter().map(cohort).collect();
         let mut of = vec![None; fleet.cells.len()];

@@ -202,10 +202,7 @@ fn are_tags_met(tags: &BTreeSet<String>, cell: &CellPresence) -> bool {
 }
 
 /// `thing "a"`, `things "a", "b" and "c"`, or nothing.
-fn counted<'a>(
-    thing: &str,
-    names: impl Iterator<Item = &'a String>,
-) -> Option<String> {
+fn counted<'a>(thing: &str, names: impl Iterator<Item = &'a String>) -> Option<String> {
     let quoted: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();
     match quoted.as_slice() {
         [] => None,

@@ -120,12 +120,6 @@ impl<'a> Cell<'a> {
         };
         let tasks = state.tasks.len() as u64;
         let load = Load { free, starting: state.starting_count, tasks, rank };
-        Self {
-            presence: &state.presence,
-            total,
-            load,
-            zone,
-            is_evacuating: state.evacuating,
-        }
+        Self { presence: &state.presence, total, load, zone, is_evacuating: state.evacuating }
     }
 }

@@ -125,10 +125,7 @@ impl Weights {
             let bounded = if weight.is_nan() { 0.0 } else { weight.clamp(0.0, WEIGHT_MAX) };
             (bounded * as_f64(ONE)).round() as Score
         };
-        Self {
-            starting: fixed(policy.starting_weight),
-            first_fit: fixed(policy.first_fit_weight),
-        }
+        Self { starting: fixed(policy.starting_weight), first_fit: fixed(policy.first_fit_weight) }
     }
 }
 

@@ -73,7 +73,8 @@ impl Supply {
             short.collect::<Vec<_>>()
         };
         let everywhere = short(|range| range.most);
-        let named = if everywhere.is_empty() { short(|range| range.least) } else { everywhere.clone() };
+        let named =
+            if everywhere.is_empty() { short(|range| range.least) } else { everywhere.clone() };
         let missing = named.iter().map(|(kind, range)| {
             let needs = (kind.amount)(need);
             let cell = &fleet.cells[range.at as usize].presence.cell_id;
@@ -83,13 +84,16 @@ impl Supply {
             let Kind { unit, units, .. } = kind;
             let most = range.most;
             if is_impossible {
-                format!("needs {needs} {unit}{of}; the largest cell has {most} {units} in all ({cell})")
+                format!(
+                    "needs {needs} {unit}{of}; the largest cell has {most} {units} in all ({cell})"
+                )
             } else {
                 format!("needs {needs} {unit}{of}; largest free {most} {units} on {cell}")
             }
         });
         let cells = self.cells;
-        let compatible = format!("{cells} {} compatible", if cells == 1 { "cell" } else { "cells" });
+        let compatible =
+            format!("{cells} {} compatible", if cells == 1 { "cell" } else { "cells" });
         let detail = missing.chain([compatible]).collect::<Vec<_>>().join("; ");
         let names: Vec<&str> = everywhere.iter().map(|(kind, _)| kind.name).collect();
         let reason = match names.as_slice() {

@@ -69,9 +69,8 @@ impl Standings {
     ) -> Self {
         let mut standings =
             Self { levels: levels(needs), cohorts: cohorts.len(), tables: Vec::new() };
-        let tables = rankings.iter().map(|ranking| {
-            standings.table(*ranking, fleet, cohorts, weights)
-        });
+        let tables =
+            rankings.iter().map(|ranking| standings.table(*ranking, fleet, cohorts, weights));
         standings.tables = tables.collect();
         standings
     }

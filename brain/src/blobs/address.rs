@@ -101,7 +101,7 @@ impl fmt::Display for Digest {
 // === impl Tag ===
 
 impl Tag {
-    fn parse(text: &str) -> Result<Self, Problem> {
+    pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         let is_inner = |b: u8| is_word(b) || b == b'.' || b == b'-';
         let is_tag = text.bytes().next().is_some_and(is_word) && text.bytes().all(is_inner);

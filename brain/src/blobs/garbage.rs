@@ -1,4 +1,5 @@
-//! Removes what nothing needs: blobs that no manifest refers to, and uploads given up.
+//! Removes what nothing needs: manifests that nothing names, blobs that no manifest refers to, and
+//! uploads given up.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,6 +10,7 @@ use tracing::{info, warn};
 
 use super::address::Digest;
 use super::store::{self, Store, StoreError, blocking};
+use super::unnamed::{self, WantedImages, drop_unnamed};
 use super::{BlobsLimits, manifest};
 
 /// A blob younger than this is left alone: the manifest that refers to it may be on its way.
@@ -32,19 +34,27 @@ pub async fn collect_garbage(data_dir: &Path) -> Result<Collected, StoreError> {
     blocking(&Arc::new(store), |store| collect(store, BLOB_AGE_MIN)).await
 }
 
-/// Tidies at start and then in intervals.
-pub(super) async fn tidy_forever(store: Arc<Store>, limits: BlobsLimits) {
+/// Tidies at start and then in intervals. While nobody can tell which images are wanted, no
+/// manifest goes.
+pub(super) async fn tidy_forever(
+    store: Arc<Store>,
+    limits: BlobsLimits,
+    images: Option<Arc<dyn WantedImages>>,
+) {
     let mut interval = tokio::time::interval(limits.garbage_interval);
     loop {
         interval.tick().await;
-        let age_max = limits.upload_age_max;
+        let wanted = unnamed::wanted(images.as_ref()).await;
         let tidied = blocking(&store, move |store| {
-            Ok((store.drop_stale_uploads(age_max)?, collect(store, BLOB_AGE_MIN)?))
+            let uploads = store.drop_stale_uploads(limits.upload_age_max)?;
+            let drop = |wanted| drop_unnamed(store, &wanted, limits.unnamed_age_min);
+            let manifests = wanted.map(drop).transpose()?.unwrap_or_default();
+            Ok((uploads, manifests, collect(store, BLOB_AGE_MIN)?))
         });
         match tidied.await {
-            Ok((0, Collected { blobs: 0, .. })) => {}
-            Ok((uploads, Collected { blobs, bytes })) => {
-                info!(uploads, blobs, bytes, "removed unused parts of the registry");
+            Ok((0, 0, Collected { blobs: 0, .. })) => {}
+            Ok((uploads, manifests, Collected { blobs, bytes })) => {
+                info!(uploads, manifests, blobs, bytes, "removed unused parts of the registry");
             }
             Err(error) => {
                 let error = &error as &(dyn std::error::Error + 'static);

@@ -184,6 +184,16 @@ impl Store {
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
+    /// How long ago a repository was last given a manifest; `None` when it has no such.
+    pub(super) fn revision_age(
+        &self,
+        name: &Name,
+        digest: &Digest,
+    ) -> Result<Option<Duration>, StoreError> {
+        let path = self.repository(name).join(REVISIONS).join(digest.hex());
+        age(&path).map_err(StoreError::io("look at a revision"))
+    }
+
     /// The manifests of a repository.
     pub(super) fn revisions(&self, name: &Name) -> Result<Vec<Digest>, StoreError> {
         let directory = self.repository(name).join(REVISIONS);
@@ -215,6 +225,18 @@ impl Store {
         let path = self.repository(name).join(TAGS).join(tag.as_str());
         let bytes = read(&path).map_err(StoreError::io("read a tag"))?;
         Ok(bytes.and_then(|bytes| Digest::of_hex(&String::from_utf8_lossy(&bytes))))
+    }
+
+    /// All that tags of a repository point to.
+    pub(super) fn tagged_all(&self, name: &Name) -> Result<HashSet<Digest>, StoreError> {
+        let failed = StoreError::io("read tags");
+        let directory = self.repository(name).join(TAGS);
+        let mut found = HashSet::new();
+        for tag in names_in(&directory).map_err(&failed)? {
+            let bytes = read(&directory.join(tag)).map_err(&failed)?.unwrap_or_default();
+            found.extend(Digest::of_hex(&String::from_utf8_lossy(&bytes)));
+        }
+        Ok(found)
     }
 
     /// Drops a tag, not what it points to; false when there was none.

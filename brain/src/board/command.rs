@@ -9,6 +9,7 @@ use lattice_model::{
     ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, Event, InstanceKey,
     LrpKey, NetInfo, Presence, ProcessGuid, Task, TaskDefinition, TaskGuid, Time,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::auction::Item;
 
@@ -164,7 +165,7 @@ pub enum Effect {
 }
 
 /// The primary key of an instance's record (section 2.2).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RowId {
     /// The desired LRP.
     pub guid: ProcessGuid,

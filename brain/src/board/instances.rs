@@ -5,8 +5,8 @@
 use lattice_model::actual_lrp::{PlacementError, REASON_BYTES_MAX};
 use lattice_model::desired_lrp::RestartPolicy;
 use lattice_model::{
-    ActualLrp, ActualState, ErrorName, InstanceKey, LrpKey, NetInfo, Presence, ProcessGuid,
-    Refusal, Time,
+    ActualLrp, ActualState, ErrorName, Event, InstanceCrash, InstanceKey, LrpKey, NetInfo,
+    Presence, ProcessGuid, Refusal, Time,
 };
 
 use super::command::{Applied, Effect, FailedPlacement, RowId};
@@ -261,8 +261,18 @@ impl Board {
             Verdict::Exit => (ActualState::Exited { reason: reason.clone() }, None),
         };
         let key = key.cloned();
+        let has_failed =
+            !matches!(state, ActualState::Exited { .. }) || !crash::is_success(&reason);
+        let crash = row.instance().filter(|_| has_failed).map(|instance| InstanceCrash {
+            key: row.key.clone(),
+            instance: instance.clone(),
+            crash_count,
+            reason: reason.clone(),
+            at: now,
+        });
         let row = ActualLrp { state, since: now, crash_count, crash_reason: reason, ..row };
         self.put_row(row, out);
+        out.events.extend(crash.map(|crash| Event::ActualLrpCrashed(Box::new(crash))));
         if let Some(key) = key {
             self.auction_lrp(&key, out);
         }

@@ -210,6 +210,7 @@ impl Board {
         {
             let state = TaskState::Completed(outcome.clone());
             self.put_task(Task { state, ..task.as_ref().clone() }, out);
+            out.effects.push(Effect::NotifyOwner(guid.clone()));
         }
     }
 }

@@ -6,6 +6,9 @@ use lattice_api::brain::BrainError;
 use lattice_model::{ErrorName, Refusal};
 use serde::Serialize;
 
+/// When who was turned away may come again, in seconds.
+const RETRY_AFTER_S: &str = "2";
+
 /// Why a handler does not do what was asked; knows how to say so.
 #[derive(Debug)]
 pub(crate) struct Problem(Response);
@@ -77,7 +80,12 @@ pub(crate) fn refuse(refusal: &Refusal) -> Response {
 
 /// An error with a status of its own.
 pub(crate) fn refuse_with(status: StatusCode, refusal: &Refusal) -> Response {
-    with_body(status, refusal)
+    let mut response = with_body(status, refusal);
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        let after = HeaderValue::from_static(RETRY_AFTER_S);
+        response.headers_mut().insert(header::RETRY_AFTER, after);
+    }
+    response
 }
 
 /// The status of each kind of error: the only place that decides it (Receptor API B.1).

@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use lattice_api::brain::bodies;
 use lattice_model::{ErrorName, Refusal};
 use serde_json::Value;
+use tracing::warn;
 
 use super::Api;
 use super::answer::{Problem, refuse_with};
@@ -29,6 +30,11 @@ impl FromRequest<Api> for Json {
             return Err(Refusal::new(ErrorName::InvalidJSON, message).into());
         }
         let limits = api.limits;
+        let declared = request.headers().get(header::CONTENT_LENGTH);
+        let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok());
+        if let Some(declared) = declared.filter(|bytes| *bytes > DRAINED_BYTES_MAX) {
+            return Err(too_large(declared, limits.body_bytes_max));
+        }
         let body = read(request.into_body(), limits.body_bytes_max);
         let Ok(body) = tokio::time::timeout(limits.body_timeout, body).await else {
             return Err(too_slow(limits.body_timeout));
@@ -59,16 +65,18 @@ async fn read(body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
             bytes.extend_from_slice(&chunk);
         }
     }
-    if arrived <= bytes_max { Ok(bytes) } else { Err(too_large(bytes_max)) }
+    if arrived <= bytes_max { Ok(bytes) } else { Err(too_large(arrived, bytes_max)) }
 }
 
-fn too_large(bytes_max: usize) -> Problem {
-    let message = format!("the body is too large: at most {bytes_max} bytes are read");
+fn too_large(bytes: usize, bytes_max: usize) -> Problem {
+    warn!(bytes, bytes_max, "a request's body is too large");
+    let message = format!("the body has {bytes} bytes or more: at most {bytes_max} bytes are read");
     let refusal = Refusal::new(ErrorName::InvalidRequest, message);
     refuse_with(StatusCode::PAYLOAD_TOO_LARGE, &refusal).into()
 }
 
 fn too_slow(timeout: Duration) -> Problem {
+    warn!(?timeout, "a request's body does not arrive");
     let message = format!("the body did not arrive within {} s", timeout.as_secs());
     let refusal = Refusal::new(ErrorName::InvalidRequest, message);
     refuse_with(StatusCode::REQUEST_TIMEOUT, &refusal).into()

@@ -1,6 +1,8 @@
 //! `/v1/events`: what changes, as server-sent events (B.8).
 //!
-//! Ids are the brain's own sequence, so that `Last-Event-ID` resumes where a reader stopped.
+//! Ids tell lives of the brain apart and count within one, so that `Last-Event-ID` resumes where a
+//! reader stopped, or the reader is told to list everything (`resync`). The stream begins with the
+//! id of the place where it begins.
 
 use std::time::Duration;
 
@@ -8,13 +10,15 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::{Stream, StreamExt as _, future, stream};
+use futures_util::{StreamExt as _, stream};
 use lattice_api::brain::bodies::{EventBody, event};
-use lattice_api::brain::{BrainError, EventStream, SequencedEvent};
+use lattice_api::brain::{BrainError, EventId, EventStream, SequencedEvent};
 use lattice_daemon::gate::Authorized;
 use lattice_model::{ErrorName, Refusal};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
 
 use super::Api;
 use super::answer::Answer;
@@ -36,55 +40,76 @@ pub(super) async fn stream(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Answer {
-    let Ok(permit) = api.streams.clone().try_acquire_owned() else {
-        let most = api.limits.streams_max;
-        let message = format!("{most} event streams are open already; close one");
-        return Err(Refusal::new(ErrorName::TooManyRequests, message).into());
-    };
-    let events = api.receptor.events(last_event_id(&headers)?).await?;
-    let frames = frames(events, asked.tasks == "true", permit);
+    let permit = api.streams.enter();
+    let permit = permit.map_err(|words| Refusal::new(ErrorName::TooManyRequests, words))?;
+    let events = api.receptor.events(resumes_after(&headers)).await?;
+    let told = Told { events, with_tasks: asked.tasks == "true", at: None, _permit: permit };
+    let frames = stream::unfold(told, Told::next);
     let frames = frames.take_until(api.shutdown.clone().cancelled_owned());
     Ok(respond(Body::from_stream(frames)))
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    let id = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-    let message = "Last-Event-ID is not a number";
-    id.map(Some).ok_or_else(|| Refusal::new(ErrorName::InvalidRequest, message))
+/// Where a reader stopped. What no brain wrote is as good as another life's: the reader is told to
+/// list everything, rather than turned away for what it cannot mend.
+fn resumes_after(headers: &HeaderMap) -> Option<EventId> {
+    let text = headers.get("last-event-id")?.to_str().unwrap_or("?").trim();
+    (!text.is_empty()).then(|| text.parse().unwrap_or(EventId::FOREIGN))
 }
 
-/// The events as bytes. The stream ends with the brain's; the permit goes with it.
-fn frames(
+/// One reader's stream, which ends with the brain's.
+struct Told {
     events: EventStream,
     with_tasks: bool,
-    permit: OwnedSemaphorePermit,
-) -> impl Stream<Item = Result<Bytes, BrainError>> {
-    let wanted = events.filter(move |event| {
-        let is_of_task = match event {
-            Ok(SequencedEvent::Event { event, .. }) => event::is_of_task(event),
-            Ok(SequencedEvent::Resync) | Err(_) => false,
-        };
-        future::ready(with_tasks || !is_of_task)
-    });
-    stream::unfold((wanted, permit), |(mut events, permit)| async move {
-        let bytes = match tokio::time::timeout(SILENCE, events.next()).await {
-            Err(_) => Bytes::from_static(b":\n\n"),
-            Ok(None) => return None,
-            Ok(Some(Ok(event))) => frame(&event),
-            Ok(Some(Err(error))) => return Some((Err(error), (events, permit))),
-        };
-        Some((Ok(bytes), (events, permit)))
-    })
+    /// The newest event that the reader has passed, also where it was not for it.
+    at: Option<EventId>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Told {
+    async fn next(mut self) -> Option<(Result<Bytes, BrainError>, Self)> {
+        let silent_until = Instant::now() + SILENCE;
+        loop {
+            let bytes = match timeout_at(silent_until, self.events.next()).await {
+                Err(_) => self.keep_alive(),
+                Ok(None) => return None,
+                Ok(Some(Err(error))) => return Some((Err(error), self)),
+                Ok(Some(Ok(event))) => {
+                    self.at = Some(event.id());
+                    if !self.is_wanted(&event) {
+                        continue;
+                    }
+                    frame(&event)
+                }
+            };
+            return Some((Ok(bytes), self));
+        }
+    }
+
+    fn is_wanted(&self, event: &SequencedEvent) -> bool {
+        match event {
+            SequencedEvent::Event { event, .. } => self.with_tasks || !event::is_of_task(event),
+            SequencedEvent::Mark(_) | SequencedEvent::Resync { .. } => true,
+        }
+    }
+
+    /// A comment, and where the reader is: it may have passed much that was not for it.
+    fn keep_alive(&self) -> Bytes {
+        self.at.map_or_else(|| ":\n\n".to_owned(), |id| format!(":\nid: {id}\n\n")).into()
+    }
 }
 
 fn frame(event: &SequencedEvent) -> Bytes {
     let text = match event {
-        SequencedEvent::Resync => format!("event: {}\ndata: {{}}\n\n", event::RESYNC),
-        SequencedEvent::Event { sequence, event } => {
+        SequencedEvent::Mark(id) => format!("id: {id}\n\n"),
+        SequencedEvent::Resync { id, why } => {
+            let (reason, message) = (why.name(), why.message());
+            let json = json!({"reason": reason, "message": message});
+            format!("id: {id}\nevent: {}\ndata: {json}\n\n", event::RESYNC)
+        }
+        SequencedEvent::Event { id, event } => {
             let body = EventBody::from(event.as_ref());
             let json = serde_json::to_string(&body).expect("bodies have text keys");
-            format!("id: {sequence}\nevent: {}\ndata: {json}\n\n", event::name(event))
+            format!("id: {id}\nevent: {}\ndata: {json}\n\n", event::name(event))
         }
     };
     text.into()

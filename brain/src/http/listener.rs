@@ -1,28 +1,36 @@
-//! A listening socket with manners: a limit of connections, a time limit for request heads, and an
-//! orderly end. Plain `axum::serve` has none of them.
+//! A listening socket with manners: a limit of connections, time limits for request heads, for idle
+//! connections and for those that take nothing, and an orderly end. Plain `axum::serve` has none of them.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use lattice_daemon::tasks::Tasks;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+
+use super::arrival::{Arriving, LastPart, Turns};
+use super::limit::Limit;
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenerLimits {
     /// The most connections at once; more wait to be accepted.
     pub connections_max: usize,
-    /// How long a request's head may take, and a connection may idle; longer than the 90 s for
-    /// which routers and clients keep a connection, so that none is closed under a request.
+    /// How long a request's head may take.
     pub head_timeout: Duration,
+    /// How long a connection may idle; longer than the 90 s for which routers and clients keep a
+    /// connection, so that none is closed under a request.
+    pub idle_timeout: Duration,
+    /// How long the other side may take nothing of what it is sent.
+    pub stall_timeout: Duration,
     /// How long requests may go on after shutdown was asked for.
     pub end_timeout: Duration,
 }
@@ -58,7 +66,9 @@ impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             connections_max: 4096,
-            head_timeout: Duration::from_secs(95),
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(95),
+            stall_timeout: Duration::from_secs(60),
             end_timeout: Duration::from_secs(5),
         }
     }
@@ -81,11 +91,10 @@ pub(crate) async fn serve(
 }
 
 async fn accept(listener: TcpListener, app: Router, limits: ListenerLimits, tasks: Tasks) {
-    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let slots = Limit::new("connections", limits.connections_max);
     let shutdown = tasks.shutdown().clone();
     loop {
-        let slot = slots.clone().acquire_owned();
-        let Some(Ok(slot)) = shutdown.run_until_cancelled(slot).await else { return };
+        let Some(slot) = shutdown.run_until_cancelled(slots.wait()).await else { return };
         let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await else { return };
         match accepted {
             Ok((stream, _)) => {
@@ -105,12 +114,20 @@ async fn accept(listener: TcpListener, app: Router, limits: ListenerLimits, task
 }
 
 async fn hold(stream: TcpStream, app: Router, limits: ListenerLimits, shutdown: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "cannot set TCP_NODELAY");
+    if let Err(error) = prepare(&stream, limits) {
+        debug!(%error, "cannot prepare a connection");
     }
+    let turns = Turns::default();
+    let stream = Arriving::new(stream, turns.clone(), limits.head_timeout);
+    let service = service_fn(move |request| {
+        let (app, answering) = (TowerToHyperService::new(app.clone()), turns.answering());
+        async move {
+            let response = app.call(request).await?;
+            Ok::<_, Infallible>(response.map(|body| LastPart::new(body, answering)))
+        }
+    });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout);
-    let service = TowerToHyperService::new(app);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.idle_timeout);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let outcome = tokio::select! {
@@ -124,4 +141,10 @@ async fn hold(stream: TcpStream, app: Router, limits: ListenerLimits, shutdown: 
     if let Err(error) = outcome {
         debug!(%error, "a connection ended badly");
     }
+}
+
+fn prepare(stream: &TcpStream, limits: ListenerLimits) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let stall_ms = u32::try_from(limits.stall_timeout.as_millis()).unwrap_or(u32::MAX);
+    Ok(sockopt::set_tcp_user_timeout(stream, stall_ms)?)
 }

@@ -1,8 +1,13 @@
 //! What every store does, and what only the one on disk can show.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+mod backup;
+mod journal;
+mod kills;
+mod lives;
+mod schema;
+mod syncs;
+
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command as Process, Stdio};
 use std::sync::Arc;
 
 use lattice_model::{Domain, Presence, RegistryCredentials, Task, TaskState, Time};
@@ -139,22 +144,6 @@ fn a_failed_write_keeps_nothing_of_its_batch() {
 }
 
 #[test]
-fn a_store_of_a_later_version_is_refused_with_what_to_do() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join(STORE_FILE);
-    let store = Sqlite::open(&path).unwrap();
-    store.connection().pragma_update(None, "user_version", 99).unwrap();
-    drop(store);
-    let message = Sqlite::open(&path).unwrap_err().to_string();
-    let expected = format!(
-        "the store {} has schema 99, and this version knows only up to 1; start a version that \
-         knows it, or restore a backup made before the upgrade",
-        path.display()
-    );
-    assert_eq!(message, expected);
-}
-
-#[test]
 fn a_store_that_another_process_has_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(STORE_FILE);
@@ -195,66 +184,4 @@ async fn orders_are_done_one_after_the_other_and_failures_come_back() {
     writer.commit(vec![Write::PutTask(task("c", 1))]).await.unwrap();
     assert_eq!(writer.load().await.unwrap().tasks.len(), 2);
     assert_eq!(store.commits(), 2);
-}
-
-const CHILD: &str = "LATTICE_TEST_STORE_CHILD";
-
-/// Not a test of its own: the child of the next one, which writes until it is killed and says what
-/// was acknowledged.
-#[test]
-fn child_that_writes_until_it_is_killed() {
-    let Ok(path) = std::env::var(CHILD) else { return };
-    let mut store = Sqlite::open(path.as_ref()).unwrap();
-    let next = store.load().unwrap().tasks.len();
-    let mut out = std::io::stdout();
-    for n in next.. {
-        // Two records per commit: neither may ever be there without the other.
-        let pair = [task(&format!("t{n}"), 1), task(&format!("pair{n}"), 1)].map(Write::PutTask);
-        store.commit(&pair).unwrap();
-        writeln!(out, "\nkept {n}").unwrap();
-        out.flush().unwrap();
-    }
-}
-
-#[test]
-fn killing_the_process_amid_its_writes_loses_nothing_that_was_acknowledged() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join(STORE_FILE);
-    let mut acknowledged: Vec<String> = Vec::new();
-    for round in 0..20_usize {
-        let mut child = Process::new(std::env::current_exe().unwrap())
-            .args(["store::tests::child_that_writes_until_it_is_killed", "--exact", "--nocapture"])
-            .env(CHILD, &path)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let wanted = 1 + round * 7 % 13;
-        let mut seen = 0;
-        while seen < wanted {
-            let line = lines.next().expect("the child goes on writing").unwrap();
-            if let Some(n) = line.strip_prefix("kept ") {
-                acknowledged.push(format!("t{n}"));
-                seen += 1;
-            }
-        }
-        child.kill().unwrap();
-        let rest = lines.map_while(Result::ok);
-        let kept = rest.filter_map(|line| line.strip_prefix("kept ").map(|n| format!("t{n}")));
-        acknowledged.extend(kept);
-        child.wait().unwrap();
-        let records = Sqlite::open(&path).unwrap().load().unwrap();
-        let kept: std::collections::BTreeSet<String> =
-            records.tasks.iter().map(|task| task.definition.task_guid.to_string()).collect();
-        for guid in &acknowledged {
-            assert!(kept.contains(guid), "{guid} was acknowledged, in round {round}");
-        }
-        for guid in &kept {
-            if let Some(n) = guid.strip_prefix('t') {
-                assert!(kept.contains(&format!("pair{n}")), "half a commit: {guid}");
-            }
-        }
-    }
-    assert!(acknowledged.len() >= 20);
 }

@@ -21,6 +21,7 @@ pub struct Writer {
 enum Order {
     Load(oneshot::Sender<Result<Records, StoreError>>),
     Commit(Vec<Write>, oneshot::Sender<Result<(), StoreError>>),
+    End(oneshot::Sender<Result<(), StoreError>>),
 }
 
 // === impl Writer ===
@@ -45,6 +46,12 @@ impl Writer {
         self.order(|answer| Order::Commit(writes, answer)).await
     }
 
+    /// Closes the store, so that it may be opened anew.
+    pub async fn end(&self) {
+        // An error means that it is closed.
+        let _ = self.order(Order::End).await;
+    }
+
     async fn order<T>(
         &self,
         order: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Order,
@@ -62,6 +69,11 @@ fn serve(mut store: impl Store, inbox: &mpsc::Receiver<Order>) {
         match order {
             Order::Load(answer) => drop(answer.send(store.load())),
             Order::Commit(writes, answer) => drop(answer.send(store.commit(&writes))),
+            Order::End(answer) => {
+                drop(store);
+                drop(answer.send(Ok(())));
+                return;
+            }
         }
     }
 }

@@ -4,27 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, stream};
 use lattice_api::brain::{
-    BrainError, EventStream, Explanation, InstanceProgress, ProgressStep, Receptor, SequencedEvent, Version,
+    BrainError, EventId, EventStream, Explanation, InstanceProgress, ProgressStep, Receptor,
+    Version,
 };
+use lattice_brain::events::{HistoryLimits, Hub};
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
     ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, Event,
     ModificationTag, ProcessGuid, Refusal, RegistryCredentials, Resources, Task, TaskDefinition,
     TaskGuid, TaskState, Time,
 };
-use tokio::sync::broadcast;
-use tokio_stream::wrappers::BroadcastStream;
 
 use super::samples;
 
-/// Events before this are forgotten.
-pub(crate) const HISTORY_START: u64 = 100;
+/// The life that its events are of.
+pub(crate) const LIFE: u64 = 0xfeed;
+/// What it keeps of them.
+const HISTORY: HistoryLimits = HistoryLimits { events_max: 64, bytes_max: 1024 * 1024 };
 
 pub(crate) struct FakeReceptor {
     state: Mutex<State>,
-    live: broadcast::Sender<SequencedEvent>,
+    hub: Hub,
 }
 
 #[derive(Default)]
@@ -34,12 +35,11 @@ pub(crate) struct State {
     pub(crate) tasks: BTreeMap<TaskGuid, Task>,
     pub(crate) domains: BTreeMap<Domain, Option<u64>>,
     pub(crate) credentials: Vec<RegistryCredentials>,
-    history: Vec<SequencedEvent>,
 }
 
 impl Default for FakeReceptor {
     fn default() -> Self {
-        Self { state: Mutex::default(), live: broadcast::channel(64).0 }
+        Self { state: Mutex::default(), hub: Hub::new(LIFE, HISTORY) }
     }
 }
 
@@ -50,15 +50,11 @@ impl FakeReceptor {
 
     /// Readers of events at this moment.
     pub(crate) fn readers(&self) -> usize {
-        self.live.receiver_count()
+        self.hub.readers()
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        let mut state = self.state();
-        let sequence = HISTORY_START + state.history.len() as u64;
-        let event = SequencedEvent::Event { sequence, event: Arc::new(event) };
-        state.history.push(event.clone());
-        let _nobody_listens = self.live.send(event);
+        self.hub.publish([event]);
     }
 }
 
@@ -252,21 +248,7 @@ impl Receptor for FakeReceptor {
         Ok(())
     }
 
-    async fn events(&self, after: Option<u64>) -> Result<EventStream, BrainError> {
-        let state = self.state();
-        let past: Vec<_> = match after {
-            None => Vec::new(),
-            Some(after) if after + 1 < HISTORY_START => vec![SequencedEvent::Resync],
-            Some(after) => {
-                let is_new = |event: &&SequencedEvent| match event {
-                    SequencedEvent::Event { sequence, .. } => *sequence > after,
-                    SequencedEvent::Resync => true,
-                };
-                state.history.iter().filter(is_new).cloned().collect()
-            }
-        };
-        let live = BroadcastStream::new(self.live.subscribe());
-        let live = live.map(|event| Ok(event.unwrap_or(SequencedEvent::Resync)));
-        Ok(stream::iter(past.into_iter().map(Ok)).chain(live).boxed())
+    async fn events(&self, after: Option<EventId>) -> Result<EventStream, BrainError> {
+        Ok(self.hub.subscribe(after))
     }
 }

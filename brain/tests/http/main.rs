@@ -6,8 +6,12 @@ mod dashboard;
 mod events;
 mod fake;
 mod manners;
+mod openapi;
 mod origins;
+mod platform;
 mod samples;
+mod scenarios;
+mod schema;
 mod sync;
 
 use std::sync::Arc;
@@ -73,10 +77,16 @@ impl Drop for Served {
     }
 }
 
-/// The status and the text of an answer.
+/// The status and the text of an answer, which is as the OpenAPI document says.
 async fn answer(request: reqwest::RequestBuilder) -> (u16, String) {
-    let response = request.send().await.unwrap();
-    (response.status().as_u16(), response.text().await.unwrap())
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+    let response = client.execute(request).await.unwrap();
+    let (status, text) = (response.status().as_u16(), response.text().await.unwrap());
+    let faults = schema::faults_of_answer(&method, &path, status, &text);
+    assert!(faults.is_empty(), "{method} {path} {status}: {faults:#?}");
+    (status, text)
 }
 
 /// Waits until it holds.

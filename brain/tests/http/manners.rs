@@ -26,6 +26,7 @@ const ENDPOINTS: [(&str, &str, bool); 21] = [
     ("PUT", "/v1/domains/lattice", false),
     ("GET", "/v1/domains", false),
     ("GET", "/v1/version", false),
+    ("GET", "/v1/openapi.json", false),
     ("PUT", "/v1/registry_credentials", true),
 ];
 
@@ -112,7 +113,8 @@ async fn a_huge_body_is_refused_with_words() {
         let (status, text) = answer(served.request(method, path).body(huge)).await;
         if reads {
             assert_eq!(status, 413, "{method} {path}");
-            assert!(text.contains("at most 1048576 bytes"), "{text}");
+            let amounts = "the body has 2097152 bytes or more: at most 1048576 bytes are read";
+            assert!(text.contains(amounts), "{text}");
         } else {
             assert!(status < 500, "{method} {path}: {status} {text}");
         }
@@ -278,8 +280,11 @@ async fn a_panic_is_an_answer_and_the_server_lives_on() {
 #[tokio::test]
 async fn requests_in_flight_have_a_limit() {
     let served = Served::start_with(|config| config.limits.requests_max = 0).await;
-    let (status, text) = answer(served.request("GET", "/v1/version")).await;
+    let response = served.request("GET", "/v1/version").send().await.unwrap();
+    assert_eq!(response.headers()["retry-after"], "2");
+    let (status, text) = (response.status().as_u16(), response.text().await.unwrap());
     assert_eq!((status, name_of(&text).as_str()), (429, "TooManyRequests"));
+    assert!(text.contains("there are 0 requests in flight, which is the most"), "{text}");
 }
 
 #[tokio::test]
@@ -307,4 +312,44 @@ async fn a_head_that_does_not_come_is_given_up() {
     let read = stream.read_to_end(&mut rest);
     let ended = tokio::time::timeout(std::time::Duration::from_secs(10), read).await;
     ended.expect("the server closes the connection").unwrap();
+}
+
+#[tokio::test]
+async fn connections_that_send_their_heads_slowly_keep_nobody_out_for_long() {
+    use tokio::io::AsyncWriteExt as _;
+    let served = Served::start_with(|config| {
+        config.limits.listener.connections_max = 4;
+        config.limits.listener.head_timeout = std::time::Duration::from_millis(300);
+    })
+    .await;
+    for _ in 0..4 {
+        let mut slow = tokio::net::TcpStream::connect(("127.0.0.1", served.port)).await.unwrap();
+        tokio::spawn(async move {
+            while slow.write_all(b"G").await.is_ok() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        });
+    }
+    let honest = answer(served.request("GET", "/v1/version"));
+    let honest = tokio::time::timeout(std::time::Duration::from_secs(10), honest);
+    assert_eq!(honest.await.expect("an answer in time").0, 200);
+}
+
+#[tokio::test]
+async fn a_connection_may_idle_between_requests_and_take_its_time_with_a_body() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let short = std::time::Duration::from_millis(200);
+    let served = Served::start_with(|config| config.limits.listener.head_timeout = short).await;
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", served.port)).await.unwrap();
+    let head = "POST /v1/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Basic dXNlcjpwYXNz\r\n\
+                Content-Length: 2\r\n\r\n";
+    for _ in 0..2 {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(short * 2).await;
+        stream.write_all(b"{}").await.unwrap();
+        let mut answer = vec![0; 4096];
+        let length = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 400"));
+        tokio::time::sleep(short * 2).await;
+    }
 }

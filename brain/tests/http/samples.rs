@@ -5,8 +5,8 @@ use lattice_api::brain::bodies::{desired_lrp, task};
 use lattice_api::brain::explanation::{CellOpinion, Filters, Scores};
 use lattice_model::actual_lrp::{PlacementError, PortMapping, Presence};
 use lattice_model::{
-    ActualLrp, ActualState, CellId, DesiredLrp, Domain, InstanceGuid, InstanceKey, LrpKey, NetInfo,
-    ProcessGuid, Strategy, Task, TaskDefinition, TaskState, Time,
+    ActualLrp, ActualState, CellId, DesiredLrp, Domain, InstanceCrash, InstanceGuid, InstanceKey,
+    LrpKey, NetInfo, ProcessGuid, Strategy, Task, TaskDefinition, TaskState, Time,
 };
 use serde_json::{Value, json};
 
@@ -146,5 +146,16 @@ pub(crate) fn explanation(lrp: &DesiredLrp, index: u32) -> Explanation {
         placement_error: String::new(),
         placement_detail: String::new(),
         cells: vec![cell],
+    }
+}
+
+/// The end of the fourth instance.
+pub(crate) fn crash(guid: &str) -> InstanceCrash {
+    InstanceCrash {
+        key: instances(guid)[3].key.clone(),
+        instance: instances(guid)[1].instance().unwrap().clone(),
+        crash_count: 3,
+        reason: "Exited with status 1".into(),
+        at: Time(7),
     }
 }

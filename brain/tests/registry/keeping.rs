@@ -176,7 +176,7 @@ async fn stale_uploads_are_dropped_at_the_next_start() {
     file.set_modified(SystemTime::now() - Duration::from_secs(25 * 3600)).unwrap();
     let config = lattice_brain::blobs::BlobsConfig::on_loopback(served.data_dir.path(), None);
     let tasks = lattice_daemon::tasks::Tasks::default();
-    lattice_brain::blobs::serve(config, &tasks).await.unwrap();
+    lattice_brain::blobs::serve(config, None, &tasks).await.unwrap();
     super::eventually(|| served.request("GET", &stale), |response| response.status() == 404).await;
     assert_eq!(served.status("GET", &fresh).await, 204);
     tasks.shutdown().cancel();

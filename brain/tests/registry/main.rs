@@ -39,7 +39,7 @@ impl Served {
         let mut config = BlobsConfig::on_loopback(data_dir.path(), Some(admin));
         adapt(&mut config);
         let tasks = Tasks::default();
-        let port = serve(config, &tasks).await.unwrap().port();
+        let port = serve(config, None, &tasks).await.unwrap().port();
         Self { tasks, port, http: reqwest::Client::new(), data_dir }
     }
 

@@ -9,6 +9,7 @@ use super::telling::tell;
 use super::{Message, Owner, ToOwner};
 use crate::instance::{Answer, Effect, Input, Outcome, State, Telling};
 use crate::lifecycle::{Lifecycle, Report, Reports as _, removal};
+use crate::logs::SOURCE_CELL;
 use crate::routes::{self, Change};
 use crate::work::{Order, Work, WorkId};
 
@@ -154,6 +155,10 @@ impl Owner {
         else {
             return;
         };
+        for fault in lrp.routes.http_faults() {
+            let log = self.tools.log_of(&slot.work).as_source(SOURCE_CELL);
+            log.err(&format!("a route leads nowhere: {fault}; `ltc update` sets routes anew"));
+        }
         let announce = self.tools.config.announce;
         let guid = instance.instance_guid.as_str();
         let wanted = routes::registrations(lrp, key, guid, net, announce);

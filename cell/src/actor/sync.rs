@@ -113,7 +113,8 @@ async fn read(tools: &Tools, owner: &mpsc::Sender<Message>, events: &mut Option<
                         let _ = owner.send(Message::LrpChanged(lrp)).await;
                     }
                 }
-                Some(Ok(SequencedEvent::Resync)) => view(tools, owner).await,
+                Some(Ok(SequencedEvent::Resync { .. })) => view(tools, owner).await,
+                Some(Ok(SequencedEvent::Mark(_))) => {}
                 Some(Err(error)) => {
                     tracing::warn!(%error, "the brain's events broke off");
                     return;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_api::brain::{CellView, SequencedEvent};
+use lattice_api::brain::{CellView, EventId, Lost, SequencedEvent};
 use lattice_api::cell::Rep as _;
 use lattice_daemon::bus::Bus as _;
 use lattice_model::wire::registration::Registration;
@@ -35,7 +35,7 @@ fn running(index: u32, instance: &str) -> ActualLrp {
 async fn resync(bed: &Bed) {
     eventually("it listens", || bed.bbs.listeners() > 0).await;
     let before = bed.bbs.calls().iter().filter(|call| *call == "view ").count();
-    bed.bbs.publish(SequencedEvent::Resync);
+    bed.bbs.publish(SequencedEvent::Resync { id: EventId::FOREIGN, why: Lost::OtherLife });
     let views = || bed.bbs.calls().iter().filter(|call| *call == "view ").count();
     eventually("it asks for the view", || views() > before).await;
 }
@@ -195,7 +195,7 @@ async fn a_route_change_is_announced_at_once() {
         Event::DesiredLrpChanged { before: Box::new(before.clone()), after: Box::new(before) };
     eventually("it listens", || bed.bbs.listeners() > 0).await;
     for event in [changed, stale] {
-        bed.bbs.publish(SequencedEvent::Event { sequence: 1, event: Arc::new(event) });
+        bed.bbs.publish(SequencedEvent::Event { id: EventId::FOREIGN, event: Arc::new(event) });
     }
     let mut told = Vec::new();
     while told.len() < 3 {

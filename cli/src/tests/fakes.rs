@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use lattice_api::brain::{
-    BrainError, EventStream, Explanation, InstanceProgress, ProgressStep, Receptor, Version,
+    BrainError, EventId, EventStream, Explanation, InstanceProgress, ProgressStep, Receptor,
+    Version,
 };
 use lattice_api::log_aggregator::{EnvelopeStream, LogError, LogReader};
 use lattice_api::router::{Reached, RouteProbe};
@@ -515,7 +516,7 @@ impl Receptor for Client {
         Ok(())
     }
 
-    async fn events(&self, _: Option<u64>) -> Result<EventStream, BrainError> {
+    async fn events(&self, _: Option<EventId>) -> Result<EventStream, BrainError> {
         unreachable!("ltc polls")
     }
 }

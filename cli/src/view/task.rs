@@ -42,8 +42,10 @@ impl TaskView {
                 (String::new(), Some(outcome))
             }
         };
-        let failure_reason = outcome
-            .map_or_else(|| task.rejection_reason.clone(), |outcome| outcome.failure_reason.clone());
+        let failure_reason = outcome.map_or_else(
+            || task.rejection_reason.clone(),
+            |outcome| outcome.failure_reason.clone(),
+        );
         let is_unplaced = failure_reason == task.rejection_reason;
         Self {
             task_guid: task.definition.task_guid.to_string(),
@@ -52,7 +54,11 @@ impl TaskView {
             cell_id,
             failed: outcome.is_some_and(|o| o.failed),
             failure_reason,
-            placement_detail: if is_unplaced { task.placement_detail.clone() } else { String::new() },
+            placement_detail: if is_unplaced {
+                task.placement_detail.clone()
+            } else {
+                String::new()
+            },
             result: outcome.map(|o| o.result.clone()).unwrap_or_default(),
             created_at_ns: task.created_at.0,
         }

@@ -2,6 +2,7 @@
 
 pub mod bodies;
 pub mod client;
+mod event_id;
 pub mod explanation;
 pub mod routes;
 
@@ -18,6 +19,7 @@ use lattice_model::{
 use serde::{Deserialize, Serialize};
 
 pub use client::{ReceptorClient, Target};
+pub use event_id::{EventId, NotAnEventId};
 pub use explanation::Explanation;
 
 /// Why a call to the brain did not do what was asked.
@@ -111,7 +113,7 @@ pub trait Receptor: Send + Sync {
     /// Keeps what cells need to pull from a registry; replaces what was kept for it.
     async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError>;
     /// What changes from now on, or, where history reaches, from after `after` on.
-    async fn events(&self, after: Option<u64>) -> Result<EventStream, BrainError>;
+    async fn events(&self, after: Option<EventId>) -> Result<EventStream, BrainError>;
 }
 
 /// Events in the order of their commits.
@@ -122,13 +124,67 @@ pub type EventStream = BoxStream<'static, Result<SequencedEvent, BrainError>>;
 pub enum SequencedEvent {
     /// A change.
     Event {
-        /// Counts from 1 in one life of the brain.
-        sequence: u64,
+        /// Its place.
+        id: EventId,
         /// What changed.
         event: Arc<Event>,
     },
+    /// Nothing has happened; everything up to here has been told.
+    Mark(EventId),
     /// Some changes are lost to this reader: it must list everything again.
-    Resync,
+    Resync {
+        /// From here on everything is told again.
+        id: EventId,
+        /// Why they are lost.
+        why: Lost,
+    },
+}
+
+/// Why changes are lost to a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// It comes back too late.
+    HistoryGone,
+    /// What it comes back with is of another life of the brain, or of none.
+    OtherLife,
+    /// It takes events more slowly than they come.
+    TooSlow,
+}
+
+impl SequencedEvent {
+    /// Where a reader stands that has been told this.
+    pub const fn id(&self) -> EventId {
+        match self {
+            Self::Event { id, .. } | Self::Mark(id) | Self::Resync { id, .. } => *id,
+        }
+    }
+}
+
+impl Lost {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::HistoryGone, Self::OtherLife, Self::TooSlow];
+
+    /// Its name on the stream.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::HistoryGone => "history_gone",
+            Self::OtherLife => "other_life",
+            Self::TooSlow => "too_slow",
+        }
+    }
+
+    /// For people.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::HistoryGone => {
+                "events after that id are not kept any more; list everything again"
+            }
+            Self::OtherLife => {
+                "that id is of another life of the brain, or of none; list everything again"
+            }
+            Self::TooSlow => "events came faster than they were taken; list everything again",
+        }
+    }
 }
 
 /// How far an instance has come on its way to running.

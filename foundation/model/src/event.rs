@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::actual_lrp::ActualLrp;
+use crate::actual_lrp::{ActualLrp, InstanceKey, LrpKey};
 use crate::desired_lrp::DesiredLrp;
 use crate::task::Task;
+use crate::time::Time;
 
 /// One change of one record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,8 @@ pub enum Event {
     },
     /// An instance's record is gone.
     ActualLrpRemoved(Box<ActualLrp>),
+    /// An instance ended by itself; told besides the change of its record.
+    ActualLrpCrashed(Box<InstanceCrash>),
     /// A task is new.
     TaskCreated(Box<Task>),
     /// A task changed.
@@ -42,4 +45,19 @@ pub enum Event {
     },
     /// A task is gone.
     TaskRemoved(Box<Task>),
+}
+
+/// The end of an instance that nobody asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceCrash {
+    /// Which instance.
+    pub key: LrpKey,
+    /// Which incarnation, and where it was.
+    pub instance: InstanceKey,
+    /// Crashes in a row, this one included.
+    pub crash_count: u32,
+    /// Why it ended.
+    pub reason: String,
+    /// When.
+    pub at: Time,
 }

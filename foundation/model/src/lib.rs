@@ -24,7 +24,7 @@ pub use cell::{CellCapacity, CellPresence};
 pub use desired_lrp::{ContainerSpec, DesiredLrp, DesiredLrpUpdate, ModificationTag};
 pub use envelope::Envelope;
 pub use error::{ErrorName, Refusal};
-pub use event::Event;
+pub use event::{Event, InstanceCrash};
 pub use id::{CellId, Domain, InstanceGuid, ProcessGuid, TaskGuid};
 pub use image::{ImageRef, RegistryCredentials};
 pub use placement::{Placement, Strategy};

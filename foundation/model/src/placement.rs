@@ -22,8 +22,9 @@ const PATTERN_BYTES_MAX: usize = 64 * 1024;
 
 /// How the cells that suit are weighed against each other. Zones, and cells without the app, come
 /// first under each of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// The emptiest cell, and one on which little is starting.
@@ -330,9 +331,9 @@ impl FromStr for Affinity {
     /// Reads a rule, with its weight before it where that is another than the default
     /// (`80:disk==ssd`).
     fn from_str(text: &str) -> Result<Self, String> {
-        let weighed = text.split_once(':').and_then(|(weight, rule)| {
-            weight.trim().parse().ok().map(|weight: u8| (weight, rule))
-        });
+        let weighed = text
+            .split_once(':')
+            .and_then(|(weight, rule)| weight.trim().parse().ok().map(|weight: u8| (weight, rule)));
         let (weight, rule) = weighed.unwrap_or((WEIGHT_DEFAULT, text));
         Ok(Self { rule: rule.parse()?, weight })
     }

@@ -1,5 +1,6 @@
 //! Routes of an LRP: opaque JSON by router name, of which we know `cf-router`.
 
+use core::{fmt, slice};
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -39,14 +40,20 @@ pub struct TcpRoute {
 }
 
 impl Routes {
-    /// The HTTP routes; empty when there are none or they are not of the known shape.
+    /// The HTTP routes, without those that are not of the known shape.
     pub fn http(&self) -> Vec<HttpRoute> {
-        self.known(CF_ROUTER)
+        self.read(CF_ROUTER).filter_map(Result::ok).collect()
     }
 
-    /// The TCP routes; empty when there are none or they are not of the known shape.
+    /// The TCP routes, without those that are not of the known shape.
     pub fn tcp(&self) -> Vec<TcpRoute> {
-        self.known(TCP_ROUTER)
+        self.read(TCP_ROUTER).filter_map(Result::ok).collect()
+    }
+
+    /// What is not of the known shape among the HTTP routes, and so leads nowhere: each entry with
+    /// what is wrong with it, for people.
+    pub fn http_faults(&self) -> Vec<String> {
+        self.read::<HttpRoute>(CF_ROUTER).filter_map(Result::err).collect()
     }
 
     /// True when there is no entry at all.
@@ -54,7 +61,64 @@ impl Routes {
         self.0.is_empty()
     }
 
-    fn known<T: serde::de::DeserializeOwned>(&self, key: &str) -> Vec<T> {
-        self.0.get(key).and_then(|v| Vec::<T>::deserialize(v).ok()).unwrap_or_default()
+    /// The entries of a router's routes, or what is wrong with them.
+    fn read<'a, T: Deserialize<'a>>(
+        &'a self,
+        key: &'a str,
+    ) -> impl Iterator<Item = Result<T, String>> + 'a {
+        let found = self.0.get(key).filter(|value| !value.is_null());
+        let entries = found.map(|value| value.as_array().map_or(slice::from_ref(value), |v| v));
+        let is_list = found.is_some_and(serde_json::Value::is_array);
+        entries.unwrap_or_default().iter().map(move |entry| {
+            let told = |why: &dyn fmt::Display| format!("{key}: {}: {why}", shortened(entry));
+            match entry {
+                _ if !is_list => Err(told(&"it is no list of routes")),
+                // A list of values would do for a struct, and is no route.
+                serde_json::Value::Object(_) => T::deserialize(entry).map_err(|why| told(&why)),
+                _ => Err(told(&"it is no object")),
+            }
+        })
+    }
+}
+
+/// The most characters of an entry that are shown.
+const SHOWN_MAX: usize = 200;
+
+fn shortened(entry: &serde_json::Value) -> String {
+    let text = entry.to_string();
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_bad_entry_takes_no_other_with_it_and_is_told() {
+        let good = json!({"hostnames": ["web.test"], "port": 8080});
+        for (entries, hosts, faults) in [
+            (json!([good]), 1, &[][..]),
+            (json!([good, {"hostnames": "web.test", "port": 1}]), 1, &["a string"]),
+            (json!([{"port": 8080}, 7, good]), 1, &["missing field `hostnames`", "7: it is no"]),
+            (json!([[["receptor.test"], 8080]]), 0, &["it is no object"]),
+            (good.clone(), 0, &["it is no list"]),
+            (json!([{"hostnames": ["x".repeat(300)], "port": 70000}]), 0, &["...: "]),
+            (json!("nonsense"), 0, &["\"nonsense\""]),
+            (json!(null), 0, &[]),
+            (json!([]), 0, &[]),
+        ] {
+            let routes = Routes([(CF_ROUTER.to_owned(), entries.clone())].into());
+            assert_eq!(routes.http().len(), hosts, "{entries}");
+            let found = routes.http_faults();
+            assert_eq!(found.len(), faults.len(), "{entries}: {found:?}");
+            for (fault, words) in found.iter().zip(faults) {
+                assert!(fault.starts_with("cf-router: ") && fault.contains(words), "{fault}");
+            }
+        }
     }
 }

@@ -4,100 +4,159 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{HOST, REFERER, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use lattice_model::envelope::Log;
 use lattice_model::{Envelope, Time};
 use tracing::debug;
 
-use super::headers::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use super::instance;
+use super::intake;
+use super::lookup;
+use super::outbound::{Outbound, Told};
 use super::sticky::Stickiness;
-use super::upload::Tally;
+use super::trace::Trace;
+use super::upload::Upload;
 use crate::access_log::Line;
+use crate::config::HeaderRules;
+use crate::h1::head::Slots;
+use crate::h1::name::Name;
+use crate::h1::request::{Expects, RequestHead};
+use crate::h1::transfer::Transfer;
+use crate::h1::{Version, Violation};
 use crate::metrics::count;
-use crate::pool::Endpoint;
+use crate::pool::{Endpoint, Route};
+use crate::table::key;
+use crate::verdict::{Answer, Failure, Shape, Trouble};
 use crate::worker::{Peer, Worker};
 
 /// What is logged for a client that left before the answer was complete.
 const CLIENT_GONE: u16 = 499;
 
-/// The record. It is boxed where it begins: it passes through many hands.
+/// The record, and the two bodies on their way.
 pub(crate) struct Exchange {
     pub(crate) worker: Rc<Worker>,
     pub(crate) peer: Rc<Peer>,
-    pub(crate) tally: Rc<Tally>,
     /// When the request came.
     pub(crate) at: Time,
-    pub(crate) request_id: HeaderValue,
-    /// The host without port, for messages.
-    pub(crate) host_asked: String,
+    pub(crate) request_id: [u8; 36],
+    pub(crate) outbound: Outbound,
+    /// The request, from the client to the endpoint.
+    pub(crate) up: Upload,
+    /// The answer, from the endpoint to the client.
+    pub(crate) down: Transfer,
+    pub(crate) asks: Asks,
     /// The request is for a host of the platform, whose targets may hold secrets.
     pub(crate) is_platform: bool,
     pub(crate) stickiness: Stickiness,
-    /// Bytes of the answer's body.
-    pub(crate) sent: u64,
-    endpoint: Option<Arc<Endpoint>>,
-    status: u16,
-    is_complete: bool,
+    /// The only endpoints it may go to, if it asks for certain ones.
+    pub(crate) narrowed: Option<Vec<Arc<Endpoint>>>,
+    /// The endpoint that was tried last.
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    /// `X-Cf-RouterError`.
     error: String,
+    status: u16,
+    /// Bytes of a body of the router's own.
+    sent_here: u64,
+    is_complete: bool,
     started: Instant,
-    method: Method,
-    uri: Uri,
-    version: Version,
-    host: Option<HeaderValue>,
-    referer: Option<HeaderValue>,
-    user_agent: Option<HeaderValue>,
-    forwarded_for: Option<HeaderValue>,
-    forwarded_proto: Option<HeaderValue>,
+}
+
+/// What a request asks of this hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asks {
+    pub(crate) version: Version,
+    pub(crate) shape: Shape,
+    /// It is a HEAD: the answer has no body.
+    pub(crate) is_head: bool,
+    pub(crate) keeps_alive: bool,
+    /// The connection may become something else than HTTP.
+    pub(crate) is_upgrade: bool,
+    /// The client holds its body back.
+    pub(crate) expects_continue: bool,
+    /// The client may know which endpoint answered.
+    pub(crate) is_traced: bool,
 }
 
 // === impl Exchange ===
 
 impl Exchange {
-    pub(crate) fn begin<B>(worker: Rc<Worker>, peer: Rc<Peer>, request: &Request<B>) -> Box<Self> {
+    /// Reads a head and begins the record; with it goes the route, or why there is none.
+    pub(crate) fn begin(
+        worker: &Rc<Worker>,
+        peer: &Rc<Peer>,
+        bytes: &[u8],
+    ) -> Result<(Self, Result<Arc<Route>, Failure>), Violation> {
+        let mut slots = Slots::new();
+        let head = RequestHead::parse(bytes, worker.shared.limits.headers_max, &mut slots)?;
         count(&worker.traffic.requests);
-        peer.wire.begin_request();
-        let header = |name| request.headers().get(name).cloned();
-        Box::new(Self {
-            tally: Rc::default(),
-            at: worker.shared.clock.now(),
-            request_id: request_id(),
-            host_asked: String::new(),
+        let (at, rules) = (worker.shared.clock.now(), &worker.shared.headers);
+        let trace = Trace::of(&head, &rules.tracing, || (rand::random(), rand::random()));
+        let request_id = request_id(&trace);
+        let client = &peer.forwarded_for;
+        let told = Told { client, request_id: &request_id, at, rules, trace: &trace };
+        let memory = &worker.memory;
+        let mut exchange = Self {
+            worker: worker.clone(),
+            peer: peer.clone(),
+            at,
+            request_id,
+            outbound: Outbound::new(memory.lend_text(), &head, told),
+            up: Upload::new(memory.lend_text(), head.body, Asks::of(&head, rules).expects_continue),
+            down: Transfer::new(memory.lend_text()),
+            asks: Asks::of(&head, rules),
             is_platform: false,
             stickiness: Stickiness::default(),
-            sent: 0,
+            narrowed: None,
+            error: String::new(),
             endpoint: None,
             status: CLIENT_GONE,
+            sent_here: 0,
             is_complete: false,
-            error: String::new(),
             started: Instant::now(),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            version: request.version(),
-            host: header(HOST),
-            referer: header(REFERER),
-            user_agent: header(USER_AGENT),
-            forwarded_for: None,
-            forwarded_proto: None,
-            worker,
-            peer,
-        })
+        };
+        let route = exchange.find(&head);
+        Ok((exchange, route))
     }
 
-    /// Notes the headers that the endpoint sees and the line shows.
-    pub(crate) fn note_forwarded(&mut self, headers: &HeaderMap) {
-        self.forwarded_for = headers.get(X_FORWARDED_FOR).cloned();
-        self.forwarded_proto = headers.get(X_FORWARDED_PROTO).cloned();
+    /// Finds the route, and notes what of it the request asks for.
+    fn find(&mut self, head: &RequestHead<'_, '_>) -> Result<Arc<Route>, Failure> {
+        let shared = &self.worker.shared;
+        let checker = shared.headers.health_check_user_agent.as_deref().map(str::as_bytes);
+        if checker.is_some() && head.values(Name::UserAgent).next() == checker {
+            return Err(Failure::HealthCheck { is_ending: shared.is_ending() });
+        }
+        let asked = intake::read(head, self.peer.addr.ip())?;
+        let found = lookup::route(shared, self.peer.side, &asked)?;
+        self.is_platform = found.is_platform;
+        self.narrowed = instance::narrow(head, &found.route, &asked.host)?;
+        let rules = &shared.sticky;
+        self.stickiness = Stickiness::of(rules, head, found.route.clone());
+        if let Some(only) = self.stickiness.demand() {
+            let pool = self.narrowed.clone().unwrap_or_else(|| found.route.pool.load().to_vec());
+            let is_meant = |e: &Arc<Endpoint>| &*e.backend.instance_id == only;
+            self.narrowed = Some(pool.into_iter().filter(is_meant).collect());
+        }
+        Ok(found.route)
     }
 
-    /// Notes which endpoint is tried.
+    /// Notes which endpoint is tried, and names it to itself.
     pub(crate) fn goes_to(&mut self, endpoint: &Arc<Endpoint>) {
+        self.outbound.address(&endpoint.told);
         self.endpoint = Some(endpoint.clone());
     }
 
-    /// The endpoint that was tried last.
-    pub(crate) fn endpoint(&self) -> Option<&Arc<Endpoint>> {
-        self.endpoint.as_ref()
+    /// The host that was asked for, for messages.
+    pub(crate) fn host(&self) -> String {
+        let host = String::from_utf8_lossy(self.outbound.at(&self.outbound.marks.host));
+        key::host_of(&host).into_owned()
+    }
+
+    /// Why no endpoint is left: all have enough to do, or there is none.
+    pub(crate) fn nobody(&self, is_busy: bool) -> Failure {
+        match (self.stickiness.demand(), is_busy) {
+            (Some(_), _) => Failure::Endpoint(Trouble::InstanceGone),
+            (None, true) => Failure::Busy { host: self.host() },
+            (None, false) => Failure::NoEndpoints { host: self.host() },
+        }
     }
 
     /// Notes the answer's status.
@@ -106,11 +165,11 @@ impl Exchange {
     }
 
     /// Notes what the router answers by itself.
-    pub(crate) fn refused(&mut self, status: u16, error: &str, sent: usize) {
+    pub(crate) fn refused(&mut self, answer: &Answer) {
         count(&self.worker.traffic.answered_here);
-        self.status = status;
-        self.sent = sent as u64;
-        error.clone_into(&mut self.error);
+        self.status = answer.status;
+        self.sent_here = answer.body_length();
+        self.error = answer.error.clone().unwrap_or_default();
         self.is_complete = true;
     }
 
@@ -120,7 +179,7 @@ impl Exchange {
     }
 
     /// Notes that the endpoint ended its answer too early.
-    pub(crate) fn broke_off(&mut self, why: &hyper::Error) {
+    pub(crate) fn broke_off(&mut self, why: &str) {
         self.error = format!("endpoint_failure (answer broke off: {why})");
         self.is_complete = true;
     }
@@ -144,22 +203,23 @@ impl Exchange {
     }
 
     fn line<'e>(&'e self, endpoint: &'e Endpoint) -> Line<'e> {
+        let (sent, marks) = (&self.outbound, &self.outbound.marks);
         Line {
-            host: self.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("-"),
+            host: sent.at(&marks.host),
             at: self.at,
-            method: &self.method,
-            uri: &self.uri,
-            version: self.version,
+            method: sent.at(&marks.method),
+            target: sent.at(&marks.target),
+            version: self.asks.version.text(),
             status: self.status_logged(),
-            received: self.tally.received.get(),
-            sent: self.sent,
-            referer: self.referer.as_ref(),
-            user_agent: self.user_agent.as_ref(),
+            received: self.up.body.moved(),
+            sent: self.down.moved() + self.sent_here,
+            referer: sent.at(&marks.referer),
+            user_agent: sent.at(&marks.user_agent),
             client: &self.peer.label,
             backend: &endpoint.backend.label,
-            forwarded_for: self.forwarded_for.as_ref(),
-            forwarded_proto: self.forwarded_proto.as_ref(),
-            request_id: self.request_id.to_str().unwrap_or_default(),
+            forwarded_for: sent.at(&marks.forwarded_for),
+            forwarded_proto: sent.at(&marks.forwarded_proto),
+            request_id: &self.request_id,
             took: self.started.elapsed(),
             app: &endpoint.app,
             index: &endpoint.index,
@@ -171,20 +231,58 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.peer.wire.end_request();
         if !self.is_complete {
             count(&self.worker.traffic.cancelled);
         }
-        let status = self.status_logged();
-        debug!(host = %self.host_asked, path = self.uri.path(), status, "request ended");
+        debug!(host = %self.host(), status = self.status_logged(), "request ended");
         self.log();
+        let memory = &self.worker.memory;
+        memory.take_text(self.outbound.take_memory());
+        memory.take_text(self.up.body.take_memory());
+        memory.take_text(self.down.take_memory());
     }
 }
 
-/// A fresh uuid. The thread's own generator: asking the kernel for each request would cost a call.
-fn request_id() -> HeaderValue {
-    let uuid = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-    let mut text = uuid::Uuid::encode_buffer();
-    HeaderValue::from_str(uuid.hyphenated().encode_lower(&mut text))
-        .unwrap_or(HeaderValue::from_static("-"))
+// === impl Asks ===
+
+impl Asks {
+    /// What is asked where no request could be read.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            version: Version::Http11,
+            shape: Shape { is_idempotent: false, has_body: false },
+            is_head: false,
+            keeps_alive: false,
+            is_upgrade: false,
+            expects_continue: false,
+            is_traced: false,
+        }
+    }
+
+    fn of(head: &RequestHead<'_, '_>, rules: &HeaderRules) -> Self {
+        let shape = Shape::of(head);
+        let trace_key = rules.trace_key.as_ref().map(|(key, _)| key.as_bytes());
+        Self {
+            version: head.version,
+            shape,
+            is_head: head.method == "HEAD",
+            keeps_alive: head.keeps_alive,
+            is_upgrade: head.upgrade.is_some(),
+            expects_continue: head.expects == Expects::Continue && shape.has_body,
+            is_traced: trace_key.is_some() && head.values(Name::VcapTrace).next() == trace_key,
+        }
+    }
+}
+
+/// A fresh uuid, or the trace's id as one. The thread's own generator: asking the kernel for each
+/// request would cost a call.
+fn request_id(trace: &Trace) -> [u8; 36] {
+    let known = trace.id.as_deref().and_then(|id| u128::from_str_radix(id, 16).ok());
+    let uuid = match known {
+        Some(id) => uuid::Uuid::from_u128(id),
+        None => uuid::Builder::from_random_bytes(rand::random()).into_uuid(),
+    };
+    let mut text = [0; 36];
+    uuid.hyphenated().encode_lower(&mut text);
+    text
 }

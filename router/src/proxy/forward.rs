@@ -1,27 +1,46 @@
-//! Fourth stage: chooses an endpoint and sends; another one is tried only while no byte of the
-//! request can have been used.
+//! Fourth stage: chooses an endpoint, sends, and reads the head of the answer; another endpoint is
+//! tried only while no byte of the request can have been used.
 
-use std::error::Error as _;
-use std::io;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 
-use hyper::Response;
-use hyper::body::Incoming;
-
+use super::answer::{self, Added, Passage};
+use super::client::Client;
 use super::exchange::Exchange;
-use super::outbound::Outbound;
-use crate::connections::Lease;
+use super::upload;
+use crate::connections::{Certainty, Lease};
+use crate::h1::Version;
+use crate::h1::head::{HeadEnd, LineEnds, Slots};
+use crate::h1::response::ResponseHead;
 use crate::metrics::count;
 use crate::pool::{Endpoint, Route};
-use crate::select::select;
+use crate::select::{Asked, Choice, select};
 use crate::verdict::{Failure, Trouble};
+use crate::wire::{Broken, poll_transfer};
 
-/// An endpoint's answer, and the connection it comes on.
-pub(crate) struct Answer {
-    pub(crate) response: Response<Incoming>,
+/// How many informational answers one request may have.
+const INFORMATIONAL_MAX: u32 = 5;
+
+/// An answer whose head was read, and stands before the body on its way to the client.
+pub(crate) struct Answered {
     pub(crate) lease: Lease,
+    pub(crate) head: Read,
+}
+
+/// What a head comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// A 101: what follows is not HTTP.
+    pub(crate) is_switch: bool,
+    /// The endpoint takes another request on this connection.
+    pub(crate) endpoint_keeps: bool,
+    /// So does the client's connection.
+    pub(crate) client_keeps: bool,
+    /// The client sees the body's end only by the connection's.
+    pub(crate) until_close: bool,
 }
 
 /// Counts a request whose answer has not begun.
@@ -30,20 +49,27 @@ struct InFlight<'e>(&'e Endpoint);
 /// Sends to an endpoint of the route, and to others if need be.
 pub(crate) async fn send(
     exchange: &mut Exchange,
+    client: &mut Client,
     route: &Route,
-    outbound: &mut Outbound,
-) -> Result<Answer, Failure> {
+) -> Result<Answered, Failure> {
     let limits = exchange.worker.shared.limits;
     let turn = route.next_turn();
     let mut tried = Vec::new();
     let mut failure = None;
     while tried.len() < limits.attempts_max {
-        let Some(endpoint) = choose(exchange, route, turn, &tried) else { break };
+        let endpoint = match choose(exchange, route, turn, &tried) {
+            Choice::Endpoint(endpoint) => endpoint,
+            Choice::Nobody => break,
+            Choice::Busy => {
+                failure.get_or_insert_with(|| exchange.nobody(true));
+                break;
+            }
+        };
         if failure.is_some() {
             count(&exchange.worker.traffic.retries);
         }
         exchange.goes_to(&endpoint);
-        let trouble = match attempt(exchange, &endpoint, outbound).await {
+        let trouble = match attempt(exchange, client, &endpoint).await {
             Ok(answer) => return Ok(answer),
             Err(Failure::Endpoint(trouble)) => trouble,
             Err(failure) => return Err(failure),
@@ -52,90 +78,237 @@ pub(crate) async fn send(
             let now = exchange.worker.shared.clock.now();
             endpoint.backend.mark_failed(now + limits.failed_for);
         }
-        let may_retry = trouble.may_retry(outbound.shape);
+        let may_retry = trouble.may_retry(exchange.asks.shape);
         failure = Some(Failure::Endpoint(trouble));
         if !may_retry {
             break;
         }
         tried.push(endpoint.backend.id);
     }
-    Err(failure.unwrap_or_else(|| Failure::NoEndpoints { host: exchange.host_asked.clone() }))
+    Err(failure.unwrap_or_else(|| exchange.nobody(false)))
 }
 
-fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Option<Arc<Endpoint>> {
-    let now = exchange.worker.shared.clock.now();
-    select(&route.pool.load(), turn, tried, exchange.stickiness.wish(), now).cloned()
+fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Choice {
+    let shared = &exchange.worker.shared;
+    let asked = Asked {
+        balance: route.balance(),
+        turn,
+        tried,
+        preferred: exchange.stickiness.wish(),
+        in_flight_max: shared.limits.in_flight_per_endpoint_max,
+        now: shared.clock.now(),
+    };
+    match &exchange.narrowed {
+        Some(narrowed) => select(narrowed, &asked),
+        None => select(&route.pool.load(), &asked),
+    }
 }
 
 /// One endpoint: a kept connection first, and a new one if that turns out dead.
 async fn attempt(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
+    client: &mut Client,
     endpoint: &Arc<Endpoint>,
-    outbound: &mut Outbound,
-) -> Result<Answer, Failure> {
-    let connections = &exchange.worker.connections;
+) -> Result<Answered, Failure> {
     let _in_flight = InFlight::new(endpoint);
-    if !outbound.shape.is_idempotent || outbound.shape.has_body {
-        // What cannot be sent twice goes only into connections whose latest news were heard.
-        tokio::task::yield_now().await;
-    }
-    if let Some(lease) = connections.reuse(&endpoint.backend) {
-        match send_on(exchange, lease, endpoint, outbound).await {
+    let shape = exchange.asks.shape;
+    let certainty = match shape.is_idempotent && !shape.has_body {
+        true => Certainty::AsHeard,
+        false => Certainty::Asked,
+    };
+    if let Some(lease) = exchange.worker.connections.reuse(&endpoint.backend, certainty) {
+        match send_on(exchange, client, lease).await {
             Err(Failure::Endpoint(trouble @ (Trouble::DeadConnection | Trouble::Closed(_))))
-                if trouble.may_retry(outbound.shape) => {}
+                if trouble.may_retry(shape) => {}
             outcome => return outcome,
         }
     }
-    let lease = connections.dial(&endpoint.backend).await.map_err(Failure::Endpoint)?;
-    send_on(exchange, lease, endpoint, outbound).await
+    let lease = dial(exchange, client, endpoint).await?;
+    send_on(exchange, client, lease).await
+}
+
+async fn dial(
+    exchange: &Exchange,
+    client: &mut Client,
+    endpoint: &Endpoint,
+) -> Result<Lease, Failure> {
+    let worker = &exchange.worker;
+    let mut dialing = pin!(worker.connections.dial(&endpoint.backend));
+    poll_fn(|cx| {
+        if let Poll::Ready(dialed) = dialing.as_mut().poll(cx) {
+            return Poll::Ready(dialed.map_err(Failure::Endpoint));
+        }
+        client.poll_gone(cx, &worker.memory).map(|()| Err(Failure::ClientGone))
+    })
+    .await
 }
 
 async fn send_on(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
+    client: &mut Client,
     mut lease: Lease,
-    endpoint: &Endpoint,
-    outbound: &mut Outbound,
-) -> Result<Answer, Failure> {
-    let request = outbound.request(endpoint);
-    let answering = lease.sender.try_send_request(request);
-    let mut error = match in_time(exchange, answering).await {
-        Some(Ok(response)) => return Ok(Answer { response, lease }),
-        Some(Err(error)) => error,
-        None => return Err(Failure::Endpoint(Trouble::Timeout)),
-    };
-    if let Some(unsent) = error.take_message() {
-        outbound.recover(unsent);
-        return Err(Failure::Endpoint(Trouble::DeadConnection));
-    }
-    if exchange.tally.is_broken.get() {
-        return Err(Failure::BadBody);
-    }
-    Err(Failure::Endpoint(trouble(error.error())))
+) -> Result<Answered, Failure> {
+    exchange.up.restart();
+    let mut informed = 0;
+    let head = poll_fn(|cx| poll_answer(cx, exchange, client, &mut lease, &mut informed)).await?;
+    Ok(Answered { lease, head })
 }
 
-/// The answer's head, unless it stays out for too long while no byte of the upload moves: a slow
-/// upload is not a slow endpoint.
-async fn in_time<T>(exchange: &Exchange, answering: impl Future<Output = T>) -> Option<T> {
-    let patience = exchange.worker.shared.limits.endpoint_timeout;
-    let mut answering = pin!(answering);
+/// Sends, passes on what comes before the answer, and reads the answer's head.
+fn poll_answer(
+    cx: &mut Context<'_>,
+    exchange: &mut Exchange,
+    client: &mut Client,
+    lease: &mut Lease,
+    informed: &mut u32,
+) -> Poll<Result<Read, Failure>> {
+    if client.watch.take_overdue() {
+        return Poll::Ready(Err(Failure::Endpoint(Trouble::Timeout)));
+    }
     loop {
-        let received = exchange.tally.received.get();
-        match tokio::time::timeout(patience, &mut answering).await {
-            Ok(answer) => return Some(answer),
-            Err(_) if exchange.tally.received.get() != received => {}
-            Err(_) => return None,
+        if let Poll::Ready(Err(failure)) = upload::poll(cx, exchange, client, lease) {
+            return Poll::Ready(Err(failure));
+        }
+        if let Poll::Ready(Err(_)) = poll_inform(cx, exchange, client, lease) {
+            return Poll::Ready(Err(Failure::ClientGone));
+        }
+        let length = match poll_head(cx, exchange, lease) {
+            Poll::Ready(length) => length?,
+            Poll::Pending if !exchange.up.rests() => return Poll::Pending,
+            Poll::Pending => {
+                let gone = client.poll_gone(cx, &exchange.worker.memory);
+                return gone.map(|()| Err(Failure::ClientGone));
+            }
+        };
+        let read = read_head(exchange, client, lease, (length, informed))?;
+        lease.wire.input.consume(length);
+        lease.head_end = HeadEnd::default();
+        if let Some(read) = read {
+            return Poll::Ready(Ok(read));
         }
     }
 }
 
-fn trouble(error: &hyper::Error) -> Trouble {
-    let why = match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+/// Passes on what stands before the answer.
+fn poll_inform(
+    cx: &mut Context<'_>,
+    exchange: &mut Exchange,
+    client: &Client,
+    lease: &mut Lease,
+) -> Poll<Result<(), Broken>> {
+    if !exchange.down.is_waiting() {
+        return Poll::Ready(Ok(()));
+    }
+    let flow = (&exchange.worker.memory, || client.watch.moved());
+    let (from, to) = (&mut lease.wire, &client.wire.stream);
+    poll_transfer(cx, (&mut [].as_slice(), &mut exchange.down), from, to, flow)
+}
+
+/// The length of a whole head at the start of what the endpoint sent.
+fn poll_head(
+    cx: &mut Context<'_>,
+    exchange: &Exchange,
+    lease: &mut Lease,
+) -> Poll<Result<usize, Failure>> {
+    let max = exchange.worker.shared.limits.header_bytes_max;
+    loop {
+        let there = lease.wire.input.filled().len();
+        match lease.head_end.find(lease.wire.input.filled(), LineEnds::Lenient) {
+            Ok(Some(length)) if length <= max => return Poll::Ready(Ok(length)),
+            Ok(None) if there <= max => {}
+            Ok(_) => return Poll::Ready(Err(garbled("the head is too large"))),
+            Err(violation) => return Poll::Ready(Err(garbled(violation))),
+        }
+        if lease.wire.input.has_memory() && lease.wire.input.is_full() {
+            lease.wire.input.grow((2 * there).min(max + 1));
+        }
+        let why = match lease.wire.poll_read(cx, &exchange.worker.memory) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(0)) => "the connection ended".to_owned(),
+            Poll::Ready(Ok(_)) => continue,
+            Poll::Ready(Err(error)) => error.to_string(),
+        };
+        return Poll::Ready(Err(Failure::Endpoint(Trouble::Closed(why))));
+    }
+}
+
+/// Reads a head and writes what the client gets of it; none for one that another follows.
+fn read_head(
+    exchange: &mut Exchange,
+    client: &Client,
+    lease: &Lease,
+    (length, informed): (usize, &mut u32),
+) -> Result<Option<Read>, Failure> {
+    let (asks, limits) = (exchange.asks, &exchange.worker.shared.limits);
+    let mut slots = Slots::new();
+    let bytes = &lease.wire.input.filled()[..length];
+    let head = ResponseHead::parse(bytes, limits.headers_max, asks.is_head, &mut slots);
+    let head = head.map_err(garbled)?;
+    match head.status {
+        101 if !asks.is_upgrade => Err(garbled("101 to a request that asks for no upgrade")),
+        101 => {
+            exchange.answered(101);
+            answer::inform(exchange.down.before(), &head, Some(&exchange.request_id));
+            Ok(Some(Read {
+                is_switch: true,
+                endpoint_keeps: false,
+                client_keeps: false,
+                until_close: true,
+            }))
+        }
+        100..=199 if *informed == INFORMATIONAL_MAX => {
+            Err(garbled("more informational answers than 5"))
+        }
+        100..=199 => {
+            *informed += 1;
+            if asks.version == Version::Http11 {
+                answer::inform(exchange.down.before(), &head, None);
+            }
+            if head.status == 100 {
+                exchange.up.open();
+            }
+            Ok(None)
+        }
+        _ => Ok(Some(relay(exchange, client, &head))),
+    }
+}
+
+/// Writes the final head before the body.
+fn relay(exchange: &mut Exchange, client: &Client, head: &ResponseHead<'_, '_>) -> Read {
+    let asks = exchange.asks;
+    let passage = Passage::of(head.body, asks.version);
+    // What came in after an upgrade's request may be meant for after the upgrade.
+    let is_premature = asks.is_upgrade && !client.wire.input.is_empty();
+    let client_keeps = asks.keeps_alive
+        && !passage.until_close
+        && !is_premature
+        && !exchange.up.is_held()
+        && !client.watch.is_finishing();
+    let instance = exchange.endpoint.as_ref().map(|endpoint| &*endpoint.backend.instance_id);
+    let instance = instance.unwrap_or_default();
+    let cookie = exchange.stickiness.mark(&exchange.worker.shared.sticky, head, instance);
+    let added = Added {
+        asks,
+        request_id: &exchange.request_id,
+        at: exchange.at,
+        cookie: cookie.as_deref(),
+        keeps_alive: client_keeps,
+        endpoint: exchange.endpoint.as_ref().map(|endpoint| &*endpoint.backend.label),
+        rules: &exchange.worker.shared.headers,
     };
-    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    let is_closed = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
-    if is_closed || io.is_some() { Trouble::Closed(why) } else { Trouble::Garbled(why) }
+    answer::relay(exchange.down.before(), head, added);
+    exchange.down.begin(head.body, passage.in_chunks);
+    exchange.answered(head.status);
+    Read {
+        is_switch: false,
+        endpoint_keeps: head.keeps_alive,
+        client_keeps,
+        until_close: passage.until_close,
+    }
+}
+
+fn garbled(why: impl ToString) -> Failure {
+    Failure::Endpoint(Trouble::Garbled(why.to_string()))
 }
 
 // === impl InFlight ===

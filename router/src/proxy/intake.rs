@@ -1,153 +1,162 @@
-//! First stage: refuses what could be read in two ways, and finds host and path.
+//! First stage: what the request asks for; refuses what could be meant for two.
 //!
-//! Framing is judged before hyper by [`crate::framing`]; what is judged here shows in the parsed
-//! head. The checks that overlap stay: this stage does not trust the one before it.
+//! How the message is framed was judged by [`crate::h1`]; what is judged here is whom it is for.
+//! Pure.
 
+use core::net::IpAddr;
 use std::borrow::Cow;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Request, Uri, Version};
-
+use crate::h1::Version;
+use crate::h1::name::Name;
+use crate::h1::request::{Expects, RequestHead};
 use crate::table::key;
 use crate::verdict::Failure;
-use crate::worker::Peer;
 
 /// What the request asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct Asked<'b> {
     /// Lower-case, without port.
-    pub(crate) host: String,
+    pub(crate) host: Cow<'b, str>,
     /// Without query; as sent.
-    pub(crate) path: String,
+    pub(crate) path: Cow<'b, str>,
 }
 
-/// Reads a request's head.
-pub(crate) fn read<B>(request: &Request<B>, peer: &Peer) -> Result<Asked, Failure> {
-    if request.method() == Method::CONNECT {
+/// A target, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target<'b> {
+    authority: Option<&'b [u8]>,
+    /// Path and query.
+    pub(crate) origin: &'b [u8],
+}
+
+/// Reads what a request asks for; `client` is where it came from.
+pub(crate) fn read<'b>(head: &RequestHead<'_, 'b>, client: IpAddr) -> Result<Asked<'b>, Failure> {
+    if head.method == "CONNECT" {
         return Err(Failure::Unsupported);
     }
-    check_framing(request.version(), request.headers())?;
-    let named = named_host(request)?;
+    if head.expects == Expects::Unknown {
+        return Err(Failure::Expectation);
+    }
+    let target = Target::read(head.target);
+    let Some(target) = target.filter(|target| target.origin != b"*" || head.method == "OPTIONS")
+    else {
+        return Err(Failure::Ambiguous("the request's target is neither a path nor a URL"));
+    };
+    let named = named_host(head, &target)?;
     let host = key::host_of(named);
-    if host.is_empty() || is_address(&host, peer) {
+    // gorouter takes a request for the client's own address as one without a host.
+    let is_clients = host.parse().is_ok_and(|ip: IpAddr| ip == client);
+    if host.is_empty() || is_clients {
         return Err(Failure::EmptyHost);
     }
-    Ok(Asked { host: host.into_owned(), path: request.uri().path().to_owned() })
+    let path = target.origin.split(|&b| b == b'?').next().unwrap_or_default();
+    Ok(Asked { host, path: String::from_utf8_lossy(path) })
 }
 
-fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), Failure> {
-    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
-    let Some(encoding) = encodings.next() else { return Ok(()) };
-    if headers.contains_key(CONTENT_LENGTH) {
-        return Err(Failure::Ambiguous("both Content-Length and Transfer-Encoding"));
+// === impl Target ===
+
+impl<'b> Target<'b> {
+    /// Takes a target apart; `None` for what is neither a path, nor a URL of http, nor `*`.
+    pub(crate) fn read(target: &'b [u8]) -> Option<Self> {
+        if target.contains(&b'#') {
+            return None;
+        }
+        if target.starts_with(b"/") || target == b"*" {
+            return Some(Self { authority: None, origin: target });
+        }
+        let scheme = target.iter().position(|&b| b == b':')?;
+        let is_http = [b"http".as_slice(), b"https"]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(&target[..scheme]));
+        let rest = target[scheme..].strip_prefix(b"://").filter(|_| is_http)?;
+        let end = rest.iter().position(|b| b"/?".contains(b)).unwrap_or(rest.len());
+        let origin = if end == rest.len() { b"/".as_slice() } else { &rest[end..] };
+        Some(Self { authority: Some(&rest[..end]), origin })
     }
-    let is_chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if !is_chunked || encodings.next().is_some() || version == Version::HTTP_10 {
-        return Err(Failure::Ambiguous("a Transfer-Encoding that is not one chunked"));
-    }
-    Ok(())
 }
 
 /// The host the request names, once: a request line with another host than the header is refused,
 /// because the endpoint might believe the other one.
-fn named_host<B>(request: &Request<B>) -> Result<&str, Failure> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let header = hosts.next();
-    if hosts.next().is_some() {
-        return Err(Failure::MalformedHost);
-    }
-    let header = match header {
-        Some(header) => header.to_str().map_err(|_| Failure::MalformedHost)?,
-        None if request.version() == Version::HTTP_10 => return Err(Failure::EmptyHost),
+fn named_host<'b>(head: &RequestHead<'_, 'b>, target: &Target<'b>) -> Result<&'b str, Failure> {
+    let mut hosts = head.values(Name::Host);
+    let host = match hosts.next() {
+        Some(host) => host,
+        None if head.version == Version::Http10 => return Err(Failure::EmptyHost),
         None => return Err(Failure::MalformedHost),
     };
-    if !header.bytes().all(is_host_byte) {
+    if hosts.next().is_some() || !host.iter().all(|&b| is_host_byte(b)) {
         return Err(Failure::MalformedHost);
     }
-    match authority(request.uri()) {
-        Some(authority) if !authority.eq_ignore_ascii_case(header) => {
-            Err(Failure::Ambiguous("the request line and the Host header name different hosts"))
-        }
-        Some(_) | None => Ok(header),
+    if target.authority.is_some_and(|authority| !authority.eq_ignore_ascii_case(host)) {
+        let why = "the request line and the Host header name different hosts";
+        return Err(Failure::Ambiguous(why));
     }
-}
-
-fn authority(uri: &Uri) -> Option<Cow<'_, str>> {
-    uri.authority().map(|authority| Cow::Borrowed(authority.as_str()))
+    std::str::from_utf8(host).map_err(|_| Failure::MalformedHost)
 }
 
 fn is_host_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"-._~%:[]!$&'()*+,;=".contains(&b)
-}
-
-/// gorouter takes a request for the client's own address as one without a host.
-fn is_address(host: &str, peer: &Peer) -> bool {
-    host.parse().is_ok_and(|ip: core::net::IpAddr| ip == peer.addr.ip())
+    b.is_ascii_alphanumeric() || b"-._~%:[]!$&'()*+;=".contains(&b)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::h1::head::Slots;
 
-    fn head(uri: &str, version: Version, headers: &[(&str, &str)]) -> Request<()> {
-        let mut request = Request::builder().uri(uri).version(version);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request.body(()).unwrap()
-    }
-
-    fn check(request: &Request<()>, expected: Result<(&str, &str), Failure>) {
-        let peer = Peer::for_test("10.1.1.1:5000");
+    #[track_caller]
+    fn check(head: &str, expected: Result<(&str, &str), Failure>) {
+        let mut slots = Slots::new();
+        let head = format!("{head}\r\n\r\n");
+        let parsed = RequestHead::parse(head.as_bytes(), 10, &mut slots).unwrap();
         let expected = expected.map(|(host, path)| Asked { host: host.into(), path: path.into() });
-        assert_eq!(read(request, &peer), expected, "{request:?}");
+        assert_eq!(read(&parsed, "10.1.1.1".parse().unwrap()), expected, "{head}");
     }
 
     #[test]
     fn host_and_path_are_found() {
-        let (v10, v11) = (Version::HTTP_10, Version::HTTP_11);
-        let host = ("host", "Web.test:80");
-        check(&head("/a?b", v11, &[host]), Ok(("web.test", "/a")));
-        check(&head("/", v10, &[host]), Ok(("web.test", "/")));
-        check(&head("http://web.test:80/x", v11, &[host]), Ok(("web.test", "/x")));
-        check(&head("*", v11, &[host]), Ok(("web.test", "*")));
-        check(&head("/", v11, &[host, ("transfer-encoding", "Chunked")]), Ok(("web.test", "/")));
+        for (head, host, path) in [
+            ("GET /a?b HTTP/1.1\r\nHost: Web.test:80", "web.test", "/a"),
+            ("GET / HTTP/1.0\r\nHost: Web.test.", "web.test", "/"),
+            ("GET http://web.test:80/x HTTP/1.1\r\nHost: Web.test:80", "web.test", "/x"),
+            ("GET HTTPS://web.test?y HTTP/1.1\r\nHost: web.test", "web.test", ""),
+            ("GET http://web.test HTTP/1.1\r\nHost: web.test", "web.test", "/"),
+            ("OPTIONS * HTTP/1.1\r\nHost: web.test", "web.test", "*"),
+            ("GET //a//b HTTP/1.1\r\nHost: web.test", "web.test", "//a//b"),
+        ] {
+            check(head, Ok((host, path)));
+        }
     }
 
     #[test]
     fn what_names_no_host_or_two_is_refused() {
-        let (v10, v11) = (Version::HTTP_10, Version::HTTP_11);
-        for (uri, version, headers, failure) in [
-            ("/", v11, &[][..], Failure::MalformedHost),
-            ("/", v10, &[], Failure::EmptyHost),
-            ("/", v11, &[("host", "")], Failure::EmptyHost),
-            ("/", v11, &[("host", ":80")], Failure::EmptyHost),
-            ("/", v11, &[("host", "10.1.1.1")], Failure::EmptyHost),
-            ("/", v11, &[("host", "a"), ("host", "a")], Failure::MalformedHost),
-            ("/", v11, &[("host", "a b")], Failure::MalformedHost),
-            ("/", v11, &[("host", "a/b")], Failure::MalformedHost),
-            ("/", v11, &[("host", "user@a")], Failure::MalformedHost),
+        use Failure::{EmptyHost, Expectation, MalformedHost, Unsupported};
+        for (head, failure) in [
+            ("GET / HTTP/1.1", MalformedHost),
+            ("GET / HTTP/1.0", EmptyHost),
+            ("GET / HTTP/1.1\r\nHost:", EmptyHost),
+            ("GET / HTTP/1.1\r\nHost: :80", EmptyHost),
+            ("GET / HTTP/1.1\r\nHost: 10.1.1.1", EmptyHost),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: a", MalformedHost),
+            ("GET / HTTP/1.1\r\nHost: a b", MalformedHost),
+            ("GET / HTTP/1.1\r\nHost: a,b", MalformedHost),
+            ("GET / HTTP/1.1\r\nHost: a/b", MalformedHost),
+            ("GET / HTTP/1.1\r\nHost: user@a", MalformedHost),
+            ("CONNECT a:80 HTTP/1.1\r\nHost: a", Unsupported),
+            ("GET / HTTP/1.1\r\nHost: a\r\nExpect: x", Expectation),
         ] {
-            check(&head(uri, version, headers), Err(failure));
+            check(head, Err(failure));
         }
-        let two = head("http://b/", v11, &[("host", "a")]);
-        assert!(matches!(read(&two, &Peer::for_test("10.1.1.1:1")), Err(Failure::Ambiguous(_))));
     }
 
     #[test]
-    fn two_framings_are_refused_here_too() {
-        for (version, headers) in [
-            (Version::HTTP_11, vec![("content-length", "3"), ("transfer-encoding", "chunked")]),
-            (Version::HTTP_11, vec![("transfer-encoding", "gzip, chunked")]),
-            (Version::HTTP_10, vec![("transfer-encoding", "chunked")]),
-            (
-                Version::HTTP_11,
-                vec![("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
-            ),
-        ] {
-            let request = head("/", version, &[vec![("host", "a")], headers].concat());
-            let refused = read(&request, &Peer::for_test("10.1.1.1:1"));
-            assert!(matches!(refused, Err(Failure::Ambiguous(_))), "{request:?}");
+    fn what_is_no_target_of_ours_is_refused() {
+        for target in ["http://b/", "http://a@b/", "ftp://a/", "a", "*", "/x#y", "http:/a", "a:80"]
+        {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let mut slots = Slots::new();
+            let parsed = RequestHead::parse(head.as_bytes(), 10, &mut slots).unwrap();
+            let refused = read(&parsed, "10.1.1.1".parse().unwrap());
+            assert!(matches!(refused, Err(Failure::Ambiguous(_))), "{target}");
         }
     }
 }

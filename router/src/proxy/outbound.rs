@@ -1,81 +1,271 @@
-//! A request on its way to an endpoint, which can be sent again while nothing of it was used.
+//! Third stage: the head that endpoints get (facts 1.7), written once for all attempts but for the
+//! lines that name the endpoint. Pure.
 
-use std::rc::Rc;
-use std::sync::Arc;
+use std::ops::Range;
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Request, Uri};
-use hyper::body::{Body, Incoming};
-use hyper::upgrade::OnUpgrade;
+use lattice_model::Time;
 
-use super::headers;
-use super::upload::{Gate, Tally, Upload};
-use crate::pool::Endpoint;
+use super::intake::Target;
+use super::trace::Trace;
+use crate::config::{ForwardedProto, HeaderRules};
+use crate::h1::name::Name;
+use crate::h1::request::RequestHead;
+use crate::h1::{Body, words};
 use crate::verdict::Shape;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const X_IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("x-idempotency-key");
-
-/// What is sent, but for what names the endpoint.
+/// The head, and where in it stands what the access line shows.
+#[derive(Debug, Default)]
 pub(crate) struct Outbound {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Option<Incoming>,
-    tally: Rc<Tally>,
-    expects_continue: bool,
-    /// The client's end, when the request asks for an upgrade.
-    pub(crate) client: Option<OnUpgrade>,
-    /// What decides about another attempt.
-    pub(crate) shape: Shape,
+    bytes: Vec<u8>,
+    /// Where the lines about the endpoint begin.
+    common: usize,
+    pub(crate) marks: Marks,
+}
+
+/// Where in the head a value stands; empty for none.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    pub(crate) method: Range<usize>,
+    /// Path and query.
+    pub(crate) target: Range<usize>,
+    pub(crate) host: Range<usize>,
+    pub(crate) referer: Range<usize>,
+    pub(crate) user_agent: Range<usize>,
+    pub(crate) forwarded_for: Range<usize>,
+    pub(crate) forwarded_proto: Range<usize>,
+}
+
+/// What is told about the client and the request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told<'a> {
+    /// The client's address without port.
+    pub(crate) client: &'a str,
+    /// `X-Vcap-Request-Id`.
+    pub(crate) request_id: &'a [u8],
+    /// When the request came.
+    pub(crate) at: Time,
+    pub(crate) rules: &'a HeaderRules,
+    pub(crate) trace: &'a Trace,
 }
 
 // === impl Outbound ===
 
 impl Outbound {
-    pub(crate) fn new(
-        parts: Parts,
-        body: Incoming,
-        tally: Rc<Tally>,
-        client: Option<OnUpgrade>,
-        expects_continue: bool,
-    ) -> Self {
-        let has_body = !body.is_end_stream();
-        let shape = Shape { is_idempotent: is_idempotent(&parts), has_body };
-        let body = has_body.then_some(body);
-        let Parts { method, uri, headers, .. } = parts;
-        Self { method, uri, headers, body, tally, expects_continue, client, shape }
-    }
-
-    /// The request for one endpoint. What cannot be sent twice is given away; [`Outbound::recover`]
-    /// takes it back.
-    pub(crate) fn request(&mut self, endpoint: &Endpoint) -> Request<Upload> {
-        let may_repeat = self.shape.is_idempotent && !self.shape.has_body;
-        let headers =
-            if may_repeat { self.headers.clone() } else { std::mem::take(&mut self.headers) };
-        let body = self.body.take();
-        let gate = (self.expects_continue && body.is_some()).then(|| Arc::new(Gate::default()));
-        let mut request = Request::new(Upload::new(body, self.tally.clone(), gate.clone()));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = headers;
-        headers::address(request.headers_mut(), &endpoint.headers);
-        if let Some(gate) = gate {
-            hyper::ext::on_informational(&mut request, move |_| gate.open());
+    /// Writes the head into this memory.
+    pub(crate) fn new(memory: Vec<u8>, head: &RequestHead<'_, '_>, told: Told<'_>) -> Self {
+        let mut outbound = Self { bytes: memory, ..Self::default() };
+        outbound.request_line(head);
+        outbound.passed_on(head, told);
+        outbound.framing(head);
+        outbound.forwarded(head, told);
+        if !is_there(head, Name::RequestStart) {
+            let millis = told.at.0.div_euclid(1_000_000).to_string();
+            outbound.line(b"X-Request-Start", millis.as_bytes());
         }
-        request
+        outbound.line(b"X-Vcap-Request-Id", told.request_id);
+        for (name, value) in &told.trace.lines {
+            outbound.line(name.as_bytes(), value.as_bytes());
+        }
+        outbound.common = outbound.bytes.len();
+        outbound
     }
 
-    /// Takes back a request that was not sent.
-    pub(crate) fn recover(&mut self, request: Request<Upload>) {
-        let (parts, upload) = request.into_parts();
-        self.headers = parts.headers;
-        self.body = upload.into_unread();
+    /// Names the endpoint, instead of the one before; ends the head.
+    pub(crate) fn address(&mut self, endpoint: &[u8]) {
+        self.bytes.truncate(self.common);
+        self.bytes.extend_from_slice(endpoint);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// The head.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What stands at a mark.
+    pub(crate) fn at(&self, mark: &Range<usize>) -> &[u8] {
+        self.bytes.get(mark.clone()).unwrap_or_default()
+    }
+
+    /// Gives its memory back.
+    pub(crate) fn take_memory(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    fn request_line(&mut self, head: &RequestHead<'_, '_>) {
+        self.bytes.extend_from_slice(head.method.as_bytes());
+        self.marks.method = 0..self.bytes.len();
+        self.bytes.push(b' ');
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(head.target);
+        let origin = Target::read(head.target).map_or(0, |target| target.origin.len());
+        // A URL without path has an origin that does not stand in it.
+        let shown = origin.min(self.bytes.len() - begin);
+        self.marks.target = self.bytes.len() - shown..self.bytes.len();
+        self.bytes.extend_from_slice(b" HTTP/1.1\r\n");
+    }
+
+    /// The client's own lines, but for those of the hop, and those that only we may say.
+    fn passed_on(&mut self, head: &RequestHead<'_, '_>, told: Told<'_>) {
+        let has_connection = is_there(head, Name::Connection);
+        for (name, text, value) in head.lines() {
+            let is_dropped = name.is_of_hop()
+                || is_ours(name)
+                || (name == Name::ForwardedProto && told.rules.replaces_proto())
+                || told.trace.replaces(name)
+                || (has_connection && told.is_taken_away(head, name, text));
+            if is_dropped {
+                continue;
+            }
+            let mark = self.line(text, value);
+            match name {
+                Name::Host => self.marks.host = mark,
+                Name::Referer => self.marks.referer = mark,
+                Name::UserAgent => self.marks.user_agent = mark,
+                Name::ForwardedProto => self.marks.forwarded_proto = mark,
+                _ => {}
+            }
+        }
+    }
+
+    fn framing(&mut self, head: &RequestHead<'_, '_>) {
+        if let Some(length) = head.length {
+            self.line(b"Content-Length", length.to_string().as_bytes());
+        }
+        if head.body == Body::Chunked {
+            self.line(b"Transfer-Encoding", b"chunked");
+        }
+        if let Some(protocol) = head.upgrade {
+            self.line(b"Connection", b"upgrade");
+            self.line(b"Upgrade", protocol);
+        }
+        let mut te = head.values(Name::Te).flat_map(words);
+        if te.any(|word| word.eq_ignore_ascii_case(b"trailers")) {
+            self.line(b"TE", b"trailers");
+        }
+    }
+
+    fn forwarded(&mut self, head: &RequestHead<'_, '_>, told: Told<'_>) {
+        self.bytes.extend_from_slice(b"X-Forwarded-For: ");
+        let begin = self.bytes.len();
+        if !told.is_taken_away(head, Name::ForwardedFor, b"x-forwarded-for") {
+            for earlier in head.values(Name::ForwardedFor) {
+                self.bytes.extend_from_slice(earlier);
+                self.bytes.extend_from_slice(b", ");
+            }
+        }
+        self.bytes.extend_from_slice(told.client.as_bytes());
+        self.marks.forwarded_for = begin..self.bytes.len();
+        self.bytes.extend_from_slice(b"\r\n");
+        if self.marks.forwarded_proto.is_empty() {
+            let scheme = told.rules.scheme().as_bytes();
+            self.marks.forwarded_proto = self.line(b"X-Forwarded-Proto", scheme);
+        }
+    }
+
+    /// Adds a line; where its value stands.
+    fn line(&mut self, name: &[u8], value: &[u8]) -> Range<usize> {
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        let mark = begin..self.bytes.len();
+        self.bytes.extend_from_slice(b"\r\n");
+        mark
     }
 }
 
-fn is_idempotent(parts: &Parts) -> bool {
-    matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
-        || parts.headers.contains_key(IDEMPOTENCY_KEY)
-        || parts.headers.contains_key(X_IDEMPOTENCY_KEY)
+// === impl Told ===
+
+impl Told<'_> {
+    /// Whether the client's `Connection` keeps a line from the endpoint.
+    fn is_taken_away(&self, head: &RequestHead<'_, '_>, name: Name, text: &[u8]) -> bool {
+        let is_kept = |kept: &String| kept.as_bytes().eq_ignore_ascii_case(text);
+        name != Name::Host
+            && head.is_named_by_connection(text)
+            && !self.rules.not_of_hop.iter().any(is_kept)
+    }
+}
+
+// === impl HeaderRules ===
+
+impl HeaderRules {
+    /// Whether endpoints are not told the scheme that the client says.
+    fn replaces_proto(&self) -> bool {
+        self.forwarded_proto != ForwardedProto::Keep
+    }
+
+    /// The scheme that they are told when they are not told the client's.
+    fn scheme(&self) -> &'static str {
+        match self.forwarded_proto {
+            ForwardedProto::Keep | ForwardedProto::Sanitize => "http",
+            ForwardedProto::Https => "https",
+        }
+    }
+}
+
+// === impl Shape ===
+
+impl Shape {
+    /// What decides about another attempt.
+    pub(crate) fn of(head: &RequestHead<'_, '_>) -> Self {
+        let is_idempotent = matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+            || is_there(head, Name::IdempotencyKey);
+        Self { is_idempotent, has_body: head.body != Body::Empty }
+    }
+}
+
+fn is_there(head: &RequestHead<'_, '_>, name: Name) -> bool {
+    head.values(name).next().is_some()
+}
+
+/// Whether this is for us, or only we say it, whatever the client says.
+fn is_ours(name: Name) -> bool {
+    matches!(
+        name,
+        Name::AppInstance
+            | Name::ApplicationId
+            | Name::ContentLength
+            | Name::ForwardedFor
+            | Name::InstanceId
+            | Name::InstanceIndex
+            | Name::RequestId
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::h1::head::Slots;
+
+    #[test]
+    fn a_retry_names_another_endpoint_and_changes_nothing_else() {
+        let head = b"GET http://web.test/a?b HTTP/1.1\r\nhost: web.test\r\nReferer: r\r\n\r\n";
+        let mut slots = Slots::new();
+        let parsed = RequestHead::parse(head, 10, &mut slots).unwrap();
+        let (rules, trace) = (HeaderRules::default(), Trace::default());
+        let (client, at) = ("10.0.0.1", Time(5_000_000));
+        let told = Told { client, request_id: b"id", at, rules: &rules, trace: &trace };
+        let mut outbound = Outbound::new(Vec::new(), &parsed, told);
+        for endpoint in ["X-A: 1\r\n", "X-A: 22\r\n"] {
+            outbound.address(endpoint.as_bytes());
+            let expected = format!(
+                "GET http://web.test/a?b HTTP/1.1\r\nhost: web.test\r\nReferer: r\r\n\
+                 X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Request-Start: 5\r\n\
+                 X-Vcap-Request-Id: id\r\n{endpoint}\r\n"
+            );
+            assert_eq!(std::str::from_utf8(outbound.bytes()).unwrap(), expected);
+        }
+        for (mark, expected) in [
+            (&outbound.marks.method, "GET"),
+            (&outbound.marks.target, "/a?b"),
+            (&outbound.marks.host, "web.test"),
+            (&outbound.marks.referer, "r"),
+            (&outbound.marks.user_agent, ""),
+            (&outbound.marks.forwarded_for, "10.0.0.1"),
+            (&outbound.marks.forwarded_proto, "http"),
+        ] {
+            assert_eq!(outbound.at(mark), expected.as_bytes());
+        }
+    }
 }

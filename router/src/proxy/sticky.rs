@@ -1,28 +1,49 @@
-//! Keeps a client with the instance that holds its `JSESSIONID` (facts 1.6). A wish, never a
-//! demand: an instance that is gone is replaced by another.
+//! Keeps a client with the instance that holds its session (facts 1.6). Mostly a wish: an instance
+//! that is gone is replaced by another. Pure.
 
-use http::header::{COOKIE, SET_COOKIE};
-use http::{HeaderMap, HeaderValue};
+use std::sync::Arc;
 
+use crate::config::Sticky;
+use crate::h1::name::Name;
+use crate::h1::request::RequestHead;
+use crate::h1::response::ResponseHead;
 use crate::pool::Route;
 
-/// The cookie whose presence asks for the same instance again.
-const TRIGGER: &str = "JSESSIONID";
 /// The cookie that names the instance.
 const INSTANCE: &str = "__VCAP_ID__";
+/// How long a half-done authentication lasts.
+const NEGOTIATION: &str = "; Max-Age=60; SameSite=Strict";
 
 /// What a request wishes and where its cookies are valid.
 #[derive(Debug, Default)]
 pub(crate) struct Stickiness {
     wish: Option<String>,
-    path: String,
+    /// No other instance will do.
+    is_demand: bool,
+    route: Option<Arc<Route>>,
 }
 
 // === impl Stickiness ===
 
 impl Stickiness {
-    pub(crate) fn new(route: &Route, wish: Option<String>) -> Self {
-        Self { wish, path: route.path().to_owned() }
+    /// Reads a request's cookies.
+    pub(crate) fn of(rules: &Sticky, head: &RequestHead<'_, '_>, route: Arc<Route>) -> Self {
+        let cookies = head.values(Name::Cookie).filter_map(|v| std::str::from_utf8(v).ok());
+        let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| {
+            let (name, value) = pair.trim().split_once('=')?;
+            Some((name, value.trim_matches('"')))
+        });
+        let (mut has_trigger, mut instance) = (false, None);
+        for (name, value) in pairs {
+            has_trigger |= rules.is_trigger(name);
+            if name == INSTANCE && instance.is_none() {
+                instance = Some(value);
+            }
+        }
+        let negotiates = |value: &[u8]| starts_with_negotiate(value);
+        let is_demand = rules.negotiate && head.values(Name::Authorization).any(negotiates);
+        let wish = instance.filter(|_| has_trigger || is_demand).map(str::to_owned);
+        Self { is_demand: is_demand && wish.is_some(), wish, route: Some(route) }
     }
 
     /// The instance asked for.
@@ -30,42 +51,58 @@ impl Stickiness {
         self.wish.as_deref()
     }
 
-    /// Names the instance that answered, if the client will need it.
-    pub(crate) fn mark(&self, headers: &mut HeaderMap, instance_id: &str) {
-        let set: Vec<&str> =
-            headers.get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok()).collect();
-        let trigger = set.iter().find(|cookie| name_of(cookie) == TRIGGER);
-        let moved = self.wish.as_deref().is_some_and(|wish| wish != instance_id);
-        let is_marked = set.iter().any(|cookie| name_of(cookie) == INSTANCE);
-        if instance_id.is_empty() || is_marked || (trigger.is_none() && !moved) {
-            return;
+    /// The only instance that will do.
+    pub(crate) fn demand(&self) -> Option<&str> {
+        self.wish().filter(|_| self.is_demand)
+    }
+
+    /// The value of the `Set-Cookie` that names the instance that answered, if the client will need
+    /// it.
+    pub(crate) fn mark(
+        &self,
+        rules: &Sticky,
+        head: &ResponseHead<'_, '_>,
+        instance_id: &str,
+    ) -> Option<String> {
+        let set: Vec<&str> = head
+            .values(Name::SetCookie)
+            .filter_map(|cookie| std::str::from_utf8(cookie).ok())
+            .collect();
+        if instance_id.is_empty() || set.iter().any(|cookie| name_of(cookie) == INSTANCE) {
+            return None;
         }
-        let mut cookie = format!("{INSTANCE}={instance_id}; Path={}; HttpOnly", self.path);
-        for attribute in trigger.iter().flat_map(|cookie| attributes(cookie)) {
-            cookie.push_str("; ");
-            cookie.push_str(attribute);
+        let path = self.route.as_ref().map_or("/", |route| route.path());
+        let mut cookie = format!("{INSTANCE}={instance_id}; Path={path}; HttpOnly");
+        let trigger = set.iter().find(|cookie| rules.is_trigger(name_of(cookie)));
+        let negotiates = |value: &[u8]| starts_with_negotiate(value);
+        if rules.negotiate && head.values(Name::WwwAuthenticate).any(negotiates) {
+            cookie.push_str(NEGOTIATION);
+        } else if let Some(trigger) = trigger {
+            attributes(trigger).for_each(|attribute| {
+                cookie.push_str("; ");
+                cookie.push_str(attribute);
+            });
+        } else if self.wish().is_none_or(|wish| wish == instance_id) {
+            return None;
         }
-        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-            headers.append(SET_COOKIE, cookie);
+        if rules.secure && !cookie.to_ascii_lowercase().contains("; secure") {
+            cookie.push_str("; Secure");
         }
+        Some(cookie)
     }
 }
 
-/// The instance a request's cookies ask for.
-pub(crate) fn wish(headers: &HeaderMap) -> Option<String> {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| {
-        let (name, value) = pair.trim().split_once('=')?;
-        Some((name, value.trim_matches('"')))
-    });
-    let (mut has_trigger, mut instance) = (false, None);
-    for (name, value) in pairs {
-        has_trigger |= name == TRIGGER;
-        if name == INSTANCE && instance.is_none() {
-            instance = Some(value.to_owned());
-        }
+// === impl Sticky ===
+
+impl Sticky {
+    fn is_trigger(&self, name: &str) -> bool {
+        self.cookies.iter().any(|trigger| trigger == name)
     }
-    instance.filter(|_| has_trigger)
+}
+
+fn starts_with_negotiate(value: &[u8]) -> bool {
+    const SCHEME: &[u8] = b"negotiate";
+    value.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME))
 }
 
 fn name_of(cookie: &str) -> &str {
@@ -83,56 +120,4 @@ fn attributes(cookie: &str) -> impl Iterator<Item = &str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn marked(wish: Option<&str>, path: &str, set: &[&str], instance: &str) -> Option<String> {
-        let stickiness = Stickiness { wish: wish.map(str::to_owned), path: path.to_owned() };
-        let mut headers = HeaderMap::new();
-        for cookie in set {
-            headers.append(SET_COOKIE, HeaderValue::from_str(cookie).unwrap());
-        }
-        stickiness.mark(&mut headers, instance);
-        let all: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
-        (all.len() > set.len()).then(|| all[set.len()].to_str().unwrap().to_owned())
-    }
-
-    #[test]
-    fn both_cookies_together_wish_for_an_instance() {
-        for (cookies, expected) in [
-            (&["JSESSIONID=x; __VCAP_ID__=guid"][..], Some("guid")),
-            (&["__VCAP_ID__=\"guid\"", "a=b; JSESSIONID="], Some("guid")),
-            (&["__VCAP_ID__=guid"], None),
-            (&["JSESSIONID=x"], None),
-            (&[], None),
-        ] {
-            let mut headers = HeaderMap::new();
-            for cookie in cookies {
-                headers.append(COOKIE, HeaderValue::from_static(cookie));
-            }
-            assert_eq!(wish(&headers).as_deref(), expected, "{cookies:?}");
-        }
-    }
-
-    #[test]
-    fn an_instance_that_sets_the_trigger_is_named() {
-        for (wish, path, set, instance, expected) in [
-            (None, "/", &["JSESSIONID=x"][..], "g", Some("__VCAP_ID__=g; Path=/; HttpOnly")),
-            (
-                None,
-                "/app",
-                &["JSESSIONID=x; Path=/; Secure; SameSite=Lax; Max-Age=-1; HttpOnly"],
-                "g",
-                Some("__VCAP_ID__=g; Path=/app; HttpOnly; Secure; SameSite=Lax; Max-Age=-1"),
-            ),
-            (None, "/", &["JSESSIONID=x; Max-Age=5"], "g", Some("__VCAP_ID__=g; Path=/; HttpOnly")),
-            (Some("old"), "/", &[], "g", Some("__VCAP_ID__=g; Path=/; HttpOnly")),
-            (Some("g"), "/", &[], "g", None),
-            (None, "/", &["other=x"], "g", None),
-            (None, "/", &["JSESSIONID=x", "__VCAP_ID__=own"], "g", None),
-            (None, "/", &["JSESSIONID=x"], "", None),
-        ] {
-            assert_eq!(marked(wish, path, set, instance).as_deref(), expected, "{set:?}");
-        }
-    }
-}
+mod tests;

@@ -1,68 +1,58 @@
 //! After a 101: the client's and the endpoint's connections become one, byte by byte, until both
-//! ends have closed.
+//! ends have closed. Nothing is parsed, and a tunnel that stands still holds no memory.
 
-use bytes::Bytes;
-use http::{Response, Version};
-use http_body_util::Full;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use rustix::net::Shutdown;
 use tracing::debug;
 
-use super::download::Reply;
+use super::client::Client;
 use super::exchange::Exchange;
-use super::forward::Answer;
-use super::headers;
-use super::outbound::Outbound;
+use crate::connections::Lease;
+use crate::h1::Body;
+use crate::h1::transfer::Transfer;
+use crate::memory::Memory;
 use crate::metrics::count;
-use crate::verdict::{Failure, Trouble};
+use crate::wire::{Broken, Wire, poll_transfer};
 
-/// Both ends, and the head that tells the client.
-pub(crate) struct Upgraded {
-    head: Response<()>,
-    client: OnUpgrade,
-    endpoint: OnUpgrade,
-}
-
-/// Takes the endpoint's 101, if the client asked for one.
-pub(crate) fn accept(outbound: Outbound, answer: Answer) -> Result<Upgraded, Failure> {
-    let Some(client) = outbound.client else {
-        let why = "101 to a request that asks for no upgrade".to_owned();
-        return Err(Failure::Endpoint(Trouble::Garbled(why)));
-    };
-    let mut response = answer.response;
-    let endpoint = hyper::upgrade::on(&mut response);
-    let (parts, _) = response.into_parts();
-    Ok(Upgraded { head: Response::from_parts(parts, ()), client, endpoint })
-}
-
-/// Answers 101 and copies until the end, which is when the access line is written.
-pub(crate) fn switch(mut exchange: Box<Exchange>, upgraded: Upgraded) -> Response<Reply> {
-    let (mut parts, ()) = upgraded.head.into_parts();
-    parts.version = Version::HTTP_11;
-    headers::strip_response(&mut parts.headers, true);
-    let id = exchange.request_id.clone();
-    parts.headers.entry(headers::X_VCAP_REQUEST_ID).or_insert(id);
+/// Copies until the end, which is when the access line is written.
+pub(crate) async fn tunnel(exchange: &mut Exchange, client: &mut Client, mut lease: Lease) {
     count(&exchange.worker.traffic.upgrades);
-    exchange.answered(parts.status.as_u16());
     exchange.completed();
-    tokio::task::spawn_local(tunnel(exchange, upgraded.client, upgraded.endpoint));
-    Response::from_parts(parts, Reply::Own(Full::new(Bytes::new())))
+    exchange.up.body.begin(Body::UntilClose, false);
+    exchange.down.begin(Body::UntilClose, false);
+    let (mut up_ended, mut down_ended) = (false, false);
+    let (up, down, memory) = (&mut exchange.up.body, &mut exchange.down, &exchange.worker.memory);
+    let ended = poll_fn(|cx| {
+        let (near, far) = (&mut client.wire, &mut lease.wire);
+        poll_way(cx, up, (near, far), memory, &mut up_ended)?;
+        poll_way(cx, down, (far, near), memory, &mut down_ended)?;
+        if up_ended && down_ended { Poll::Ready(Ok::<(), Broken>(())) } else { Poll::Pending }
+    });
+    if let Err(why) = ended.await {
+        debug!(?why, "upgraded connection broke off");
+    }
 }
 
-async fn tunnel(mut exchange: Box<Exchange>, client: OnUpgrade, endpoint: OnUpgrade) {
-    let (client, endpoint) = match tokio::try_join!(client, endpoint) {
-        Ok(ends) => ends,
-        Err(error) => {
-            debug!(%error, "upgrade was not completed");
-            return;
-        }
-    };
-    let (mut client, mut endpoint) = (TokioIo::new(client), TokioIo::new(endpoint));
-    match tokio::io::copy_bidirectional(&mut client, &mut endpoint).await {
-        Ok((received, sent)) => {
-            exchange.tally.received.set(exchange.tally.received.get() + received);
-            exchange.sent += sent;
-        }
-        Err(error) => debug!(%error, "upgraded connection broke off"),
+/// Copies one way; its end is passed on.
+fn poll_way(
+    cx: &mut Context<'_>,
+    way: &mut Transfer,
+    (from, to): (&mut Wire, &Wire),
+    memory: &Memory,
+    is_ended: &mut bool,
+) -> Result<(), Broken> {
+    if *is_ended {
+        return Ok(());
     }
+    let flow = (memory, || ());
+    if poll_transfer(cx, (&mut [].as_slice(), way), from, &to.stream, flow)?.is_ready() {
+        *is_ended = true;
+        let _ = rustix::net::shutdown(&to.stream, Shutdown::Write);
+    }
+    if !way.is_waiting() {
+        memory.take_text(way.take_memory());
+    }
+    Ok(())
 }

@@ -1,108 +1,139 @@
-//! The request's body on its way to the endpoint: frame by frame, counted, never held.
+//! The request on its way to the endpoint: head, then body, piece by piece, never held.
 
-use std::cell::Cell;
+use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::task::AtomicWaker;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-/// How long an endpoint may take to say `100 Continue` before the body is sent regardless.
+use super::client::Client;
+use super::exchange::Exchange;
+use crate::connections::Lease;
+use crate::h1::Body;
+use crate::h1::transfer::Transfer;
+use crate::verdict::{Failure, Trouble};
+use crate::wire::{Broken, poll_flush, poll_transfer};
+
+/// How long an endpoint may take to say `100 Continue` before the body is asked for regardless.
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// What was seen of the request's body.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    /// Bytes taken from the client.
-    pub(crate) received: Cell<u64>,
-    /// The client broke off, or its body was malformed.
-    pub(crate) is_broken: Cell<bool>,
-}
-
-/// The body.
+/// The upload.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    body: Option<Incoming>,
-    tally: Rc<Tally>,
-    gate: Option<Arc<Gate>>,
-    patience: Option<Pin<Box<Sleep>>>,
+    pub(crate) body: Transfer,
+    head_sent: usize,
+    gate: Gate,
+    pub(crate) state: State,
+}
+
+/// How far an upload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Something is left to send.
+    Going,
+    /// All was sent.
+    Done,
+    /// The endpoint takes no more; it may answer all the same.
+    Abandoned,
 }
 
 /// Holds a body back until the endpoint says that it wants it.
-#[derive(Debug, Default)]
-pub(crate) struct Gate {
-    is_open: AtomicBool,
-    waker: AtomicWaker,
+#[derive(Debug)]
+enum Gate {
+    Open,
+    Closed,
+    Waiting(Pin<Box<Sleep>>),
 }
 
 // === impl Upload ===
 
 impl Upload {
-    pub(crate) fn new(body: Option<Incoming>, tally: Rc<Tally>, gate: Option<Arc<Gate>>) -> Self {
-        Self { body, tally, gate, patience: None }
+    /// At the head's first byte; the body gathers in this memory.
+    pub(crate) fn new(memory: Vec<u8>, body: Body, waits_for_continue: bool) -> Self {
+        let mut transfer = Transfer::new(memory);
+        transfer.begin(body, body == Body::Chunked);
+        let gate = if waits_for_continue { Gate::Closed } else { Gate::Open };
+        Self { body: transfer, head_sent: 0, gate, state: State::Going }
     }
 
-    /// The client's body again; only for an upload that hyper never took up.
-    pub(crate) fn into_unread(self) -> Option<Incoming> {
-        self.body
+    /// Begins again; only while no byte of the body was sent.
+    pub(crate) fn restart(&mut self) {
+        self.head_sent = 0;
+        self.state = State::Going;
     }
 
-    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(gate) = &self.gate else { return Poll::Ready(()) };
-        gate.waker.register(cx.waker());
-        if !gate.is_open.load(Ordering::Acquire) {
-            let sleep = || Box::pin(tokio::time::sleep(CONTINUE_WAIT));
-            ready!(self.patience.get_or_insert_with(sleep).as_mut().poll(cx));
-        }
-        (self.gate, self.patience) = (None, None);
-        Poll::Ready(())
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        ready!(this.poll_gate(cx));
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(body).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
-                this.tally.received.set(this.tally.received.get() + bytes);
-            }
-            Some(Err(_)) => this.tally.is_broken.set(true),
-            None => {}
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Incoming::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
-    }
-}
-
-// === impl Gate ===
-
-impl Gate {
     /// Lets the body pass.
-    pub(crate) fn open(&self) {
-        self.is_open.store(true, Ordering::Release);
-        self.waker.wake();
+    pub(crate) fn open(&mut self) {
+        self.gate = Gate::Open;
     }
+
+    /// Whether the client waits to be told to send its body.
+    pub(crate) fn is_held(&self) -> bool {
+        !matches!(self.gate, Gate::Open)
+    }
+
+    /// Whether nothing is read from the client for this request now.
+    pub(crate) fn rests(&self) -> bool {
+        self.state != State::Going || self.is_held()
+    }
+}
+
+/// Sends what can be sent now. Ready when all is sent, or nothing more can be.
+pub(crate) fn poll(
+    cx: &mut Context<'_>,
+    exchange: &mut Exchange,
+    client: &mut Client,
+    lease: &Lease,
+) -> Poll<Result<(), Failure>> {
+    if exchange.up.state != State::Going {
+        return Poll::Ready(Ok(()));
+    }
+    if exchange.up.is_held() {
+        ready!(poll_held(cx, exchange, lease))?;
+    }
+    let (up, sent) = (&mut exchange.up, exchange.outbound.bytes());
+    let mut head = &sent[up.head_sent..];
+    let watch = &client.watch;
+    let flow = (&exchange.worker.memory, || watch.goes_on());
+    let to = &lease.wire.stream;
+    let outcome = poll_transfer(cx, (&mut head, &mut up.body), &mut client.wire, to, flow);
+    up.head_sent = sent.len() - head.len();
+    match ready!(outcome) {
+        Ok(()) => up.state = State::Done,
+        Err(Broken::Source(_)) => return Poll::Ready(Err(Failure::ClientGone)),
+        Err(Broken::Malformed(violation)) => return Poll::Ready(Err(violation.into())),
+        Err(Broken::Sink) if !head.is_empty() => return Poll::Ready(Err(unsent())),
+        Err(Broken::Sink) => up.state = State::Abandoned,
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// Sends the head alone, and waits until the body may follow.
+fn poll_held(
+    cx: &mut Context<'_>,
+    exchange: &mut Exchange,
+    lease: &Lease,
+) -> Poll<Result<(), Failure>> {
+    let (up, sent) = (&mut exchange.up, exchange.outbound.bytes());
+    let mut head = &sent[up.head_sent..];
+    let flushed = poll_flush(cx, &lease.wire.stream, &mut head);
+    up.head_sent = sent.len() - head.len();
+    if ready!(flushed).is_err() {
+        return Poll::Ready(Err(unsent()));
+    }
+    if let Gate::Closed = up.gate {
+        up.gate = Gate::Waiting(Box::pin(tokio::time::sleep(CONTINUE_WAIT)));
+    }
+    if let Gate::Waiting(patience) = &mut up.gate {
+        ready!(patience.as_mut().poll(cx));
+        up.gate = Gate::Open;
+        exchange.down.before().extend_from_slice(CONTINUE);
+    }
+    Poll::Ready(Ok(()))
+}
+
+fn unsent() -> Failure {
+    Failure::Endpoint(Trouble::DeadConnection)
 }

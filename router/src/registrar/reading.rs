@@ -6,7 +6,7 @@ use std::time::Duration;
 use lattice_model::wire::registration::Registration;
 use serde::Deserialize;
 
-use crate::pool::Tag;
+use crate::pool::{Balance, Tag};
 use crate::reserved::ReservedHosts;
 use crate::table::Announcement;
 use crate::table::key::Key;
@@ -30,6 +30,10 @@ pub(super) enum Ignored {
     NotAUri { uri: String },
     #[error("`{host}` belongs to the platform and is served by {rightful} only, not by {addr}")]
     Reserved { host: String, rightful: SocketAddr, addr: SocketAddr },
+    #[error(
+        "`{asked}` is no way to spread requests, and the route keeps its own; take round-robin or least-connection"
+    )]
+    Balance { asked: String },
     #[error("the table is full with {routes} routes")]
     Full { routes: usize },
 }
@@ -38,6 +42,8 @@ pub(super) enum Ignored {
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) uris: Vec<String>,
+    /// What is ignored of a message that counts all the same.
+    pub(super) odd: Option<Ignored>,
     told: Announcement,
 }
 
@@ -87,9 +93,14 @@ pub(super) fn read(
     let mut announcement =
         Announcement::new(addr, &told.app, &told.private_instance_id, &told.private_instance_index)
             .ok_or(Ignored::Unprintable { addr })?;
+    announcement.process = told.tags.get("process_id").map_or("", String::as_str).into();
+    announcement.balance = balance(&told.options.loadbalancing);
     announcement.stale_after = Some(stale_after(&told, stale_after_max));
     announcement.tag = tag_of(payload);
-    Ok(Read { uris: told.uris, told: announcement })
+    let asked = told.options.loadbalancing;
+    let odd =
+        (!asked.is_empty() && announcement.balance.is_none()).then_some(Ignored::Balance { asked });
+    Ok(Read { uris: told.uris, odd, told: announcement })
 }
 
 fn address_of(told: &Registration) -> Result<SocketAddr, Ignored> {
@@ -100,6 +111,14 @@ fn address_of(told: &Registration) -> Result<SocketAddr, Ignored> {
     match if told.tls_port == 0 { told.port } else { told.tls_port } {
         0 => Err(Ignored::NoPort { addr: ip }),
         port => Ok(SocketAddr::new(ip, port)),
+    }
+}
+
+fn balance(asked: &str) -> Option<Balance> {
+    match asked {
+        "round-robin" => Some(Balance::RoundRobin),
+        "least-connection" => Some(Balance::LeastConnection),
+        _ => None,
     }
 }
 

@@ -183,6 +183,29 @@ fn a_new_instance_at_an_old_address_is_another_backend() {
     assert!(before.is_gone() && !after.is_gone());
 }
 
+#[test]
+fn an_address_has_one_tenant_on_all_routes() {
+    let mut editor = Editor::new(1000, 1);
+    let of = |id: &str, port| Announcement { instance_id: id.into(), ..told(port) };
+    let shown = |editor: &Editor| -> Vec<(String, usize)> {
+        let routes = editor.table().routes();
+        routes.iter().map(|route| (route.uri.to_string(), route.pool.load().len())).collect()
+    };
+    for (uri, id, port) in [("a.t", "old", 1), ("b.t", "old", 1), ("b.t", "old", 2), ("c.t", "", 1)]
+    {
+        editor.register(&key(uri), &of(id, port), at(0));
+    }
+    let before = editor.table().find("a.t", "/").unwrap().pool.load()[0].backend.clone();
+    assert_eq!(editor.register(&key("d.t"), &of("new", 1), at(1)), Registered::Added);
+    let expected = [("a.t", 0), ("b.t", 1), ("c.t", 1), ("d.t", 1)];
+    assert_eq!(shown(&editor), expected.map(|(uri, n)| (uri.to_owned(), n)));
+    assert!(before.is_gone());
+    // The old one's heartbeat, if it lives after all, takes the address back.
+    editor.register(&key("a.t"), &of("old", 1), at(2));
+    let expected = [("a.t", 1), ("b.t", 1), ("c.t", 1), ("d.t", 0)];
+    assert_eq!(shown(&editor), expected.map(|(uri, n)| (uri.to_owned(), n)));
+}
+
 /// What the table should be, written so simply that it is obviously right.
 #[derive(Default)]
 struct Naive(BTreeMap<String, BTreeMap<u16, i64>>);

@@ -8,6 +8,14 @@ fn every_failure_has_its_status_and_words() {
     let refused = Trouble::Dial("Connection refused (os error 111)".to_owned());
     for (failure, expected) in [
         (
+            Failure::HealthCheck { is_ending: false },
+            "Client - | ok | private, max-age=0 | closes=false",
+        ),
+        (
+            Failure::HealthCheck { is_ending: true },
+            "Client - |  | private, max-age=0 | closes=false",
+        ),
+        (
             Failure::UnknownRoute { host: host() },
             "Route unknown_route | 404 Not Found: Requested route ('web.test') does not \
              exist. | no-cache, no-store | closes=false",
@@ -21,6 +29,26 @@ fn every_failure_has_its_status_and_words() {
             Failure::PlatformHost { host: host() },
             "Client platform_host | 403 Forbidden: Requested route ('web.test') is not \
              served to instances. | no-cache, no-store | closes=false",
+        ),
+        (
+            Failure::Busy { host: host() },
+            "Route Connection Limit Reached | 503 Service Unavailable: Requested route \
+             ('web.test') has reached the connection limit. | - | closes=false",
+        ),
+        (
+            Failure::UnknownInstance {
+                whose: Whose::App,
+                index: "3".to_owned(),
+                guid: "g".to_owned(),
+                host: host(),
+            },
+            "Route unknown_route | 400 Bad Request: Requested instance ('3') with guid ('g') does \
+             not exist for route ('web.test') | no-cache, no-store | closes=false",
+        ),
+        (
+            Failure::MalformedInstance { whose: Whose::Process },
+            "Client invalid_cf_process_instance_header | 400 Bad Request: Invalid \
+             X-CF-Process-Instance Header | no-cache, no-store | closes=false",
         ),
         (
             Failure::EmptyHost,
@@ -41,10 +69,12 @@ fn every_failure_has_its_status_and_words() {
              CONNECT | - | closes=true",
         ),
         (
-            Failure::BadBody,
-            "Client bad_body | 400 Bad Request: the request's body ended early or was \
-             malformed | - | closes=true",
+            Failure::Malformed(Violation::Chunk),
+            "Client malformed_request | 400 Bad Request: a chunk is malformed | - | closes=true",
         ),
+        (Failure::HeadTooLarge, "Client max-request-size-exceeded |  | - | closes=true"),
+        (Failure::Expectation, "Client - |  | - | closes=true"),
+        (Failure::ClientGone, "Client - | 499 Request Cancelled | - | closes=true"),
         (
             Failure::Endpoint(refused),
             "Endpoint endpoint_failure (dial: Connection refused (os error 111)) | 502 Bad \
@@ -66,7 +96,9 @@ fn every_failure_has_its_status_and_words() {
 
 #[test]
 fn the_body_names_the_status() {
-    for failure in [Failure::EmptyHost, Failure::MalformedHost, Failure::BadBody] {
+    for failure in
+        [Failure::EmptyHost, Failure::MalformedHost, Failure::Malformed(Violation::Length)]
+    {
         let answer = failure.answer();
         assert!(answer.body.starts_with(&answer.status.to_string()), "{answer:?}");
     }

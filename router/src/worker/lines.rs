@@ -79,7 +79,6 @@ impl Drop for Lines {
 
 #[cfg(test)]
 mod tests {
-    use http::{Method, Uri, Version};
     use lattice_daemon::log_ingress;
     use lattice_model::Time;
     use lattice_model::envelope::Log;
@@ -87,23 +86,22 @@ mod tests {
     use super::*;
 
     fn add(lines: &Lines, n: usize) {
-        let (uri, referer) = (Uri::from_static("/"), None);
         let line = Line {
-            host: "web.test",
+            host: b"web.test",
             at: Time(0),
-            method: &Method::GET,
-            uri: &uri,
-            version: Version::HTTP_11,
+            method: b"GET",
+            target: b"/",
+            version: "HTTP/1.1",
             status: 200,
             received: 0,
             sent: 0,
-            referer,
-            user_agent: None,
+            referer: b"",
+            user_agent: b"",
             client: "",
             backend: "",
-            forwarded_for: None,
-            forwarded_proto: None,
-            request_id: "",
+            forwarded_for: b"",
+            forwarded_proto: b"",
+            request_id: b"",
             took: Duration::ZERO,
             app: "web",
             index: "0",

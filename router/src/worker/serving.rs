@@ -1,25 +1,20 @@
 //! Accepts connections and serves them.
 
 use core::net::SocketAddr;
-use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::{Opened, Peer, Slot, Worker};
 use crate::config::Side;
-use crate::guard::{Guarded, Order, Wire};
-use crate::metrics::count;
 use crate::proxy;
+use crate::proxy::client::Client;
+use crate::watch::Watch;
 
 /// How long accepting rests when the machine has no descriptors left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -61,36 +56,11 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, addr: SocketAddr, side: Si
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let wire = Arc::new(Wire::new(worker.clock.clone()));
-    let id = worker.enter(&wire);
-    run(&worker, stream, Peer::new(addr, side, wire, Some(slot))).await;
-    worker.leave(id);
-}
-
-/// Serves one connection until it ends, or is told to.
-async fn run(worker: &Rc<Worker>, stream: TcpStream, peer: Peer) {
-    let wire = peer.wire.clone();
-    let guarded = Guarded::new(stream, wire.clone(), worker.shared.limits.header_bytes_max);
-    let peer = Rc::new(peer);
-    let service = service_fn(|request| proxy::handle(worker.clone(), peer.clone(), request));
-    let connection = worker.http.serve_connection(TokioIo::new(guarded), service);
-    let mut connection = pin!(connection.with_upgrades());
-    let mut is_finishing = false;
-    let ended = poll_fn(|cx| {
-        match wire.poll_order(cx) {
-            Order::Drop => return Poll::Ready(Ok(())),
-            Order::Finish if !is_finishing => {
-                is_finishing = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            Order::Finish | Order::Serve => {}
-        }
-        connection.as_mut().poll(cx)
-    });
-    if let Err(error) = ended.await {
-        debug!(%error, "client connection ended");
-    }
-    if wire.was_refused() {
-        count(&worker.traffic.refused);
-    }
+    let watch = Rc::new(Watch::new(worker.ticks.clone()));
+    worker.enter(&watch);
+    let peer = Rc::new(Peer::new(addr, side, Some(slot)));
+    let mut client = Client::new(stream, peer, watch.clone());
+    let work = pin!(proxy::serve(&worker, &mut client));
+    watch.over(work).await;
+    worker.leave(&watch);
 }

@@ -224,6 +224,43 @@ async fn events_pass_at_once() {
 }
 
 #[tokio::test]
+async fn an_answer_may_flow_while_the_request_does() {
+    for framing in ["Content-Length: 6", "Transfer-Encoding: chunked"] {
+        let world = World::start().await;
+        let endpoint = Endpoint::new(|mut wire| async move {
+            let head = wire.head().await.unwrap();
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n").await;
+            let is_chunked = head.contains("chunked");
+            for _ in 0..3 {
+                if is_chunked {
+                    wire.line().await;
+                }
+                let piece = wire.take(2).await;
+                wire.send(piece).await;
+                if is_chunked {
+                    wire.line().await;
+                }
+            }
+        })
+        .await;
+        world.route("web.test", endpoint.addr).await;
+        let mut client = world.client().await;
+        client.send(format!("POST / HTTP/1.1\r\nHost: web.test\r\n{framing}\r\n\r\n")).await;
+        assert!(client.head().await.unwrap().starts_with("HTTP/1.1 200"));
+        for piece in ["ab", "cd", "ef"] {
+            // Each piece comes back before the next one is sent.
+            let sent = if framing.contains("chunked") {
+                format!("2\r\n{piece}\r\n")
+            } else {
+                piece.to_owned()
+            };
+            client.send(sent).await;
+            assert_eq!(client.take(2).await, piece.as_bytes());
+        }
+    }
+}
+
+#[tokio::test]
 async fn both_framings_are_kept_both_ways() {
     let world = World::start().await;
     let endpoint = Endpoint::new(|mut wire| async move {
@@ -301,7 +338,7 @@ async fn a_client_is_told_to_continue_only_when_the_endpoint_wants_the_body() {
     let world = World::start().await;
     let willing = Endpoint::new(|mut wire| async move {
         let head = wire.head().await.unwrap();
-        assert!(head.contains("expect: 100-continue"), "{head}");
+        assert!(head.contains("Expect: 100-continue"), "{head}");
         wire.send("HTTP/1.1 100 Continue\r\n\r\n").await;
         let body = wire.take(4).await;
         wire.answer(std::str::from_utf8(&body).unwrap()).await;

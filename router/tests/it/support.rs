@@ -327,10 +327,22 @@ impl Wire {
         Response { status, head, body }
     }
 
+    /// A body and its trailers as text: `body + Name: value`.
+    pub(crate) async fn framed_body(&mut self, head: &str, is_response: bool) -> String {
+        let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        let (body, trailers) = if is_chunked {
+            self.chunks().await
+        } else {
+            (self.body(head, is_response).await, Vec::new())
+        };
+        let trailers: String = trailers.iter().map(|line| format!(" + {line}")).collect();
+        format!("{}{trailers}", String::from_utf8_lossy(&body))
+    }
+
     async fn body(&mut self, head: &str, is_response: bool) -> Vec<u8> {
         let head = head.to_ascii_lowercase();
         if head.contains("transfer-encoding: chunked") {
-            return self.chunks().await;
+            return self.chunks().await.0;
         }
         match header_in(&head, "content-length") {
             Some(length) => self.take(length.parse().unwrap()).await,
@@ -339,15 +351,22 @@ impl Wire {
         }
     }
 
-    async fn chunks(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
+    async fn chunks(&mut self) -> (Vec<u8>, Vec<String>) {
+        let (mut body, mut trailers) = (Vec::new(), Vec::new());
         loop {
             let size = self.line().await;
-            let Ok(size) = usize::from_str_radix(size.trim(), 16) else { return body };
+            let Ok(size) = usize::from_str_radix(size.trim(), 16) else {
+                return (body, trailers);
+            };
             body.extend(self.take(size).await);
             if size == 0 {
-                while !self.line().await.trim().is_empty() {}
-                return body;
+                loop {
+                    let line = self.line().await.trim().to_owned();
+                    if line.is_empty() {
+                        return (body, trailers);
+                    }
+                    trailers.push(line);
+                }
             }
             self.line().await;
         }

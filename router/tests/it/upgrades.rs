@@ -47,7 +47,7 @@ async fn any_protocol_may_follow_a_101_and_each_side_may_end_first() {
     let world = World::start().await;
     let endpoint = Endpoint::new(|mut wire| async move {
         let head = wire.head().await.unwrap();
-        assert!(head.contains("connection: upgrade") && head.contains("upgrade: chat/1"), "{head}");
+        assert!(head.contains("Connection: upgrade") && head.contains("Upgrade: chat/1"), "{head}");
         let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat/1\r\n";
         wire.send(format!("{head}\r\nearly")).await;
         let mut stream = wire.into_stream();

@@ -46,6 +46,7 @@ fn block_on(future: impl Future<Output = ()>) {
 async fn serve(address: &str) {
     let app = Router::new()
         .route("/", get(|| async { "fixture" }))
+        .route("/kilobyte", get(|| async { Bytes::from_static(&[b'x'; 1024]) }))
         .route("/upload", post(upload))
         .route("/download", get(download))
         .route("/headers", any(headers))

@@ -1,4 +1,4 @@
-use lattice_api::brain::InstanceProgress;
+use lattice_api::brain::{InstanceProgress, SequencedEvent};
 use lattice_model::{ActualState, ErrorName};
 
 use super::*;
@@ -20,6 +20,8 @@ async fn what_the_store_does_not_keep_has_not_happened() {
     assert_eq!(world.brain.cells().await.unwrap().len(), 1, "cells are still known");
     world.brain.desire_lrp(lrp("after", 1, 10)).await.unwrap();
     world.until_running(2).await;
+    let mark = futures_util::StreamExt::next(&mut events).await.unwrap().unwrap();
+    assert!(matches!(mark, SequencedEvent::Mark(_)), "{mark:?}");
     let first = futures_util::StreamExt::next(&mut events).await.unwrap().unwrap();
     let first = format!("{first:?}");
     assert!(first.contains("after") && !first.contains("lost"), "nobody was told: {first}");
@@ -108,7 +110,11 @@ async fn a_cancelled_task_has_ended_whatever_its_cell_says() {
 #[tokio::test]
 async fn more_requests_than_the_queue_holds_are_refused_with_the_amount() {
     let (sender, _kept) = mpsc::channel(1);
-    let handle = Handle::new(sender, Hub::new(1), lattice_api::brain::Version::default());
+    let handle = Handle::new(
+        sender,
+        Hub::new(1, crate::config::Limits::default().events),
+        lattice_api::brain::Version::default(),
+    );
     let waiting = tokio::spawn({
         let handle = handle.clone();
         async move { handle.cells().await }

@@ -110,10 +110,8 @@ fn tags_isolate_both_ways() {
 
 #[test]
 fn the_demand_that_came_furthest_is_the_one_that_is_named() {
-    let cells = [
-        cell(&[("docker", &[])], &[], &[], &[]),
-        cell(&[("docker", &[])], &["nfs"], &["r"], &[]),
-    ];
+    let cells =
+        [cell(&[("docker", &[])], &[], &[], &[]), cell(&[("docker", &[])], &["nfs"], &["r"], &[])];
     let tags = Err("found no compatible cell with placement tag \"x\"");
     check(&constraint("docker:///x", &["nfs"], &["x"]), &cells, tags);
     let drivers = Err("found no compatible cell with required volume drivers");
@@ -150,13 +148,12 @@ fn labels_must_keep_every_rule() {
         (&["disk!=ssd"], Ok(&[0])),
         (&["disk==ssd", "rack regex 2$"], Ok(&[2])),
         (&["rack glob r?"], Ok(&[1, 2])),
-        (
-            &["disk==hdd"],
-            Err("found no compatible cell for placement constraint \"disk==hdd\""),
-        ),
+        (&["disk==hdd"], Err("found no compatible cell for placement constraint \"disk==hdd\"")),
         (
             &["disk==ssd", "rack==r3"],
-            Err("found no compatible cell for placement constraints \"disk==ssd\" and \"rack==r3\""),
+            Err(
+                "found no compatible cell for placement constraints \"disk==ssd\" and \"rack==r3\"",
+            ),
         ),
     ] {
         check(&ruled(rules, &[]), &cells, expected);

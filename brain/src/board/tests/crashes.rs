@@ -1,3 +1,4 @@
+use lattice_model::Event;
 use lattice_model::desired_lrp::RestartPolicy;
 
 use super::*;
@@ -25,6 +26,32 @@ fn an_instance_is_restarted_twice_at_once_and_then_after_growing_waits() {
         let due = scene.pass(1, &["cell"]);
         assert_eq!(effects(&due), ["auction web/0"], "after {wait} s");
         assert_eq!(scene.board.actual_lrps(None)[0].crash_count, crashed.crash_count);
+    }
+}
+
+#[test]
+fn a_crash_is_told_with_its_incarnation_and_a_clean_end_is_none() {
+    for (policy, reason, expected) in [
+        (RestartPolicy::Always, "boom", Some((1, "boom"))),
+        (RestartPolicy::Always, "Exited with status 0", Some((1, "Exited with status 0"))),
+        (RestartPolicy::Never, "Exited with status 1", Some((1, "Exited with status 1"))),
+        (RestartPolicy::Never, "Exited with status 0", None),
+    ] {
+        let mut scene = Scene::new(&["cell"]);
+        let wanted = DesiredLrp { restart_policy: policy, ..lrp("web", 1, 1) };
+        scene.ok(Command::DesireLrp(Box::new(wanted)));
+        scene.claim("web", 0, "a", "cell");
+        scene.start("web", 0, "a", "cell");
+        let crash = Command::CrashLrp(key("web", 0), instance("a", "cell"), reason.to_owned());
+        let told = scene.ok(crash).events.into_iter().find_map(|event| match event {
+            Event::ActualLrpCrashed(crash) => Some(*crash),
+            _ => None,
+        });
+        let found = told.as_ref().map(|crash| {
+            assert_eq!((&crash.key, &crash.instance), (&key("web", 0), &instance("a", "cell")));
+            (crash.crash_count, crash.reason.as_str())
+        });
+        assert_eq!(found, expected, "{policy:?} {reason}");
     }
 }
 

@@ -223,8 +223,9 @@ fn a_task_fails_with_its_cell_and_when_it_never_finds_one() {
 fn an_owner_that_could_not_be_told_is_tried_again_until_the_task_is_forgotten() {
     let mut scene = scene_with("RESOLVING");
     scene.pass(31, &["a"]);
-    scene.ok(Command::Converge);
+    let kicked = scene.ok(Command::Converge);
     assert_eq!(task(&scene).state.name(), "COMPLETED");
+    assert_eq!(effects(&kicked), ["notify t"]);
     assert_eq!(effects(&scene.ok(Command::Converge)), ["notify t"]);
     scene.pass(90, &["a"]);
     scene.ok(Command::Converge);

@@ -18,7 +18,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::bodies::{self, ActualLrpResponse, CellResponse, DesiredLrpResponse};
-use super::{BrainError, EventStream, Explanation, InstanceProgress, Receptor, Version, routes};
+use super::{
+    BrainError, EventId, EventStream, Explanation, InstanceProgress, Receptor, Version, routes,
+};
 use crate::localhost;
 
 /// How long a connection may take to be made.
@@ -297,11 +299,11 @@ impl Receptor for ReceptorClient {
         self.write(Method::PUT, routes::REGISTRY_CREDENTIALS, &c).await
     }
 
-    async fn events(&self, after: Option<u64>) -> Result<EventStream, BrainError> {
+    async fn events(&self, after: Option<EventId>) -> Result<EventStream, BrainError> {
         let path = routes::EVENTS;
         let mut request = self.request(Method::GET, path).query(&[("tasks", "true")]);
         if let Some(after) = after {
-            request = request.header("last-event-id", after);
+            request = request.header("last-event-id", after.to_string());
         }
         let response = self.send(path, request).await?;
         let url = self.url(path);

@@ -32,6 +32,8 @@ pub const DOMAIN: &str = "/v1/domains/{domain}";
 pub const EVENTS: &str = "/v1/events";
 /// The version.
 pub const VERSION: &str = "/v1/version";
+/// The OpenAPI document.
+pub const OPENAPI: &str = "/v1/openapi.json";
 /// A program to download.
 pub const SYNC: &str = "/v1/sync/{arch}/{artifact}";
 /// Turns credentials into a cookie.

@@ -45,6 +45,25 @@ pub struct Registration {
     /// The name to verify in the endpoint's certificate.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub server_cert_domain_san: String,
+    /// How requests are spread over the route's endpoints.
+    #[serde(skip_serializing_if = "Options::is_empty")]
+    pub options: Options,
+}
+
+/// What a registration asks for its route.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Options {
+    /// `round-robin` or `least-connection`; empty for the router's own.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub loadbalancing: String,
+}
+
+impl Options {
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        self.loadbalancing.is_empty()
+    }
 }
 
 fn is_zero(n: &u16) -> bool {

@@ -1,7 +1,11 @@
 //! Events (B.8): a name and a body.
 
-use lattice_model::{ActualLrp, DesiredLrp, ErrorName, Event, Refusal, Task};
-use serde::Serialize;
+use lattice_model::id::IdError;
+use lattice_model::{
+    ActualLrp, CellId, DesiredLrp, Domain, ErrorName, Event, InstanceCrash, InstanceGuid,
+    InstanceKey, LrpKey, ProcessGuid, Refusal, Task, Time,
+};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ActualLrpResponse, DesiredLrpResponse, TaskResponse, desired_lrp, task};
@@ -37,6 +41,8 @@ pub enum EventBody<'a> {
         /// As it is.
         actual_lrp_after: Box<ActualLrpResponse>,
     },
+    /// An instance that ended by itself. Diego's; the original had none.
+    Crash(CrashBody),
     /// A task that is new or gone. Ours.
     Task {
         /// The record.
@@ -51,6 +57,20 @@ pub enum EventBody<'a> {
     },
 }
 
+/// The end of an instance as it is told on the stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CrashBody {
+    process_guid: String,
+    index: u32,
+    domain: String,
+    instance_guid: String,
+    cell_id: String,
+    crash_count: u32,
+    crash_reason: String,
+    since: i64,
+}
+
 /// The event's name on the stream.
 pub const fn name(event: &Event) -> &'static str {
     match event {
@@ -60,6 +80,7 @@ pub const fn name(event: &Event) -> &'static str {
         Event::ActualLrpCreated(_) => "actual_lrp_created",
         Event::ActualLrpChanged { .. } => "actual_lrp_changed",
         Event::ActualLrpRemoved(_) => "actual_lrp_removed",
+        Event::ActualLrpCrashed(_) => "actual_lrp_crashed",
         Event::TaskCreated(_) => "task_created",
         Event::TaskChanged { .. } => "task_changed",
         Event::TaskRemoved(_) => "task_removed",
@@ -90,6 +111,7 @@ impl<'a> From<&'a Event> for EventBody<'a> {
                 actual_lrp_before: Box::new(before.as_ref().into()),
                 actual_lrp_after: Box::new(after.as_ref().into()),
             },
+            Event::ActualLrpCrashed(crash) => Self::Crash(crash.as_ref().into()),
             Event::TaskCreated(task) | Event::TaskRemoved(task) => {
                 Self::Task { task: Box::new(task.as_ref().into()) }
             }
@@ -98,6 +120,41 @@ impl<'a> From<&'a Event> for EventBody<'a> {
                 task_after: Box::new(after.as_ref().into()),
             },
         }
+    }
+}
+
+// === impl CrashBody ===
+
+impl From<&InstanceCrash> for CrashBody {
+    fn from(crash: &InstanceCrash) -> Self {
+        Self {
+            process_guid: crash.key.process_guid.as_str().to_owned(),
+            index: crash.key.index,
+            domain: crash.key.domain.as_str().to_owned(),
+            instance_guid: crash.instance.instance_guid.as_str().to_owned(),
+            cell_id: crash.instance.cell_id.as_str().to_owned(),
+            crash_count: crash.crash_count,
+            crash_reason: crash.reason.clone(),
+            since: crash.at.0,
+        }
+    }
+}
+
+impl TryFrom<CrashBody> for InstanceCrash {
+    type Error = IdError;
+
+    fn try_from(body: CrashBody) -> Result<Self, IdError> {
+        let process_guid = ProcessGuid::new(&body.process_guid)?;
+        Ok(Self {
+            key: LrpKey { process_guid, index: body.index, domain: Domain::new(&body.domain)? },
+            instance: InstanceKey {
+                instance_guid: InstanceGuid::new(&body.instance_guid)?,
+                cell_id: CellId::new(&body.cell_id)?,
+            },
+            crash_count: body.crash_count,
+            reason: body.crash_reason,
+            at: Time(body.since),
+        })
     }
 }
 
@@ -124,6 +181,7 @@ pub fn parse(name: &str, body: &Value) -> Result<Option<Event>, Refusal> {
             before: actual("actual_lrp_before")?,
             after: actual("actual_lrp_after")?,
         },
+        "actual_lrp_crashed" => Event::ActualLrpCrashed(Box::new(crash(body)?)),
         "task_created" => Event::TaskCreated(task("task")?),
         "task_removed" => Event::TaskRemoved(task("task")?),
         "task_changed" => {
@@ -134,8 +192,15 @@ pub fn parse(name: &str, body: &Value) -> Result<Option<Event>, Refusal> {
 }
 
 fn actual_lrp(value: &Value) -> Result<ActualLrp, Refusal> {
-    let odd = |what: String| Refusal::new(ErrorName::InvalidResponse, what);
-    let body: ActualLrpResponse =
-        serde_json::from_value(value.clone()).map_err(|e| odd(e.to_string()))?;
-    ActualLrp::try_from(body).map_err(|e| odd(e.to_string()))
+    let body = ActualLrpResponse::deserialize(value).map_err(odd)?;
+    ActualLrp::try_from(body).map_err(odd)
+}
+
+fn crash(value: &Value) -> Result<InstanceCrash, Refusal> {
+    let body = CrashBody::deserialize(value).map_err(odd)?;
+    InstanceCrash::try_from(body).map_err(odd)
+}
+
+fn odd(what: impl std::fmt::Display) -> Refusal {
+    Refusal::new(ErrorName::InvalidResponse, what.to_string())
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
+use serde_json::Value;
 
 use super::super::bodies::event;
-use super::super::{BrainError, SequencedEvent};
+use super::super::{BrainError, Lost, SequencedEvent};
 
 /// The longest frame accepted, in bytes; two desired LRPs of the largest size fit.
 const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -100,7 +101,7 @@ impl Frame {
     fn line(&mut self, line: &str, done: &mut Vec<Self>) {
         if line.is_empty() {
             let frame = std::mem::take(self);
-            if !frame.name.is_empty() || !frame.data.is_empty() {
+            if frame != Self::default() {
                 done.push(frame);
             }
             return;
@@ -123,14 +124,19 @@ impl Frame {
     /// The event; `None` for a kind that is not known.
     fn read(&self, url: &str) -> Result<Option<SequencedEvent>, BrainError> {
         let odd = |what: String| BrainError::BadAnswer { url: url.to_owned(), what };
-        if self.name == event::RESYNC {
-            return Ok(Some(SequencedEvent::Resync));
+        let id = || self.id.parse().map_err(|_| odd(format!("event id '{}'", self.id)));
+        if self.name.is_empty() && self.data.is_empty() {
+            return Ok(Some(SequencedEvent::Mark(id()?)));
         }
-        let body = serde_json::from_str(&self.data).map_err(|e| odd(e.to_string()))?;
+        let body: Value = serde_json::from_str(&self.data).map_err(|e| odd(e.to_string()))?;
+        if self.name == event::RESYNC {
+            let why = Lost::ALL.into_iter().find(|why| body["reason"] == why.name());
+            let why = why.unwrap_or(Lost::HistoryGone);
+            return Ok(Some(SequencedEvent::Resync { id: id()?, why }));
+        }
         let event = event::parse(&self.name, &body).map_err(|refusal| odd(refusal.message))?;
         let Some(event) = event else { return Ok(None) };
-        let sequence = self.id.parse().map_err(|_| odd(format!("event id '{}'", self.id)))?;
-        Ok(Some(SequencedEvent::Event { sequence, event: Arc::new(event) }))
+        Ok(Some(SequencedEvent::Event { id: id()?, event: Arc::new(event) }))
     }
 }
 
@@ -141,10 +147,11 @@ mod tests {
     #[test]
     fn frames_are_the_same_however_the_bytes_arrive() {
         let text =
-            b": comment\n\nid: 7\r\nevent: a\r\ndata: x\r\n\r\nevent: b\ndata:1\ndata: 2\n\n";
+            b": comment\n\nid: 7\r\nevent: a\r\ndata: x\r\n\r\nevent: b\ndata:1\ndata: 2\n\nid: 8\n\n";
         let expected = vec![
             Frame { id: "7".into(), name: "a".into(), data: "x".into() },
             Frame { id: String::new(), name: "b".into(), data: "1\n2".into() },
+            Frame { id: "8".into(), ..Frame::default() },
         ];
         for size in 1..=text.len() {
             let mut frames = Frames::default();

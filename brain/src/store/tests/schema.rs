@@ -1,0 +1,76 @@
+//! Stores that other versions wrote.
+
+use rusqlite::Connection;
+
+use super::*;
+
+/// What a store of the first schema holds, as its version wrote it. Never changed.
+const FIRST: &str = include_str!("schema-0001.sql");
+
+fn first_store(path: &std::path::Path) {
+    let connection = Connection::open(path).unwrap();
+    connection.execute_batch(include_str!("../schema/0001.sql")).unwrap();
+    connection.execute_batch(FIRST).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+}
+
+#[test]
+fn a_store_of_the_first_schema_is_opened_and_all_of_it_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(STORE_FILE);
+    first_store(&path);
+    let mut store = Sqlite::open(&path).unwrap();
+    let mut records = store.load().unwrap();
+    records.actual.sort_by_key(|row| (row.key.index, row.presence));
+    let tagged = lattice_model::DesiredLrp {
+        modification_tag: lattice_model::ModificationTag { epoch: "e".into(), index: 1 },
+        ..lrp("web", 2, 10)
+    };
+    let expected = Records {
+        desired: vec![tagged],
+        actual: vec![row(0, Presence::Ordinary), row(0, Presence::Suspect)],
+        tasks: vec![running()],
+        domains: vec![(domain("d"), None), (domain("e"), Some(Time(9)))],
+        credentials: vec![credentials("secret")],
+    };
+    assert_eq!(records, expected);
+    store.commit(&[Write::PutActual(Arc::new(row(1, Presence::Ordinary)))]).unwrap();
+    drop(store);
+    assert_eq!(Sqlite::open(&path).unwrap().load().unwrap().actual.len(), 3);
+}
+
+#[test]
+fn a_store_of_a_later_version_is_refused_with_what_to_do_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(STORE_FILE);
+    let store = Sqlite::open(&path).unwrap();
+    store.connection().pragma_update(None, "user_version", 99).unwrap();
+    drop(store);
+    let before = std::fs::read(&path).unwrap();
+    let message = Sqlite::open(&path).unwrap_err().to_string();
+    let expected = format!(
+        "the store {} has schema 99, and this version knows only up to 2; start a version that \
+         knows it, or put a backup from before the upgrade in its place with `lattice restore \
+         FILE`",
+        path.display()
+    );
+    assert_eq!(message, expected);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_damaged_store_is_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(STORE_FILE);
+    let mut store = Sqlite::open(&path).unwrap();
+    let tasks = (0..200).map(|n| Write::PutTask(task(&format!("t{n}"), 1)));
+    store.commit(&tasks.collect::<Vec<_>>()).unwrap();
+    drop(store);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let half = bytes.len() / 2;
+    bytes[half..].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let message = Sqlite::open(&path).unwrap_err().to_string();
+    assert!(message.contains("is damaged ("), "{message}");
+    assert!(message.contains("put a backup in its place with `lattice restore FILE`"), "{message}");
+}

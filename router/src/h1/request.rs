@@ -1,0 +1,149 @@
+//! What a request's head says.
+
+use httparse::{Header, Status};
+
+use super::head::{Slots, violation};
+use super::name::Name;
+use super::{Body, Framing, Version, Violation, words};
+
+/// A parsed head. It borrows the bytes it was parsed from.
+#[derive(Debug)]
+pub(crate) struct RequestHead<'s, 'b> {
+    /// The method.
+    pub(crate) method: &'b str,
+    /// The target, as sent.
+    pub(crate) target: &'b [u8],
+    /// The version.
+    pub(crate) version: Version,
+    /// How the body ends.
+    pub(crate) body: Body,
+    /// `Content-Length`, where there is one.
+    pub(crate) length: Option<u64>,
+    /// Whether the client wants to use the connection again.
+    pub(crate) keeps_alive: bool,
+    /// The protocol that is asked for, if `Connection` says that the asking is meant for us.
+    pub(crate) upgrade: Option<&'b [u8]>,
+    /// What is expected of us before the body is sent.
+    pub(crate) expects: Expects,
+    headers: &'s [Header<'b>],
+    names: &'s [Name],
+}
+
+/// What `Expect` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expects {
+    /// Nothing.
+    Nothing,
+    /// `100 Continue` before the body.
+    Continue,
+    /// Something nobody knows.
+    Unknown,
+}
+
+/// What `Connection` says.
+#[derive(Debug, Default)]
+pub(super) struct Persistence {
+    pub(super) close: bool,
+    pub(super) keep_alive: bool,
+    pub(super) upgrade: bool,
+}
+
+// === impl RequestHead ===
+
+impl<'s, 'b> RequestHead<'s, 'b> {
+    /// Parses a whole head, which ends with its empty line.
+    pub(crate) fn parse(
+        bytes: &'b [u8],
+        lines_max: usize,
+        slots: &'s mut Slots<'b>,
+    ) -> Result<Self, Violation> {
+        let mut parsed = httparse::Request::new(&mut []);
+        let lines = lines_max.min(slots.headers.len());
+        match parsed.parse_with_uninit_headers(bytes, &mut slots.headers[..lines]) {
+            Ok(Status::Complete(length)) if length == bytes.len() => {}
+            Ok(_) => return Err(Violation::Header),
+            Err(error) => return Err(violation(error)),
+        }
+        let version = match parsed.version {
+            Some(0) => Version::Http10,
+            _ => Version::Http11,
+        };
+        let headers: &'s [Header<'b>] = parsed.headers;
+        for (header, name) in headers.iter().zip(&mut slots.names) {
+            *name = Name::of(header.name.as_bytes());
+        }
+        let mut head = Self {
+            method: parsed.method.unwrap_or_default(),
+            target: parsed.path.unwrap_or_default().as_bytes(),
+            version,
+            body: Body::Empty,
+            length: None,
+            keeps_alive: false,
+            upgrade: None,
+            expects: Expects::Nothing,
+            headers,
+            names: &slots.names[..headers.len()],
+        };
+        head.judge()?;
+        Ok(head)
+    }
+
+    /// Every header line: which name it is, the name as sent, and the value.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (Name, &'b [u8], &'b [u8])> {
+        self.names.iter().zip(self.headers).map(|(name, h)| (*name, h.name.as_bytes(), h.value))
+    }
+
+    /// The values under a name.
+    pub(crate) fn values(&self, name: Name) -> impl Iterator<Item = &'b [u8]> {
+        self.lines().filter(move |line| line.0 == name).map(|line| line.2)
+    }
+
+    /// Whether `Connection` names this header.
+    pub(crate) fn is_named_by_connection(&self, text: &[u8]) -> bool {
+        self.values(Name::Connection)
+            .any(|value| words(value).any(|w| w.eq_ignore_ascii_case(text)))
+    }
+
+    fn judge(&mut self) -> Result<(), Violation> {
+        let (mut framing, mut persistence) = (Framing::default(), Persistence::default());
+        for (name, _, value) in self.lines() {
+            match name {
+                Name::ContentLength => framing.length(value)?,
+                Name::TransferEncoding => framing.encoding(value)?,
+                Name::Connection => persistence.read(value),
+                _ => {}
+            }
+        }
+        self.body = framing.of_request(self.version)?;
+        self.length = framing.given_length();
+        self.keeps_alive = persistence.keeps(self.version);
+        if self.version == Version::Http11 {
+            let upgrade = self.values(Name::Upgrade).next();
+            let expects = self.values(Name::Expect).fold(Expects::Nothing, |_, value| match value
+                .eq_ignore_ascii_case(b"100-continue")
+            {
+                true => Expects::Continue,
+                false => Expects::Unknown,
+            });
+            self.upgrade = upgrade.filter(|_| persistence.upgrade);
+            self.expects = expects;
+        }
+        Ok(())
+    }
+}
+
+// === impl Persistence ===
+
+impl Persistence {
+    pub(super) fn read(&mut self, value: &[u8]) {
+        for word in words(value) {
+            self.close |= word.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= word.eq_ignore_ascii_case(b"keep-alive");
+            self.upgrade |= word.eq_ignore_ascii_case(b"upgrade");
+        }
+    }
+
+    pub(super) fn keeps(&self, version: Version) -> bool {
+        !self.close && (version == Version::Http11 || self.keep_alive)
+    }
+}

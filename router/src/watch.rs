@@ -1,0 +1,183 @@
+//! What is known about a client connection outside of it, so that one look now and then finds
+//! those that stand still, without a timer for each.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::config::Limits;
+
+/// How long a client may take to read the answer to a request that was refused half-read.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// The worker's coarse clock: milliseconds since it began, as of the last look.
+pub(crate) type Ticks = Rc<Cell<u64>>;
+
+/// The notes on one connection.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    ticks: Ticks,
+    moved_at: Cell<u64>,
+    since: Cell<u64>,
+    phase: Cell<Phase>,
+    order: Cell<Order>,
+    is_overdue: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// No byte of the next request came.
+    Idle,
+    /// Part of a head came.
+    Head,
+    /// An endpoint is asked, and has not begun its answer.
+    Awaiting,
+    /// An answer is on its way.
+    Streaming,
+    /// The last answer was given; the client may still be sending.
+    Lingering,
+}
+
+/// What a connection is told to do; a later one is harder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Order {
+    /// Go on.
+    Serve,
+    /// Take no more requests.
+    Finish,
+    /// End now.
+    Drop,
+}
+
+/// A connection's work, which an order to drop ends.
+pub(crate) struct Watched<'w, F> {
+    watch: &'w Watch,
+    work: Pin<&'w mut F>,
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// The notes on a new connection.
+    pub(crate) fn new(ticks: Ticks) -> Self {
+        let now = ticks.get();
+        Self {
+            ticks,
+            moved_at: Cell::new(now),
+            since: Cell::new(now),
+            phase: Cell::new(Phase::Idle),
+            order: Cell::new(Order::Serve),
+            is_overdue: Cell::new(false),
+            waker: RefCell::default(),
+        }
+    }
+
+    /// Bytes came or went.
+    pub(crate) fn moved(&self) {
+        self.moved_at.set(self.ticks.get());
+    }
+
+    /// A phase begins; the same one again does not.
+    pub(crate) fn enters(&self, phase: Phase) {
+        if self.phase.replace(phase) != phase {
+            self.since.set(self.ticks.get());
+            self.moved();
+        }
+    }
+
+    /// The phase's time begins anew.
+    pub(crate) fn goes_on(&self) {
+        self.since.set(self.ticks.get());
+        self.moved();
+    }
+
+    /// Whether no more requests are taken.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.order.get() != Order::Serve
+    }
+
+    /// Whether the endpoint's time is up; said once.
+    pub(crate) fn take_overdue(&self) -> bool {
+        self.is_overdue.take()
+    }
+
+    /// Gives the order; a harder one stays.
+    pub(crate) fn order(&self, order: Order) {
+        if order > self.order.get() {
+            self.order.set(order);
+            self.wake();
+        }
+    }
+
+    /// Looks at the clock, and gives the order that follows.
+    pub(crate) fn look(&self, limits: &Limits) {
+        let now = self.ticks.get();
+        let over = |since: &Cell<u64>, limit: Duration| {
+            u128::from(now.saturating_sub(since.get())) > limit.as_millis()
+        };
+        match self.phase.get() {
+            Phase::Idle if over(&self.moved_at, limits.keep_alive_idle) => {
+                self.order(Order::Finish)
+            }
+            Phase::Head if over(&self.since, limits.header_read_timeout) => self.order(Order::Drop),
+            Phase::Awaiting if over(&self.since, limits.endpoint_timeout) => {
+                self.is_overdue.set(true);
+                self.wake();
+            }
+            Phase::Streaming if over(&self.moved_at, limits.stream_idle) => self.order(Order::Drop),
+            Phase::Lingering if over(&self.since, LINGER) => self.order(Order::Drop),
+            Phase::Idle | Phase::Head | Phase::Awaiting | Phase::Streaming | Phase::Lingering => {}
+        }
+    }
+
+    /// Does the work until it ends, or is dropped by order.
+    pub(crate) fn over<'w, F: Future<Output = ()>>(
+        &'w self,
+        work: Pin<&'w mut F>,
+    ) -> Watched<'w, F> {
+        Watched { watch: self, work }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn listen(&self, waker: &Waker) {
+        let mut known = self.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Watched<'_, F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.watch.listen(cx.waker());
+        if this.watch.order.get() == Order::Drop {
+            return Poll::Ready(());
+        }
+        this.work.as_mut().poll(cx)
+    }
+}
+
+/// How often to look, so that no limit is overstepped by much.
+pub(crate) fn interval(limits: &Limits) -> Duration {
+    let shortest = [
+        limits.keep_alive_idle,
+        limits.header_read_timeout,
+        limits.endpoint_timeout,
+        limits.stream_idle,
+    ];
+    let shortest = shortest.into_iter().min().unwrap_or_default();
+    (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+}
