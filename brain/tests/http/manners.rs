@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Served, answer, samples};
 
 /// Every endpoint: method, path, and whether it reads a body.
-const ENDPOINTS: [(&str, &str, bool); 21] = [
+const ENDPOINTS: [(&str, &str, bool); 22] = [
     ("GET", "/v1/desired_lrps", false),
     ("POST", "/v1/desired_lrps", true),
     ("GET", "/v1/desired_lrps/web", false),
