@@ -10,7 +10,7 @@
 //! | [`dispatch`] | the only caller of cells: holds auctions, delivers orders |
 //! | [`callbacks`] | tells tasks' owners how they ended |
 //! | [`events`] | tells readers what changed |
-//! | [`http`] | the Receptor API, `/v1` |
+//! | [`http`] | the Receptor API, `/v1`, and the dashboard |
 //! | [`blobs`] | the registry that people push to and cells pull from |
 //!
 //! Requests reach the actor through one bounded queue. What it decides goes to the dispatcher and

@@ -41,7 +41,8 @@ struct InstanceLog {
 // === impl LogWriter ===
 
 impl LogWriter {
-    /// For one instance, which `instance_id` names; silent when it has no log guid.
+    /// For one instance, which `instance_id` names; silent when it has no log guid. The app may log
+    /// as much as both the limits and the target allow.
     pub fn new(
         target: &LogTarget,
         instance_id: &str,
@@ -49,6 +50,9 @@ impl LogWriter {
         seams: (Arc<dyn lattice_daemon::log_ingress::LogIngress>, Arc<dyn Clock>),
     ) -> Self {
         let (ingress, clock) = seams;
+        let own = target.bytes_per_s_max.unwrap_or(u64::MAX);
+        let bytes_per_s = own.min(limits.bytes_per_s);
+        let limits = LogLimits { bytes_per_s, ..limits };
         let source = if target.log_source.is_empty() { SOURCE_DEFAULT } else { &target.log_source };
         let instance = (!target.log_guid.is_empty()).then(|| {
             Arc::new(InstanceLog {
@@ -118,5 +122,43 @@ impl LogWriter {
         let mut ship = |line: &[u8]| instance.shipper.ship(&self.source, stream, line, now);
         splitter.push(text.as_bytes(), &mut ship);
         splitter.finish(ship);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Bed, log_target};
+
+    #[tokio::test]
+    async fn an_app_logs_what_both_it_and_the_platform_allow() {
+        let platform = LogLimits { lines_per_s: 100, bytes_per_s: 10 };
+        for (own, expected) in [
+            (
+                None,
+                vec![
+                    "APP/0 OUT 12345678",
+                    "APP/0 ERR app instance exceeded log rate limit (10 bytes/sec)",
+                ],
+            ),
+            (
+                Some(99),
+                vec![
+                    "APP/0 OUT 12345678",
+                    "APP/0 ERR app instance exceeded log rate limit (10 bytes/sec)",
+                ],
+            ),
+            (Some(4), vec!["APP/0 ERR app instance exceeded log rate limit (4 bytes/sec)"]),
+            (Some(0), vec![]),
+        ] {
+            let bed = Bed::new();
+            let seams = bed.seams();
+            let target = LogTarget { bytes_per_s_max: own, ..log_target("app") };
+            let log = LogWriter::new(&target, "0", platform, (seams.logs, seams.clock));
+            for _ in 0..3 {
+                log.app_line(LogStream::Out, b"12345678");
+            }
+            assert_eq!(bed.logs.lines(), expected, "{own:?}");
+        }
     }
 }

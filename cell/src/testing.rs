@@ -129,7 +129,7 @@ pub(crate) fn container_spec(action: Action) -> ContainerSpec {
 }
 
 pub(crate) fn log_target(guid: &str) -> LogTarget {
-    LogTarget { log_guid: guid.into(), log_source: "APP".into(), metrics_guid: String::new() }
+    LogTarget { log_guid: guid.into(), log_source: "APP".into(), ..LogTarget::default() }
 }
 
 pub(crate) fn lrp(guid: &str) -> DesiredLrp {

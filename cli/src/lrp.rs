@@ -170,7 +170,12 @@ pub fn build(
         restart_policy: request.restart,
         start_timeout_s: 0,
         routes,
-        log: LogTarget { log_guid: name.clone(), log_source: "APP".to_owned(), metrics_guid: name },
+        log: LogTarget {
+            log_guid: name.clone(),
+            log_source: "APP".to_owned(),
+            metrics_guid: name,
+            bytes_per_s_max: None,
+        },
         annotation: String::new(),
         placement_tags: Vec::new(),
         volume_drivers: Vec::new(),

@@ -13,6 +13,7 @@ mod portable;
 mod purity;
 mod repository;
 mod rust;
+mod scenarios;
 mod sizes;
 mod words;
 
@@ -36,6 +37,11 @@ fn pure_places_touch_neither_clock_nor_machine() {
 #[test]
 fn what_ltc_is_made_of_is_fenced_where_it_is_for_unix_only() {
     assert_none(&portable::faults(&Repository::read()));
+}
+
+#[test]
+fn every_scenario_is_played_or_says_why_not() {
+    assert_none(&scenarios::faults(&Repository::read()));
 }
 
 #[test]

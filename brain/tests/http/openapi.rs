@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use lattice_api::brain::bodies::{desired_lrp, task};
+use lattice_api::brain::bodies::{DesiredLrpResponse, TaskResponse, desired_lrp, task};
 use lattice_brain::http::openapi::DOCUMENT;
-use lattice_model::{DesiredLrpUpdate, Routes};
+use lattice_model::{DesiredLrpUpdate, Routes, Task};
 use serde_json::{Value, json};
 
 use super::schema::{document, faults, operation};
@@ -94,6 +94,30 @@ fn what_is_sent_is_as_the_document_says() {
     }
 }
 
+#[test]
+fn what_is_ours_in_an_lrp_and_a_task_is_described_too() {
+    let ours = json!({"app": "shop", "restart_policy": {"on_failure": {"attempts_max": 3}},
+        "max_pids": 64, "log_rate_limit": 1000, "placement_tags": ["gpu"],
+        "volume_drivers": ["nfs"], "placement": {"strategy": "binpack",
+            "constraints": [{"label": "disk", "operator": "==", "value": "ssd"}],
+            "affinities": [{"app": "db", "relation": "with", "weight": 10}]}});
+    let (mut lrp, mut one) = (samples::lrp_body("web"), samples::task_body("one"));
+    for (name, value) in ours.as_object().unwrap() {
+        lrp[name] = value.clone();
+        one[name] = value.clone();
+    }
+    assert_eq!(faults(&lrp, schema("DesiredLrpCreate")), [""; 0]);
+    assert_eq!(faults(&one, schema("TaskCreate")), [""; 0]);
+    let lrp = desired_lrp::parse_create(&lrp).unwrap();
+    let written = serde_json::to_value(DesiredLrpResponse::from(&lrp)).unwrap();
+    assert_eq!(faults(&written, schema("DesiredLrp")), [""; 0]);
+    assert!(ours.as_object().unwrap().keys().all(|name| written.get(name).is_some()), "{written}");
+    let definition = task::parse_create(&one).unwrap();
+    let running = Task { definition, ..samples::running_task("one") };
+    let written = serde_json::to_value(TaskResponse::from(&running)).unwrap();
+    assert_eq!(faults(&written, schema("Task")), [""; 0]);
+}
+
 /// Bodies that the document and the server refuse alike.
 #[test]
 fn what_the_document_refuses_the_server_refuses_too() {
@@ -114,6 +138,7 @@ fn what_the_document_refuses_the_server_refuses_too() {
         json!({"memory_mb": -1}),
         json!({"disk_mb": 1.5}),
         json!({"max_pids": -1}),
+        json!({"log_rate_limit": -2}),
         json!({"cpu_weight": 101}),
         json!({"ports": [70_000]}),
         json!({"env": [{"value": "x"}]}),
@@ -121,6 +146,8 @@ fn what_the_document_refuses_the_server_refuses_too() {
         json!({"egress_rules": [{"protocol": "x", "destinations": ["1.2.3.4"]}]}),
         json!({"egress_rules": [{"protocol": "all", "destinations": []}]}),
         json!({"restart_policy": "sometimes"}),
+        json!({"placement": {"strategy": "guess"}}),
+        json!({"placement": {"constraints": [{"label": "x", "operator": "=", "value": "y"}]}}),
     ] {
         let mut lrp = samples::lrp_body("web");
         let mut one = samples::task_body("one");

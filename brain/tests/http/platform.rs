@@ -116,7 +116,7 @@ impl Platform {
         let reps = Arc::new(OneCell(Arc::downgrade(&cell)));
         let (config, time) = (Config::new(dir.path()), Arc::clone(&clock));
         let brain = lattice_brain::start(config, reps, time, &tasks).await.unwrap();
-        cell.brain.set(brain.clone()).ok().expect("set once");
+        cell.brain.set(brain.clone()).unwrap();
         // It lives as long as the brain's tasks.
         tasks.spawn("cell", {
             let end = tasks.shutdown().clone();

@@ -3,21 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lattice_api::brain::{BrainError, CellView};
-use lattice_model::actual_lrp::ActualState;
 use lattice_model::task::TaskOutcome;
-use lattice_model::{ActualLrp, DesiredLrp, InstanceKey, LrpKey, Task, TaskState, Time};
+use lattice_model::{DesiredLrp, InstanceKey, LrpKey, Task, TaskState, Time};
 
 use super::{Message, Owner, Slot};
 use crate::instance::Input;
-use crate::instance::harmony::{Cure, LrpRow, TaskRow, lrp_cure, task_cure};
+use crate::instance::harmony::{Cure, ROW_SETTLES, lrp_cure, lrp_row, task_cure, task_row};
 use crate::lifecycle::removal;
 use crate::work::{Work, WorkId};
 
-/// A record this young, of something that is not here, may be newer than what we know.
-const ROW_SETTLES: Duration = Duration::from_secs(5);
 /// The failure reason of a task that its cell knows nothing of.
 const TASK_LOST: &str = "task container does not exist";
 
@@ -136,19 +132,7 @@ impl Slot {
         let container = self.instance.container();
         match &self.work {
             Work::Lrp { key, instance, .. } => lrp_cure(container, lrp_row(view, key, instance)),
-            Work::Task(task) => task_cure(container, self.task_row(view, task)),
-        }
-    }
-
-    fn task_row(&self, view: &CellView, ours: &Task) -> TaskRow {
-        let guid = &ours.definition.task_guid;
-        match view.tasks.iter().find(|task| task.definition.task_guid == *guid) {
-            None => TaskRow::Unseen,
-            Some(task) => match task.state {
-                TaskState::Pending => TaskRow::Pending,
-                TaskState::Running { .. } => TaskRow::RunningHere,
-                TaskState::Completed(_) | TaskState::Resolving(_) => TaskRow::Over,
-            },
+            Work::Task(task) => task_cure(container, task_row(view, &task.definition.task_guid)),
         }
     }
 
@@ -163,24 +147,5 @@ impl Slot {
             *lrp = Arc::clone(new);
         }
         is_newer
-    }
-}
-
-/// What the view says of an instance: its own row if there is one, else another's of its key.
-fn lrp_row(view: &CellView, key: &LrpKey, ours: &InstanceKey) -> LrpRow {
-    let of_key = || view.lrps.iter().map(|(row, _)| row).filter(|row| row.key == *key);
-    let own = of_key().find(|row| row.instance() == Some(ours));
-    let Some(row) = own.or_else(|| of_key().next()) else { return LrpRow::Unseen };
-    row_of(row, row.instance() == Some(ours))
-}
-
-fn row_of(row: &ActualLrp, is_ours: bool) -> LrpRow {
-    match (&row.state, is_ours) {
-        (ActualState::Unclaimed { .. }, _) => LrpRow::Unclaimed,
-        (ActualState::Claimed { .. }, true) => LrpRow::ClaimedHere,
-        (ActualState::Claimed { .. }, false) => LrpRow::ClaimedElsewhere,
-        (ActualState::Running { .. }, true) => LrpRow::RunningHere,
-        (ActualState::Running { .. }, false) => LrpRow::RunningElsewhere,
-        (ActualState::Crashed { .. } | ActualState::Exited { .. }, _) => LrpRow::Crashed,
     }
 }

@@ -5,6 +5,13 @@
 //! is the case, and its answer decides. Absence is never an order.
 
 use core::fmt::Write as _;
+use core::time::Duration;
+
+use lattice_api::brain::CellView;
+use lattice_model::{ActualLrp, ActualState, InstanceKey, LrpKey, TaskGuid, TaskState};
+
+/// A record this young, of something that is not here, may be newer than what the cell knows.
+pub const ROW_SETTLES: Duration = Duration::from_secs(5);
 
 /// What a cell holds of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +162,37 @@ pub fn task_cure(container: Container, row: TaskRow) -> Cure {
         (Container::Starting | Container::Running, R::Pending) => Cure::Discard,
         (Container::Ended | Container::Stopped, R::Unseen | R::RunningHere) => Cure::Tell,
         (Container::Ended | Container::Stopped, R::Pending) => Cure::Discard,
+    }
+}
+
+/// What the view says of an instance: its own row if there is one, else another's of its key.
+pub fn lrp_row(view: &CellView, key: &LrpKey, ours: &InstanceKey) -> LrpRow {
+    let of_key = || view.lrps.iter().map(|(row, _)| row).filter(|row| row.key == *key);
+    let own = of_key().find(|row| row.instance() == Some(ours));
+    let Some(row) = own.or_else(|| of_key().next()) else { return LrpRow::Unseen };
+    row_of(row, row.instance() == Some(ours))
+}
+
+/// What the view says of a task.
+pub fn task_row(view: &CellView, guid: &TaskGuid) -> TaskRow {
+    match view.tasks.iter().find(|task| task.definition.task_guid == *guid) {
+        None => TaskRow::Unseen,
+        Some(task) => match task.state {
+            TaskState::Pending => TaskRow::Pending,
+            TaskState::Running { .. } => TaskRow::RunningHere,
+            TaskState::Completed(_) | TaskState::Resolving(_) => TaskRow::Over,
+        },
+    }
+}
+
+fn row_of(row: &ActualLrp, is_ours: bool) -> LrpRow {
+    match (&row.state, is_ours) {
+        (ActualState::Unclaimed { .. }, _) => LrpRow::Unclaimed,
+        (ActualState::Claimed { .. }, true) => LrpRow::ClaimedHere,
+        (ActualState::Claimed { .. }, false) => LrpRow::ClaimedElsewhere,
+        (ActualState::Running { .. }, true) => LrpRow::RunningHere,
+        (ActualState::Running { .. }, false) => LrpRow::RunningElsewhere,
+        (ActualState::Crashed { .. } | ActualState::Exited { .. }, _) => LrpRow::Crashed,
     }
 }
 

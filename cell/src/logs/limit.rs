@@ -11,7 +11,7 @@ use lattice_model::Time;
 pub struct LogLimits {
     /// Lines a second.
     pub lines_per_s: u64,
-    /// Bytes a second.
+    /// Bytes a second; with 0 nothing is logged, without a word.
     pub bytes_per_s: u64,
 }
 
@@ -65,7 +65,8 @@ impl LogRate {
 
     /// Decides on a line of so many bytes.
     pub fn admit(&mut self, bytes: usize, now: Time) -> Verdict {
-        if self.muted_until.is_some_and(|until| now < until) {
+        let is_muted = self.muted_until.is_some_and(|until| now < until);
+        if is_muted || self.limits.bytes_per_s == 0 {
             return Verdict::Drop;
         }
         let was_muted = self.muted_until.take().is_some();
@@ -133,6 +134,14 @@ mod tests {
         check(limits(2, 1000), 1, lines);
         let bytes = "app instance exceeded log rate limit (20 bytes/sec)";
         check(limits(100, 20), 10, bytes);
+    }
+
+    #[test]
+    fn who_may_log_nothing_is_dropped_without_a_word() {
+        let mut rate = limits(10, 0);
+        for millis in [0, 1, 5_000] {
+            assert_eq!(rate.admit(1, at(millis)), Verdict::Drop);
+        }
     }
 
     #[test]

@@ -117,6 +117,10 @@ pub struct LogTarget {
     pub log_source: String,
     /// The application id of its metrics; empty means none.
     pub metrics_guid: String,
+    /// Bytes an instance may log a second, besides what the platform allows (section 2.1); 0 is
+    /// none at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_s_max: Option<u64>,
 }
 
 /// Tells versions of a record apart: `epoch` per creation, `index` per update.

@@ -76,7 +76,12 @@ pub(crate) fn lrp(app: u32) -> DesiredLrp {
         restart_policy: RestartPolicy::Always,
         start_timeout_s: 60,
         routes: Routes(BTreeMap::from([(lattice_model::route::CF_ROUTER.to_owned(), routes)])),
-        log: LogTarget { log_guid: name.clone(), log_source: "APP".into(), metrics_guid: name },
+        log: LogTarget {
+            log_guid: name.clone(),
+            log_source: "APP".into(),
+            metrics_guid: name,
+            bytes_per_s_max: None,
+        },
         annotation: String::new(),
         placement_tags: Vec::new(),
         volume_drivers: Vec::new(),

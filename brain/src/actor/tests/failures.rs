@@ -113,6 +113,7 @@ async fn more_requests_than_the_queue_holds_are_refused_with_the_amount() {
     let handle = Handle::new(
         sender,
         Hub::new(1, crate::config::Limits::default().events),
+        crate::testing::scout(),
         lattice_api::brain::Version::default(),
     );
     let waiting = tokio::spawn({

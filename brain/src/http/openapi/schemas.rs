@@ -4,7 +4,7 @@
 use lattice_model::action::ACTION_DEPTH_MAX;
 use lattice_model::desired_lrp::{ANNOTATION_BYTES_MAX, CPU_WEIGHT_MAX, INSTANCES_MAX};
 use lattice_model::id::GUID_BYTES_MAX;
-use lattice_model::placement::{RULES_MAX, WEIGHT_MAX};
+use lattice_model::placement::WEIGHT_MAX;
 use serde_json::{Map, Value, json};
 
 use super::reference;
@@ -12,8 +12,8 @@ use super::reference;
 /// All schemas by name.
 pub(super) fn all() -> Value {
     let mut schemas = Map::new();
-    let work = [desired_lrps(), actual_lrps(), tasks(), placement(), explanation()];
-    for part in [parts(), actions(), events_of_ours()].into_iter().chain(work) {
+    let work = [desired_lrps(), actual_lrps(), tasks(), explanation()];
+    for part in [parts(), placement(), actions(), events_of_ours()].into_iter().chain(work) {
         schemas.extend(part);
     }
     schemas.into()
@@ -160,6 +160,22 @@ fn parts() -> Schemas {
     }))
 }
 
+fn placement() -> Schemas {
+    let rules = || list(reference("PlacementRule"));
+    let placement = json!({"strategy": {"enum": ["spread", "binpack", "random"]},
+        "constraints": rules(), "affinities": rules()});
+    let rule = json!({
+        "label": text(),
+        "operator": {"enum": ["==", "!=", "glob", "regex"]},
+        "value": text(),
+        "app": text(),
+        "relation": {"enum": ["with", "apart"]},
+        "weight": {"type": "integer", "minimum": 1, "maximum": WEIGHT_MAX,
+            "description": "of an affinity"},
+    });
+    map(json!({"Placement": written(placement, &[]), "PlacementRule": written(rule, &[])}))
+}
+
 fn port() -> Value {
     json!({"type": "integer", "minimum": 0, "maximum": 65_535})
 }
@@ -221,11 +237,13 @@ fn of_work() -> Value {
         "volume_drivers": list(text()),
         "placement": reference("Placement"),
         "max_pids": amount("processes; 0 is no limit"),
+        "log_rate_limit": {"type": "integer", "minimum": -1,
+            "description": "bytes a second and instance; -1 is no limit, 0 no logs"},
     })
 }
 
 /// Which of those are left out where they are empty.
-const OPTIONAL: [&str; 7] = [
+const OPTIONAL: [&str; 8] = [
     "env",
     "annotation",
     "egress_rules",
@@ -233,6 +251,7 @@ const OPTIONAL: [&str; 7] = [
     "volume_drivers",
     "placement",
     "max_pids",
+    "log_rate_limit",
 ];
 
 fn desired_lrps() -> Schemas {
@@ -326,32 +345,12 @@ fn tasks() -> Schemas {
         "rejection_reason": text(),
         "placement_detail": text(),
     });
-    let extras = ["rejection_count", "rejection_reason", "placement_detail"];
-    let optional = [&OPTIONAL[..], &extras].concat();
+    let optional =
+        [&OPTIONAL[..], &["rejection_count", "rejection_reason", "placement_detail"]].concat();
     map(json!({
         "TaskCreate": read(wanted.clone(), &["task_guid", "domain", "rootfs", "action"]),
         "Task": written_but(with(wanted, state), &optional),
     }))
-}
-
-fn placement() -> Schemas {
-    let label = json!({"label": text(), "value": text(),
-        "operator": {"enum": ["==", "!=", "glob", "regex"]}});
-    let app = json!({"app": guid(), "relation": {"enum": ["with", "apart"]}});
-    let weight = json!({"weight": {"type": "integer", "minimum": 1, "maximum": WEIGHT_MAX}});
-    let (of_label, of_app) = (["label", "operator", "value"], ["app", "relation"]);
-    let rule = json!({"anyOf": [written(label.clone(), &of_label), written(app.clone(), &of_app)]});
-    let affinity = json!({"anyOf": [
-        written(with(label, weight.clone()), &of_label),
-        written(with(app, weight), &of_app),
-    ]});
-    let rules = |rule: Value| json!({"type": "array", "items": rule, "maxItems": RULES_MAX});
-    let placement = json!({
-        "strategy": nullable(json!({"enum": ["spread", "binpack", "random"]})),
-        "constraints": rules(rule),
-        "affinities": rules(affinity),
-    });
-    map(json!({"Placement": written(placement, &[])}))
 }
 
 fn explanation() -> Schemas {

@@ -13,6 +13,8 @@ use super::action::{self, Place};
 use super::field::Object;
 use super::{Complaints, DOMAIN_BYTES_MAX};
 
+/// How an absent `log_rate_limit` is written.
+const NO_LIMIT: i64 = -1;
 /// The main container's name.
 pub(super) const MAIN: &str = "main";
 
@@ -94,8 +96,16 @@ pub(super) fn annotation(
     Ok(text)
 }
 
-pub(super) fn log_target(fields: &Object<'_>) -> Result<LogTarget, Refusal> {
+pub(super) fn log_target(
+    fields: &Object<'_>,
+    complaints: &mut Complaints,
+) -> Result<LogTarget, Refusal> {
+    let bytes_per_s = fields.integer::<i64>("log_rate_limit")?.unwrap_or(NO_LIMIT);
+    if bytes_per_s < NO_LIMIT {
+        complaints.invalid("log_rate_limit");
+    }
     Ok(LogTarget {
+        bytes_per_s_max: u64::try_from(bytes_per_s).ok(),
         log_guid: fields.string("log_guid")?,
         log_source: fields.string("log_source")?,
         metrics_guid: fields.string("metrics_guid")?,

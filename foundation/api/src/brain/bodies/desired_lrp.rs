@@ -54,6 +54,8 @@ pub struct DesiredLrpResponse<'a> {
     placement: &'a Placement,
     #[serde(skip_serializing_if = "is_zero")]
     max_pids: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_rate_limit: Option<u64>,
 }
 
 // === impl DesiredLrpResponse ===
@@ -91,6 +93,7 @@ impl<'a> From<&'a DesiredLrp> for DesiredLrpResponse<'a> {
             volume_drivers: &lrp.volume_drivers,
             placement: &lrp.placement,
             max_pids: container::pids_of(main),
+            log_rate_limit: lrp.log.bytes_per_s_max,
         }
     }
 }
@@ -117,7 +120,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
     let ports = fields.integers("ports")?;
     let privileged = fields.bool("privileged")?;
     let start_timeout_s = fields.integer("start_timeout")?.unwrap_or_default();
-    let log = container::log_target(&fields)?;
+    let log = container::log_target(&fields, &mut complaints)?;
     let (placement_tags, volume_drivers) =
         (fields.strings("placement_tags")?, fields.strings("volume_drivers")?);
     let placement = container::placement(&fields, &mut complaints)?;

@@ -50,6 +50,8 @@ pub struct TaskResponse<'a> {
     placement: &'a Placement,
     #[serde(skip_serializing_if = "is_zero")]
     max_pids: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_rate_limit: Option<u64>,
     #[serde(skip_serializing_if = "is_zero")]
     rejection_count: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -90,6 +92,8 @@ struct Definition<'a> {
     #[serde(skip_serializing_if = "Placement::is_default")]
     placement: &'a Placement,
     max_pids: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_rate_limit: Option<u64>,
 }
 
 // === impl TaskResponse ===
@@ -129,6 +133,7 @@ impl<'a> From<&'a Task> for TaskResponse<'a> {
             volume_drivers: wanted.volume_drivers,
             placement: wanted.placement,
             max_pids: wanted.max_pids,
+            log_rate_limit: wanted.log_rate_limit,
             rejection_count: task.rejections.into(),
             rejection_reason: &task.rejection_reason,
             placement_detail: &task.placement_detail,
@@ -167,6 +172,7 @@ impl<'a> From<&'a TaskDefinition> for Definition<'a> {
             volume_drivers: &task.volume_drivers,
             placement: &task.placement,
             max_pids: container::pids_of(main),
+            log_rate_limit: task.log.bytes_per_s_max,
         }
     }
 }
@@ -188,7 +194,7 @@ pub fn parse_create(body: &Value) -> Result<TaskDefinition, Refusal> {
     let completion_callback_url = callback(&fields, &mut complaints)?;
     let late = container::late(&fields)?;
     let privileged = fields.bool("privileged")?;
-    let log = container::log_target(&fields)?;
+    let log = container::log_target(&fields, &mut complaints)?;
     let result_file = fields.string("result_file")?;
     let (placement_tags, volume_drivers) =
         (fields.strings("placement_tags")?, fields.strings("volume_drivers")?);

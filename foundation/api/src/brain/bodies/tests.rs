@@ -74,6 +74,7 @@ fn an_lrp_is_refused_in_the_receptors_words() {
             "Invalid field: egress_rules, Invalid field: protocol, Invalid field: destinations [ \
              Must have at least 1 destination ]",
         ),
+        (json!({"log_rate_limit": -2}), "Invalid field: log_rate_limit"),
         (json!({"app": "a b"}), "Invalid field: app"),
         (json!({"restart_policy": "sometimes"}), "Invalid field: restart_policy"),
     ] {
@@ -371,9 +372,10 @@ fn what_is_ours_is_added_and_read_back() {
     let body = with(
         valid_lrp(),
         json!({"app": "shop", "restart_policy": {"on_failure": {"attempts_max": 3}},
-            "placement_tags": ["gpu"], "max_pids": 64}),
+            "placement_tags": ["gpu"], "max_pids": 64, "log_rate_limit": 0}),
     );
     let lrp = desired_lrp::parse_create(&body).unwrap();
+    assert_eq!(lrp.log.bytes_per_s_max, Some(0));
     assert_eq!(lrp.app, "shop");
     assert_eq!(lrp.restart_policy, RestartPolicy::OnFailure { attempts_max: 3 });
     let written = serde_json::to_value(DesiredLrpResponse::from(&lrp)).unwrap();
