@@ -19,7 +19,7 @@ use tracing::{error, info};
 
 use crate::board::{Answer, Applied, Board, Command, Write};
 use crate::config::{Config, Limits};
-use crate::dispatch::{Keyring, Outbox};
+use crate::dispatch::{Keyring, Outbox, Scout};
 use crate::events::Hub;
 use crate::store::{StoreError, Writer};
 
@@ -51,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) hub: Hub,
     pub(crate) outbox: Outbox,
     pub(crate) keyring: Keyring,
+    pub(crate) scout: Scout,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -76,7 +77,8 @@ struct Turn {
 impl Actor {
     pub(crate) fn new(board: Board, parts: Parts, config: &Config) -> (Self, Handle) {
         let (sender, requests) = mpsc::channel(config.limits.commands_queued_max.max(1));
-        let handle = Handle::new(sender, parts.hub.clone(), config);
+        let (hub, scout) = (parts.hub.clone(), parts.scout.clone());
+        let handle = Handle::new(sender, hub, scout, config.version.clone());
         let actor = Self {
             board,
             parts,

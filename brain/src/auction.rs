@@ -3,8 +3,8 @@
 //!
 //! The answer is that of a plain walk: for each item in its turn, score every cell. [`explain`] is
 //! that walk for one item; [`hold`] finds the same cells by indexes. Cells that no item can tell
-//! apart but by how full they are form a cohort, and the cells of a cohort meet in a tournament
-//! whose winner is known without asking the others.
+//! apart but by how full they are form a cohort, and the cells of a cohort stand in the order of
+//! their scores, so that the best is known without asking the others.
 
 mod cohort;
 mod explain;
@@ -14,7 +14,7 @@ mod order;
 mod placement;
 mod score;
 mod shortage;
-mod tournament;
+mod standings;
 
 use std::sync::Arc;
 

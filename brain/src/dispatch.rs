@@ -9,22 +9,21 @@ mod keyring;
 mod orders;
 mod outbox;
 mod roster;
+mod scout;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
-use lattice_api::cell::{CellError, LrpWork, Refused, RepConnector, TaskWork, Work, WorkItem};
+use lattice_api::cell::{LrpWork, Refused, TaskWork, Work, WorkItem};
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::{CellId, CellPresence, InstanceGuid, LrpKey};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::actor::{Handle, Patience};
-use crate::auction::{Failure, Item, Outcome, Policy};
+use crate::auction::{Failure, Item, Outcome};
 use crate::board::{Board, Command, FailedPlacement};
 use crate::moves;
 
@@ -32,6 +31,8 @@ pub use keyring::Keyring;
 use outbox::Gathered;
 pub use outbox::Outbox;
 use roster::{Grace, Heard, News, Roster, Seen};
+pub use scout::Scout;
+use scout::no_way_to;
 
 /// When a cell that got work did not answer.
 const NO_ANSWER: &str = "unable to communicate to compatible cells";
@@ -41,9 +42,7 @@ pub(crate) struct Dispatcher {
     pub(crate) handle: Handle,
     pub(crate) outbox: Outbox,
     pub(crate) keyring: Keyring,
-    pub(crate) reps: Arc<dyn RepConnector>,
-    pub(crate) policy: Policy,
-    pub(crate) timeout: Duration,
+    pub(crate) scout: Scout,
 }
 
 // === impl Dispatcher ===
@@ -88,7 +87,7 @@ impl Dispatcher {
             return news;
         }
         let Seen { states, is_complete } = roster.seen(&gathered.draining);
-        let (batch, leaving, policy) = (gathered.batch(), gathered.leaving.clone(), self.policy);
+        let (batch, leaving, policy) = (gathered.batch(), gathered.leaving.clone(), self.scout.policy);
         let decide = move || moves::hold_apart(states, &batch, &leaving, &policy);
         // It is work for the processor, and others wait for this thread.
         let Ok(mut outcome) = tokio::task::spawn_blocking(decide).await else {
@@ -112,21 +111,10 @@ impl Dispatcher {
     }
 
     fn ask(self: &Arc<Self>, presence: CellPresence) -> BoxFuture<'static, Heard> {
-        let this = Arc::clone(self);
+        let scout = self.scout.clone();
         let asking = async move {
-            let cell = presence.cell_id.clone();
-            let state = match this.reps.connect(&presence) {
-                Some(rep) => this.within(&cell, rep.state()).await,
-                None => Err(no_way_to(&cell)),
-            };
-            let state = state.and_then(|state| {
-                if state.presence.cell_id == cell {
-                    return Ok(state);
-                }
-                let cause = format!("it says that it is {}", state.presence.cell_id);
-                Err(CellError::Unhealthy { cell: cell.to_string(), cause })
-            });
-            Heard::State(cell, state.map(Box::new))
+            let state = scout.state(&presence).await;
+            Heard::State(presence.cell_id, state.map(Box::new))
         };
         asking.boxed()
     }
@@ -228,8 +216,8 @@ impl Dispatcher {
         work: Work,
     ) -> Vec<Refused> {
         let items = items(&work);
-        let answer = match presence.and_then(|presence| self.reps.connect(&presence)) {
-            Some(rep) => self.within(cell, rep.perform(work)).await,
+        let answer = match presence.and_then(|presence| self.scout.reps.connect(&presence)) {
+            Some(rep) => self.scout.within(cell, rep.perform(work)).await,
             None => Err(no_way_to(cell)),
         };
         match answer {
@@ -282,20 +270,6 @@ impl Dispatcher {
         });
         join_all(told).await;
     }
-
-    async fn within<T>(
-        &self,
-        cell: &CellId,
-        call: impl Future<Output = Result<T, CellError>>,
-    ) -> Result<T, CellError> {
-        match timeout(self.timeout, call).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let cause = format!("no answer within {} s", self.timeout.as_secs());
-                Err(CellError::Unreachable { cell: cell.to_string(), cause })
-            }
-        }
-    }
 }
 
 fn items(work: &Work) -> Vec<WorkItem> {
@@ -323,9 +297,4 @@ fn with_reason(mut refused: Refused, cell: &CellId) -> Refused {
         refused.reason = format!("cell {cell} refused the work and gave no reason");
     }
     refused
-}
-
-fn no_way_to(cell: &CellId) -> CellError {
-    let cause = "no way to it is known".to_owned();
-    CellError::Unreachable { cell: cell.to_string(), cause }
 }

@@ -12,7 +12,7 @@ use crate::actor::{Actor, Handle, Parts};
 use crate::board::Board;
 use crate::callbacks::Callbacks;
 use crate::config::{Config, STORE_FILE};
-use crate::dispatch::{Dispatcher, Keyring, Outbox};
+use crate::dispatch::{Dispatcher, Keyring, Outbox, Scout};
 use crate::events::Hub;
 use crate::store::{Sqlite, Store, StoreError, Writer};
 
@@ -80,19 +80,20 @@ pub async fn start_with(
     let board = Board::load(records, config.limits.clone(), seed, clock.now());
     let life = u64::from_be_bytes(rand::random()).max(1);
     let (outbox, hub) = (Outbox::default(), Hub::new(life, config.limits.events));
-    let parts = Parts { writer, hub, outbox: outbox.clone(), keyring: keyring.clone(), clock };
+    let scout = Scout { reps, policy: config.auction, timeout: config.timeouts.cell };
+    let parts = Parts {
+        writer,
+        hub,
+        outbox: outbox.clone(),
+        keyring: keyring.clone(),
+        scout: scout.clone(),
+        clock,
+    };
     let (actor, handle) = Actor::new(board, parts, &config);
     let (timeout, limits) = (config.timeouts.callback, config.limits.callbacks);
     let callbacks = Callbacks::new(handle.clone(), outbox.clone(), timeout, limits)
         .map_err(StartError::Client)?;
-    let dispatcher = Arc::new(Dispatcher {
-        handle: handle.clone(),
-        outbox,
-        keyring,
-        reps,
-        policy: config.auction,
-        timeout: config.timeouts.cell,
-    });
+    let dispatcher = Arc::new(Dispatcher { handle: handle.clone(), outbox, keyring, scout });
     let end = tasks.shutdown();
     tasks.critical("brain-actor", actor.run(end.clone()));
     tasks.critical("brain-auction", Arc::clone(&dispatcher).hold_auctions(end.clone()));

@@ -1,6 +1,7 @@
 //! What the tests of this crate share: small records with sensible defaults.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lattice_api::cell::{CellState, LrpSlot, Rep, RepConnector};
 use lattice_model::action::{Action, Run};
@@ -11,7 +12,14 @@ use lattice_model::{
     TaskState, Time,
 };
 
-use crate::auction::LrpAuction;
+use crate::auction::{LrpAuction, Policy};
+use crate::dispatch::Scout;
+
+/// Finds no cell to ask.
+pub(crate) fn scout() -> Scout {
+    let (policy, timeout) = (Policy::default(), Duration::from_secs(1));
+    Scout { reps: Arc::new(NoReps), policy, timeout }
+}
 
 pub(crate) fn domain() -> Domain {
     Domain::new("d").unwrap()

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lattice_model::cell::CellLabels;
 use lattice_model::{CellId, Resources};
 
 use crate::hosts_files;
@@ -28,6 +29,8 @@ pub struct Config {
     pub placement_tags: Vec<String>,
     /// Work may ask for these tags.
     pub optional_placement_tags: Vec<String>,
+    /// What placement rules may ask about (`disk=ssd`).
+    pub labels: CellLabels,
     /// Holds the instances' small files and the download cache.
     pub data_dir: PathBuf,
     /// The cell's address as others see it; mapped ports are there.
@@ -111,6 +114,7 @@ impl Config {
             capacity: None,
             placement_tags: Vec::new(),
             optional_placement_tags: Vec::new(),
+            labels: CellLabels::new(),
             data_dir,
             external_address,
             announce: Announce::ContainerAddress,

@@ -167,6 +167,6 @@ fn presence(config: &Config) -> Result<CellPresence, CapacityError> {
         placement_tags: config.placement_tags.clone(),
         optional_placement_tags: config.optional_placement_tags.clone(),
         volume_drivers: Vec::new(),
-        labels: lattice_model::cell::CellLabels::default(),
+        labels: config.labels.clone(),
     })
 }

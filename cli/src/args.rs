@@ -6,9 +6,9 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
-    cancel_task, cells, completion, create, debug_logs, delete_task, drain, help, list, logs,
-    rebalance, registry, remove, scale, status, submit_lrp, submit_task, target, task, update,
-    version, visualize,
+    cancel_task, cells, completion, create, debug_logs, delete_task, drain, explain, help, list,
+    logs, rebalance, registry, remove, scale, status, submit_lrp, submit_task, target, task,
+    update, version, visualize,
 };
 use crate::exit::Exit;
 use crate::out::Format;
@@ -81,6 +81,9 @@ pub enum Command {
     /// Show how instances spread over the machines
     #[command(visible_alias = "vz")]
     Visualize(visualize::Args),
+    /// Show where an instance would be put, and why
+    #[command(visible_alias = "ex")]
+    Explain(explain::Args),
     /// Follow the log of an app or task
     #[command(visible_alias = "lg")]
     Logs(logs::Args),

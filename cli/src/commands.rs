@@ -7,6 +7,7 @@ pub mod create;
 pub mod debug_logs;
 pub mod delete_task;
 pub mod drain;
+pub mod explain;
 pub mod help;
 pub mod list;
 pub mod logs;
@@ -47,6 +48,7 @@ pub async fn run(command: Option<Command>, local: &Local) -> Outcome {
         Command::Undrain(args) => Box::pin(drain::undrain(args, &local.connect()?)).await,
         Command::Rebalance(args) => Box::pin(rebalance::run(args, &local.connect()?)).await,
         Command::Visualize(args) => Box::pin(visualize::run(args, &local.connect()?)).await,
+        Command::Explain(args) => Box::pin(explain::run(args, &local.connect()?)).await,
         Command::Logs(args) => Box::pin(logs::run(args, &local.connect()?)).await,
         Command::DebugLogs(args) => Box::pin(debug_logs::run(args, &local.connect()?)).await,
         Command::Task(args) => Box::pin(task::run(args, &local.connect()?)).await,

@@ -7,7 +7,9 @@ use lattice_model::action::{Action, EnvVar, Run};
 use lattice_model::desired_lrp::{
     ContainerLimits, ContainerSpec, LogTarget, RestartPolicy, UpdateStrategy,
 };
-use lattice_model::{DesiredLrp, Domain, ImageRef, Limit, ModificationTag, ProcessGuid, Routes};
+use lattice_model::{
+    DesiredLrp, Domain, ImageRef, Limit, ModificationTag, Placement, ProcessGuid, Routes,
+};
 use serde::Serialize;
 
 use crate::duration;
@@ -58,6 +60,8 @@ pub struct Request {
     pub privileged: bool,
     /// What happens when an instance ends.
     pub restart: RestartPolicy,
+    /// Which cells are wanted.
+    pub placement: Placement,
     /// The target's domain without a port.
     pub domain: String,
 }
@@ -178,7 +182,7 @@ pub fn build(
         annotation: String::new(),
         placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
-        placement: lattice_model::Placement::default(),
+        placement: request.placement.clone(),
         egress_rules: Vec::new(),
         modification_tag: ModificationTag::default(),
     };

@@ -4,5 +4,6 @@ mod apps;
 mod fakes;
 mod logs;
 mod moves;
+mod placement;
 mod targets;
 mod tasks;

@@ -67,12 +67,7 @@ fn measure(kind: Kind, (cells, lrps): (usize, usize), rounds: usize) {
             })
         })
         .collect();
-    let kind = match kind {
-        Kind::Like => "like",
-        Kind::Unlike => "unlike",
-        Kind::Full => "full",
-    };
-    let case = format!("{cells}x{}-{kind}", shown(lrps));
+    let case = format!("{cells}x{}-{}", shown(lrps), kind.name());
     let figure = |metric, unit| Figure { bench: "auction", case: &case, metric, unit };
     figure("placements_per_cpu_s", "1/s").print(&rounds);
     figure("placed", "%").print(&[outcome.placed.len() as f64 / lrps as f64 * 100.0]);
@@ -80,6 +75,16 @@ fn measure(kind: Kind, (cells, lrps): (usize, usize), rounds: usize) {
     figure("zone_spread", "%").print(&[quality.zone_spread * 100.0]);
     figure("memory_fraction_stddev_ppm", "ppm").print(&[quality.memory_stddev * 1e6]);
     figure("same_app_collisions", "pairs").print(&[quality.collisions as f64]);
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Like => "like",
+            Self::Unlike => "unlike",
+            Self::Full => "full",
+        }
+    }
 }
 
 fn shown(lrps: usize) -> String {

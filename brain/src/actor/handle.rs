@@ -8,9 +8,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Release, Request};
-use crate::auction::Policy;
 use crate::board::{Answer, Board, Command};
-use crate::config::Config;
+use crate::dispatch::Scout;
 use crate::events::Hub;
 
 /// The brain, for people ([`lattice_api::brain::Receptor`]) and for cells
@@ -19,9 +18,8 @@ use crate::events::Hub;
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     pub(super) hub: Hub,
+    pub(super) scout: Scout,
     pub(super) version: Arc<Version>,
-    /// For plans of moves.
-    pub(super) policy: Policy,
 }
 
 /// What happens to a request when the queue is full.
@@ -36,9 +34,13 @@ pub(crate) enum Patience {
 // === impl Handle ===
 
 impl Handle {
-    pub(super) fn new(requests: mpsc::Sender<Request>, hub: Hub, config: &Config) -> Self {
-        let (version, policy) = (Arc::new(config.version.clone()), config.auction);
-        Self { requests, hub, version, policy }
+    pub(super) fn new(
+        requests: mpsc::Sender<Request>,
+        hub: Hub,
+        scout: Scout,
+        version: Version,
+    ) -> Self {
+        Self { requests, hub, scout, version: Arc::new(version) }
     }
 
     pub(crate) async fn apply(

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lattice_api::brain::moves::{DrainRequest, MovePlan, Moves, PlannedMove, RebalanceRequest};
-use lattice_api::brain::{BrainError, EventId, EventStream, InstanceProgress, Receptor, Version};
+use lattice_api::brain::{
+    BrainError, EventId, EventStream, Explanation, InstanceProgress, Receptor, Version,
+};
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::cell::Draining;
 use lattice_model::{
@@ -14,6 +16,7 @@ use lattice_model::{
 };
 
 use super::handle::{Handle, Patience};
+use crate::auction;
 use crate::board::{Board, Command};
 use crate::moves::{self, Movable, Planned};
 
@@ -99,6 +102,17 @@ impl Receptor for Handle {
         self.read(move |board, _| board.progress_of(&guid), Patience::Refuse).await
     }
 
+    async fn explain(&self, guid: &ProcessGuid, index: u32) -> Result<Explanation, BrainError> {
+        let lrp = self.desired_lrp(guid).await?;
+        if index >= lrp.instances {
+            let message =
+                format!("process-guid '{guid}' does not exist or has no instance at index {index}");
+            return Err(Refusal::new(ErrorName::ActualLRPIndexNotFound, message).into());
+        }
+        let states = self.scout.states(self.cells().await?).await;
+        Ok(auction::explain(&states, &lrp, index, &self.scout.policy))
+    }
+
     async fn desire_task(&self, task: TaskDefinition) -> Result<(), BrainError> {
         self.order(Command::DesireTask(Box::new(task))).await
     }
@@ -129,7 +143,7 @@ impl Receptor for Handle {
         let id = cell.clone();
         let look = move |board: &Board, _| board.known_cell(&id).map(|()| board.survey());
         let survey = self.read(look, Patience::Refuse).await??;
-        let (policy, id) = (self.policy, cell.clone());
+        let (policy, id) = (self.scout.policy, cell.clone());
         let plan = self.plan(move || moves::plan_drain(survey, &id, &policy)).await?;
         if !how.dry_run {
             let DrainRequest { max_in_flight, .. } = how;
@@ -145,7 +159,7 @@ impl Receptor for Handle {
 
     async fn rebalance(&self, how: RebalanceRequest) -> Result<MovePlan, BrainError> {
         let survey = self.read(|board, _| board.survey(), Patience::Refuse).await?;
-        let (policy, max) = (self.policy, how.max_moves as usize);
+        let (policy, max) = (self.scout.policy, how.max_moves as usize);
         let plan = self.plan(move || moves::plan_rebalance(survey, &policy, max)).await?;
         if !how.dry_run {
             let which = |one: &Planned| (one.movable.key.clone(), one.movable.instance.clone());

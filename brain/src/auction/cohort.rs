@@ -14,8 +14,8 @@ use super::score::{Scale, Score};
 pub(super) struct Cohorts {
     /// By zone, size and kind.
     pub(super) all: Vec<Cohort>,
-    /// Which cohort each cell is in, and at which place; `None` for one that takes no work.
-    pub(super) places: Vec<Option<Place>>,
+    /// Which cohort each cell is in; `None` for one that takes no work.
+    pub(super) of: Vec<Option<u32>>,
     /// What each judge says of them.
     pub(super) verdicts: Vec<Verdict>,
 }
@@ -25,18 +25,10 @@ pub(super) struct Cohorts {
 pub(super) struct Cohort {
     pub(super) zone: usize,
     pub(super) scale: Scale,
-    pub(super) total: Resources,
     /// Its cells by position.
     pub(super) cells: Vec<u32>,
     size: u32,
     kind: usize,
-}
-
-/// Where a cell is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    pub(super) cohort: u32,
-    pub(super) nth: u32,
 }
 
 /// Whom a judge lets pass.
@@ -77,17 +69,17 @@ impl Cohorts {
             let total = Resources { memory_mb, disk_mb, containers };
             let next = u32::try_from(sizes.len()).expect("no more sizes than cells");
             let size = *sizes.entry(total).or_insert(next);
-            Cohort { zone, scale: Scale::new(total), total, cells, size, kind }
+            Cohort { zone, scale: Scale::new(total), cells, size, kind }
         };
         let all: Vec<Cohort> = by_key.into_iter().map(cohort).collect();
-        let mut places = vec![None; fleet.cells.len()];
-        for (cohort, members) in (0..).zip(&all) {
-            for (nth, cell) in (0..).zip(&members.cells) {
-                places[*cell as usize] = Some(Place { cohort, nth });
+        let mut of = vec![None; fleet.cells.len()];
+        for (number, cohort) in (0..).zip(&all) {
+            for cell in &cohort.cells {
+                of[*cell as usize] = Some(number);
             }
         }
         let verdicts = (0..judges.len()).map(|judge| kinds.verdict(judge, &all)).collect();
-        Self { all, places, verdicts }
+        Self { all, of, verdicts }
     }
 }
 

@@ -161,7 +161,7 @@ pub(super) fn refusal(
     if cells.is_empty() {
         return (ill_placed(judge, fitting.count()), false);
     }
-    Supply::of_cells(fleet, &cells, &want.need).shortage(fleet, &want.need)
+    Supply::of(fleet, &cells).shortage(fleet, &want.need)
 }
 
 fn on_cell(fleet: &Fleet<'_>, app: usize, cell: usize) -> u64 {

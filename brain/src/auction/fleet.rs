@@ -15,6 +15,8 @@ pub(super) struct Fleet<'a> {
     pub(super) zones: usize,
     /// What is starting on all cells.
     pub(super) starting: u64,
+    /// How many items have been placed.
+    pub(super) placed: u64,
     /// Where the instances of each app are, evacuating cells included.
     holdings: Vec<Vec<Holding>>,
 }
@@ -50,6 +52,7 @@ impl<'a> Fleet<'a> {
         let mut fleet = Self {
             cells: Vec::with_capacity(states.len()),
             zones: 0,
+            placed: 0,
             starting: states.iter().map(|state| state.starting_count).sum(),
             holdings: vec![Vec::new(); apps.len()],
         };
@@ -76,6 +79,7 @@ impl<'a> Fleet<'a> {
     /// Takes what is wanted from the cell.
     pub(super) fn reserve(&mut self, position: usize, want: &Want) {
         self.starting += 1;
+        self.placed += 1;
         let load = &mut self.cells[position].load;
         load.free = load.free.minus(&want.need);
         load.starting += 1;

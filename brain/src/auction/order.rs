@@ -15,9 +15,6 @@ use super::filter::{Constraint, Judge};
 use super::score::Ranking;
 use super::{Batch, Item, LrpAuction, Policy};
 
-/// Different floors are no more than this; what is over has none.
-const FLOORS_MAX: usize = 64;
-
 /// The batch in the order in which it is served, without duplicates.
 #[derive(Debug)]
 pub(super) struct Queue<'a> {
@@ -27,8 +24,6 @@ pub(super) struct Queue<'a> {
     pub(super) turns: Vec<Turn>,
     /// What is asked of cells, each once.
     pub(super) judges: Vec<Judge>,
-    /// Amounts that wants are no smaller than, each once; the first is nothing.
-    pub(super) floors: Vec<Resources>,
     /// The apps this batch is about, by number.
     pub(super) apps: Apps<'a>,
 }
@@ -38,8 +33,6 @@ pub(super) struct Queue<'a> {
 pub(super) struct Want {
     name: Name,
     pub(super) need: Resources,
-    /// Which of the floors the need is no smaller than.
-    pub(super) floor: usize,
     /// How cells are ordered for it.
     pub(super) ranking: Ranking,
     /// Which of the judges.
@@ -71,7 +64,6 @@ struct Gathering<'a> {
     policy: &'a Policy,
     wants: Vec<Want>,
     constraints: HashMap<Constraint, usize>,
-    floors: Vec<Resources>,
     apps: Apps<'a>,
 }
 
@@ -83,18 +75,17 @@ impl<'a> Queue<'a> {
             policy,
             wants: Vec::new(),
             constraints: HashMap::new(),
-            floors: vec![Resources::default()],
             apps: Apps::default(),
         };
         let mut turns = gathering.lrps(batch);
         let others = turns.split_off(turns.partition_point(|turn| turn.index == 0));
         turns.extend(gathering.tasks(batch));
         turns.extend(others);
-        let Gathering { wants, constraints, floors, apps, .. } = gathering;
+        let Gathering { wants, constraints, apps, .. } = gathering;
         let mut constraints: Vec<_> = constraints.into_iter().collect();
         constraints.sort_unstable_by_key(|(_, number)| *number);
         let judges = constraints.into_iter().map(|(it, _)| Judge::new(it, &apps)).collect();
-        Self { wants, turns, judges, floors, apps }
+        Self { wants, turns, judges, apps }
     }
 
     pub(super) fn want(&self, turn: Turn) -> &Want {
@@ -180,33 +171,16 @@ impl<'a> Gathering<'a> {
     }
 
     /// A want without judge and app.
-    fn want(&mut self, name: Name, need: Resources, placement: &Placement) -> Want {
+    fn want(&self, name: Name, need: Resources, placement: &Placement) -> Want {
         let strategy = placement.strategy.unwrap_or(self.policy.strategy);
         let is_task = matches!(name, Name::Task(_));
         let ranking = Ranking { strategy, is_task };
-        Want { name, need, floor: self.floor(&need), ranking, judge: 0, app: None }
+        Want { name, need, ranking, judge: 0, app: None }
     }
 
     fn add(&mut self, want: Want) -> u32 {
         self.wants.push(want);
         number(self.wants.len() - 1)
-    }
-
-    /// The number of the need's floor: the need with its two leading bits.
-    fn floor(&mut self, need: &Resources) -> usize {
-        let floor = Resources {
-            memory_mb: leading(need.memory_mb),
-            disk_mb: leading(need.disk_mb),
-            containers: leading(need.containers),
-        };
-        if let Some(known) = self.floors.iter().position(|known| *known == floor) {
-            return known;
-        }
-        if self.floors.len() == FLOORS_MAX {
-            return 0;
-        }
-        self.floors.push(floor);
-        self.floors.len() - 1
     }
 
     fn judge(&mut self, constraint: Constraint, placement: &'a Placement) -> usize {
@@ -262,12 +236,6 @@ fn task_constraint(task: &TaskDefinition) -> Constraint {
     Constraint::new(&task.containers, &task.volume_drivers, &task.placement_tags, &task.placement)
 }
 
-/// The number with all but its two leading bits off.
-const fn leading(number: u64) -> u64 {
-    let below = 62_u32.saturating_sub(number.leading_zeros());
-    number >> below << below
-}
-
 fn number(count: usize) -> u32 {
     u32::try_from(count).expect("memory holds fewer")
 }
@@ -303,15 +271,6 @@ mod tests {
             &[("t-small", 5), ("t-big", 50)],
         );
         assert_eq!(names(batch), ["b/0", "a/0", "t-big", "t-small", "b/1", "a/1", "c/2"]);
-    }
-
-    #[test]
-    fn a_floor_is_no_larger_than_the_number_and_no_smaller_than_two_thirds_of_it() {
-        for (number, expected) in
-            [(0, 0), (1, 1), (2, 2), (3, 3), (5, 4), (7, 6), (1023, 768), (u64::MAX, 3 << 62)]
-        {
-            assert_eq!(leading(number), expected, "{number}");
-        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::fleet::Fleet;
 use super::order::{Queue, Want};
 use super::score::{Score, Weights, affinity, distance, siblings};
 use super::shortage::Supply;
-use super::tournament::{Best, Tournament};
+use super::standings::{Best, Standings};
 
 pub(super) const NO_CELLS: &str = "unable to communicate to compatible cells";
 
@@ -23,10 +23,12 @@ pub(super) struct Floor<'a> {
     weights: Weights,
     fleet: Fleet<'a>,
     cohorts: Cohorts,
-    tournament: Tournament,
+    standings: Standings,
     marks: Marks,
     /// By judge: a need that nobody had enough for. What is free only shrinks.
     hopeless: Vec<Option<Resources>>,
+    /// By judge: what there was, when so much had been placed.
+    supplies: Vec<Option<(u64, Supply)>>,
 }
 
 /// The cells that other instances make special for one want: those with its own app, and those
@@ -66,13 +68,19 @@ impl<'a> Floor<'a> {
         rankings.retain(|ranking| ranking.strategy != Strategy::Random);
         rankings.sort_unstable();
         rankings.dedup();
-        let tournament = Tournament::new(&cohorts.all, &rankings, &queue.floors);
-        let (marks, hopeless) = (Marks::new(&fleet), vec![None; queue.judges.len()]);
-        let mut floor = Self { queue, weights, fleet, cohorts, tournament, marks, hopeless };
-        for position in 0..floor.fleet.cells.len() {
-            floor.refresh(position);
+        let needs = queue.wants.iter().map(|want| want.need);
+        let standings = Standings::new(&fleet, &cohorts.all, (&rankings, needs), &weights);
+        let judges = queue.judges.len();
+        Self {
+            queue,
+            weights,
+            cohorts,
+            standings,
+            marks: Marks::new(&fleet),
+            hopeless: vec![None; judges],
+            supplies: (0..judges).map(|_| None).collect(),
+            fleet,
         }
-        floor
     }
 
     /// What is starting on all cells.
@@ -119,11 +127,11 @@ impl<'a> Floor<'a> {
     }
 
     fn refresh(&mut self, position: usize) {
-        let Some(place) = self.cohorts.places[position] else { return };
-        let scale = &self.cohorts.all[place.cohort as usize].scale;
+        let Some(cohort) = self.cohorts.of[position] else { return };
+        let scale = &self.cohorts.all[cohort as usize].scale;
         let (load, weights) = (&self.fleet.cells[position].load, &self.weights);
         let cell = u32::try_from(position).expect("cells are numbered so");
-        self.tournament.update(place, cell, &load.free, |ranking| {
+        self.standings.update(cohort, cell, &load.free, |ranking| {
             ranking.standing(load, scale, weights).total()
         });
     }
@@ -155,8 +163,7 @@ impl<'a> Floor<'a> {
         let allowed = self.marks.cells.iter().filter(|mark| self.marks.is_allowed(mark));
         let weighed = allowed.filter_map(|mark| {
             let cell = &self.fleet.cells[mark.cell as usize];
-            let place = self.cohorts.places[mark.cell as usize]?;
-            let cohort = &self.cohorts.all[place.cohort as usize];
+            let cohort = &self.cohorts.all[self.cohorts.of[mark.cell as usize]? as usize];
             let is_here = self.marks.in_zone[cell.zone] == count;
             if !is_here || !cell.load.free.fits(&want.need) {
                 return None;
@@ -183,7 +190,8 @@ impl<'a> Floor<'a> {
         mut best: Best,
         drawn: u32,
     ) -> Best {
-        let ladder = self.tournament.ladder(want.ranking);
+        let table = self.standings.table_of(want.ranking);
+        let level = self.standings.lowest(&want.need);
         let (mut size, mut of_size) = (u32::MAX, 0);
         for candidate in candidates {
             if candidate.size != size {
@@ -191,8 +199,9 @@ impl<'a> Floor<'a> {
                 (size, of_size) = (candidate.size, want.ranking.added(&want.need, scale));
             }
             let added = of_size + candidate.preference;
-            let found = match ladder {
-                Some(ladder) => self.contend(want, ladder, candidate.cohort, best.plus(-added)),
+            let limit = best.plus(-added);
+            let found = match table {
+                Some(table) => self.contend(want, table, (level, candidate.cohort), limit),
                 None => self.nearest(want, candidate.cohort, drawn),
             };
             if found.is_some() {
@@ -203,29 +212,29 @@ impl<'a> Floor<'a> {
     }
 
     /// The best unmarked cell of a cohort that has enough free, if it beats the limit.
-    fn contend(&self, want: &Want, ladder: usize, cohort: u32, limit: Best) -> Best {
-        let bound = self.tournament.bound(ladder, want.floor, cohort);
+    fn contend(&self, want: &Want, table: usize, at: (usize, u32), limit: Best) -> Best {
+        let bound = self.standings.bound(table, at.0, at.1);
         if bound >= limit {
             return Best::NONE;
         }
-        let is_marked = |cell| self.marks.of(cell).is_some();
-        let free = &self.fleet.cells[bound.cell as usize].load.free;
-        if free.fits(&want.need) && !is_marked(bound.cell) {
+        if self.is_unmarked_and_fits(bound.cell, &want.need) {
             return bound;
         }
-        self.tournament.best(ladder, cohort, &want.need, limit, is_marked)
+        let is_accepted = |cell| self.is_unmarked_and_fits(cell, &want.need);
+        self.standings.best(table, at, limit, is_accepted)
+    }
+
+    fn is_unmarked_and_fits(&self, cell: u32, need: &Resources) -> bool {
+        let has_enough = self.fleet.cells[cell as usize].load.free.fits(need);
+        has_enough && self.marks.of(cell).is_none()
     }
 
     /// The first unmarked cell of a cohort at or after the drawn position, all round.
-    fn nearest(&self, want: &Want, number: u32, drawn: u32) -> Best {
-        let cells = &self.cohorts.all[number as usize].cells;
-        let from = cells.partition_point(|cell| *cell < drawn);
-        let first = |from| {
-            let is_marked = |nth: usize| self.marks.of(cells[nth]).is_some();
-            let could = |free: &Resources| free.fits(&want.need);
-            self.tournament.first(number, from, could, is_marked)
-        };
-        let found = first(from).or_else(|| first(0)).map(|nth| cells[nth]);
+    fn nearest(&self, want: &Want, cohort: u32, drawn: u32) -> Best {
+        let cells = &self.cohorts.all[cohort as usize].cells;
+        let (before, after) = cells.split_at(cells.partition_point(|cell| *cell < drawn));
+        let mut round = after.iter().chain(before).copied();
+        let found = round.find(|cell| self.is_unmarked_and_fits(*cell, &want.need));
         found.map_or(Best::NONE, |cell| Best { score: self.distance(cell, drawn), cell })
     }
 
@@ -234,22 +243,35 @@ impl<'a> Floor<'a> {
     }
 
     /// What is missing: cells beside the right apps, or enough free.
-    fn explain(&self, want: &Want) -> (PlacementError, bool) {
-        let (judge, verdict) = (&self.queue.judges[want.judge], &self.cohorts.verdicts[want.judge]);
-        if !judge.has_musts() {
-            let supply = Supply::of_cohorts(&self.cohorts, verdict, &self.tournament, &want.need);
-            return supply.shortage(&self.fleet, &want.need);
+    fn explain(&mut self, want: &Want) -> (PlacementError, bool) {
+        let judge = &self.queue.judges[want.judge];
+        let placed = self.fleet.placed;
+        if judge.has_musts() {
+            let mut cells = self.compatible(want);
+            let all = cells.len();
+            cells.retain(|cell| self.marks.allow(*cell));
+            if cells.is_empty() {
+                return (ill_placed(judge, all), false);
+            }
+            return Supply::of(&self.fleet, &cells).shortage(&self.fleet, &want.need);
         }
-        let candidates = verdict.zones.iter().flat_map(|(_, candidates)| candidates);
-        let of = |candidate: &Candidate| self.cohorts.all[candidate.cohort as usize].cells.clone();
-        let cells = candidates.flat_map(of);
-        let mut cells: Vec<u32> = cells.collect();
-        let all = cells.len();
-        cells.retain(|cell| self.marks.allow(*cell));
-        if cells.is_empty() {
-            return (ill_placed(judge, all), false);
-        }
-        Supply::of_cells(&self.fleet, &cells, &want.need).shortage(&self.fleet, &want.need)
+        let known = self.supplies[want.judge].take().filter(|(when, _)| *when == placed);
+        let supply = match known {
+            Some((_, supply)) => supply,
+            None => Supply::of(&self.fleet, &self.compatible(want)),
+        };
+        let (_, supply) = self.supplies[want.judge].insert((placed, supply));
+        supply.shortage(&self.fleet, &want.need)
+    }
+
+    /// The cells that pass all filters, in their order.
+    fn compatible(&self, want: &Want) -> Vec<u32> {
+        let zones = &self.cohorts.verdicts[want.judge].zones;
+        let candidates = zones.iter().flat_map(|(_, candidates)| candidates);
+        let cohorts = candidates.map(|candidate| &self.cohorts.all[candidate.cohort as usize]);
+        let mut cells: Vec<u32> = cohorts.flat_map(|cohort| cohort.cells.iter().copied()).collect();
+        cells.sort_unstable();
+        cells
     }
 }
 

@@ -3,19 +3,26 @@
 use lattice_model::Resources;
 use lattice_model::actual_lrp::PlacementError;
 
-use super::cohort::{Cohorts, Verdict};
-use super::fleet::Fleet;
-use super::tournament::Tournament;
+use super::fleet::{Cell, Fleet};
 
 /// The most, and the least, that cells have of each kind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Supply {
     cells: usize,
-    /// By kind: the most, and the first cell that has it.
-    most: [Option<(u64, u32)>; 3],
-    least: [Option<u64>; 3],
-    /// True when these are what the cells have in all: then even an empty one would not do.
-    is_total: bool,
+    /// Free now.
+    free: [Range; 3],
+    /// In all, were they empty.
+    total: [Range; 3],
+    /// What the cells have in all, each size once.
+    sizes: Vec<Resources>,
+}
+
+/// The most of a kind that a cell has, which cell is the first that has it, and the least.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    most: u64,
+    at: u32,
+    least: u64,
 }
 
 /// A kind of capacity and its words.
@@ -36,102 +43,76 @@ const KINDS: [Kind; 3] = [
 // === impl Supply ===
 
 impl Supply {
-    /// Of these cells: what is free, or, where even all they have is too little, that.
-    pub(super) fn of_cells(fleet: &Fleet<'_>, cells: &[u32], need: &Resources) -> Self {
+    /// Of these cells, in their order; there is at least one.
+    pub(super) fn of(fleet: &Fleet<'_>, cells: &[u32]) -> Self {
         let all = || cells.iter().map(|cell| (*cell, &fleet.cells[*cell as usize]));
-        let is_total = !all().any(|(_, cell)| cell.total.fits(need));
-        let mut supply = Self { is_total, ..Self::default() };
-        for (position, cell) in all() {
-            let amounts = if is_total { cell.total } else { cell.load.free };
-            supply.cells += 1;
-            for (nth, kind) in KINDS.iter().enumerate() {
-                let amount = (kind.amount)(&amounts);
-                supply.offer(nth, amount, || position);
-                supply.lower(nth, amount);
+        let mut sizes: Vec<Resources> = Vec::new();
+        for (_, cell) in all() {
+            if sizes.last() != Some(&cell.total) && !sizes.contains(&cell.total) {
+                sizes.push(cell.total);
             }
         }
-        supply
-    }
-
-    /// The same of all cells that a judge lets pass, without asking each.
-    pub(super) fn of_cohorts(
-        cohorts: &Cohorts,
-        verdict: &Verdict,
-        tournament: &Tournament,
-        need: &Resources,
-    ) -> Self {
-        let candidates = || verdict.zones.iter().flat_map(|(_, candidates)| candidates);
-        let all = || candidates().map(|candidate| candidate.cohort);
-        let of = |number: u32| &cohorts.all[number as usize];
-        let is_total = !all().any(|number| of(number).total.fits(need));
-        let mut supply = Self { is_total, ..Self::default() };
-        for number in all() {
-            let cohort = of(number);
-            supply.cells += cohort.cells.len();
-            for (nth, kind) in KINDS.iter().enumerate() {
-                let (most, least) = if is_total {
-                    (&cohort.total, &cohort.total)
-                } else {
-                    (tournament.most(number), tournament.least(number))
-                };
-                let most = (kind.amount)(most);
-                let has_it = |amounts: &Resources| (kind.amount)(amounts) >= most;
-                let first = || {
-                    let first = tournament.first(number, 0, has_it, |_| false);
-                    cohort.cells[if is_total { 0 } else { first.unwrap_or_default() }]
-                };
-                supply.offer(nth, most, first);
-                supply.lower(nth, (kind.amount)(least));
-            }
+        let range = |kind: &Kind, of: fn(&Cell<'_>) -> Resources| {
+            Range::of(all().map(|(position, cell)| (position, (kind.amount)(&of(cell)))))
+        };
+        Self {
+            cells: cells.len(),
+            free: KINDS.each_ref().map(|kind| range(kind, |cell| cell.load.free)),
+            total: KINDS.each_ref().map(|kind| range(kind, |cell| cell.total)),
+            sizes,
         }
-        supply
-    }
-
-    /// Of equal amounts the first cell's is named.
-    fn offer(&mut self, kind: usize, amount: u64, cell: impl FnOnce() -> u32) {
-        let found = &mut self.most[kind];
-        *found = Some(match *found {
-            Some((most, at)) if most > amount => (most, at),
-            Some((most, at)) if most == amount => (most, at.min(cell())),
-            _ => (amount, cell()),
-        });
-    }
-
-    fn lower(&mut self, kind: usize, amount: u64) {
-        let least = &mut self.least[kind];
-        *least = Some(least.map_or(amount, |least| least.min(amount)));
     }
 
     /// What to tell the owner, and whether it could never be placed.
     pub(super) fn shortage(&self, fleet: &Fleet<'_>, need: &Resources) -> (PlacementError, bool) {
-        let needed = |nth: usize| (KINDS[nth].amount)(need);
-        let everywhere: Vec<usize> =
-            (0..3).filter(|nth| self.most[*nth].is_some_and(|(n, _)| n < needed(*nth))).collect();
-        let somewhere = (0..3).filter(|nth| self.least[*nth].is_some_and(|n| n < needed(*nth)));
-        let named = if everywhere.is_empty() { somewhere.collect() } else { everywhere.clone() };
-        let is_alone = named.len() == 1;
-        let mut details: Vec<String> =
-            named.iter().map(|nth| self.missing(fleet, *nth, needed(*nth), is_alone)).collect();
+        let is_impossible = !self.sizes.iter().any(|size| size.fits(need));
+        let ranges = if is_impossible { &self.total } else { &self.free };
+        let short = |of: fn(&Range) -> u64| {
+            let kinds = KINDS.iter().zip(ranges);
+            let short = kinds.filter(move |(kind, range)| of(range) < (kind.amount)(need));
+            short.collect::<Vec<_>>()
+        };
+        let everywhere = short(|range| range.most);
+        let named =
+            if everywhere.is_empty() { short(|range| range.least) } else { everywhere.clone() };
+        let missing = named.iter().map(|(kind, range)| {
+            let needs = (kind.amount)(need);
+            let cell = &fleet.cells[range.at as usize].presence.cell_id;
+            // A reason that names one kind says it; slots say it themselves.
+            let is_said = everywhere.len() == 1 || kind.unit != kind.units;
+            let of = if is_said { String::new() } else { format!(" {}", kind.name) };
+            let Kind { unit, units, .. } = kind;
+            let most = range.most;
+            if is_impossible {
+                format!(
+                    "needs {needs} {unit}{of}; the largest cell has {most} {units} in all ({cell})"
+                )
+            } else {
+                format!("needs {needs} {unit}{of}; largest free {most} {units} on {cell}")
+            }
+        });
         let cells = self.cells;
-        details.push(format!("{cells} {} compatible", if cells == 1 { "cell" } else { "cells" }));
-        let names: Vec<&str> = everywhere.iter().map(|nth| KINDS[*nth].name).collect();
+        let compatible =
+            format!("{cells} {} compatible", if cells == 1 { "cell" } else { "cells" });
+        let detail = missing.chain([compatible]).collect::<Vec<_>>().join("; ");
+        let names: Vec<&str> = everywhere.iter().map(|(kind, _)| kind.name).collect();
         let reason = match names.as_slice() {
             [] => "insufficient resources".to_owned(),
             names => format!("insufficient resources: {}", names.join(", ")),
         };
-        (PlacementError { reason, detail: details.join("; ") }, self.is_total)
+        (PlacementError { reason, detail }, is_impossible)
     }
+}
 
-    fn missing(&self, fleet: &Fleet<'_>, nth: usize, needs: u64, is_alone: bool) -> String {
-        let Kind { name, unit, units, .. } = &KINDS[nth];
-        let Some((most, cell)) = self.most[nth] else { return String::new() };
-        let cell = &fleet.cells[cell as usize].presence.cell_id;
-        // A slot says what it is; megabytes do only where the reason names nothing else.
-        let of = if is_alone || unit != units { String::new() } else { format!(" {name}") };
-        if self.is_total {
-            format!("needs {needs} {unit}{of}; the largest cell has {most} {units} in all ({cell})")
-        } else {
-            format!("needs {needs} {unit}{of}; largest free {most} {units} on {cell}")
-        }
+// === impl Range ===
+
+impl Range {
+    fn of(amounts: impl Iterator<Item = (u32, u64)>) -> Self {
+        let nothing = Self { most: 0, at: u32::MAX, least: u64::MAX };
+        amounts.fold(nothing, |range, (position, amount)| {
+            let is_more = amount > range.most || range.at == u32::MAX;
+            let (most, at) = if is_more { (amount, position) } else { (range.most, range.at) };
+            Self { most, at, least: range.least.min(amount) }
+        })
     }
 }

@@ -91,6 +91,30 @@ fn revisions_of_one_app_count_as_one_app() {
 }
 
 #[test]
+fn what_one_cell_alone_can_run_goes_there_though_it_is_fuller() {
+    let mut cells = two_zones();
+    let special = &mut cells[0].presence;
+    special.rootfs_providers.insert("preloaded".into(), vec!["stack".into()]);
+    special.volume_drivers = vec!["nfs".into(), "smb".into()];
+    special.optional_placement_tags = vec!["gpu".into()];
+    let plain = || lrp("new", 1, 10);
+    let mut preloaded = plain();
+    preloaded.containers[0].rootfs = "preloaded:stack".into();
+    let mounted = DesiredLrp { volume_drivers: vec!["smb".into()], ..plain() };
+    let tagged = DesiredLrp { placement_tags: vec!["gpu".into()], ..plain() };
+    for (asked, expected) in [(preloaded, "A"), (mounted, "A"), (tagged, "A"), (plain(), "B")] {
+        let batch = Batch { lrps: vec![lrp_auction(&asked, 0)], tasks: vec![] };
+        check(cells.clone(), batch, &[&format!("new/0@{expected}")]);
+        let mut record = task_record("t");
+        record.definition.containers = asked.containers;
+        record.definition.volume_drivers = asked.volume_drivers;
+        record.definition.placement_tags = asked.placement_tags;
+        let batch = Batch { lrps: vec![], tasks: vec![TaskAuction { task: Arc::new(record) }] };
+        check(cells.clone(), batch, &[&format!("t@{expected}")]);
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_told_what_was_missing() {
     let full = |memory, disk| {
         let mut cell = cell_state("A", "z", &[]);

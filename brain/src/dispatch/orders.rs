@@ -52,7 +52,7 @@ impl Dispatcher {
         orders: Vec<Order>,
     ) -> CellId {
         let count = orders.len();
-        let delivered = match presence.and_then(|presence| self.reps.connect(&presence)) {
+        let delivered = match presence.and_then(|presence| self.scout.reps.connect(&presence)) {
             Some(rep) => {
                 let all = stream::iter(orders.into_iter().map(Ok));
                 let each = |order| self.deliver_one(&cell, &*rep, order);
@@ -73,8 +73,8 @@ impl Dispatcher {
         order: Order,
     ) -> Result<(), CellError> {
         match &order {
-            Order::Stop(key, instance) => self.within(cell, rep.stop_lrp(key, instance)).await,
-            Order::Cancel(guid) => self.within(cell, rep.cancel_task(guid)).await,
+            Order::Stop(key, instance) => self.scout.within(cell, rep.stop_lrp(key, instance)).await,
+            Order::Cancel(guid) => self.scout.within(cell, rep.cancel_task(guid)).await,
         }
     }
 }

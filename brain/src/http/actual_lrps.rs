@@ -73,7 +73,7 @@ fn bodies(lrps: &[ActualLrp]) -> Vec<ActualLrpResponse> {
     lrps.iter().map(ActualLrpResponse::from).collect()
 }
 
-fn number(index: &str) -> Result<i64, Refusal> {
+pub(super) fn number(index: &str) -> Result<i64, Refusal> {
     let not_a_number = |_| Refusal::new(ErrorName::InvalidRequest, "index not a number");
     index.parse().map_err(not_a_number)
 }

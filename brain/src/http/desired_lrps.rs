@@ -7,6 +7,7 @@ use lattice_api::brain::bodies::desired_lrp::{parse_create, parse_update};
 use lattice_daemon::gate::Authorized;
 use lattice_model::{ErrorName, ProcessGuid, Refusal};
 
+use super::actual_lrps::number as index_number;
 use super::answer::{Answer, empty, ok};
 use super::body::Json;
 use super::domains::Filter;
@@ -40,6 +41,22 @@ pub(super) async fn show(
 ) -> Answer {
     let lrp = api.receptor.desired_lrp(&process_guid(&guid)?).await?;
     Ok(ok(&DesiredLrpResponse::from(lrp.as_ref())))
+}
+
+/// Where the auction would put an instance, and why. Ours.
+pub(super) async fn explain(
+    _: Authorized,
+    State(api): State<Api>,
+    Path((guid, index)): Path<(String, String)>,
+) -> Answer {
+    let guid = process_guid(&guid)?;
+    let number = index_number(&index)?;
+    let Ok(index) = u32::try_from(number) else {
+        let message =
+            format!("process-guid '{guid}' does not exist or has no instance at index {number}");
+        return Err(Refusal::new(ErrorName::ActualLRPIndexNotFound, message).into());
+    };
+    Ok(ok(&api.receptor.explain(&guid, index).await?))
 }
 
 pub(super) async fn update(

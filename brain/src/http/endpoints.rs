@@ -86,6 +86,10 @@ fn of_desired_lrps() -> Vec<Endpoint> {
             .says("Wants an LRP no more")
             .answers(204, Nothing)
             .refuses(&[404]),
+        get(routes::EXPLANATION, "explainInstance", desired_lrps::explain)
+            .says("Where the auction would put an instance, and what it thinks of every cell")
+            .answers(200, One("Explanation"))
+            .refuses(&[400, 404]),
     ]
 }
 

@@ -3,7 +3,8 @@
 use lattice_api::brain::moves::{DrainRequest, RebalanceRequest};
 use lattice_api::brain::{BrainError, Receptor as _, ReceptorClient, Target, routes};
 use lattice_model::{
-    CellId, DesiredLrpUpdate, Domain, ErrorName, RegistryCredentials, Routes, TaskGuid, TaskState,
+    CellId, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, Placement, RegistryCredentials,
+    Routes, Strategy, TaskGuid, TaskState,
 };
 use serde_json::json;
 
@@ -59,6 +60,43 @@ async fn a_desired_lrp_lives_through_the_client() {
     refused(client.desired_lrp(&web).await, ErrorName::DesiredLRPNotFound, message);
     let missing = client.update_lrp(&web, DesiredLrpUpdate::default()).await;
     refused(missing, ErrorName::DesiredLRPNotFound, message);
+}
+
+#[tokio::test]
+async fn an_explanation_comes_through_whole() {
+    let served = Served::start().await;
+    let (client, web) = (served.client(), guid("web"));
+    client.desire_lrp(samples::lrp("web")).await.unwrap();
+    let lrp = served.receptor.state().lrps[&web].clone();
+    assert_eq!(client.explain(&web, 0).await.unwrap(), samples::explanation(&lrp, 0));
+    let message = "process-guid 'web' does not exist or has no instance at index 99";
+    refused(client.explain(&web, 99).await, ErrorName::ActualLRPIndexNotFound, message);
+    let message = "Desired LRP with guid 'none' not found";
+    refused(client.explain(&guid("none"), 0).await, ErrorName::DesiredLRPNotFound, message);
+    for (index, name) in [("x", "InvalidRequest"), ("-1", "ActualLRPIndexNotFound")] {
+        let path = format!("/v1/desired_lrps/web/explain/{index}");
+        let (_, body) = answer(served.request("GET", &path)).await;
+        assert!(body.contains(name), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_placement_comes_through_whole_and_a_bad_one_is_refused_with_its_reason() {
+    let served = Served::start().await;
+    let client = served.client();
+    let placement = Placement {
+        strategy: Some(Strategy::Binpack),
+        constraints: vec!["disk==ssd".parse().unwrap(), "apart db".parse().unwrap()],
+        affinities: vec!["80:rack glob r*".parse().unwrap()],
+    };
+    let lrp = DesiredLrp { placement: placement.clone(), ..samples::lrp("web") };
+    client.desire_lrp(lrp.clone()).await.unwrap();
+    assert_eq!(client.desired_lrp(&guid("web")).await.unwrap().placement, placement);
+    let constraints = vec!["disk regex (".parse().unwrap()];
+    let placement = Placement { constraints, ..Placement::default() };
+    let bad = DesiredLrp { placement, ..samples::lrp("bad") };
+    let message = "Invalid field: placement, placement: rule 'disk regex (': error: unclosed group";
+    refused(client.desire_lrp(bad).await, ErrorName::InvalidLRP, message);
 }
 
 #[tokio::test]

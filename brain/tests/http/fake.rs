@@ -8,7 +8,8 @@ use lattice_api::brain::moves::{
     DrainRequest, DrainingCell, MovePlan, Moves, PlannedMove, RebalanceRequest,
 };
 use lattice_api::brain::{
-    BrainError, EventId, EventStream, InstanceProgress, ProgressStep, Receptor, Version,
+    BrainError, EventId, EventStream, Explanation, InstanceProgress, ProgressStep, Receptor,
+    Version,
 };
 use lattice_brain::events::{HistoryLimits, Hub};
 use lattice_model::task::TaskOutcome;
@@ -17,6 +18,8 @@ use lattice_model::{
     ModificationTag, ProcessGuid, Refusal, RegistryCredentials, Resources, Task, TaskDefinition,
     TaskGuid, TaskState, Time,
 };
+
+use super::samples;
 
 /// The life that its events are of.
 pub(crate) const LIFE: u64 = 0xfeed;
@@ -164,6 +167,16 @@ impl Receptor for FakeReceptor {
             cell_id: CellId::new("cell-1").unwrap(),
             step: ProgressStep::Pulling { bytes_done: 5, bytes_total: 10 },
         }])
+    }
+
+    async fn explain(&self, guid: &ProcessGuid, index: u32) -> Result<Explanation, BrainError> {
+        let lrp = self.desired_lrp(guid).await?;
+        if index < lrp.instances {
+            return Ok(samples::explanation(&lrp, index));
+        }
+        let message =
+            format!("process-guid '{guid}' does not exist or has no instance at index {index}");
+        refused(ErrorName::ActualLRPIndexNotFound, message)
     }
 
     async fn desire_task(&self, task: TaskDefinition) -> Result<(), BrainError> {

@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use super::{Served, answer, samples};
 
 /// Every endpoint: method, path, and whether it reads a body.
-const ENDPOINTS: [(&str, &str, bool); 25] = [
+const ENDPOINTS: [(&str, &str, bool); 26] = [
     ("GET", "/v1/desired_lrps", false),
     ("POST", "/v1/desired_lrps", true),
     ("GET", "/v1/desired_lrps/web", false),
     ("PUT", "/v1/desired_lrps/web", true),
     ("DELETE", "/v1/desired_lrps/web", false),
+    ("GET", "/v1/desired_lrps/web/explain/0", false),
     ("GET", "/v1/actual_lrps", false),
     ("GET", "/v1/actual_lrps/web", false),
     ("GET", "/v1/actual_lrps/web/index/0", false),
@@ -133,6 +134,7 @@ async fn a_guid_that_cannot_be_one_names_nothing() {
             ("GET", "/v1/desired_lrps/G", 404),
             ("PUT", "/v1/desired_lrps/G", 404),
             ("DELETE", "/v1/desired_lrps/G", 404),
+            ("GET", "/v1/desired_lrps/G/explain/0", 404),
             ("GET", "/v1/actual_lrps/G", 200),
             ("GET", "/v1/actual_lrps/G/progress", 200),
             ("GET", "/v1/actual_lrps/G/index/0", 404),

@@ -1,10 +1,12 @@
 //! Nouns to send about.
 
+use lattice_api::brain::Explanation;
 use lattice_api::brain::bodies::{desired_lrp, task};
+use lattice_api::brain::explanation::{CellOpinion, Filters, Scores};
 use lattice_model::actual_lrp::{PlacementError, PortMapping, Presence};
 use lattice_model::{
     ActualLrp, ActualState, CellId, DesiredLrp, Domain, InstanceCrash, InstanceGuid, InstanceKey,
-    LrpKey, NetInfo, ProcessGuid, Task, TaskDefinition, TaskState, Time,
+    LrpKey, NetInfo, ProcessGuid, Strategy, Task, TaskDefinition, TaskState, Time,
 };
 use serde_json::{Value, json};
 
@@ -103,6 +105,48 @@ pub(crate) fn instances(guid: &str) -> Vec<ActualLrp> {
         modification_tag: Default::default(),
     };
     (0..).zip(states).map(record).collect()
+}
+
+/// One cell that can take it.
+pub(crate) fn explanation(lrp: &DesiredLrp, index: u32) -> Explanation {
+    let cell_id = CellId::new("cell-1").unwrap();
+    let score = Scores {
+        total: 0.5,
+        same_app: 0.0,
+        starting: 0.25,
+        first_fit: 0.0,
+        resources: 0.25,
+        affinity: 0.0,
+    };
+    let cell = CellOpinion {
+        cell_id: cell_id.clone(),
+        zone: "z1".into(),
+        free: lrp.resources(),
+        instances_in_zone: 1,
+        instances_on_cell: 0,
+        filters: Filters {
+            accepting: true,
+            rootfs: true,
+            volume_drivers: true,
+            placement_tags: true,
+            constraints: true,
+            resources: true,
+        },
+        score: Some(score),
+    };
+    Explanation {
+        process_guid: lrp.process_guid.clone(),
+        index,
+        app: lrp.app.clone(),
+        strategy: Strategy::Spread,
+        need: lrp.resources(),
+        runs_on: None,
+        chosen: Some(cell_id),
+        why: "it is the only one".into(),
+        placement_error: String::new(),
+        placement_detail: String::new(),
+        cells: vec![cell],
+    }
 }
 
 /// The end of the fourth instance.

@@ -4,11 +4,13 @@ pub mod request;
 pub mod source;
 
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use lattice_api::brain::BrainError;
 use lattice_model::desired_lrp::RestartPolicy;
-use lattice_model::{DesiredLrp, Domain, ErrorName, ImageRef, ProcessGuid};
+use lattice_model::placement::{Affinity, Rule};
+use lattice_model::{DesiredLrp, Domain, ErrorName, ImageRef, ProcessGuid, Strategy};
 use serde::Serialize;
 
 use crate::context::{Cx, app_name};
@@ -83,6 +85,9 @@ pub struct Args {
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become the command's help")]
     pub routes: RouteFlags,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become the command's help")]
+    pub placement: PlacementFlags,
     /// How many instances
     #[arg(long, short = 'i', default_value_t = 1, value_name = "N")]
     pub instances: u32,
@@ -139,6 +144,21 @@ pub struct RouteFlags {
     /// Deprecated: repeat --tcp-route
     #[arg(long, hide = true)]
     pub tcp_routes: Option<String>,
+}
+
+/// Which cells are wanted.
+#[derive(Debug, clap::Args)]
+pub struct PlacementFlags {
+    /// How cells are chosen: spread, binpack or random, instead of the cluster's way
+    #[arg(long, value_name = "STRATEGY", value_parser = Strategy::from_str)]
+    pub strategy: Option<Strategy>,
+    /// What must hold of a cell: LABEL==VALUE, LABEL!=VALUE, 'LABEL glob PATTERN', 'LABEL regex
+    /// PATTERN', 'with APP' or 'apart APP'; may be repeated
+    #[arg(long, value_name = "RULE", value_parser = Rule::from_str)]
+    pub constraint: Vec<Rule>,
+    /// What should hold of a cell, with a weight of 1 to 100 before it, 50 without; may be repeated
+    #[arg(long, value_name = "[WEIGHT:]RULE", value_parser = Affinity::from_str)]
+    pub affinity: Vec<Affinity>,
 }
 
 /// The JSON of `ltc create`.

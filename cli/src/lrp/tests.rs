@@ -20,6 +20,7 @@ fn request() -> Request {
         disk_mb: 0,
         privileged: false,
         restart: RestartPolicy::Always,
+        placement: lattice_model::Placement::default(),
         domain: "l.test".to_owned(),
     }
 }

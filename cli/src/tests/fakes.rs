@@ -12,7 +12,8 @@ use lattice_api::brain::moves::{
     DrainRequest, DrainingCell, MovePlan, MoveUnderWay, Moves, RebalanceRequest,
 };
 use lattice_api::brain::{
-    BrainError, EventId, EventStream, InstanceProgress, ProgressStep, Receptor, Version,
+    BrainError, EventId, EventStream, Explanation, InstanceProgress, ProgressStep, Receptor,
+    Version,
 };
 use lattice_api::log_aggregator::{EnvelopeStream, LogError, LogReader};
 use lattice_api::router::{Reached, RouteProbe};
@@ -52,6 +53,7 @@ pub(crate) struct State {
     pub(crate) looks: BTreeMap<String, u32>,
     pub(crate) actual: BTreeMap<String, Vec<ActualLrp>>,
     pub(crate) tasks: BTreeMap<String, Task>,
+    pub(crate) explanation: Option<Explanation>,
     pub(crate) cells: Vec<CellPresence>,
     pub(crate) moves: Movings,
     pub(crate) domains: Vec<(String, Option<u64>)>,
@@ -249,6 +251,7 @@ impl Platform {
             looks: BTreeMap::new(),
             actual: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            explanation: None,
             cells: vec![cell("cell-1")],
             moves: Movings::default(),
             domains: vec![],
@@ -490,6 +493,15 @@ impl Receptor for Client {
             step: step.clone(),
         };
         Ok(claimed.map(progress).collect())
+    }
+
+    async fn explain(&self, guid: &ProcessGuid, index: u32) -> Result<Explanation, BrainError> {
+        let state = self.enter()?;
+        let lrp = state.desired.get(guid.as_str()).ok_or_else(|| no_lrp(guid))?;
+        match state.explanation.clone().filter(|_| index < lrp.instances) {
+            Some(explanation) => Ok(explanation),
+            None => Err(Refusal::new(ErrorName::ActualLRPIndexNotFound, "no such index").into()),
+        }
     }
 
     async fn desire_task(&self, _: TaskDefinition) -> Result<(), BrainError> {

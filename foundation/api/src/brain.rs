@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use client::{ReceptorClient, Target};
 pub use event_id::{EventId, NotAnEventId};
+pub use explanation::Explanation;
 use moves::{DrainRequest, MovePlan, Moves, RebalanceRequest};
 
 /// Why a call to the brain did not do what was asked.
@@ -87,6 +88,10 @@ pub trait Receptor: Send + Sync {
     async fn retire(&self, guid: &ProcessGuid, index: u32) -> Result<(), BrainError>;
     /// How far instances that are not running yet have come; nothing durable.
     async fn progress_of(&self, guid: &ProcessGuid) -> Result<Vec<InstanceProgress>, BrainError>;
+
+    /// Where the auction would put one instance if it were placed now, and what it thinks of every
+    /// cell; nothing is placed. Ours.
+    async fn explain(&self, guid: &ProcessGuid, index: u32) -> Result<Explanation, BrainError>;
 
     /// Wants a task.
     async fn desire_task(&self, task: TaskDefinition) -> Result<(), BrainError>;

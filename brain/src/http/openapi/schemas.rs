@@ -14,7 +14,8 @@ use super::reference;
 pub(super) fn all() -> Value {
     let mut schemas = Map::new();
     let nouns = [parts(), placement(), actions(), desired_lrps(), actual_lrps(), tasks(), moves()];
-    nouns.into_iter().chain([events_of_ours()]).for_each(|part| schemas.extend(part));
+    let ours = [explanation(), events_of_ours()];
+    nouns.into_iter().chain(ours).for_each(|part| schemas.extend(part));
     schemas.into()
 }
 
@@ -382,6 +383,46 @@ fn moves() -> Schemas {
             "planned": amount("moves that have yet to begin"),
         }), &[]),
     }))
+}
+
+fn explanation() -> Schemas {
+    let amounts = json!({"memory_mb": amount("MiB"), "disk_mb": amount("MiB"),
+        "containers": amount("slots")});
+    let amounts = written_but(amounts, &[]);
+    let part = json!({"type": "number", "description": "lower is better; 1 is a cell used up"});
+    let scores = written_but(
+        json!({"total": part, "same_app": part, "starting": part, "first_fit": part,
+            "resources": part, "affinity": part}),
+        &[],
+    );
+    let filters = written_but(
+        json!({"accepting": truth(), "rootfs": truth(), "volume_drivers": truth(),
+            "placement_tags": truth(), "constraints": truth(), "resources": truth()}),
+        &[],
+    );
+    let cell = json!({
+        "cell_id": guid(),
+        "zone": text(),
+        "free": amounts,
+        "instances_in_zone": amount("instances of the app"),
+        "instances_on_cell": amount("instances of the app"),
+        "filters": filters,
+        "score": nullable(scores),
+    });
+    let explanation = json!({
+        "process_guid": guid(),
+        "index": amount("from 0"),
+        "app": guid(),
+        "strategy": {"enum": ["spread", "binpack", "random"]},
+        "need": amounts,
+        "runs_on": nullable(guid()),
+        "chosen": nullable(guid()),
+        "why": text(),
+        "placement_error": text(),
+        "placement_detail": text(),
+        "cells": list(written_but(cell, &[])),
+    });
+    map(json!({"Explanation": written_but(explanation, &[])}))
 }
 
 fn events_of_ours() -> Schemas {

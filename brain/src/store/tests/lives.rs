@@ -94,7 +94,8 @@ async fn live(mut store: Mortal, known: &Known, dice: &mut Dice) -> Vec<Ordered>
     let board = Board::load(records, config.limits.clone(), dice.0, Time(0));
     let writer = Writer::spawn(store).unwrap();
     let (outbox, hub) = (Outbox::default(), Hub::new(1, config.limits.events));
-    let parts = Parts { writer, hub, outbox, keyring: Keyring::default(), clock };
+    let (keyring, scout) = (Keyring::default(), crate::testing::scout());
+    let parts = Parts { writer, hub, outbox, keyring, scout, clock };
     let (actor, brain) = Actor::new(board, parts, &config);
     let actor = tokio::spawn(actor.run(CancellationToken::new()));
     let mut ordered = Vec::new();

@@ -3,9 +3,9 @@
 use std::fs;
 
 use lattice_model::desired_lrp::RestartPolicy;
-use lattice_model::{ImageRef, ProcessGuid};
+use lattice_model::{ImageRef, Placement, ProcessGuid};
 
-use super::{Args, MonitorFlags, RouteFlags};
+use super::{Args, MonitorFlags, PlacementFlags, RouteFlags};
 use crate::context::Local;
 use crate::exit::{Exit, Failure};
 use crate::lrp::{MonitorRequest, Request, RouteRequest, parse_env, parse_env_file};
@@ -42,6 +42,7 @@ pub fn build(
         disk_mb: args.disk_mb,
         privileged: args.privileged,
         restart: args.restart,
+        placement: placement(&args.placement)?,
         domain: to.1.to_owned(),
     })
 }
@@ -76,6 +77,19 @@ pub fn parse_restart(text: &str) -> Result<RestartPolicy, String> {
             Ok(RestartPolicy::OnFailure { attempts_max: attempts(n).unwrap_or(ATTEMPTS_MAX) })
         }
         _ => Err("write always, never, on-failure or on-failure:N".to_owned()),
+    }
+}
+
+/// What could not be used is said before anything is sent.
+fn placement(flags: &PlacementFlags) -> Result<Placement, Failure> {
+    let placement = Placement {
+        strategy: flags.strategy,
+        constraints: flags.constraint.clone(),
+        affinities: flags.affinity.clone(),
+    };
+    match placement.check() {
+        Ok(()) => Ok(placement),
+        Err(fault) => Err(Failure::usage(fault.to_string()).next("ltc help create")),
     }
 }
 

@@ -19,7 +19,9 @@ use serde_json::Value;
 
 use super::bodies::{self, ActualLrpResponse, CellResponse, DesiredLrpResponse};
 use super::moves::{DrainRequest, MovePlan, Moves, RebalanceRequest};
-use super::{BrainError, EventId, EventStream, InstanceProgress, Receptor, Version, routes};
+use super::{
+    BrainError, EventId, EventStream, Explanation, InstanceProgress, Receptor, Version, routes,
+};
 use crate::localhost;
 
 /// How long a connection may take to be made.
@@ -254,6 +256,10 @@ impl Receptor for ReceptorClient {
 
     async fn progress_of(&self, guid: &ProcessGuid) -> Result<Vec<InstanceProgress>, BrainError> {
         self.get(&routes::progress(guid)).await
+    }
+
+    async fn explain(&self, guid: &ProcessGuid, index: u32) -> Result<Explanation, BrainError> {
+        self.get(&routes::explanation(guid, index)).await
     }
 
     async fn desire_task(&self, task: TaskDefinition) -> Result<(), BrainError> {

@@ -6,6 +6,8 @@ use lattice_model::{CellId, Domain, ProcessGuid, TaskGuid};
 pub const DESIRED_LRPS: &str = "/v1/desired_lrps";
 /// One desired LRP.
 pub const DESIRED_LRP: &str = "/v1/desired_lrps/{guid}";
+/// Where the auction would put one instance, and why; ours.
+pub const EXPLANATION: &str = "/v1/desired_lrps/{guid}/explain/{index}";
 /// Actual LRPs.
 pub const ACTUAL_LRPS: &str = "/v1/actual_lrps";
 /// The actual LRPs of one desired LRP.
@@ -50,6 +52,11 @@ pub const COOKIE: &str = "receptor_authorization";
 /// The path of one desired LRP.
 pub fn desired_lrp(guid: &ProcessGuid) -> String {
     format!("{DESIRED_LRPS}/{guid}")
+}
+
+/// The path of what the auction thinks of one instance.
+pub fn explanation(guid: &ProcessGuid, index: u32) -> String {
+    format!("{DESIRED_LRPS}/{guid}/explain/{index}")
 }
 
 /// The path of the actual LRPs of one desired LRP.

@@ -1,0 +1,77 @@
+//! Asks cells what they have, for auctions and for those who want to know what an auction would do.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use lattice_api::cell::{CellError, CellState, RepConnector};
+use lattice_model::{CellId, CellPresence};
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::auction::Policy;
+
+/// Asks cells. Cheap to clone.
+#[derive(Clone)]
+pub struct Scout {
+    pub(crate) reps: Arc<dyn RepConnector>,
+    pub(crate) policy: Policy,
+    pub(crate) timeout: Duration,
+}
+
+// === impl Scout ===
+
+impl Scout {
+    /// What these cells say of themselves; those that do not answer are left out.
+    pub(crate) async fn states(
+        &self,
+        presences: impl IntoIterator<Item = CellPresence>,
+    ) -> Vec<CellState> {
+        let presences: Vec<CellPresence> = presences.into_iter().collect();
+        let asked = presences.iter().map(|presence| self.state(presence));
+        let answers = join_all(asked).await;
+        let heard = |answer: Result<CellState, CellError>| {
+            answer.inspect_err(|cause| warn!(%cause, "a cell is left out of the auction")).ok()
+        };
+        answers.into_iter().filter_map(heard).collect()
+    }
+
+    /// What one cell says of itself.
+    pub(super) async fn state(&self, presence: &CellPresence) -> Result<CellState, CellError> {
+        let cell = &presence.cell_id;
+        let rep = self.reps.connect(presence).ok_or_else(|| no_way_to(cell))?;
+        let state = self.within(cell, rep.state()).await?;
+        if state.presence.cell_id == *cell {
+            return Ok(state);
+        }
+        let cause = format!("it says that it is {}", state.presence.cell_id);
+        Err(CellError::Unhealthy { cell: cell.to_string(), cause })
+    }
+
+    /// Waits for a cell, but not for ever.
+    pub(super) async fn within<T>(
+        &self,
+        cell: &CellId,
+        call: impl Future<Output = Result<T, CellError>>,
+    ) -> Result<T, CellError> {
+        match timeout(self.timeout, call).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let cause = format!("no answer within {} s", self.timeout.as_secs());
+                Err(CellError::Unreachable { cell: cell.to_string(), cause })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Scout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scout").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+pub(super) fn no_way_to(cell: &CellId) -> CellError {
+    let cause = "no way to it is known".to_owned();
+    CellError::Unreachable { cell: cell.to_string(), cause }
+}
