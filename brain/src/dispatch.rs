@@ -87,7 +87,8 @@ impl Dispatcher {
             return news;
         }
         let Seen { states, is_complete } = roster.seen(&gathered.draining);
-        let (batch, leaving, policy) = (gathered.batch(), gathered.leaving.clone(), self.scout.policy);
+        let (batch, leaving, policy) =
+            (gathered.batch(), gathered.leaving.clone(), self.scout.policy);
         let decide = move || moves::hold_apart(states, &batch, &leaving, &policy);
         // It is work for the processor, and others wait for this thread.
         let Ok(mut outcome) = tokio::task::spawn_blocking(decide).await else {

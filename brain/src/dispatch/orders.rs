@@ -73,7 +73,9 @@ impl Dispatcher {
         order: Order,
     ) -> Result<(), CellError> {
         match &order {
-            Order::Stop(key, instance) => self.scout.within(cell, rep.stop_lrp(key, instance)).await,
+            Order::Stop(key, instance) => {
+                self.scout.within(cell, rep.stop_lrp(key, instance)).await
+            }
             Order::Cancel(guid) => self.scout.within(cell, rep.cancel_task(guid)).await,
         }
     }
