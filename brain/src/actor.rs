@@ -76,7 +76,7 @@ struct Turn {
 impl Actor {
     pub(crate) fn new(board: Board, parts: Parts, config: &Config) -> (Self, Handle) {
         let (sender, requests) = mpsc::channel(config.limits.commands_queued_max.max(1));
-        let handle = Handle::new(sender, parts.hub.clone(), config.version.clone());
+        let handle = Handle::new(sender, parts.hub.clone(), config);
         let actor = Self {
             board,
             parts,
@@ -121,6 +121,9 @@ impl Actor {
             if is_ending {
                 return;
             }
+            // Whoever was just answered may ask again before the next batch is closed: two batches
+            // that take turns would make everyone wait for two commits.
+            tokio::task::yield_now().await;
         }
     }
 

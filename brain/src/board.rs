@@ -6,7 +6,9 @@
 mod cells;
 mod command;
 mod desired;
+mod evacuation;
 mod instances;
+mod moves;
 mod rows;
 mod tasks;
 mod upkeep;
@@ -17,14 +19,15 @@ use std::sync::Arc;
 
 use lattice_api::brain::{InstanceProgress, PRESENCE_TTL_S};
 use lattice_model::{
-    ActualLrp, CellId, CellPresence, DesiredLrp, Domain, ErrorName, Presence, ProcessGuid, Refusal,
-    Task, TaskGuid, Time,
+    ActualLrp, CellId, CellPresence, DesiredLrp, Domain, ErrorName, InstanceKey, LrpKey, Presence,
+    ProcessGuid, Refusal, Task, TaskGuid, Time,
 };
 use uuid::Builder;
 
 pub use command::{Answer, Applied, Command, Effect, FailedPlacement, Records, RowId, Write};
 
 use crate::config::Limits;
+use moves::Moves;
 
 /// The failure of a task that was cancelled.
 pub const TASK_CANCELLED: &str = "task was cancelled";
@@ -51,6 +54,7 @@ pub struct Board {
     progress: BTreeMap<(ProcessGuid, u32), InstanceProgress>,
     /// What is to be looked at when; entries may be out of date and are checked when they fire.
     due: BTreeSet<(Time, Due)>,
+    moves: Moves,
     capacity_round: u64,
     instances_total: usize,
     rows_total: usize,
@@ -78,8 +82,10 @@ enum Due {
     Cell(CellId),
     /// A crashed instance may have waited long enough.
     Index(ProcessGuid, u32),
-    /// A rejected task may have waited long enough.
+    /// A task may have waited long enough.
     Task(TaskGuid),
+    /// An instance that was replaced has been up beside its replacement for long enough.
+    Stop(LrpKey, InstanceKey),
     /// Capacity that was announced may have become free.
     Capacity,
 }
@@ -111,6 +117,7 @@ impl Board {
             retiring: BTreeMap::new(),
             progress: BTreeMap::new(),
             due: BTreeSet::new(),
+            moves: Moves::default(),
             capacity_round: 0,
             instances_total: 0,
             rows_total: 0,
@@ -125,8 +132,9 @@ impl Board {
             board.adopt_row(row);
         }
         for task in records.tasks {
-            board.adopt_task(Arc::new(task));
+            board.adopt_task(Arc::new(task), now);
         }
+        records.draining.into_iter().for_each(|draining| board.adopt_draining(draining));
         board.expect_named_cells(now);
         board.queue_unplaced();
         board
@@ -136,6 +144,7 @@ impl Board {
     pub fn apply(&mut self, command: Command, now: Time) -> Result<Applied, Refusal> {
         let mut out = Applied { at: now, ..Applied::default() };
         self.dispatch(command, &mut out)?;
+        self.advance_moves(&mut out);
         Ok(out)
     }
 
@@ -153,7 +162,10 @@ impl Board {
             Command::RetireLrp(guid, index) => self.retire_lrp(&guid, index, out),
             Command::ClaimLrp(key, instance) => self.claim_lrp(&key, instance, out),
             Command::StartLrp(key, instance, net) => self.start_lrp(&key, instance, net, out),
-            Command::CrashLrp(key, instance, why) => self.crash_lrp(&key, &instance, &why, out),
+            Command::CrashLrp(key, instance, end) => self.crash_lrp(&key, &instance, end, out),
+            Command::EvacuateLrp(key, instance, evacuee) => {
+                self.evacuate_lrp(&key, &instance, evacuee, out)
+            }
             Command::RemoveInstance(key, instance) => self.remove_instance(&key, &instance, out),
             Command::FailPlacement(failed) => self.fail_placement(failed, out),
             Command::DeferPlacement(items) => {
@@ -174,6 +186,12 @@ impl Board {
             }
             Command::Depart(cell) => {
                 self.lose_cell(&cell, out);
+                Ok(())
+            }
+            Command::DrainCell(draining) => self.drain_cell(draining, out),
+            Command::UndrainCell(cell) => self.undrain_cell(&cell, out),
+            Command::Rebalance(moves, in_flight_max) => {
+                self.rebalance(moves, in_flight_max);
                 Ok(())
             }
             Command::ReportProgress(key, progress) => {

@@ -39,6 +39,17 @@ pub struct Index<'a> {
     pub suspect: Option<&'a ActualLrp>,
 }
 
+/// What is known of a cell that a record names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It has reported, and its presence has not expired.
+    Live,
+    /// Nothing is known of it yet, and it still has time to report.
+    Expected,
+    /// It is known to be gone.
+    Lost,
+}
+
 /// One mending step for an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fix {
@@ -52,10 +63,11 @@ pub enum Fix {
     Suspect,
     /// The replacement's cell is lost too: back to unclaimed, and auction.
     Unclaim,
-    /// The suspect's cell is back: it is the usual one again, its replacement goes.
-    Promote,
-    /// Ask the cell to stop the usual one.
-    Stop,
+    /// The one with this presence is the usual one again, and its replacement goes: a suspect's
+    /// cell is back.
+    Promote(Presence),
+    /// Ask the cell to stop the one with this presence.
+    Stop(Presence),
     /// Forget the record; a cell that still has its container is asked to stop it.
     Drop(Presence),
 }
@@ -75,41 +87,51 @@ pub enum TaskFix {
     Delete,
 }
 
-/// The steps for one index, in the order in which they are to be done. `is_lost` tells a cell that
-/// is known to be gone; a cell of which nothing is known yet is not lost.
-pub fn index(index: &Index<'_>, is_lost: impl Fn(&CellId) -> bool, now: Time) -> Vec<Fix> {
-    let lost = |row: &ActualLrp| row.instance().is_some_and(|i| is_lost(&i.cell_id));
+/// The steps for one index, in the order in which they are to be done.
+pub fn index(index: &Index<'_>, standing: impl Fn(&CellId) -> Standing, now: Time) -> Vec<Fix> {
+    let of = |row: &ActualLrp| row.instance().map(|i| standing(&i.cell_id));
+    let is_lost = |row: &ActualLrp| of(row) == Some(Standing::Lost);
     let mut fixes = Vec::new();
-    if index.evacuating.is_some_and(lost) {
-        fixes.push(Fix::Drop(Presence::Evacuating));
-    }
+    fixes.extend(index.evacuating.and_then(|row| evacuating_fix(index, is_lost(row))));
     if let Some(suspect) = index.suspect {
-        match suspect_fix(index, !lost(suspect)) {
-            Some(Fix::Promote) => {
-                fixes.push(Fix::Promote);
+        match suspect_fix(index, of(suspect) == Some(Standing::Live)) {
+            Some(fix @ Fix::Promote(_)) => {
+                fixes.push(fix);
                 return fixes;
             }
             other => fixes.extend(other),
         }
     }
-    fixes.extend(ordinary_fix(index, lost, now));
+    fixes.extend(ordinary_fix(index, is_lost, now));
     fixes
 }
 
 /// The step for a task.
-pub fn task(task: &Task, is_lost: impl Fn(&CellId) -> bool, now: Time) -> Option<TaskFix> {
+pub fn task(task: &Task, standing: impl Fn(&CellId) -> Standing, now: Time) -> Option<TaskFix> {
     let unchanged = now.since(task.updated_at);
     match &task.state {
-        TaskState::Pending if now.since(task.created_at) > TASK_PENDING_MAX => {
+        TaskState::Pending if now.since(task.created_at) >= TASK_PENDING_MAX => {
             Some(TaskFix::Fail(NOT_STARTED_IN_TIME))
         }
-        TaskState::Pending => (unchanged > TASK_KICK_AFTER).then_some(TaskFix::Auction),
+        TaskState::Pending => (unchanged >= TASK_KICK_AFTER).then_some(TaskFix::Auction),
         TaskState::Running { cell_id } => {
-            is_lost(cell_id).then_some(TaskFix::Fail(CELL_DISAPPEARED))
+            (standing(cell_id) == Standing::Lost).then_some(TaskFix::Fail(CELL_DISAPPEARED))
         }
-        TaskState::Completed(_) if unchanged > TASK_COMPLETED_MAX => Some(TaskFix::Delete),
-        TaskState::Completed(_) => (unchanged > TASK_KICK_AFTER).then_some(TaskFix::Notify),
-        TaskState::Resolving(_) => (unchanged > TASK_KICK_AFTER).then_some(TaskFix::Unresolve),
+        TaskState::Completed(_) if unchanged >= TASK_COMPLETED_MAX => Some(TaskFix::Delete),
+        TaskState::Completed(_) => (unchanged >= TASK_KICK_AFTER).then_some(TaskFix::Notify),
+        TaskState::Resolving(_) => (unchanged >= TASK_KICK_AFTER).then_some(TaskFix::Unresolve),
+    }
+}
+
+/// When [`task`] has something to say about a task that nothing happens to; a running one waits for
+/// its cell.
+pub fn task_dues(task: &Task) -> Vec<Time> {
+    let kick = task.updated_at + TASK_KICK_AFTER;
+    match &task.state {
+        TaskState::Pending => vec![kick, task.created_at + TASK_PENDING_MAX],
+        TaskState::Running { .. } => Vec::new(),
+        TaskState::Completed(_) => vec![kick, task.updated_at + TASK_COMPLETED_MAX],
+        TaskState::Resolving(_) => vec![kick],
     }
 }
 
@@ -118,14 +140,28 @@ pub fn restart_due(row: &ActualLrp) -> Option<Time> {
     crash::wait_after(row.crash_count).map(|wait| row.since + wait)
 }
 
+/// An evacuating instance serves until its replacement runs, or has nothing more to run for.
+fn evacuating_fix(index: &Index<'_>, is_lost: bool) -> Option<Fix> {
+    let is_replaced = index.ordinary.is_some_and(|row| match row.state {
+        ActualState::Running { .. } | ActualState::Exited { .. } => true,
+        ActualState::Unclaimed { .. }
+        | ActualState::Claimed { .. }
+        | ActualState::Crashed { .. } => false,
+    });
+    if is_lost || is_replaced {
+        return Some(Fix::Drop(Presence::Evacuating));
+    }
+    (!index.is_wanted && index.is_fresh).then_some(Fix::Stop(Presence::Evacuating))
+}
+
 fn suspect_fix(index: &Index<'_>, is_back: bool) -> Option<Fix> {
     let is_replaced = index.ordinary.is_some_and(|row| row.net().is_some());
     match (index.is_wanted, is_back) {
         (false, _) if index.is_fresh || !is_back => Some(Fix::Drop(Presence::Suspect)),
-        (false, _) if index.ordinary.is_none() => Some(Fix::Promote),
+        (false, _) if index.ordinary.is_none() => Some(Fix::Promote(Presence::Suspect)),
         (false, _) => Some(Fix::Drop(Presence::Suspect)),
         (true, true) if is_replaced => Some(Fix::Drop(Presence::Suspect)),
-        (true, true) => Some(Fix::Promote),
+        (true, true) => Some(Fix::Promote(Presence::Suspect)),
         (true, false) if is_replaced => Some(Fix::Drop(Presence::Suspect)),
         (true, false) => None,
     }
@@ -137,7 +173,7 @@ fn ordinary_fix(index: &Index<'_>, lost: impl Fn(&ActualLrp) -> bool, now: Time)
     if !index.is_wanted {
         return match row.instance() {
             Some(_) if lost(row) => Some(drop),
-            Some(_) => index.is_fresh.then_some(Fix::Stop),
+            Some(_) => index.is_fresh.then_some(Fix::Stop(Presence::Ordinary)),
             None => index.is_fresh.then_some(drop),
         };
     }
@@ -147,7 +183,8 @@ fn ordinary_fix(index: &Index<'_>, lost: impl Fn(&ActualLrp) -> bool, now: Time)
         }
         ActualState::Claimed { .. } | ActualState::Running { .. } if !lost(row) => None,
         ActualState::Claimed { .. } | ActualState::Running { .. } => {
-            Some(if index.suspect.is_some() { Fix::Unclaim } else { Fix::Suspect })
+            let is_stood_in_for = index.suspect.is_some() || index.evacuating.is_some();
+            Some(if is_stood_in_for { Fix::Unclaim } else { Fix::Suspect })
         }
         ActualState::Crashed { .. } => {
             restart_due(row).is_some_and(|due| due <= now).then_some(Fix::Restart)

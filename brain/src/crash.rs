@@ -35,12 +35,12 @@ pub fn count_after(count: u32, ran_for: Option<Duration>) -> u32 {
     }
 }
 
-/// Decides by the LRP's policy, the new count of crashes and the reason of the end.
-pub fn verdict(policy: RestartPolicy, count: u32, reason: &str) -> Verdict {
+/// Decides by the LRP's policy, the new count of crashes and how the instance ended.
+pub fn verdict(policy: RestartPolicy, count: u32, is_success: bool) -> Verdict {
     match policy {
         RestartPolicy::Always => paced(count),
         RestartPolicy::Never => Verdict::Exit,
-        RestartPolicy::OnFailure { .. } if is_success(reason) => Verdict::Exit,
+        RestartPolicy::OnFailure { .. } if is_success => Verdict::Exit,
         RestartPolicy::OnFailure { attempts_max } if count > attempts_max => Verdict::Exit,
         RestartPolicy::OnFailure { .. } => paced(count),
     }
@@ -53,15 +53,6 @@ pub fn wait_after(count: u32) -> Option<Duration> {
     }
     let doublings = count.saturating_sub(IMMEDIATE_RESTARTS_MAX + 1).min(16);
     Some(BACK_OFF_MIN.saturating_mul(1 << doublings).min(BACK_OFF_MAX))
-}
-
-/// True when the reason says that the main process ended with status 0.
-pub fn is_success(reason: &str) -> bool {
-    const WORDS: &str = "xited with status 0";
-    reason.find(WORDS).is_some_and(|at| {
-        let next = reason[at + WORDS.len()..].chars().next();
-        next.is_none_or(|c| !c.is_ascii_digit())
-    })
 }
 
 fn paced(count: u32) -> Verdict {

@@ -18,6 +18,7 @@ mod endpoints;
 mod events;
 mod limit;
 pub(crate) mod listener;
+mod moves;
 pub mod openapi;
 mod parts;
 mod platform_hosts;

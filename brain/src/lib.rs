@@ -5,6 +5,7 @@
 //! | [`board`] | desired LRPs, instances' records, tasks, domains, cells; pure |
 //! | [`converge`], [`crash`] | what to mend, and when to restart; pure |
 //! | [`auction`] | which cell runs what; pure |
+//! | [`moves`] | what to move where, when a cell is drained or instances are spread anew; pure |
 //! | [`store`] | the board's records on disk; SQLite on a thread of its own |
 //! | [`actor`] | the one task that owns the board: apply, commit, answer, publish, release |
 //! | [`dispatch`] | the only caller of cells: holds auctions, delivers orders |
@@ -27,6 +28,7 @@ pub mod crash;
 pub mod dispatch;
 pub mod events;
 pub mod http;
+pub mod moves;
 mod start;
 pub mod store;
 

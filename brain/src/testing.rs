@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lattice_api::cell::{CellState, LrpSlot, Rep, RepConnector};
 use lattice_model::action::{Action, Run};
-use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy};
+use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy, UpdateStrategy};
 use lattice_model::{
     CellId, CellPresence, ContainerSpec, DesiredLrp, Domain, InstanceGuid, InstanceKey, Limit,
     LrpKey, ModificationTag, ProcessGuid, Resources, Routes, Task, TaskDefinition, TaskGuid,
@@ -68,6 +68,7 @@ pub(crate) fn lrp(guid: &str, instances: u32, memory_mb: u64) -> DesiredLrp {
         instances,
         containers: vec![container(memory_mb)],
         restart_policy: RestartPolicy::Always,
+        update_strategy: UpdateStrategy::Rolling,
         start_timeout_s: 0,
         routes: Routes::default(),
         log: LogTarget::default(),

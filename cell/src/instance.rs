@@ -7,6 +7,7 @@ pub mod harmony;
 #[cfg(test)]
 mod tests;
 
+use lattice_model::actual_lrp::InstanceEnd;
 use lattice_model::task::TaskOutcome;
 use lattice_model::{NetInfo, Time};
 
@@ -54,16 +55,16 @@ pub enum State {
 pub enum Outcome {
     /// It was asked to.
     Stopped,
-    /// By itself, and not well (for an LRP, every end by itself).
+    /// By itself, and not well.
     Failed {
         /// Why; becomes the crash reason or the task's failure reason.
         reason: String,
         /// True when nothing of the work had begun, so that another cell may try.
         is_retryable: bool,
     },
-    /// A task did its work.
+    /// By itself: its work is done.
     Succeeded {
-        /// The result file's content.
+        /// The content of a task's result file.
         result: String,
     },
 }
@@ -121,10 +122,7 @@ pub enum Telling {
     /// It is healthy.
     Start(NetInfo),
     /// It ended by itself.
-    Crash {
-        /// Why.
-        reason: String,
-    },
+    Crash(InstanceEnd),
     /// It was stopped.
     Remove,
     /// May the task run here?
@@ -250,7 +248,7 @@ impl Instance {
         match telling {
             Telling::Claim | Telling::StartTask => self.on_opening_told(answer, now),
             Telling::Start(_) => self.on_start_told(answer, now),
-            Telling::Crash { .. }
+            Telling::Crash(_)
             | Telling::Remove
             | Telling::CompleteTask(_)
             | Telling::RejectTask { .. } => self.on_end_told(answer),
@@ -434,9 +432,10 @@ impl Instance {
 fn closing(kind: Kind, outcome: &Outcome) -> Telling {
     match (kind, outcome) {
         (Kind::Lrp, Outcome::Stopped) => Telling::Remove,
-        (Kind::Lrp, Outcome::Failed { reason, .. }) => Telling::Crash { reason: reason.clone() },
+        (Kind::Lrp, Outcome::Failed { reason, .. }) => Telling::Crash(reason.clone().into()),
         (Kind::Lrp, Outcome::Succeeded { .. }) => {
-            Telling::Crash { reason: "Exited with status 0".to_owned() }
+            let reason = "Exited with status 0".to_owned();
+            Telling::Crash(InstanceEnd { reason, is_success: true })
         }
         (Kind::Task, Outcome::Stopped) => failed("task was cancelled"),
         (Kind::Task, Outcome::Failed { reason, is_retryable: true }) => {

@@ -11,7 +11,9 @@ use lattice_daemon::bus::{Bus, InProcessBus};
 use lattice_daemon::clock::SystemClock;
 use lattice_daemon::tasks::Tasks;
 use lattice_model::action::Run;
-use lattice_model::desired_lrp::{ContainerLimits, ContainerSpec, LogTarget, RestartPolicy};
+use lattice_model::desired_lrp::{
+    ContainerLimits, ContainerSpec, LogTarget, RestartPolicy, UpdateStrategy,
+};
 use lattice_model::{
     Action, CellId, DesiredLrp, Domain, InstanceGuid, InstanceKey, Limit, LrpKey, ModificationTag,
     ProcessGuid, Resources, Routes, Task, TaskDefinition, TaskGuid, TaskState, Time,
@@ -140,6 +142,7 @@ pub(crate) fn lrp(guid: &str) -> DesiredLrp {
         instances: 1,
         containers: vec![container_spec(run("/app"))],
         restart_policy: RestartPolicy::Always,
+        update_strategy: UpdateStrategy::Rolling,
         start_timeout_s: 0,
         routes: Routes::default(),
         log: log_target(guid),

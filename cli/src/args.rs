@@ -6,8 +6,9 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
-    cancel_task, cells, completion, create, debug_logs, delete_task, help, list, logs, registry,
-    remove, scale, status, submit_lrp, submit_task, target, task, update, version, visualize,
+    cancel_task, cells, completion, create, debug_logs, delete_task, drain, help, list, logs,
+    rebalance, registry, remove, scale, status, submit_lrp, submit_task, target, task, update,
+    version, visualize,
 };
 use crate::exit::Exit;
 use crate::out::Format;
@@ -71,6 +72,12 @@ pub enum Command {
     /// Show the machines
     #[command(visible_alias = "ce")]
     Cells(cells::Args),
+    /// Empty a machine without an outage, until it is undrained
+    Drain(drain::Args),
+    /// Let a drained machine take work again
+    Undrain(drain::UndrainArgs),
+    /// Spread instances anew over the machines, once
+    Rebalance(rebalance::Args),
     /// Show how instances spread over the machines
     #[command(visible_alias = "vz")]
     Visualize(visualize::Args),

@@ -6,9 +6,11 @@ pub mod completion;
 pub mod create;
 pub mod debug_logs;
 pub mod delete_task;
+pub mod drain;
 pub mod help;
 pub mod list;
 pub mod logs;
+pub mod rebalance;
 pub mod registry;
 pub mod remove;
 pub mod scale;
@@ -41,6 +43,9 @@ pub async fn run(command: Option<Command>, local: &Local) -> Outcome {
         Command::List(args) => Box::pin(list::run(args, &local.connect()?)).await,
         Command::Status(args) => Box::pin(status::run(args, &local.connect()?)).await,
         Command::Cells(args) => Box::pin(cells::run(args, &local.connect()?)).await,
+        Command::Drain(args) => Box::pin(drain::run(args, &local.connect()?)).await,
+        Command::Undrain(args) => Box::pin(drain::undrain(args, &local.connect()?)).await,
+        Command::Rebalance(args) => Box::pin(rebalance::run(args, &local.connect()?)).await,
         Command::Visualize(args) => Box::pin(visualize::run(args, &local.connect()?)).await,
         Command::Logs(args) => Box::pin(logs::run(args, &local.connect()?)).await,
         Command::DebugLogs(args) => Box::pin(debug_logs::run(args, &local.connect()?)).await,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 use lattice_model::action::{Action, EnvVar, Run};
-use lattice_model::desired_lrp::{ContainerLimits, ContainerSpec, LogTarget, RestartPolicy};
+use lattice_model::desired_lrp::{
+    ContainerLimits, ContainerSpec, LogTarget, RestartPolicy, UpdateStrategy,
+};
 use lattice_model::{DesiredLrp, Domain, ImageRef, Limit, ModificationTag, ProcessGuid, Routes};
 use serde::Serialize;
 
@@ -164,6 +166,7 @@ pub fn build(
         instances: request.instances,
         containers: vec![container],
         restart_policy: request.restart,
+        update_strategy: UpdateStrategy::Rolling,
         start_timeout_s: 0,
         routes,
         log: LogTarget {

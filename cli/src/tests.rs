@@ -3,5 +3,6 @@
 mod apps;
 mod fakes;
 mod logs;
+mod moves;
 mod targets;
 mod tasks;

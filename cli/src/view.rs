@@ -8,6 +8,7 @@ pub mod distribution;
 pub mod help;
 pub mod list;
 pub mod log_line;
+pub mod moves;
 pub mod palette;
 pub mod platform_line;
 pub mod status;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lattice_api::cell::{CellState, LrpSlot};
 use lattice_brain::auction::{Batch, Item, LrpAuction, Outcome, Policy, hold};
 use lattice_model::action::{Action, Run};
-use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy};
+use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy, UpdateStrategy};
 use lattice_model::{
     CellId, CellPresence, ContainerSpec, DesiredLrp, Domain, Limit, LrpKey, ModificationTag,
     Placement, ProcessGuid, Resources, Routes, Strategy,
@@ -134,6 +134,7 @@ fn lrp(kind: Kind, app: usize, dice: &mut Dice) -> DesiredLrp {
         instances: INSTANCES_PER_APP as u32,
         containers: vec![container(rootfs, amount)],
         restart_policy: RestartPolicy::Always,
+        update_strategy: UpdateStrategy::Rolling,
         start_timeout_s: 0,
         routes: Routes::default(),
         log: LogTarget::default(),

@@ -19,3 +19,30 @@ fn an_instance_too_big_for_any_cell_is_told_the_amounts() {
     let lrp = lattice.instances(&web, "big").remove(0);
     assert_eq!(lrp["placement_error"], "insufficient resources: memory", "{lrp}");
 }
+
+#[test]
+fn a_drained_cell_without_another_keeps_what_it_runs_and_takes_nothing_new() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let layout = layout.to_str().unwrap();
+    lattice.ltc_ok(&["create", "web", layout]);
+    let before = lattice.instances(&web, "web").remove(0);
+    let cell = before["cell_id"].as_str().unwrap().to_owned();
+
+    let plan = lattice.ltc_ok(&["drain", &cell, "--dry-run"]);
+    assert!(plan.contains(&format!("web/0 128 MB stays up on {cell}")), "{plan}");
+    let waited = lattice.ltc(&["drain", &cell, "--wait", "-t", "5s"]);
+    assert_eq!(waited.code, 14, "{waited:?}");
+    assert!(waited.err.contains("web/0 stays up"), "{waited:?}");
+    let now = lattice.instances(&web, "web").remove(0);
+    assert_eq!(now["instance_guid"], before["instance_guid"], "it was not touched");
+    let refused = lattice.ltc(&["create", "other", layout, "-t", "5s"]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+
+    lattice.ltc_ok(&["undrain", &cell]);
+    let now = lattice.instances(&web, "web").remove(0);
+    assert_eq!(now["instance_guid"], before["instance_guid"]);
+    assert_eq!((&now["state"], &now["evacuating"]), (&"RUNNING".into(), &false.into()));
+}

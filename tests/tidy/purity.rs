@@ -16,6 +16,7 @@ const PURE: &[&str] = &[
     "brain/src/converge",
     "brain/src/crash",
     "brain/src/events/weight.rs",
+    "brain/src/moves",
     "cell/src/health.rs",
     "cell/src/images/plan.rs",
     "cell/src/instance",

@@ -5,7 +5,7 @@ use futures_util::StreamExt as _;
 use lattice_api::brain::{
     Bbs, BrainError, CellView, EventStream, InstanceProgress, SequencedEvent,
 };
-use lattice_model::actual_lrp::{InstanceKey, LrpKey, NetInfo};
+use lattice_model::actual_lrp::{Evacuee, InstanceEnd, InstanceKey, LrpKey, NetInfo};
 use lattice_model::task::TaskOutcome;
 use lattice_model::{ActualLrp, CellId, CellPresence, Event, Task, TaskGuid, TaskState};
 
@@ -45,9 +45,19 @@ impl Bbs for Handle {
         &self,
         key: &LrpKey,
         instance: &InstanceKey,
-        reason: String,
+        end: InstanceEnd,
     ) -> Result<(), BrainError> {
-        self.tell(Command::CrashLrp(key.clone(), instance.clone(), reason)).await
+        self.tell(Command::CrashLrp(key.clone(), instance.clone(), end)).await
+    }
+
+    async fn evacuate_lrp(
+        &self,
+        key: &LrpKey,
+        instance: &InstanceKey,
+        evacuee: Evacuee,
+    ) -> Result<bool, BrainError> {
+        let command = Command::EvacuateLrp(key.clone(), instance.clone(), evacuee);
+        Ok(self.apply(command, Patience::Wait).await? == Answer::Keep(true))
     }
 
     async fn remove_instance(

@@ -8,7 +8,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Release, Request};
+use crate::auction::Policy;
 use crate::board::{Answer, Board, Command};
+use crate::config::Config;
 use crate::events::Hub;
 
 /// The brain, for people ([`lattice_api::brain::Receptor`]) and for cells
@@ -18,6 +20,8 @@ pub struct Handle {
     requests: mpsc::Sender<Request>,
     pub(super) hub: Hub,
     pub(super) version: Arc<Version>,
+    /// For plans of moves.
+    pub(super) policy: Policy,
 }
 
 /// What happens to a request when the queue is full.
@@ -32,8 +36,9 @@ pub(crate) enum Patience {
 // === impl Handle ===
 
 impl Handle {
-    pub(super) fn new(requests: mpsc::Sender<Request>, hub: Hub, version: Version) -> Self {
-        Self { requests, hub, version: Arc::new(version) }
+    pub(super) fn new(requests: mpsc::Sender<Request>, hub: Hub, config: &Config) -> Self {
+        let (version, policy) = (Arc::new(config.version.clone()), config.auction);
+        Self { requests, hub, version, policy }
     }
 
     pub(crate) async fn apply(

@@ -4,19 +4,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lattice_api::brain::moves::{DrainRequest, MovePlan, Moves, PlannedMove, RebalanceRequest};
 use lattice_api::brain::{BrainError, EventId, EventStream, InstanceProgress, Receptor, Version};
+use lattice_model::actual_lrp::PlacementError;
+use lattice_model::cell::Draining;
 use lattice_model::{
-    ActualLrp, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal,
-    RegistryCredentials, Task, TaskDefinition, TaskGuid,
+    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid,
+    Refusal, RegistryCredentials, Task, TaskDefinition, TaskGuid,
 };
 
 use super::handle::{Handle, Patience};
-use crate::board::Command;
+use crate::board::{Board, Command};
+use crate::moves::{self, Movable, Planned};
 
 impl Handle {
     async fn order(&self, command: Command) -> Result<(), BrainError> {
         self.apply(command, Patience::Refuse).await.map(|_| ())
     }
+
+    /// Plans aside, since many auctions may be held for it.
+    async fn plan(
+        &self,
+        plan: impl FnOnce() -> Vec<Planned> + Send + 'static,
+    ) -> Result<Vec<Planned>, BrainError> {
+        let ended = |e: tokio::task::JoinError| {
+            let message = format!("the moves could not be planned: {e}");
+            BrainError::Refused(Refusal::new(ErrorName::UnknownError, message))
+        };
+        tokio::task::spawn_blocking(plan).await.map_err(ended)
+    }
+}
+
+fn told(plan: &[Planned]) -> MovePlan {
+    let one = |Planned { movable: Movable { key, instance, lrp }, to }: &Planned| PlannedMove {
+        process_guid: key.process_guid.clone(),
+        index: key.index,
+        memory_mb: lrp.resources().memory_mb,
+        from: instance.cell_id.clone(),
+        to: to.as_ref().ok().cloned(),
+        placement_error: to.as_ref().err().map(PlacementError::sentence).unwrap_or_default(),
+    };
+    MovePlan { moves: plan.iter().map(one).collect() }
 }
 
 #[async_trait]
@@ -52,7 +80,9 @@ impl Receptor for Handle {
 
     async fn actual_lrps(&self, domain: Option<&Domain>) -> Result<Vec<ActualLrp>, BrainError> {
         let domain = domain.cloned();
-        self.read(move |board, _| board.actual_lrps(domain.as_ref()), Patience::Refuse).await
+        let look = move |board: &Board, _| board.shared_actual_lrps(domain.as_ref());
+        let rows = self.read(look, Patience::Refuse).await?;
+        Ok(rows.iter().map(|row| row.as_ref().clone()).collect())
     }
 
     async fn actual_lrps_of(&self, guid: &ProcessGuid) -> Result<Vec<ActualLrp>, BrainError> {
@@ -93,6 +123,40 @@ impl Receptor for Handle {
 
     async fn cells(&self) -> Result<Vec<CellPresence>, BrainError> {
         self.read(|board, _| board.cells(), Patience::Refuse).await
+    }
+
+    async fn drain_cell(&self, cell: &CellId, how: DrainRequest) -> Result<MovePlan, BrainError> {
+        let id = cell.clone();
+        let look = move |board: &Board, _| board.known_cell(&id).map(|()| board.survey());
+        let survey = self.read(look, Patience::Refuse).await??;
+        let (policy, id) = (self.policy, cell.clone());
+        let plan = self.plan(move || moves::plan_drain(survey, &id, &policy)).await?;
+        if !how.dry_run {
+            let DrainRequest { max_in_flight, .. } = how;
+            let draining = Draining { cell_id: cell.clone(), max_in_flight };
+            self.order(Command::DrainCell(draining)).await?;
+        }
+        Ok(told(&plan))
+    }
+
+    async fn undrain_cell(&self, cell: &CellId) -> Result<(), BrainError> {
+        self.order(Command::UndrainCell(cell.clone())).await
+    }
+
+    async fn rebalance(&self, how: RebalanceRequest) -> Result<MovePlan, BrainError> {
+        let survey = self.read(|board, _| board.survey(), Patience::Refuse).await?;
+        let (policy, max) = (self.policy, how.max_moves as usize);
+        let plan = self.plan(move || moves::plan_rebalance(survey, &policy, max)).await?;
+        if !how.dry_run {
+            let which = |one: &Planned| (one.movable.key.clone(), one.movable.instance.clone());
+            let which = plan.iter().map(which).collect();
+            self.order(Command::Rebalance(which, how.max_in_flight)).await?;
+        }
+        Ok(told(&plan))
+    }
+
+    async fn moves(&self) -> Result<Moves, BrainError> {
+        self.read(|board, _| board.moves_under_way(), Patience::Refuse).await
     }
 
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {

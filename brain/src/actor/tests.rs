@@ -2,6 +2,7 @@
 
 mod cells;
 mod failures;
+mod moves;
 mod stories;
 
 use std::sync::Mutex;

@@ -11,6 +11,7 @@ use lattice_model::{
 use super::command::{Applied, RowId, Write};
 use super::desired::too_many;
 use super::{Board, Due, Seen, presence_ttl};
+use crate::converge::Standing;
 
 impl Board {
     pub(super) fn heartbeat(&mut self, presence: CellPresence, out: &mut Applied) {
@@ -33,6 +34,7 @@ impl Board {
             for (guid, index) in self.indices_on(&cell) {
                 self.settle_place(&guid, index, out);
             }
+            self.review_moves();
         }
     }
 
@@ -90,8 +92,17 @@ impl Board {
         }
         self.retiring = from.retiring;
         self.progress = from.progress;
+        self.moves.adopt_plan(from.moves);
         self.capacity_round = from.capacity_round + 1;
         self.due.insert((Time::default(), Due::Capacity));
+    }
+
+    pub(super) fn standing(&self, cell: &CellId) -> Standing {
+        match self.cells.get(cell) {
+            Some(Seen { presence: Some(_), .. }) => Standing::Live,
+            Some(Seen { presence: None, .. }) => Standing::Expected,
+            None => Standing::Lost,
+        }
     }
 
     /// True for a cell that is known to be gone.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use lattice_api::brain::InstanceProgress;
-use lattice_model::actual_lrp::PlacementError;
+use lattice_model::actual_lrp::{Evacuee, InstanceEnd, PlacementError};
+use lattice_model::cell::Draining;
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
     ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, Event, InstanceKey,
@@ -29,13 +30,16 @@ pub enum Command {
     ClaimLrp(LrpKey, InstanceKey),
     /// The instance is healthy.
     StartLrp(LrpKey, InstanceKey, NetInfo),
-    /// The instance ended by itself, for this reason.
-    CrashLrp(LrpKey, InstanceKey, String),
+    /// The instance ended by itself, like this.
+    CrashLrp(LrpKey, InstanceKey, InstanceEnd),
+    /// A cell that is being emptied finds its instance so.
+    EvacuateLrp(LrpKey, InstanceKey, Evacuee),
     /// The instance was stopped, as was asked.
     RemoveInstance(LrpKey, InstanceKey),
     /// The auction found no place.
     FailPlacement(FailedPlacement),
-    /// The auction did not try: too much is starting already.
+    /// The auction did not try these, since too much is starting already, or a cell did not take
+    /// them; or a cell is back for which any may wait.
     DeferPlacement(Vec<Item>),
     /// Wants a task.
     DesireTask(Box<TaskDefinition>),
@@ -57,6 +61,12 @@ pub enum Command {
     Heartbeat(Box<CellPresence>),
     /// A cell says that it goes.
     Depart(CellId),
+    /// Gives everything on a cell away, and nothing to it.
+    DrainCell(Draining),
+    /// The cell is as any other again.
+    UndrainCell(CellId),
+    /// Moves these incarnations, so many at once.
+    Rebalance(Vec<(LrpKey, InstanceKey)>, u32),
     /// How far an instance has come.
     ReportProgress(LrpKey, InstanceProgress),
     /// Acts on everything whose time has come.
@@ -101,6 +111,8 @@ pub enum Answer {
     Done,
     /// Whether the cell may run the task.
     MayStart(bool),
+    /// Whether the cell is to keep the instance up for now.
+    Keep(bool),
 }
 
 /// One change of the durable state; an exact record, so that committing twice does no harm.
@@ -122,6 +134,10 @@ pub enum Write {
     PutDomain(Domain, Option<Time>),
     /// Forgets one.
     DeleteDomain(Domain),
+    /// Keeps that a cell is drained.
+    PutDraining(Draining),
+    /// Forgets it.
+    DeleteDraining(CellId),
     /// Keeps what a registry demands.
     PutCredentials(lattice_model::RegistryCredentials),
 }
@@ -186,6 +202,8 @@ pub struct Records {
     pub tasks: Vec<Task>,
     /// Domains and until when they are fresh.
     pub domains: Vec<(Domain, Option<Time>)>,
+    /// Cells that are drained.
+    pub draining: Vec<Draining>,
     /// Registry credentials; not the board's.
     pub credentials: Vec<lattice_model::RegistryCredentials>,
 }

@@ -2,7 +2,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
-use lattice_model::actual_lrp::{PlacementError, REASON_BYTES_MAX};
+use lattice_model::actual_lrp::{InstanceEnd, PlacementError, REASON_BYTES_MAX};
 use lattice_model::desired_lrp::RestartPolicy;
 use lattice_model::{
     ActualLrp, ActualState, ErrorName, Event, InstanceCrash, InstanceKey, LrpKey, NetInfo,
@@ -23,7 +23,7 @@ impl Board {
     ) -> Result<(), Refusal> {
         self.check_domain(key)?;
         let now = out.at;
-        if self.is_at(key, Presence::Suspect, &instance) {
+        if self.is_stand_in(key, &instance) {
             return Ok(());
         }
         let id = RowId::new(key, Presence::Ordinary);
@@ -53,7 +53,7 @@ impl Board {
         let id = RowId::new(key, Presence::Ordinary);
         let refusal = conflict("cannot start actual LRP");
         let row = self.row(&id).cloned();
-        if self.is_at(key, Presence::Suspect, &instance) {
+        if self.is_stand_in(key, &instance) {
             let is_replaced = row.is_some_and(|row| row.net().is_some());
             return if is_replaced { Err(refusal) } else { Ok(()) };
         }
@@ -78,7 +78,7 @@ impl Board {
                 | ActualState::Exited { .. },
             ) => self.move_row(&id, state, out),
         }
-        self.drop_row(&RowId::new(key, Presence::Evacuating), out);
+        self.hand_over(key, out);
         self.drop_row(&RowId::new(key, Presence::Suspect), out);
         self.settle_index(key, out);
         Ok(())
@@ -88,7 +88,7 @@ impl Board {
         &mut self,
         key: &LrpKey,
         instance: &InstanceKey,
-        reason: &str,
+        end: InstanceEnd,
         out: &mut Applied,
     ) -> Result<(), Refusal> {
         self.check_domain(key)?;
@@ -105,7 +105,7 @@ impl Board {
         if !is_wanted || self.is_retiring(&id, instance) {
             self.drop_row(&id, out);
         } else {
-            self.crash_row(&id, row, reason, out);
+            self.crash_row(&id, row, end, out);
         }
         self.free_capacity(now);
         self.settle_index(key, out);
@@ -203,7 +203,7 @@ impl Board {
         }
     }
 
-    /// Queues what the auction did not try, until something has started or a moment has passed.
+    /// Queues what the auction did not try, or a cell did not take, until a moment has passed.
     pub(super) fn defer_placement(&mut self, items: Vec<Item>, now: Time) {
         for item in items {
             match item {
@@ -213,9 +213,10 @@ impl Board {
                         self.waiting.insert((key.process_guid, key.index));
                     }
                 }
-                Item::Task(guid) => {
+                Item::Task(guid) if self.is_pending(&guid) => {
                     self.waiting_tasks.insert(guid);
                 }
+                Item::Task(_) => {}
             }
         }
         self.announce_capacity(now);
@@ -243,26 +244,27 @@ impl Board {
         if is_stale {
             self.waiting.remove(&(key.process_guid.clone(), key.index));
             self.auction_lrp(key, out);
+        } else {
+            self.give_up_rebalancing(key, out);
         }
         Ok(())
     }
 
     /// The restart policy's turn; `row` is the record as it was.
-    fn crash_row(&mut self, id: &RowId, row: ActualLrp, reason: &str, out: &mut Applied) {
+    fn crash_row(&mut self, id: &RowId, row: ActualLrp, end: InstanceEnd, out: &mut Applied) {
         let now = out.at;
         let policy = self.desired(&id.guid).map_or(RestartPolicy::Always, |lrp| lrp.restart_policy);
         let ran_for = row.net().map(|_| now.since(row.since));
         let crash_count = crash::count_after(row.crash_count, ran_for);
-        let mut reason = reason.to_owned();
+        let InstanceEnd { mut reason, is_success } = end;
         truncate(&mut reason);
-        let (state, key) = match crash::verdict(policy, crash_count, &reason) {
+        let (state, key) = match crash::verdict(policy, crash_count, is_success) {
             Verdict::Restart => (ActualState::Unclaimed { placement_error: None }, Some(&row.key)),
             Verdict::BackOff => (ActualState::Crashed { reason: reason.clone() }, None),
             Verdict::Exit => (ActualState::Exited { reason: reason.clone() }, None),
         };
         let key = key.cloned();
-        let has_failed =
-            !matches!(state, ActualState::Exited { .. }) || !crash::is_success(&reason);
+        let has_failed = !matches!(state, ActualState::Exited { .. }) || !is_success;
         let crash = row.instance().filter(|_| has_failed).map(|instance| InstanceCrash {
             key: row.key.clone(),
             instance: instance.clone(),
@@ -279,16 +281,18 @@ impl Board {
     }
 
     /// Forgets the suspect or evacuating record of this incarnation; false when there is none.
-    fn drop_sibling(&mut self, key: &LrpKey, instance: &InstanceKey, out: &mut Applied) -> bool {
-        let now = out.at;
-        let presences = [Presence::Suspect, Presence::Evacuating];
-        let Some(presence) = presences.into_iter().find(|p| self.is_at(key, *p, instance)) else {
-            return false;
-        };
-        self.drop_row(&RowId::new(key, presence), out);
-        self.free_capacity(now);
-        self.settle_index(key, out);
-        true
+    pub(super) fn drop_sibling(
+        &mut self,
+        key: &LrpKey,
+        instance: &InstanceKey,
+        out: &mut Applied,
+    ) -> bool {
+        let was_there = self.drop_stand_ins(key, instance, out);
+        if was_there {
+            self.free_capacity(out.at);
+            self.settle_index(key, out);
+        }
+        was_there
     }
 
     fn refresh_net(&mut self, id: &RowId, state: ActualState, out: &mut Applied) {
@@ -298,12 +302,19 @@ impl Board {
         }
     }
 
-    fn is_at(&self, key: &LrpKey, presence: Presence, instance: &InstanceKey) -> bool {
+    /// True for an incarnation that stands in for its replacement. What its cell says of its start
+    /// changes nothing.
+    fn is_stand_in(&self, key: &LrpKey, instance: &InstanceKey) -> bool {
+        let presences = [Presence::Suspect, Presence::Evacuating];
+        presences.into_iter().any(|presence| self.is_at(key, presence, instance))
+    }
+
+    pub(super) fn is_at(&self, key: &LrpKey, presence: Presence, instance: &InstanceKey) -> bool {
         self.row(&RowId::new(key, presence)).is_some_and(|row| row.instance() == Some(instance))
     }
 
     /// A guid names one LRP over all domains.
-    fn check_domain(&self, key: &LrpKey) -> Result<(), Refusal> {
+    pub(super) fn check_domain(&self, key: &LrpKey) -> Result<(), Refusal> {
         let Some(process) = self.processes.get(&key.process_guid) else { return Ok(()) };
         let of_row = process.row(key.index, Presence::Ordinary).map(|row| &row.key.domain);
         let domain = process.desired.as_ref().map(|lrp| &lrp.domain).or(of_row);

@@ -58,6 +58,9 @@ impl Board {
     /// Gives a record another presence; the place there must be empty.
     pub(super) fn relabel_row(&mut self, id: &RowId, presence: Presence, out: &mut Applied) {
         let Some(before) = self.take_row(id) else { return };
+        if let Some(guid) = self.retiring.remove(id) {
+            self.retiring.insert(RowId { presence, ..id.clone() }, guid);
+        }
         out.writes.push(Write::DeleteActual(id.clone()));
         let tag = before.modification_tag.next();
         let after = ActualLrp { presence, modification_tag: tag, ..before.as_ref().clone() };
@@ -77,12 +80,15 @@ impl Board {
             None => ModificationTag { epoch: self.tags.epoch(), index: 0 },
         };
         let after = Box::new(row.clone());
-        out.events.push(match before {
-            Some(before) => {
-                Event::ActualLrpChanged { before: Box::new(before.as_ref().clone()), after }
+        match before.map(|before| Box::new(before.as_ref().clone())) {
+            None => out.events.push(Event::ActualLrpCreated(after)),
+            // The incarnation goes, which for its followers is an end and a beginning.
+            Some(before) if is_unclaimed(&row) && !is_unclaimed(&before) => {
+                out.events.push(Event::ActualLrpCreated(after));
+                out.events.push(Event::ActualLrpRemoved(before));
             }
-            None => Event::ActualLrpCreated(after),
-        });
+            Some(before) => out.events.push(Event::ActualLrpChanged { before, after }),
+        }
         out.writes.push(Write::PutActual(Arc::new(row.clone())));
         self.adopt_row(row);
     }
@@ -91,7 +97,9 @@ impl Board {
     pub(super) fn drop_row(&mut self, id: &RowId, out: &mut Applied) {
         let Some(row) = self.take_row(id) else { return };
         self.retiring.remove(id);
-        self.progress.remove(&(id.guid.clone(), id.index));
+        if id.presence == Presence::Ordinary {
+            self.progress.remove(&(id.guid.clone(), id.index));
+        }
         out.writes.push(Write::DeleteActual(id.clone()));
         out.events.push(Event::ActualLrpRemoved(Box::new(row.as_ref().clone())));
         self.forget_if_empty(&id.guid);
@@ -105,6 +113,7 @@ impl Board {
             self.rows_on.entry(instance.cell_id.clone()).or_default().insert(id.clone());
         }
         match &row.state {
+            _ if id.presence != Presence::Ordinary => {}
             ActualState::Unclaimed { placement_error } => {
                 self.progress.remove(&place);
                 if placement_error.is_some() {
@@ -122,6 +131,7 @@ impl Board {
                 self.progress.remove(&place);
             }
         }
+        self.note_for_moves(&id, row.instance().map(|instance| &instance.cell_id));
         let process = self.processes.entry(id.guid).or_default();
         process.rows.insert((id.index, id.presence), Arc::new(row));
         self.rows_total += 1;
@@ -143,6 +153,7 @@ impl Board {
         if id.presence == Presence::Ordinary {
             self.waiting.remove(&(id.guid.clone(), id.index));
         }
+        self.note_for_moves(id, row.instance().map(|instance| &instance.cell_id));
         Some(row)
     }
 
@@ -163,4 +174,8 @@ impl Board {
             });
         }
     }
+}
+
+const fn is_unclaimed(row: &ActualLrp) -> bool {
+    matches!(row.state, ActualState::Unclaimed { .. })
 }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::task::{TaskOutcome, TaskState};
-use lattice_model::{CellId, ErrorName, Event, Refusal, Task, TaskDefinition, TaskGuid};
+use lattice_model::{CellId, ErrorName, Event, Refusal, Task, TaskDefinition, TaskGuid, Time};
 
 use super::command::{Answer, Applied, Effect, Write};
 use super::desired::too_many;
 use super::{Board, Due, TASK_CANCELLED, TASK_RETRIES_MAX, conflict};
-use crate::converge::TASK_KICK_AFTER;
+use crate::converge::{self, TASK_KICK_AFTER};
 
 impl Board {
     pub(super) fn desire_task(
@@ -229,7 +229,7 @@ impl Board {
         });
         let task = Arc::new(task);
         out.writes.push(Write::PutTask(Arc::clone(&task)));
-        self.adopt_task(task);
+        self.adopt_task(task, out.at);
     }
 
     /// Forgets a task, and says so.
@@ -241,11 +241,14 @@ impl Board {
     }
 
     /// Puts a task in its place and into the indexes, without a word.
-    pub(super) fn adopt_task(&mut self, task: Arc<Task>) {
+    pub(super) fn adopt_task(&mut self, task: Arc<Task>, now: Time) {
         let guid = task.definition.task_guid.clone();
         if let TaskState::Running { cell_id } = &task.state {
             self.tasks_on.entry(cell_id.clone()).or_default().insert(guid.clone());
         }
+        // What is past already was looked at, or is the safety net's.
+        let dues = converge::task_dues(&task).into_iter().filter(|due| *due > now);
+        self.due.extend(dues.map(|due| (due, Due::Task(guid.clone()))));
         self.tasks.insert(guid, task);
     }
 
@@ -271,8 +274,6 @@ impl Board {
         self.put_task(rejected, out);
         if task.rejections >= TASK_RETRIES_MAX {
             self.end_task(&guid, failed(&error.reason), out);
-        } else {
-            self.due.insert((now + TASK_KICK_AFTER, Due::Task(guid)));
         }
     }
 

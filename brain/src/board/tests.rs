@@ -2,9 +2,12 @@
 
 mod crashes;
 mod desired;
+mod evacuation;
 mod lost_cells;
+mod moves;
 mod properties;
 mod queue;
+mod scenarios;
 mod tasks;
 mod transitions;
 
@@ -141,12 +144,4 @@ fn round_of(applied: &Applied) -> u64 {
         _ => None,
     });
     rounds.next_back().unwrap()
-}
-
-impl Board {
-    /// Evacuation has no command yet; its records do have rules.
-    fn relabel_for_test(&mut self, guid: &str, from: Presence, to: Presence) {
-        let id = RowId { guid: pg(guid), index: 0, presence: from };
-        self.relabel_row(&id, to, &mut Applied::default());
-    }
 }

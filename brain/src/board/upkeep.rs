@@ -1,6 +1,8 @@
 //! Puts convergence's steps into effect: for one index after a command that concerns it, for what
 //! is due, and for everything as a safety net.
 
+use std::collections::BTreeMap;
+
 use lattice_model::{ActualState, LrpKey, Presence, ProcessGuid, Task, TaskGuid, TaskState, Time};
 
 use super::command::{Applied, Effect, RowId};
@@ -22,7 +24,8 @@ impl Board {
             match due {
                 Due::Cell(cell) => self.check_presence(&cell, out),
                 Due::Index(guid, index) => self.settle_place(&guid, index, out),
-                Due::Task(guid) => self.retry_task(&guid, out),
+                Due::Task(guid) => self.settle_task(&guid, out),
+                Due::Stop(key, instance) => self.stop_handed_over(key, instance, out),
                 Due::Capacity => self.retry_waiting(out),
             }
         }
@@ -42,6 +45,7 @@ impl Board {
             self.settle_task(&guid, out);
         }
         self.repeat_stops(out);
+        self.review_moves();
     }
 
     pub(super) fn settle_index(&mut self, key: &LrpKey, out: &mut Applied) {
@@ -60,9 +64,12 @@ impl Board {
     pub(super) fn settle_task(&mut self, guid: &TaskGuid, out: &mut Applied) {
         let now = out.at;
         let Some(task) = self.tasks.get(guid) else { return };
-        let Some(fix) = converge::task(task, |cell| self.is_lost(cell), now) else { return };
+        let Some(fix) = converge::task(task, |cell| self.standing(cell), now) else { return };
         match fix {
-            TaskFix::Auction => self.auction_task(guid, out),
+            TaskFix::Auction => {
+                self.waiting_tasks.remove(guid);
+                self.auction_task(guid, out);
+            }
             TaskFix::Fail(reason) => self.end_task(guid, failed(reason), out),
             TaskFix::Unresolve => self.unresolve_task(guid, out),
             TaskFix::Notify if task.definition.completion_callback_url.is_empty() => {}
@@ -114,11 +121,11 @@ impl Board {
             evacuating,
             suspect,
         };
-        let fixes = converge::index(&place, |cell| self.is_lost(cell), now);
+        let fixes = converge::index(&place, |cell| self.standing(cell), now);
         Some((LrpKey { process_guid: guid.clone(), index, domain }, fixes))
     }
 
-    fn mend(&mut self, key: &LrpKey, fix: Fix, out: &mut Applied) {
+    pub(super) fn mend(&mut self, key: &LrpKey, fix: Fix, out: &mut Applied) {
         let id = RowId::new(key, Presence::Ordinary);
         match fix {
             Fix::Create => self.create_row(key.clone(), out),
@@ -131,12 +138,12 @@ impl Board {
                 self.relabel_row(&id, Presence::Suspect, out);
                 self.create_row(key.clone(), out);
             }
-            Fix::Promote => {
+            Fix::Promote(presence) => {
                 self.drop_and_stop(&id, out);
-                let suspect = RowId::new(key, Presence::Suspect);
-                self.relabel_row(&suspect, Presence::Ordinary, out);
+                self.relabel_row(&RowId::new(key, presence), Presence::Ordinary, out);
             }
-            Fix::Stop => {
+            Fix::Stop(presence) => {
+                let id = RowId::new(key, presence);
                 if let Some(row) = self.row(&id).cloned()
                     && let Some(instance) = row.instance()
                     && !self.is_retiring(&id, instance)
@@ -149,7 +156,7 @@ impl Board {
     }
 
     /// Forgets a record; a live cell that still has its container is told to stop it.
-    fn drop_and_stop(&mut self, id: &RowId, out: &mut Applied) {
+    pub(super) fn drop_and_stop(&mut self, id: &RowId, out: &mut Applied) {
         let Some(row) = self.row(id).cloned() else { return };
         self.drop_row(id, out);
         if let Some(instance) = row.instance()
@@ -180,7 +187,12 @@ impl Board {
 
     fn retry_waiting(&mut self, out: &mut Applied) {
         self.capacity_round += 1;
+        let mut asked = BTreeMap::new();
         for (guid, index) in std::mem::take(&mut self.waiting) {
+            if self.is_held_back(&guid, index, &mut asked) {
+                self.waiting.insert((guid, index));
+                continue;
+            }
             let key = self.row(&RowId::ordinary(&guid, index)).map(|row| row.key.clone());
             if let Some(key) = key {
                 self.auction_lrp(&key, out);
@@ -188,19 +200,6 @@ impl Board {
         }
         for guid in std::mem::take(&mut self.waiting_tasks) {
             self.auction_task(&guid, out);
-        }
-    }
-
-    /// A rejected task has waited long enough.
-    fn retry_task(&mut self, guid: &TaskGuid, out: &mut Applied) {
-        let now = out.at;
-        let is_due = self
-            .tasks
-            .get(guid)
-            .is_some_and(|task| now.since(task.updated_at) >= converge::TASK_KICK_AFTER);
-        if is_due {
-            self.waiting_tasks.remove(guid);
-            self.auction_task(guid, out);
         }
     }
 

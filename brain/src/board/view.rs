@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lattice_api::brain::{CellView, InstanceProgress};
+use lattice_api::cell::{CellState, LrpSlot};
 use lattice_model::{
     ActualLrp, ActualState, CellId, CellPresence, DesiredLrp, Domain, LrpKey, Presence,
     ProcessGuid, Refusal, Task, TaskGuid, TaskState, Time,
@@ -12,6 +13,7 @@ use super::command::RowId;
 use super::desired::no_such_lrp;
 use super::tasks::no_such_task;
 use super::{Board, Process};
+use crate::moves::{Movable, Survey};
 
 impl Board {
     /// One desired LRP.
@@ -27,13 +29,19 @@ impl Board {
 
     /// One record per index, of all LRPs or of a domain.
     pub fn actual_lrps(&self, domain: Option<&Domain>) -> Vec<ActualLrp> {
+        self.shared_actual_lrps(domain).iter().map(|row| row.as_ref().clone()).collect()
+    }
+
+    /// The same, for a caller who copies them elsewhere: the board is not held up by a long list.
+    pub fn shared_actual_lrps(&self, domain: Option<&Domain>) -> Vec<Arc<ActualLrp>> {
         let all = self.processes.values().flat_map(resolved);
         all.filter(|row| domain.is_none_or(|domain| row.key.domain == *domain)).cloned().collect()
     }
 
     /// One record per index of one LRP.
     pub fn actual_lrps_of(&self, guid: &ProcessGuid) -> Vec<ActualLrp> {
-        self.processes.get(guid).into_iter().flat_map(resolved).cloned().collect()
+        let rows = self.processes.get(guid).into_iter().flat_map(resolved);
+        rows.map(|row| row.as_ref().clone()).collect()
     }
 
     /// Every record, of each presence.
@@ -86,6 +94,51 @@ impl Board {
         self.tasks.get(guid).is_some_and(|task| matches!(task.state, TaskState::Pending))
     }
 
+    /// The live cells with what is reserved on them, and the instances that could leave them.
+    pub fn survey(&self) -> Survey {
+        let live = self.cells.values().filter_map(|seen| seen.presence.as_ref());
+        Survey {
+            cells: live.map(|presence| self.cell_state(presence)).collect(),
+            movable: self.processes.values().flat_map(|process| self.movable(process)).collect(),
+        }
+    }
+
+    fn cell_state(&self, presence: &CellPresence) -> CellState {
+        let rows = self.rows_on.get(&presence.cell_id).into_iter().flatten();
+        let rows: Vec<_> = rows.filter_map(|id| self.row(id)).collect();
+        let slot = |row: &&Arc<ActualLrp>| {
+            let lrp = self.desired(&row.key.process_guid)?;
+            let (app, resources) = (lrp.app.clone(), lrp.resources());
+            Some(LrpSlot { key: row.key.clone(), app, resources })
+        };
+        let lrps: Vec<LrpSlot> = rows.iter().filter_map(slot).collect();
+        let tasks: Vec<TaskGuid> =
+            self.tasks_on.get(&presence.cell_id).into_iter().flatten().cloned().collect();
+        let needs = tasks.iter().filter_map(|guid| self.tasks.get(guid));
+        let needs = needs.map(|task| task.definition.resources());
+        let needs = needs.chain(lrps.iter().map(|slot| slot.resources));
+        CellState {
+            presence: presence.clone(),
+            available: needs.fold(presence.capacity, |left, need| left.minus(&need)),
+            starting_count: rows.iter().filter(|row| row.net().is_none()).count() as u64,
+            evacuating: self.is_draining(&presence.cell_id),
+            lrps,
+            tasks,
+        }
+    }
+
+    fn movable<'a>(&'a self, process: &'a Process) -> impl Iterator<Item = Movable> + 'a {
+        let running = process.rows.values().filter(|row| row.presence == Presence::Ordinary);
+        running.filter_map(|row| {
+            let instance = row.net().and_then(|_| row.instance())?;
+            let is_free = self.is_live(&instance.cell_id)
+                && self.is_free_to_go(&RowId::of(row), instance)
+                && self.may_move(&row.key.process_guid, row.key.index);
+            let lrp = Arc::clone(process.desired.as_ref().filter(|_| is_free)?);
+            Some(Movable { key: row.key.clone(), instance: instance.clone(), lrp })
+        })
+    }
+
     /// All that concerns one cell.
     pub fn view(&self, cell: &CellId) -> CellView {
         let ids = self.rows_on.get(cell).into_iter().flatten();
@@ -102,7 +155,7 @@ impl Board {
 }
 
 /// One record per index: another stands in for the ordinary one until that runs (section 2.11).
-fn resolved(process: &Process) -> impl Iterator<Item = &ActualLrp> {
+fn resolved(process: &Process) -> impl Iterator<Item = &Arc<ActualLrp>> {
     process.rows.iter().filter_map(|((index, presence), row)| {
         let ordinary = process.row(*index, Presence::Ordinary);
         let stand_in = process
@@ -118,6 +171,6 @@ fn resolved(process: &Process) -> impl Iterator<Item = &ActualLrp> {
             (Some(only), None) | (None, Some(only)) => only,
             (None, None) => return None,
         };
-        (shown.presence == *presence).then_some(row.as_ref())
+        (shown.presence == *presence).then_some(row)
     })
 }

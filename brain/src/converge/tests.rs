@@ -5,6 +5,8 @@ use super::*;
 use crate::testing::{cell_id, instance, key, task_record};
 
 const NOW: Time = Time::from_secs(10_000);
+const STOP: Fix = Fix::Stop(Presence::Ordinary);
+const DROP: Fix = Fix::Drop(Presence::Ordinary);
 
 fn on(cell: &str) -> InstanceKey {
     instance("i", cell)
@@ -38,8 +40,16 @@ fn row(state: char, cell: &str) -> ActualLrp {
     }
 }
 
+fn standing(cell: &CellId) -> Standing {
+    match cell.as_str() {
+        "lost" => Standing::Lost,
+        "new" => Standing::Expected,
+        _ => Standing::Live,
+    }
+}
+
 fn check(place: &Index<'_>, expected: &[Fix], what: &str) {
-    let fixes = index(place, |cell| *cell == cell_id("lost"), NOW);
+    let fixes = index(place, standing, NOW);
     assert_eq!(fixes, expected, "{what}");
 }
 
@@ -51,8 +61,8 @@ fn the_usual_record_alone() {
         ('-', "", vec![Fix::Create], vec![], vec![]),
         ('U', "", vec![], vec![drop], vec![]),
         ('S', "", vec![Fix::Auction], vec![drop], vec![]),
-        ('C', "live", vec![], vec![Fix::Stop], vec![]),
-        ('R', "live", vec![], vec![Fix::Stop], vec![]),
+        ('C', "live", vec![], vec![STOP], vec![]),
+        ('R', "live", vec![], vec![STOP], vec![]),
         ('C', "lost", vec![Fix::Suspect], vec![drop], vec![drop]),
         ('R', "lost", vec![Fix::Suspect], vec![drop], vec![drop]),
         ('X', "", vec![], vec![drop], vec![]),
@@ -72,7 +82,7 @@ fn the_usual_record_alone() {
 
 #[test]
 fn a_suspect_beside_its_replacement() {
-    let drop = Fix::Drop(Presence::Suspect);
+    let (drop, promote) = (Fix::Drop(Presence::Suspect), Fix::Promote(Presence::Suspect));
     for (replacement, cell, suspect_on, expected) in [
         ('U', "", "lost", vec![]),
         ('C', "live", "lost", vec![]),
@@ -80,11 +90,14 @@ fn a_suspect_beside_its_replacement() {
         ('C', "lost", "lost", vec![Fix::Unclaim]),
         ('X', "", "lost", vec![]),
         ('D', "", "lost", vec![Fix::Restart]),
-        ('U', "", "live", vec![Fix::Promote]),
-        ('C', "live", "live", vec![Fix::Promote]),
-        ('X', "", "live", vec![Fix::Promote]),
+        ('U', "", "live", vec![promote]),
+        ('C', "live", "live", vec![promote]),
+        ('X', "", "live", vec![promote]),
         ('R', "live", "live", vec![drop]),
-        ('-', "", "live", vec![Fix::Promote]),
+        ('-', "", "live", vec![promote]),
+        ('U', "", "new", vec![]),
+        ('C', "live", "new", vec![]),
+        ('R', "live", "new", vec![drop]),
         ('-', "", "lost", vec![Fix::Create]),
     ] {
         let ordinary = (replacement != '-').then(|| row(replacement, cell));
@@ -102,12 +115,12 @@ fn a_suspect_beside_its_replacement() {
 
 #[test]
 fn a_suspect_that_nobody_wants() {
-    let drop = Fix::Drop(Presence::Suspect);
+    let (drop, promote) = (Fix::Drop(Presence::Suspect), Fix::Promote(Presence::Suspect));
     for (is_fresh, suspect_on, expected) in [
         (true, "live", vec![drop]),
         (true, "lost", vec![drop]),
         (false, "lost", vec![drop]),
-        (false, "live", vec![Fix::Promote]),
+        (false, "live", vec![promote]),
     ] {
         let suspect = row('R', suspect_on);
         let place = Index { is_fresh, suspect: Some(&suspect), ..Index::default() };
@@ -116,18 +129,31 @@ fn a_suspect_that_nobody_wants() {
 }
 
 #[test]
-fn an_evacuating_record_goes_with_its_cell() {
-    let ordinary = row('R', "live");
-    for (cell, expected) in [("lost", vec![Fix::Drop(Presence::Evacuating)]), ("live", vec![])] {
-        let evacuating = row('R', cell);
-        let place = Index {
-            is_wanted: true,
-            is_fresh: true,
-            ordinary: Some(&ordinary),
-            evacuating: Some(&evacuating),
-            suspect: None,
-        };
-        check(&place, &expected, cell);
+fn an_evacuating_record_goes_with_its_cell_and_when_it_has_done_its_service() {
+    let drop = Fix::Drop(Presence::Evacuating);
+    let stop = Fix::Stop(Presence::Evacuating);
+    // wanted; not wanted and fresh; not wanted and not vouched for
+    for (replacement, cell, evacuating_on, wanted, fresh, stale) in [
+        ('U', "", "live", vec![], vec![stop, DROP], vec![]),
+        ('U', "", "lost", vec![drop], vec![drop, DROP], vec![drop]),
+        ('U', "", "new", vec![], vec![stop, DROP], vec![]),
+        ('C', "live", "live", vec![], vec![stop, STOP], vec![]),
+        ('C', "lost", "live", vec![Fix::Unclaim], vec![stop, DROP], vec![DROP]),
+        ('R', "live", "live", vec![drop], vec![drop, STOP], vec![drop]),
+        ('X', "", "live", vec![], vec![stop, DROP], vec![]),
+        ('D', "", "live", vec![Fix::Restart], vec![stop, DROP], vec![]),
+        ('E', "", "live", vec![drop], vec![drop, DROP], vec![drop]),
+        ('-', "", "live", vec![Fix::Create], vec![stop], vec![]),
+    ] {
+        let ordinary = (replacement != '-').then(|| row(replacement, cell));
+        let evacuating = row('R', evacuating_on);
+        let (ordinary, evacuating) = (ordinary.as_ref(), Some(&evacuating));
+        let place = Index { ordinary, evacuating, ..Index::default() };
+        let what = format!("{replacement} {cell}, evacuating on {evacuating_on}");
+        check(&Index { is_wanted: true, is_fresh: true, ..place }, &wanted, &what);
+        check(&Index { is_wanted: true, is_fresh: false, ..place }, &wanted, &what);
+        check(&Index { is_wanted: false, is_fresh: true, ..place }, &fresh, &what);
+        check(&Index { is_wanted: false, is_fresh: false, ..place }, &stale, &what);
     }
 }
 
@@ -137,23 +163,23 @@ fn a_task_by_state_and_age() {
     let running = |cell| TaskState::Running { cell_id: cell_id(cell) };
     for (state, created, updated, expected) in [
         (TaskState::Pending, 10, 10, None),
-        (TaskState::Pending, 30, 30, None),
-        (TaskState::Pending, 31, 31, Some(TaskFix::Auction)),
-        (TaskState::Pending, 1_800, 10, None),
-        (TaskState::Pending, 1_801, 10, Some(TaskFix::Fail(NOT_STARTED_IN_TIME))),
+        (TaskState::Pending, 29, 29, None),
+        (TaskState::Pending, 30, 30, Some(TaskFix::Auction)),
+        (TaskState::Pending, 1_799, 10, None),
+        (TaskState::Pending, 1_800, 10, Some(TaskFix::Fail(NOT_STARTED_IN_TIME))),
         (running("live"), 9_000, 9_000, None),
         (running("lost"), 1, 1, Some(TaskFix::Fail(CELL_DISAPPEARED))),
-        (TaskState::Completed(outcome()), 9_000, 30, None),
-        (TaskState::Completed(outcome()), 9_000, 31, Some(TaskFix::Notify)),
-        (TaskState::Completed(outcome()), 9_000, 120, Some(TaskFix::Notify)),
-        (TaskState::Completed(outcome()), 9_000, 121, Some(TaskFix::Delete)),
-        (TaskState::Resolving(outcome()), 9_000, 30, None),
-        (TaskState::Resolving(outcome()), 9_000, 31, Some(TaskFix::Unresolve)),
+        (TaskState::Completed(outcome()), 9_000, 29, None),
+        (TaskState::Completed(outcome()), 9_000, 30, Some(TaskFix::Notify)),
+        (TaskState::Completed(outcome()), 9_000, 119, Some(TaskFix::Notify)),
+        (TaskState::Completed(outcome()), 9_000, 120, Some(TaskFix::Delete)),
+        (TaskState::Resolving(outcome()), 9_000, 29, None),
+        (TaskState::Resolving(outcome()), 9_000, 30, Some(TaskFix::Unresolve)),
     ] {
         let ago = |secs| NOW - Duration::from_secs(secs);
         let what = format!("{state:?} {created} {updated}");
         let (created_at, updated_at) = (ago(created), ago(updated));
         let record = Task { state, created_at, updated_at, ..task_record("t") };
-        assert_eq!(task(&record, |cell| *cell == cell_id("lost"), NOW), expected, "{what}");
+        assert_eq!(task(&record, standing, NOW), expected, "{what}");
     }
 }

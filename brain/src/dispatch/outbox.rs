@@ -25,9 +25,15 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Held {
     gathered: Gathered,
-    stops: BTreeMap<InstanceGuid, (LrpKey, InstanceKey)>,
-    cancels: BTreeMap<TaskGuid, CellId>,
+    orders: BTreeMap<CellId, Orders>,
     notices: BTreeSet<TaskGuid>,
+}
+
+/// What one cell is to end.
+#[derive(Debug, Default)]
+struct Orders {
+    stops: BTreeMap<InstanceGuid, (LrpKey, InstanceKey)>,
+    cancels: BTreeSet<TaskGuid>,
 }
 
 /// What wants a place, and the capacity round it was sent out with.
@@ -35,6 +41,10 @@ struct Held {
 pub(crate) struct Gathered {
     pub(crate) lrps: BTreeMap<LrpKey, (Arc<DesiredLrp>, u64)>,
     pub(crate) tasks: BTreeMap<TaskGuid, (Arc<Task>, u64)>,
+    /// Instances that stay up on a cell until these run; that is where they must not go.
+    pub(crate) leaving: BTreeMap<LrpKey, CellId>,
+    /// Cells that get nothing.
+    pub(crate) draining: BTreeSet<CellId>,
 }
 
 /// An order to a cell.
@@ -43,7 +53,7 @@ pub(crate) enum Order {
     /// Stop the instance.
     Stop(LrpKey, InstanceKey),
     /// End the task.
-    Cancel(TaskGuid, CellId),
+    Cancel(TaskGuid),
 }
 
 // === impl Outbox ===
@@ -66,11 +76,12 @@ impl Outbox {
                     self.0.auctions.notify_one();
                 }
                 Effect::StopInstance { key, instance } => {
-                    held.stops.insert(instance.instance_guid.clone(), (key, instance));
+                    let orders = held.orders.entry(instance.cell_id.clone()).or_default();
+                    orders.stops.insert(instance.instance_guid.clone(), (key, instance));
                     self.0.orders.notify_one();
                 }
                 Effect::CancelTask { guid, cell_id } => {
-                    held.cancels.insert(guid, cell_id);
+                    held.orders.entry(cell_id).or_default().cancels.insert(guid);
                     self.0.orders.notify_one();
                 }
                 Effect::NotifyOwner(guid) => {
@@ -97,12 +108,11 @@ impl Outbox {
         std::mem::take(&mut self.held().gathered)
     }
 
-    pub(crate) fn take_orders(&self) -> Vec<Order> {
+    /// The orders of all cells but these, which are busy with earlier ones.
+    pub(crate) fn take_orders(&self, busy: &BTreeSet<CellId>) -> BTreeMap<CellId, Vec<Order>> {
         let mut held = self.held();
-        let stops = std::mem::take(&mut held.stops);
-        let cancels = std::mem::take(&mut held.cancels);
-        let stops = stops.into_values().map(|(key, instance)| Order::Stop(key, instance));
-        stops.chain(cancels.into_iter().map(|(guid, cell)| Order::Cancel(guid, cell))).collect()
+        let free = held.orders.extract_if(.., |cell, _| !busy.contains(cell));
+        free.map(|(cell, orders)| (cell, orders.listed())).collect()
     }
 
     pub(crate) fn take_notices(&self) -> BTreeSet<TaskGuid> {
@@ -149,14 +159,12 @@ impl Gathered {
     }
 }
 
-// === impl Order ===
+// === impl Orders ===
 
-impl Order {
-    pub(crate) const fn cell(&self) -> &CellId {
-        match self {
-            Self::Stop(_, instance) => &instance.cell_id,
-            Self::Cancel(_, cell) => cell,
-        }
+impl Orders {
+    fn listed(self) -> Vec<Order> {
+        let stops = self.stops.into_values().map(|(key, instance)| Order::Stop(key, instance));
+        stops.chain(self.cancels.into_iter().map(Order::Cancel)).collect()
     }
 }
 
@@ -202,11 +210,14 @@ mod tests {
         let cancel = Effect::CancelTask { guid: guid.clone(), cell_id };
         outbox.put(vec![stop(), stop(), cancel, Effect::NotifyOwner(guid)]);
         outbox.has_orders().await;
-        let orders = outbox.take_orders();
-        let cells: Vec<_> = orders.iter().map(|order| order.cell().as_str()).collect();
-        assert_eq!(cells, ["c", "d"]);
+        let busy = BTreeSet::from([crate::testing::cell_id("d")]);
+        let orders = outbox.take_orders(&busy);
+        assert_eq!(orders.keys().map(CellId::as_str).collect::<Vec<_>>(), ["c"]);
+        assert_eq!(orders.values().flatten().count(), 1, "each is held once");
+        let orders = outbox.take_orders(&BTreeSet::new());
+        assert_eq!(orders.into_values().flatten().collect::<Vec<_>>(), [Order::Cancel(tg("t"))]);
         outbox.has_notices().await;
         assert_eq!(outbox.take_notices().len(), 1);
-        assert!(outbox.take_orders().is_empty());
+        assert!(outbox.take_orders(&BTreeSet::new()).is_empty());
     }
 }

@@ -99,7 +99,8 @@ const fn status(name: ErrorName) -> StatusCode {
         ErrorName::Unauthorized => StatusCode::UNAUTHORIZED,
         ErrorName::TaskNotFound
         | ErrorName::DesiredLRPNotFound
-        | ErrorName::ActualLRPIndexNotFound => StatusCode::NOT_FOUND,
+        | ErrorName::ActualLRPIndexNotFound
+        | ErrorName::CellNotFound => StatusCode::NOT_FOUND,
         ErrorName::TaskGuidAlreadyExists
         | ErrorName::TaskNotDeletable
         | ErrorName::DesiredLRPAlreadyExists => StatusCode::CONFLICT,

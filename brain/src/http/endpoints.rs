@@ -7,7 +7,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use lattice_api::brain::routes;
 
 use super::{
-    Api, actual_lrps, auth, cells, desired_lrps, domains, events, openapi, progress,
+    Api, actual_lrps, auth, cells, desired_lrps, domains, events, moves, openapi, progress,
     registry_credentials, sync, tasks, version,
 };
 
@@ -58,7 +58,7 @@ pub(super) fn router() -> Router<Api> {
 
 /// All endpoints, in the order of the document.
 pub(super) fn all() -> Vec<Endpoint> {
-    let nouns = [of_desired_lrps(), of_actual_lrps(), of_tasks(), of_the_platform()];
+    let nouns = [of_desired_lrps(), of_actual_lrps(), of_tasks(), of_moves(), of_the_platform()];
     nouns.into_iter().flatten().collect()
 }
 
@@ -135,6 +135,30 @@ fn of_tasks() -> Vec<Endpoint> {
             .says("Ends a task that has not ended")
             .answers(200, Nothing)
             .refuses(&[404, 500]),
+    ]
+}
+
+fn of_moves() -> Vec<Endpoint> {
+    vec![
+        post(routes::DRAIN, "drainCell", moves::drain)
+            .says(
+                "Gives everything a cell runs to others, and nothing to it, until it is undrained",
+            )
+            .takes("Drain")
+            .answers(200, One("MovePlan"))
+            .refuses(&[400, 404]),
+        delete(routes::DRAIN, "undrainCell", moves::undrain)
+            .says("Makes a cell as any other again; what has found no other place stays")
+            .answers(204, Nothing)
+            .refuses(&[404]),
+        post(routes::REBALANCE, "rebalance", moves::rebalance)
+            .says("Spreads instances anew over the cells, once")
+            .takes("Rebalance")
+            .answers(200, One("MovePlan"))
+            .refuses(&[400]),
+        get(routes::MOVES, "listMoves", moves::list)
+            .says("Cells that are drained, and instances that are on their way")
+            .answers(200, One("Moves")),
     ]
 }
 

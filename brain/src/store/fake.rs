@@ -18,6 +18,7 @@ struct State {
     actual: BTreeMap<(String, u32, Presence), Write>,
     tasks: BTreeMap<String, Write>,
     domains: BTreeMap<String, Write>,
+    draining: BTreeMap<String, Write>,
     credentials: BTreeMap<String, Write>,
     failures: u32,
     commits: u64,
@@ -39,7 +40,8 @@ impl Store for InMemory {
     fn load(&mut self) -> Result<Records, StoreError> {
         let state = self.0.lock().unwrap();
         let mut records = Records::default();
-        let tables = [&state.desired, &state.tasks, &state.domains, &state.credentials];
+        let State { desired, tasks, domains, draining, credentials, .. } = &*state;
+        let tables = [desired, tasks, domains, draining, credentials];
         let all = tables.into_iter().flat_map(|table| table.values());
         for write in all.chain(state.actual.values()) {
             match write.clone() {
@@ -47,6 +49,7 @@ impl Store for InMemory {
                 Write::PutActual(row) => records.actual.push(row.as_ref().clone()),
                 Write::PutTask(task) => records.tasks.push(task.as_ref().clone()),
                 Write::PutDomain(domain, until) => records.domains.push((domain, until)),
+                Write::PutDraining(draining) => records.draining.push(draining),
                 Write::PutCredentials(credentials) => records.credentials.push(credentials),
                 _ => unreachable!("only records are kept"),
             }
@@ -84,6 +87,10 @@ impl Store for InMemory {
                     state.domains.insert(domain.to_string(), kept);
                 }
                 Write::DeleteDomain(domain) => drop(state.domains.remove(domain.as_str())),
+                Write::PutDraining(d) => {
+                    state.draining.insert(d.cell_id.to_string(), kept);
+                }
+                Write::DeleteDraining(cell) => drop(state.draining.remove(cell.as_str())),
                 Write::PutCredentials(c) => {
                     state.credentials.insert(c.registry.clone(), kept);
                 }

@@ -10,6 +10,7 @@ mod syncs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
+use lattice_model::cell::Draining;
 use lattice_model::{Domain, Presence, RegistryCredentials, Task, TaskState, Time};
 
 use super::fake::InMemory;
@@ -44,6 +45,10 @@ fn running() -> Task {
     Task { state, ..task("t", 10).as_ref().clone() }
 }
 
+fn draining(cell: &str, max_in_flight: u32) -> Draining {
+    Draining { cell_id: cell_id(cell), max_in_flight }
+}
+
 /// What each store does; `again` opens anew what was kept.
 fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
     assert_eq!(store.load().unwrap(), Records::default(), "empty at first");
@@ -59,6 +64,8 @@ fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
         Write::PutDomain(domain("d"), None),
         Write::PutDomain(domain("e"), Some(Time(9))),
         Write::PutDomain(domain("gone"), None),
+        Write::PutDraining(draining("a", 1)),
+        Write::PutDraining(draining("gone", 1)),
         Write::PutCredentials(credentials("old")),
     ];
     store.commit(&all).unwrap();
@@ -71,6 +78,8 @@ fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
         Write::DeleteTask(tg("never-was")),
         Write::PutDomain(domain("e"), Some(Time(11))),
         Write::DeleteDomain(domain("gone")),
+        Write::PutDraining(draining("a", 4)),
+        Write::DeleteDraining(cell_id("gone")),
         Write::PutCredentials(credentials("new")),
     ];
     store.commit(&then).unwrap();
@@ -83,6 +92,7 @@ fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
         actual: vec![row(0, Presence::Suspect), row(1, Presence::Ordinary)],
         tasks: vec![running()],
         domains: vec![(domain("d"), None), (domain("e"), Some(Time(11)))],
+        draining: vec![draining("a", 4)],
         credentials: vec![credentials("new")],
     };
     assert_eq!(records, expected);

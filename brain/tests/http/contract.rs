@@ -1,11 +1,13 @@
 //! Every operation, through the client and the server to the receptor and back.
 
+use lattice_api::brain::moves::{DrainRequest, RebalanceRequest};
 use lattice_api::brain::{BrainError, Receptor as _, ReceptorClient, Target, routes};
 use lattice_model::{
-    DesiredLrpUpdate, Domain, ErrorName, RegistryCredentials, Routes, TaskGuid, TaskState,
+    CellId, DesiredLrpUpdate, Domain, ErrorName, RegistryCredentials, Routes, TaskGuid, TaskState,
 };
 use serde_json::json;
 
+use super::fake::plan;
 use super::samples::{self, guid};
 use super::{Served, answer};
 
@@ -191,4 +193,34 @@ fn the_targets_password_is_not_shown() {
     assert!(!format!("{target:?}").contains("hunter2"));
     lattice_daemon::install_crypto();
     assert!(!format!("{:?}", ReceptorClient::new(&target).unwrap()).contains("hunter2"));
+}
+
+#[tokio::test]
+async fn cells_are_drained_and_instances_spread_anew() {
+    let served = Served::start().await;
+    let client = served.client();
+    let (cell, other) = (CellId::new("cell-1").unwrap(), CellId::new("other").unwrap());
+    let dry = DrainRequest { dry_run: true, ..DrainRequest::default() };
+    assert_eq!(client.drain_cell(&cell, dry).await.unwrap(), plan());
+    assert_eq!(client.moves().await.unwrap().draining, []);
+    let how = DrainRequest { max_in_flight: 7, dry_run: false };
+    assert_eq!(client.drain_cell(&cell, how).await.unwrap(), plan());
+    let moves = client.moves().await.unwrap();
+    assert_eq!((moves.draining[0].max_in_flight, moves.planned), (7, 3));
+    let (_, cells) = answer(served.request("GET", routes::CELLS)).await;
+    assert!(cells.contains(r#""draining":true"#), "{cells}");
+    client.undrain_cell(&cell).await.unwrap();
+    assert_eq!(client.moves().await.unwrap().draining, []);
+    refused(
+        client.drain_cell(&other, how).await,
+        ErrorName::CellNotFound,
+        "there is no cell 'other'",
+    );
+    let one = RebalanceRequest { max_moves: 1, ..RebalanceRequest::default() };
+    assert_eq!(client.rebalance(one).await.unwrap().moves, plan().moves[..1]);
+    refused(
+        client.rebalance(RebalanceRequest { max_moves: 0, ..one }).await,
+        ErrorName::InvalidRequest,
+        "Invalid field: max_moves (from 1 to 10000)",
+    );
 }

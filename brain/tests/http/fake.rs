@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use lattice_api::brain::moves::{
+    DrainRequest, DrainingCell, MovePlan, Moves, PlannedMove, RebalanceRequest,
+};
 use lattice_api::brain::{
     BrainError, EventId, EventStream, InstanceProgress, ProgressStep, Receptor, Version,
 };
@@ -32,6 +35,7 @@ pub(crate) struct State {
     pub(crate) tasks: BTreeMap<TaskGuid, Task>,
     pub(crate) domains: BTreeMap<Domain, Option<u64>>,
     pub(crate) credentials: Vec<RegistryCredentials>,
+    pub(crate) draining: Option<DrainRequest>,
 }
 
 impl Default for FakeReceptor {
@@ -57,6 +61,18 @@ impl FakeReceptor {
 
 fn refused<T>(name: ErrorName, message: String) -> Result<T, BrainError> {
     Err(Refusal::new(name, message).into())
+}
+
+pub(crate) fn plan() -> MovePlan {
+    let one = |index, to: Option<&str>, why: &str| PlannedMove {
+        process_guid: ProcessGuid::new("web").unwrap(),
+        index,
+        memory_mb: 64,
+        from: CellId::new("cell-1").unwrap(),
+        to: to.map(|to| CellId::new(to).unwrap()),
+        placement_error: why.to_owned(),
+    };
+    MovePlan { moves: vec![one(0, Some("cell-2"), ""), one(1, None, "no room")] }
 }
 
 fn no_lrp(guid: &ProcessGuid) -> BrainError {
@@ -215,6 +231,36 @@ impl Receptor for FakeReceptor {
             volume_drivers: vec![],
             labels: lattice_model::cell::CellLabels::default(),
         }])
+    }
+
+    async fn drain_cell(&self, cell: &CellId, how: DrainRequest) -> Result<MovePlan, BrainError> {
+        if cell.as_str() != "cell-1" {
+            return refused(ErrorName::CellNotFound, format!("there is no cell '{cell}'"));
+        }
+        if !how.dry_run {
+            self.state().draining = Some(how);
+        }
+        Ok(plan())
+    }
+
+    async fn undrain_cell(&self, _: &CellId) -> Result<(), BrainError> {
+        self.state().draining = None;
+        Ok(())
+    }
+
+    async fn rebalance(&self, how: RebalanceRequest) -> Result<MovePlan, BrainError> {
+        let moves = plan().moves.into_iter().take(how.max_moves as usize).collect();
+        Ok(MovePlan { moves })
+    }
+
+    async fn moves(&self) -> Result<Moves, BrainError> {
+        let draining = self.state().draining.map(|how| DrainingCell {
+            cell_id: CellId::new("cell-1").unwrap(),
+            max_in_flight: how.max_in_flight,
+            instances_left: 2,
+            tasks_left: 1,
+        });
+        Ok(Moves { draining: draining.into_iter().collect(), moves: Vec::new(), planned: 3 })
     }
 
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Served, answer, samples};
 
 /// Every endpoint: method, path, and whether it reads a body.
-const ENDPOINTS: [(&str, &str, bool); 21] = [
+const ENDPOINTS: [(&str, &str, bool); 25] = [
     ("GET", "/v1/desired_lrps", false),
     ("POST", "/v1/desired_lrps", true),
     ("GET", "/v1/desired_lrps/web", false),
@@ -22,6 +22,10 @@ const ENDPOINTS: [(&str, &str, bool); 21] = [
     ("DELETE", "/v1/tasks/one", false),
     ("POST", "/v1/tasks/one/cancel", false),
     ("GET", "/v1/cells", false),
+    ("POST", "/v1/cells/cell-1/drain", true),
+    ("DELETE", "/v1/cells/cell-1/drain", false),
+    ("POST", "/v1/rebalance", true),
+    ("GET", "/v1/moves", false),
     ("PUT", "/v1/domains/lattice", false),
     ("GET", "/v1/domains", false),
     ("GET", "/v1/version", false),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use lattice_api::brain::bodies::{DesiredLrpResponse, TaskResponse, desired_lrp, task};
+use lattice_api::brain::moves::{DrainRequest, RebalanceRequest};
 use lattice_brain::http::openapi::DOCUMENT;
 use lattice_model::{DesiredLrpUpdate, Routes, Task};
 use serde_json::{Value, json};
@@ -88,6 +89,8 @@ fn what_is_sent_is_as_the_document_says() {
             serde_json::to_value(DesiredLrpUpdate { routes, ..DesiredLrpUpdate::default() })
                 .unwrap(),
         ),
+        ("Drain", serde_json::to_value(DrainRequest::default()).unwrap()),
+        ("Rebalance", serde_json::to_value(RebalanceRequest::default()).unwrap()),
         ("RegistryCredentials", json!({"registry": "a.io", "username": "u", "password": "p"})),
     ] {
         assert_eq!(faults(&body, schema(name)), [""; 0], "{name}");
@@ -146,6 +149,7 @@ fn what_the_document_refuses_the_server_refuses_too() {
         json!({"egress_rules": [{"protocol": "x", "destinations": ["1.2.3.4"]}]}),
         json!({"egress_rules": [{"protocol": "all", "destinations": []}]}),
         json!({"restart_policy": "sometimes"}),
+        json!({"update_strategy": "never"}),
         json!({"placement": {"strategy": "guess"}}),
         json!({"placement": {"constraints": [{"label": "x", "operator": "=", "value": "y"}]}}),
     ] {

@@ -42,7 +42,7 @@ async fn tell_of_lrp(
     match telling {
         Telling::Claim => bbs.claim_lrp(key, instance).await?,
         Telling::Start(net) => bbs.start_lrp(key, instance, net.clone()).await?,
-        Telling::Crash { reason } => bbs.crash_lrp(key, instance, reason.clone()).await?,
+        Telling::Crash(end) => bbs.crash_lrp(key, instance, end.clone()).await?,
         Telling::Remove => bbs.remove_instance(key, instance).await?,
         Telling::StartTask | Telling::CompleteTask(_) | Telling::RejectTask { .. } => {
             return Ok(Answer::Refused);
@@ -65,7 +65,7 @@ async fn tell_of_task(
             bbs.complete_task(task, cell_id, outcome.clone()).await?;
         }
         Telling::RejectTask { reason } => bbs.reject_task(task, cell_id, reason.clone()).await?,
-        Telling::Claim | Telling::Start(_) | Telling::Crash { .. } | Telling::Remove => {
+        Telling::Claim | Telling::Start(_) | Telling::Crash(_) | Telling::Remove => {
             return Ok(Answer::Refused);
         }
     }

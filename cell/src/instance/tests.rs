@@ -47,7 +47,7 @@ fn check(before: Vec<Input>, input: Input, expected: &[Effect]) {
 fn a_life_goes_from_reservation_to_oblivion() {
     use Effect as E;
     let removed = Input::Removed { is_whole: true };
-    let crashed = Telling::Crash { reason: "r".into() };
+    let crashed = Telling::Crash("r".into());
     check(vec![], Input::Begin, &[E::Tell(Telling::Claim)]);
     check(vec![Input::Begin], told(Telling::Claim, Answer::Done), &[E::Run]);
     check(initializing(), Input::ContainerCreated, &[]);
@@ -96,7 +96,7 @@ fn a_refused_start_stops_and_silence_stops_nothing() {
 fn resources_are_given_back_only_after_removal_and_once() {
     let ended = after(running(), [Input::Ended(crash("r"))]);
     let failed = Input::Removed { is_whole: false };
-    let crashed = Telling::Crash { reason: "r".into() };
+    let crashed = Telling::Crash("r".into());
     check(ended.clone(), failed.clone(), &[Effect::Tell(crashed.clone())]);
     let told_but_there = after(ended, [failed, told(crashed, Answer::Done)]);
     check(told_but_there.clone(), Input::Cure(Cure::Tell), &[Effect::Remove]);
@@ -105,7 +105,7 @@ fn resources_are_given_back_only_after_removal_and_once() {
 
 #[test]
 fn an_end_the_brain_did_not_hear_is_told_again() {
-    let crashed = Telling::Crash { reason: "r".into() };
+    let crashed = Telling::Crash("r".into());
     let unheard = after(
         running(),
         [
@@ -168,7 +168,7 @@ fn any_input() -> impl Strategy<Value = Input> {
     let telling = prop_oneof![
         Just(Telling::Claim),
         Just(Telling::Start(net())),
-        Just(Telling::Crash { reason: "r".into() }),
+        Just(Telling::Crash("r".into())),
         Just(Telling::Remove)
     ];
     let cure = prop_oneof![

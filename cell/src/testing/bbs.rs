@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use lattice_api::brain::{
     Bbs, BrainError, CellView, EventStream, InstanceProgress, ProgressStep, SequencedEvent,
 };
+use lattice_model::actual_lrp::{Evacuee, InstanceEnd};
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
     CellId, CellPresence, ErrorName, InstanceKey, LrpKey, NetInfo, Refusal, TaskGuid,
@@ -15,7 +16,7 @@ use lattice_model::{
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-/// Calls are remembered as `claim ig`, `start ig`, `crash ig: why`, `remove ig`, ...
+/// Calls are remembered as `claim ig`, `start ig`, `crash ig: why`, `exit ig: why`, `remove ig`, ...
 #[derive(Default)]
 pub(crate) struct FakeBbs {
     calls: Mutex<Vec<String>>,
@@ -88,9 +89,19 @@ impl Bbs for FakeBbs {
         &self,
         _: &LrpKey,
         instance: &InstanceKey,
-        reason: String,
+        end: InstanceEnd,
     ) -> Result<(), BrainError> {
-        self.call("crash", &format!("{}: {reason}", instance.instance_guid))
+        let verb = if end.is_success { "exit" } else { "crash" };
+        self.call(verb, &format!("{}: {}", instance.instance_guid, end.reason))
+    }
+
+    async fn evacuate_lrp(
+        &self,
+        _: &LrpKey,
+        instance: &InstanceKey,
+        _: Evacuee,
+    ) -> Result<bool, BrainError> {
+        self.call("evacuate", instance.instance_guid.as_str()).map(|()| false)
     }
 
     async fn remove_instance(&self, _: &LrpKey, instance: &InstanceKey) -> Result<(), BrainError> {

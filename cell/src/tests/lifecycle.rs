@@ -96,7 +96,7 @@ async fn work_that_does_not_fit_is_refused_with_amounts_and_the_rest_is_taken() 
 #[tokio::test]
 async fn an_app_that_ends_has_crashed_and_its_room_is_free_again() {
     for (code, reason) in
-        [(1, "crash ig: Exited with status 1"), (0, "crash ig: Exited with status 0")]
+        [(1, "crash ig: Exited with status 1"), (0, "exit ig: Exited with status 0")]
     {
         let bed = Bed::new();
         let cell = bed.start().await;

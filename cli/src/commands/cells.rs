@@ -18,5 +18,7 @@ pub async fn look(cx: &Cx) -> Result<Vec<CellRow>, Failure> {
     let failure = |e| Failure::brain("list the cells", e);
     let cells = cx.receptor.cells().await.map_err(failure)?;
     let actual = cx.receptor.actual_lrps(None).await.map_err(failure)?;
-    Ok(rows(&cells, &actual))
+    // A receptor of an older version knows of no moves, and drains nothing.
+    let moves = cx.receptor.moves().await.unwrap_or_default();
+    Ok(rows(&cells, &actual, &moves))
 }

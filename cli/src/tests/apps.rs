@@ -401,6 +401,7 @@ async fn status_shows_the_app_and_its_instances() {
                     http://web-8080.lattice.localhost => 8080
     Monitor         port 8080
     Start timeout   none
+    Restart         always
 
     Environment
     PROCESS_GUID="web"

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
+use lattice_api::brain::moves::{
+    DrainRequest, DrainingCell, MovePlan, MoveUnderWay, Moves, RebalanceRequest,
+};
 use lattice_api::brain::{
     BrainError, EventId, EventStream, InstanceProgress, ProgressStep, Receptor, Version,
 };
@@ -50,6 +53,7 @@ pub(crate) struct State {
     pub(crate) actual: BTreeMap<String, Vec<ActualLrp>>,
     pub(crate) tasks: BTreeMap<String, Task>,
     pub(crate) cells: Vec<CellPresence>,
+    pub(crate) moves: Movings,
     pub(crate) domains: Vec<(String, Option<u64>)>,
     pub(crate) registries: Vec<RegistryCredentials>,
     pub(crate) submitted: Vec<(String, String)>,
@@ -246,6 +250,7 @@ impl Platform {
             actual: BTreeMap::new(),
             tasks: BTreeMap::new(),
             cells: vec![cell("cell-1")],
+            moves: Movings::default(),
             domains: vec![],
             registries: vec![],
             submitted: vec![],
@@ -369,6 +374,43 @@ impl Client {
     }
 }
 
+/// Moves of instances: with each look one more has come about.
+#[derive(Debug, Default)]
+pub(crate) struct Movings {
+    pub(crate) plan: MovePlan,
+    pub(crate) draining: Option<CellId>,
+    pub(crate) turns_left: usize,
+}
+
+impl Movings {
+    fn begin(&mut self, cell: &CellId) {
+        self.draining = Some(cell.clone());
+        self.turns_left = self.plan.moves.len();
+    }
+
+    /// What has no place to go to stays.
+    fn look(&mut self) -> Moves {
+        let left = self.turns_left;
+        let stuck = self.plan.moves.iter().filter(|one| one.to.is_none()).count();
+        self.turns_left = left.saturating_sub(1).max(stuck.min(left));
+        let under_way = self.plan.moves.iter().rev().take(left).map(|one| MoveUnderWay {
+            process_guid: one.process_guid.clone(),
+            index: one.index,
+            from: one.from.clone(),
+            to: one.to.clone(),
+            state: if one.to.is_some() { "CLAIMED" } else { "UNCLAIMED" }.to_owned(),
+            placement_error: one.placement_error.clone(),
+        });
+        let draining = self.draining.iter().map(|cell_id| DrainingCell {
+            cell_id: cell_id.clone(),
+            max_in_flight: 4,
+            instances_left: left,
+            tasks_left: 0,
+        });
+        Moves { draining: draining.collect(), moves: under_way.collect(), planned: 0 }
+    }
+}
+
 fn no_lrp(guid: &ProcessGuid) -> BrainError {
     let message = format!("Desired LRP with guid '{guid}' not found");
     Refusal::new(ErrorName::DesiredLRPNotFound, message).into()
@@ -484,6 +526,37 @@ impl Receptor for Client {
 
     async fn cells(&self) -> Result<Vec<CellPresence>, BrainError> {
         Ok(self.enter()?.cells.clone())
+    }
+
+    async fn drain_cell(&self, cell: &CellId, how: DrainRequest) -> Result<MovePlan, BrainError> {
+        let mut state = self.enter()?;
+        if !state.cells.iter().any(|known| known.cell_id == *cell) {
+            let words = format!("there is no cell '{cell}'; `ltc cells` lists those there are");
+            return Err(Refusal::new(ErrorName::CellNotFound, words).into());
+        }
+        if !how.dry_run {
+            state.moves.begin(cell);
+        }
+        Ok(state.moves.plan.clone())
+    }
+
+    async fn undrain_cell(&self, cell: &CellId) -> Result<(), BrainError> {
+        match self.enter()?.moves.draining.take_if(|draining| draining == cell) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::new(ErrorName::CellNotFound, "cell is not draining").into()),
+        }
+    }
+
+    async fn rebalance(&self, how: RebalanceRequest) -> Result<MovePlan, BrainError> {
+        let mut state = self.enter()?;
+        if !how.dry_run {
+            state.moves.turns_left = state.moves.plan.moves.len();
+        }
+        Ok(state.moves.plan.clone())
+    }
+
+    async fn moves(&self) -> Result<Moves, BrainError> {
+        Ok(self.enter()?.moves.look())
     }
 
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {

@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use lattice_model::{ActualLrp, ActualState, CellPresence};
+use lattice_api::brain::moves::Moves;
+use lattice_model::{ActualLrp, ActualState, CellId, CellPresence};
 use serde::Serialize;
 
 use super::palette::Palette;
@@ -18,6 +19,8 @@ pub struct CellRow {
     pub zone: String,
     /// False when only instances' records still name it.
     pub present: bool,
+    /// True when it gives everything away and gets nothing.
+    pub draining: bool,
     /// All its memory in MiB.
     pub memory_mb: u64,
     /// All its disk in MiB.
@@ -31,11 +34,13 @@ pub struct CellRow {
 }
 
 /// The cells, those that are gone but still named included, by the number at their end.
-pub fn rows(cells: &[CellPresence], actual: &[ActualLrp]) -> Vec<CellRow> {
+pub fn rows(cells: &[CellPresence], actual: &[ActualLrp], moves: &Moves) -> Vec<CellRow> {
+    let is_draining = |id: &CellId| moves.draining.iter().any(|draining| draining.cell_id == *id);
     let present = cells.iter().map(|cell| CellRow {
         cell_id: cell.cell_id.to_string(),
         zone: cell.zone.clone(),
         present: true,
+        draining: is_draining(&cell.cell_id),
         memory_mb: cell.capacity.memory_mb,
         disk_mb: cell.capacity.disk_mb,
         containers: cell.capacity.containers,
@@ -79,8 +84,12 @@ fn cells(row: &CellRow) -> Vec<Toned> {
         let id = (format!("{} (missing)", row.cell_id), Tone::Bad);
         return vec![id, plain(""), plain(""), plain(""), apps];
     }
+    let id = match row.draining {
+        true => (format!("{} (draining)", row.cell_id), Tone::Waiting),
+        false => plain(&row.cell_id),
+    };
     vec![
-        plain(&row.cell_id),
+        id,
         plain(&row.zone),
         plain(format!("{}M", row.memory_mb)),
         plain(format!("{}M", row.disk_mb)),
@@ -93,6 +102,7 @@ fn gone(cell_id: String) -> CellRow {
         cell_id,
         zone: String::new(),
         present: false,
+        draining: false,
         memory_mb: 0,
         disk_mb: 0,
         containers: 0,

@@ -3,10 +3,11 @@
 use clap::Command;
 
 /// Groups in the order of a person's day, each with its commands.
-const GROUPS: [(&str, &[&str]); 7] = [
+const GROUPS: [(&str, &[&str]); 8] = [
     ("Target a Lattice", &["target", "registry"]),
     ("Run apps", &["create", "update", "scale", "remove"]),
     ("See what runs", &["list", "status", "cells", "visualize"]),
+    ("Move what runs", &["drain", "undrain", "rebalance"]),
     ("Read logs", &["logs", "debug-logs"]),
     ("Tasks", &["task", "cancel-task", "delete-task"]),
     ("Documents", &["submit-lrp", "submit-task"]),

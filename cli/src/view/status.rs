@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lattice_model::desired_lrp::RestartPolicy;
 use lattice_model::envelope::{ContainerMetric, Message};
 use lattice_model::{
     Action, ActualLrp, ActualState, DesiredLrp, Envelope, ImageRef, ProcessGuid, Time,
@@ -39,6 +40,8 @@ pub struct DesiredView {
     pub domain: String,
     /// The image, or another root filesystem.
     pub image: String,
+    /// What happens when an instance ends.
+    pub restart: String,
     /// Seconds until it must be healthy; 0 for ever.
     pub start_timeout_s: u64,
     /// In MiB; 0 for no limit.
@@ -164,6 +167,7 @@ fn desired_rows(desired: &DesiredView) -> Vec<(&'static str, String)> {
         ("Routes", routes.join("\n")),
         ("Monitor", desired.monitor.clone()),
         ("Start timeout", start_timeout),
+        ("Restart", desired.restart.clone()),
     ];
     if !desired.annotation.is_empty() {
         rows.push(("Annotation", desired.annotation.clone()));
@@ -240,6 +244,7 @@ fn desired_view(lrp: &DesiredLrp, target: &Target) -> DesiredView {
     DesiredView {
         domain: lrp.domain.to_string(),
         image: main.map(|c| image_name(&c.rootfs)).unwrap_or_default(),
+        restart: restart(lrp.restart_policy),
         start_timeout_s: lrp.start_timeout_s,
         disk_mb: lrp.resources().disk_mb,
         memory_mb: lrp.resources().memory_mb,
@@ -249,6 +254,17 @@ fn desired_view(lrp: &DesiredLrp, target: &Target) -> DesiredView {
         monitor: monitor(main.and_then(|c| c.monitor.as_ref())),
         annotation: lrp.annotation.clone(),
         env: env.collect(),
+    }
+}
+
+fn restart(policy: RestartPolicy) -> String {
+    match policy {
+        RestartPolicy::Always => "always".to_owned(),
+        RestartPolicy::OnFailure { attempts_max: 1 } => "on failure, once".to_owned(),
+        RestartPolicy::OnFailure { attempts_max } => {
+            format!("on failure, at most {attempts_max} times")
+        }
+        RestartPolicy::Never => "never".to_owned(),
     }
 }
 

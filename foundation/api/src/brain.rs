@@ -4,13 +4,14 @@ pub mod bodies;
 pub mod client;
 mod event_id;
 pub mod explanation;
+pub mod moves;
 pub mod routes;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use lattice_model::actual_lrp::{InstanceKey, LrpKey, NetInfo};
+use lattice_model::actual_lrp::{Evacuee, InstanceEnd, InstanceKey, LrpKey, NetInfo};
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
     ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, Event, ProcessGuid,
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use client::{ReceptorClient, Target};
 pub use event_id::{EventId, NotAnEventId};
+use moves::{DrainRequest, MovePlan, Moves, RebalanceRequest};
 
 /// Why a call to the brain did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -99,6 +101,15 @@ pub trait Receptor: Send + Sync {
 
     /// Live cells by id.
     async fn cells(&self) -> Result<Vec<CellPresence>, BrainError>;
+    /// Gives everything a cell runs away, and nothing to it, until it is undrained; or, when that
+    /// is all that is wanted, says what would move.
+    async fn drain_cell(&self, cell: &CellId, how: DrainRequest) -> Result<MovePlan, BrainError>;
+    /// Makes a cell as any other again; what has found no other place stays.
+    async fn undrain_cell(&self, cell: &CellId) -> Result<(), BrainError>;
+    /// Spreads instances anew, once; or says what would move.
+    async fn rebalance(&self, how: RebalanceRequest) -> Result<MovePlan, BrainError>;
+    /// What moves now.
+    async fn moves(&self) -> Result<Moves, BrainError>;
     /// Vouches for a domain for so many seconds; `None` is for ever.
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError>;
     /// Fresh domains.
@@ -246,11 +257,19 @@ pub trait Bbs: Send + Sync {
         &self,
         key: &LrpKey,
         instance: &InstanceKey,
-        reason: String,
+        end: InstanceEnd,
     ) -> Result<(), BrainError>;
     /// The instance was stopped, as was asked.
     async fn remove_instance(&self, key: &LrpKey, instance: &InstanceKey)
     -> Result<(), BrainError>;
+    /// The cell is being emptied and holds this instance (section 2.11); to be repeated until
+    /// nothing is held. True when the cell is to keep it up for now.
+    async fn evacuate_lrp(
+        &self,
+        key: &LrpKey,
+        instance: &InstanceKey,
+        evacuee: Evacuee,
+    ) -> Result<bool, BrainError>;
     /// May the cell run the task? True exactly once.
     async fn start_task(&self, guid: &TaskGuid, cell: &CellId) -> Result<bool, BrainError>;
     /// The task ended.

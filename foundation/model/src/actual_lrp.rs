@@ -104,6 +104,29 @@ pub struct PlacementError {
     pub detail: String,
 }
 
+/// How an instance ended by itself. Text alone is an end in failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceEnd {
+    /// Why, for people; becomes the crash reason.
+    pub reason: String,
+    /// True when its work ended well (every process with status 0); what
+    /// [`RestartPolicy::OnFailure`](crate::desired_lrp::RestartPolicy::OnFailure) goes by.
+    pub is_success: bool,
+}
+
+/// What a cell that is being emptied finds of one of its instances (section 2.11).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Evacuee {
+    /// It is reserved, being made, or not healthy yet.
+    Starting,
+    /// It is healthy.
+    Running(NetInfo),
+    /// It was stopped.
+    Stopped,
+    /// It ended by itself.
+    Crashed(InstanceEnd),
+}
+
 /// One instance's record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActualLrp {
@@ -121,6 +144,29 @@ pub struct ActualLrp {
     pub crash_reason: String,
     /// Counts the updates.
     pub modification_tag: ModificationTag,
+}
+
+impl PlacementError {
+    /// Both in one line: clients match the beginning, people read on.
+    pub fn sentence(&self) -> String {
+        if self.detail.is_empty() {
+            self.reason.clone()
+        } else {
+            format!("{} ({})", self.reason, self.detail)
+        }
+    }
+}
+
+impl From<&str> for InstanceEnd {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
+impl From<String> for InstanceEnd {
+    fn from(reason: String) -> Self {
+        Self { reason, is_success: false }
+    }
 }
 
 impl ActualLrp {

@@ -29,6 +29,15 @@ pub struct CellPresence {
     pub labels: CellLabels,
 }
 
+/// A cell that gives away all it runs and gets nothing new, until it is told otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draining {
+    /// Which cell.
+    pub cell_id: CellId,
+    /// How many of its instances may be on their way elsewhere at once.
+    pub max_in_flight: u32,
+}
+
 /// All a cell has.
 pub type CellCapacity = Resources;
 

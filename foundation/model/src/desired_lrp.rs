@@ -35,6 +35,9 @@ pub struct DesiredLrp {
     pub containers: Vec<ContainerSpec>,
     /// What happens when an instance ends.
     pub restart_policy: RestartPolicy,
+    /// In what order instances move when their cell is being emptied.
+    #[serde(default)]
+    pub update_strategy: UpdateStrategy,
     /// How long an instance may take to become healthy, in seconds; 0 is for ever.
     pub start_timeout_s: u64,
     /// Routes by router name, opaque but for the kinds [`crate::route`] knows.
@@ -108,6 +111,17 @@ pub enum RestartPolicy {
     Never,
 }
 
+/// In what order instances move when their cell is being emptied (section 2.11).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdateStrategy {
+    /// As many at once as the mover may have under way.
+    #[default]
+    Rolling,
+    /// One at a time, and only while all others run.
+    Recreate,
+}
+
 /// Where logs and metrics of an LRP or task go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogTarget {
@@ -155,6 +169,16 @@ impl DesiredLrp {
     /// What one instance reserves on a cell.
     pub fn resources(&self) -> Resources {
         reserved(&self.containers)
+    }
+}
+
+impl UpdateStrategy {
+    /// True when instances wait for each other.
+    pub const fn is_paced(self) -> bool {
+        match self {
+            Self::Rolling => false,
+            Self::Recreate => true,
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub enum ErrorName {
     ResourceConflict,
     /// The router answered, not the receptor.
     RouterError,
+    /// No such cell, or not in that state; ours, additive.
+    CellNotFound,
     /// A limit was reached; ours, additive.
     TooManyRequests,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lattice_brain::board::Records;
 use lattice_model::action::{Action, EnvVar, Run};
-use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy};
+use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy, UpdateStrategy};
 use lattice_model::{
     ActualLrp, ActualState, CellId, ContainerSpec, DesiredLrp, Domain, InstanceGuid, InstanceKey,
     Limit, LrpKey, ModificationTag, NetInfo, Placement, PortMapping, Presence, ProcessGuid, Routes,
@@ -74,6 +74,7 @@ pub(crate) fn lrp(app: u32) -> DesiredLrp {
         instances: INSTANCES_PER_APP,
         containers: vec![container()],
         restart_policy: RestartPolicy::Always,
+        update_strategy: UpdateStrategy::Rolling,
         start_timeout_s: 60,
         routes: Routes(BTreeMap::from([(lattice_model::route::CF_ROUTER.to_owned(), routes)])),
         log: LogTarget {

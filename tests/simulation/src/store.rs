@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lattice_brain::board::{Records, RowId, Write};
-use lattice_model::{ActualLrp, DesiredLrp, Domain, ProcessGuid, Task, TaskGuid, Time};
+use lattice_model::cell::Draining;
+use lattice_model::{ActualLrp, CellId, DesiredLrp, Domain, ProcessGuid, Task, TaskGuid, Time};
 
 /// Committed records.
 #[derive(Debug, Default)]
@@ -13,6 +14,7 @@ pub(crate) struct Kept {
     pub(crate) rows: BTreeMap<RowId, Arc<ActualLrp>>,
     pub(crate) tasks: BTreeMap<TaskGuid, Arc<Task>>,
     pub(crate) domains: BTreeMap<Domain, Option<Time>>,
+    pub(crate) draining: BTreeMap<CellId, Draining>,
 }
 
 impl Kept {
@@ -35,6 +37,10 @@ impl Kept {
                     self.domains.insert(domain.clone(), *until);
                 }
                 Write::DeleteDomain(domain) => drop(self.domains.remove(domain)),
+                Write::PutDraining(draining) => {
+                    self.draining.insert(draining.cell_id.clone(), draining.clone());
+                }
+                Write::DeleteDraining(cell) => drop(self.draining.remove(cell)),
                 Write::PutCredentials(_) => {}
             }
         }
@@ -47,6 +53,7 @@ impl Kept {
             actual: self.rows.values().map(|row| row.as_ref().clone()).collect(),
             tasks: self.tasks.values().map(|task| task.as_ref().clone()).collect(),
             domains: self.domains.iter().map(|(domain, until)| (domain.clone(), *until)).collect(),
+            draining: self.draining.values().cloned().collect(),
             ..Records::default()
         }
     }

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use lattice_api::brain::bodies::{desired_lrp, parse_json, task};
 use lattice_brain::auction::Item;
-use lattice_brain::board::{Applied, Board, Command, Effect, FailedPlacement, Records};
+use lattice_brain::board::{Answer, Applied, Board, Command, Effect, FailedPlacement, Records};
 use lattice_brain::config::Limits;
-use lattice_model::actual_lrp::PlacementError;
+use lattice_model::actual_lrp::{Evacuee, PlacementError};
+use lattice_model::cell::{CellLabels, RootfsProviders};
 use lattice_model::task::{TaskOutcome, TaskState};
 use lattice_model::{
-    ActualLrp, ActualState, CellId, Domain, InstanceGuid, InstanceKey, LrpKey, ModificationTag,
-    NetInfo, Presence, ProcessGuid, Refusal, Task, TaskGuid, Time,
+    ActualLrp, ActualState, CellId, CellPresence, Domain, InstanceGuid, InstanceKey, LrpKey,
+    ModificationTag, NetInfo, Presence, ProcessGuid, Refusal, Resources, Task, TaskGuid, Time,
 };
 
 const INTRODUCTION: &str = "\
@@ -29,6 +30,23 @@ semicolon is done elsewhere, after the change is durable. The wish is still ther
 instance; a task has an owner who wants to be told.
 ";
 
+const SUSPECT: &str = "
+### Instances whose cell is lost
+
+A suspect record is of an instance whose cell is not heard of; an ordinary one stands beside it (row)
+for its replacement. Shown is what becomes of both, the suspect behind the `+`.
+
+";
+
+const EVACUATION: &str = "
+### Instances whose cell is being emptied
+
+An evacuating record is of an instance that stays up while its replacement (row, and the evacuating
+record beside it) is placed and started. The cell says in which state the instance is (column), and
+is told whether to keep it up. An instance on a cell that is drained is treated as a healthy one.
+
+";
+
 const REASON: &str = "boom";
 
 /// A record that stands somewhere, and what comes of it.
@@ -42,6 +60,10 @@ fn the_page_about_states_is_what_the_code_does() {
     let mut page = INTRODUCTION.to_owned();
     page.push_str("\n### Instances of LRPs\n\n");
     instances(&mut page);
+    page.push_str(SUSPECT);
+    beside_a_suspect(&mut page);
+    page.push_str(EVACUATION);
+    evacuation(&mut page);
     page.push_str("\n### Tasks\n\n");
     tasks(&mut page);
     page.push_str(
@@ -62,11 +84,6 @@ fn the_page_about_states_is_what_the_code_does() {
 
 fn instances(page: &mut String) {
     let (here, elsewhere) = (instance("here"), instance("elsewhere"));
-    let claimed = |instance: &InstanceKey| ActualState::Claimed { instance: instance.clone() };
-    let running = |instance: &InstanceKey| ActualState::Running {
-        instance: instance.clone(),
-        net: NetInfo::default(),
-    };
     let rows = [
         ("none", None, 0),
         ("UNCLAIMED", Some(ActualState::Unclaimed { placement_error: None }), 0),
@@ -78,7 +95,7 @@ fn instances(page: &mut String) {
         ("EXITED", Some(ActualState::Exited { reason: REASON.to_owned() }), 1),
     ];
     let key = key();
-    let crash = || Command::CrashLrp(key.clone(), here.clone(), REASON.to_owned());
+    let crash = || Command::CrashLrp(key.clone(), here.clone(), REASON.into());
     let columns = [
         ("claims", 0, Command::ClaimLrp(key.clone(), here.clone())),
         ("starts", 0, Command::StartLrp(key.clone(), here.clone(), NetInfo::default())),
@@ -99,6 +116,110 @@ fn instances(page: &mut String) {
         });
         line(page, name, cells);
     }
+}
+
+fn beside_a_suspect(page: &mut String) {
+    let (back, other) = (instance("back"), instance("other"));
+    let suspect = || ActualLrp { presence: Presence::Suspect, ..record(running(&back), 0) };
+    let rows = [
+        ("none", None),
+        ("UNCLAIMED", Some(ActualState::Unclaimed { placement_error: None })),
+        ("CLAIMED", Some(claimed(&other))),
+        ("RUNNING", Some(running(&other))),
+        ("CRASHED", Some(ActualState::Crashed { reason: REASON.to_owned() })),
+    ];
+    let key = key();
+    let columns = [
+        ("its cell reports", heartbeat("back")),
+        ("it starts", Command::StartLrp(key.clone(), back.clone(), NetInfo::default())),
+        ("it crashes", Command::CrashLrp(key.clone(), back.clone(), REASON.into())),
+        ("it was stopped", Command::RemoveInstance(key.clone(), back.clone())),
+        ("the other starts", Command::StartLrp(key.clone(), other.clone(), NetInfo::default())),
+        ("the other crashes", Command::CrashLrp(key, other.clone(), REASON.into())),
+        ("the other's cell is lost", Command::Depart(other.cell_id.clone())),
+    ];
+    head(page, "replacement \\ the suspect", columns.iter().map(|(name, _)| *name));
+    for (name, state) in rows {
+        let cells = columns.iter().map(|(_, command)| {
+            let records = state.clone().map(|state| record(state, 3)).into_iter();
+            let mut scene = Scene::with(records.chain([suspect()]).collect());
+            scene.apply(heartbeat("other")).expect("cells may report");
+            let applied = scene.apply(command.clone());
+            let after = scene.both(Presence::Suspect);
+            shown(applied, Some(&after))
+        });
+        line(page, name, cells);
+    }
+}
+
+fn evacuation(page: &mut String) {
+    let (here, elsewhere) = (instance("here"), instance("elsewhere"));
+    let unclaimed = |is_failed: bool| {
+        let error = || PlacementError { reason: REASON.to_owned(), detail: String::new() };
+        Some(ActualState::Unclaimed { placement_error: is_failed.then(error) })
+    };
+    let rows = [
+        ("UNCLAIMED", unclaimed(false)),
+        ("UNCLAIMED with an error", unclaimed(true)),
+        ("CLAIMED here", Some(claimed(&here))),
+        ("RUNNING here", Some(running(&here))),
+        ("CLAIMED elsewhere", Some(claimed(&elsewhere))),
+        ("RUNNING elsewhere", Some(running(&elsewhere))),
+        ("CRASHED", Some(ActualState::Crashed { reason: REASON.to_owned() })),
+        ("none", None),
+    ];
+    let columns = [
+        ("not healthy yet", Evacuee::Starting),
+        ("healthy", Evacuee::Running(NetInfo::default())),
+        ("stopped", Evacuee::Stopped),
+        ("crashed", Evacuee::Crashed(REASON.into())),
+    ];
+    let evacuating = [("none", None), ("of this", Some(&here)), ("of another", Some(&elsewhere))];
+    head(page, "replacement, evacuating \\ the instance", columns.iter().map(|(name, _)| *name));
+    for (name, state) in &rows {
+        for (beside, other) in evacuating {
+            let cells = columns.iter().map(|(_, evacuee)| {
+                let moving = other.map(|instance| ActualLrp {
+                    presence: Presence::Evacuating,
+                    ..record(running(instance), 0)
+                });
+                let ordinary = state.clone().map(|state| record(state, 0));
+                let mut scene = Scene::with(ordinary.into_iter().chain(moving).collect());
+                let command = Command::EvacuateLrp(key(), here.clone(), evacuee.clone());
+                let applied = scene.apply(command).expect("it is not refused");
+                let is_kept = applied.answer == Answer::Keep(true);
+                let after = scene.both(Presence::Evacuating);
+                format!(
+                    "{}{}",
+                    shown(Ok(applied), Some(&after)),
+                    if is_kept { "; keep" } else { "" }
+                )
+            });
+            line(page, &format!("{name}, {beside}"), cells);
+        }
+    }
+}
+
+fn claimed(instance: &InstanceKey) -> ActualState {
+    ActualState::Claimed { instance: instance.clone() }
+}
+
+fn running(instance: &InstanceKey) -> ActualState {
+    ActualState::Running { instance: instance.clone(), net: NetInfo::default() }
+}
+
+fn heartbeat(cell: &str) -> Command {
+    Command::Heartbeat(Box::new(CellPresence {
+        cell_id: cell_id(cell),
+        rep_url: String::new(),
+        zone: "z".to_owned(),
+        capacity: Resources { memory_mb: 1, disk_mb: 1, containers: 1 },
+        rootfs_providers: RootfsProviders::default(),
+        placement_tags: Vec::new(),
+        optional_placement_tags: Vec::new(),
+        volume_drivers: Vec::new(),
+        labels: CellLabels::default(),
+    }))
 }
 
 fn tasks(page: &mut String) {
@@ -137,15 +258,37 @@ fn tasks(page: &mut String) {
 
 impl Scene {
     fn new(row: Option<ActualLrp>, task: Option<Task>) -> Self {
+        Self::on(row.into_iter().collect(), task.into_iter().collect())
+    }
+
+    fn with(rows: Vec<ActualLrp>) -> Self {
+        Self::on(rows, Vec::new())
+    }
+
+    fn on(actual: Vec<ActualLrp>, tasks: Vec<Task>) -> Self {
         let now = Time::from_secs(1_000);
         let records = Records {
             desired: vec![lrp()],
-            actual: row.into_iter().collect(),
-            tasks: task.into_iter().collect(),
+            actual,
+            tasks,
             domains: vec![(domain(), None)],
             ..Records::default()
         };
         Self { board: Board::load(records, Limits::default(), 7, now), now }
+    }
+
+    /// The state of the ordinary record and, where there is one, of the other.
+    fn both(&self, presence: Presence) -> String {
+        let of = |presence| self.board.rows().find(|row| row.presence == presence);
+        let name = |row: &ActualLrp| match row.instance() {
+            Some(instance) => format!("{} {}", row.state.name(), instance.cell_id),
+            None => row.state.name().to_owned(),
+        };
+        let ordinary = of(Presence::Ordinary).map_or("none".to_owned(), name);
+        match of(presence) {
+            Some(row) => format!("{ordinary} + {}", name(row)),
+            None => ordinary,
+        }
     }
 
     fn apply(&mut self, command: Command) -> Result<Applied, Refusal> {
@@ -153,7 +296,7 @@ impl Scene {
     }
 }
 
-fn shown(applied: Result<Applied, Refusal>, after: Option<&'static str>) -> String {
+fn shown(applied: Result<Applied, Refusal>, after: Option<&str>) -> String {
     let applied = match applied {
         Ok(applied) => applied,
         Err(refusal) => return format!("*refused: {:?}*", refusal.name),

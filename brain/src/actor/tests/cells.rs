@@ -27,6 +27,8 @@ pub(super) struct FakeCell {
     pub(super) refusal: Mutex<Option<String>>,
     /// True while instances stay claimed.
     pub(super) is_slow: AtomicBool,
+    /// True when it takes calls and never answers.
+    is_stalled: AtomicBool,
     containers: Mutex<BTreeMap<InstanceGuid, LrpSlot>>,
     /// Work that it was given.
     pub(super) works: Mutex<Vec<Work>>,
@@ -45,6 +47,7 @@ impl Fleet {
             is_up: AtomicBool::new(true),
             refusal: Mutex::default(),
             is_slow: AtomicBool::new(false),
+            is_stalled: AtomicBool::new(false),
             containers: Mutex::default(),
             works: Mutex::default(),
             brain: Arc::clone(&self.1),
@@ -87,6 +90,24 @@ impl FakeCell {
         self.is_up.load(Ordering::SeqCst)
     }
 
+    /// From now on it takes calls and never answers.
+    pub(super) fn stall(&self) {
+        self.is_stalled.store(true, Ordering::SeqCst);
+    }
+
+    /// What stayed claimed is healthy now.
+    pub(super) async fn start_all(&self) {
+        let held: Vec<_> = {
+            let held = self.containers.lock().unwrap();
+            held.iter().map(|(guid, slot)| (slot.key.clone(), guid.clone())).collect()
+        };
+        for (key, instance_guid) in held {
+            let instance = InstanceKey { instance_guid, cell_id: cell_id(&self.id) };
+            let net = NetInfo { address: self.id.clone(), ..NetInfo::default() };
+            self.brain().start_lrp(&key, &instance, net).await.unwrap();
+        }
+    }
+
     /// The machine lost its containers.
     pub(super) fn wipe(&self) {
         self.containers.lock().unwrap().clear();
@@ -115,7 +136,7 @@ impl FakeCell {
         let (instance_guid, _) = found.expect("it runs here");
         let instance = InstanceKey { instance_guid, cell_id: cell_id(&self.id) };
         let reason = "Exited with status 1".to_owned();
-        self.brain().crash_lrp(key, &instance, reason).await.unwrap();
+        self.brain().crash_lrp(key, &instance, reason.into()).await.unwrap();
     }
 
     /// What a cell does when it starts: rows that name it and have no container are removed.
@@ -168,7 +189,10 @@ impl FakeCell {
 struct FakeRep(Arc<FakeCell>);
 
 impl FakeRep {
-    fn check(&self) -> Result<(), CellError> {
+    async fn check(&self) -> Result<(), CellError> {
+        if self.0.is_stalled.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if self.0.is_up() {
             return Ok(());
         }
@@ -180,7 +204,7 @@ impl FakeRep {
 #[async_trait]
 impl Rep for FakeRep {
     async fn state(&self) -> Result<CellState, CellError> {
-        self.check()?;
+        self.check().await?;
         Ok(CellState {
             presence: self.0.presence(),
             available: self.0.available(),
@@ -192,7 +216,7 @@ impl Rep for FakeRep {
     }
 
     async fn perform(&self, work: Work) -> Result<Vec<Refused>, CellError> {
-        self.check()?;
+        self.check().await?;
         self.0.works.lock().unwrap().push(work.clone());
         let mut refused: Vec<_> =
             work.lrps.into_iter().filter_map(|lrp| self.0.take(lrp)).collect();
@@ -221,7 +245,7 @@ impl Rep for FakeRep {
     }
 
     async fn stop_lrp(&self, key: &LrpKey, instance: &InstanceKey) -> Result<(), CellError> {
-        self.check()?;
+        self.check().await?;
         self.0.containers.lock().unwrap().remove(&instance.instance_guid);
         let (brain, key, instance) = (self.0.brain(), key.clone(), instance.clone());
         tokio::spawn(async move { brain.remove_instance(&key, &instance).await });
@@ -229,6 +253,6 @@ impl Rep for FakeRep {
     }
 
     async fn cancel_task(&self, _: &TaskGuid) -> Result<(), CellError> {
-        self.check()
+        self.check().await
     }
 }

@@ -110,11 +110,8 @@ async fn a_cancelled_task_has_ended_whatever_its_cell_says() {
 #[tokio::test]
 async fn more_requests_than_the_queue_holds_are_refused_with_the_amount() {
     let (sender, _kept) = mpsc::channel(1);
-    let handle = Handle::new(
-        sender,
-        Hub::new(1, crate::config::Limits::default().events),
-        lattice_api::brain::Version::default(),
-    );
+    let hub = Hub::new(1, crate::config::Limits::default().events);
+    let handle = Handle::new(sender, hub, &Config::new("/nonexistent"));
     let waiting = tokio::spawn({
         let handle = handle.clone();
         async move { handle.cells().await }

@@ -1,4 +1,5 @@
 use lattice_model::Event;
+use lattice_model::actual_lrp::InstanceEnd;
 use lattice_model::desired_lrp::RestartPolicy;
 
 use super::*;
@@ -31,18 +32,19 @@ fn an_instance_is_restarted_twice_at_once_and_then_after_growing_waits() {
 
 #[test]
 fn a_crash_is_told_with_its_incarnation_and_a_clean_end_is_none() {
-    for (policy, reason, expected) in [
-        (RestartPolicy::Always, "boom", Some((1, "boom"))),
-        (RestartPolicy::Always, "Exited with status 0", Some((1, "Exited with status 0"))),
-        (RestartPolicy::Never, "Exited with status 1", Some((1, "Exited with status 1"))),
-        (RestartPolicy::Never, "Exited with status 0", None),
+    for (policy, is_success, expected) in [
+        (RestartPolicy::Always, false, Some((1, "the end"))),
+        (RestartPolicy::Always, true, Some((1, "the end"))),
+        (RestartPolicy::Never, false, Some((1, "the end"))),
+        (RestartPolicy::Never, true, None),
     ] {
         let mut scene = Scene::new(&["cell"]);
         let wanted = DesiredLrp { restart_policy: policy, ..lrp("web", 1, 1) };
         scene.ok(Command::DesireLrp(Box::new(wanted)));
         scene.claim("web", 0, "a", "cell");
         scene.start("web", 0, "a", "cell");
-        let crash = Command::CrashLrp(key("web", 0), instance("a", "cell"), reason.to_owned());
+        let end = InstanceEnd { reason: "the end".into(), is_success };
+        let crash = Command::CrashLrp(key("web", 0), instance("a", "cell"), end);
         let told = scene.ok(crash).events.into_iter().find_map(|event| match event {
             Event::ActualLrpCrashed(crash) => Some(*crash),
             _ => None,
@@ -51,7 +53,7 @@ fn a_crash_is_told_with_its_incarnation_and_a_clean_end_is_none() {
             assert_eq!((&crash.key, &crash.instance), (&key("web", 0), &instance("a", "cell")));
             (crash.crash_count, crash.reason.as_str())
         });
-        assert_eq!(found, expected, "{policy:?} {reason}");
+        assert_eq!(found, expected, "{policy:?} {is_success}");
     }
 }
 
@@ -101,25 +103,29 @@ fn after_two_hundred_crashes_only_a_person_restarts_it() {
 #[test]
 fn the_restart_policy_may_leave_an_instance_as_it_ended() {
     let on_failure = RestartPolicy::OnFailure { attempts_max: 1 };
-    for (policy, reasons, expected) in [
-        (RestartPolicy::Never, vec!["Exited with status 1"], "0 EXITED"),
-        (on_failure, vec!["Exited with status 0"], "0 EXITED"),
-        (on_failure, vec!["Exited with status 1"], "0 UNCLAIMED"),
-        (on_failure, vec!["Exited with status 1", "Exited with status 1"], "0 EXITED"),
-        (RestartPolicy::Always, vec!["Exited with status 0"], "0 UNCLAIMED"),
+    for (policy, successes, expected) in [
+        (RestartPolicy::Never, vec![false], "0 EXITED"),
+        (RestartPolicy::Never, vec![true], "0 EXITED"),
+        (on_failure, vec![true], "0 EXITED"),
+        (on_failure, vec![false], "0 UNCLAIMED"),
+        (on_failure, vec![false, true], "0 EXITED"),
+        (on_failure, vec![false, false], "0 EXITED"),
+        (RestartPolicy::Always, vec![true], "0 UNCLAIMED"),
     ] {
         let mut scene = Scene::new(&["cell"]);
         let lrp = DesiredLrp { restart_policy: policy, ..lrp("web", 1, 1) };
         scene.ok(Command::DesireLrp(Box::new(lrp)));
-        for reason in &reasons {
+        for is_success in successes.iter().copied() {
             scene.start("web", 0, "a", "cell");
             let (key, instance) = (key("web", 0), instance("a", "cell"));
-            scene.ok(Command::CrashLrp(key, instance, (*reason).into()));
+            // The words say nothing: the status does.
+            let end = InstanceEnd { reason: "Exited with status 0".into(), is_success };
+            scene.ok(Command::CrashLrp(key, instance, end));
         }
-        assert_eq!(scene.rows("web"), [expected], "{policy:?} {reasons:?}");
+        assert_eq!(scene.rows("web"), [expected], "{policy:?} {successes:?}");
         scene.pass(3_000, &["cell"]);
         scene.ok(Command::Converge);
-        assert_eq!(scene.rows("web"), [expected], "{policy:?} {reasons:?} later");
+        assert_eq!(scene.rows("web"), [expected], "{policy:?} {successes:?} later");
     }
 }
 

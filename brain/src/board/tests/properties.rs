@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use lattice_model::DesiredLrpUpdate;
+use lattice_model::actual_lrp::Evacuee;
+use lattice_model::cell::Draining;
 use lattice_model::task::TaskOutcome;
 use proptest::prelude::*;
 
@@ -49,6 +51,7 @@ fn command() -> impl Strategy<Value = Command> {
         incarnation().prop_map(|(key, instance)| Command::StartLrp(key, instance, net())),
         incarnation().prop_map(|(key, i)| Command::CrashLrp(key, i, "x".into())),
         incarnation().prop_map(|(key, instance)| Command::RemoveInstance(key, instance)),
+        (incarnation(), evacuee()).prop_map(|((key, i), how)| Command::EvacuateLrp(key, i, how)),
     ];
     let t = || tg("t");
     let tasks = prop_oneof![
@@ -71,7 +74,28 @@ fn command() -> impl Strategy<Value = Command> {
             Command::UpsertDomain(domain(), (!fresh).then_some(Time(0)))
         }),
     ];
-    prop_oneof![3 => lrps, 6 => instances, 2 => tasks, 4 => others]
+    prop_oneof![3 => lrps, 6 => instances, 2 => tasks, 4 => others, 2 => moves()]
+}
+
+fn evacuee() -> impl Strategy<Value = Evacuee> {
+    prop_oneof![
+        3 => Just(Evacuee::Running(net())),
+        1 => Just(Evacuee::Starting),
+        1 => Just(Evacuee::Stopped),
+        1 => Just(Evacuee::Crashed("x".into())),
+    ]
+}
+
+fn moves() -> impl Strategy<Value = Command> {
+    let drain = |(cell, max_in_flight)| {
+        Command::DrainCell(Draining { cell_id: cell_id(cell), max_in_flight })
+    };
+    prop_oneof![
+        (cell(), 1..3_u32).prop_map(drain),
+        cell().prop_map(|cell| Command::UndrainCell(cell_id(cell))),
+        (prop::collection::vec(incarnation(), 0..4), 1..3_u32)
+            .prop_map(|(moves, max)| Command::Rebalance(moves, max)),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -89,6 +113,7 @@ struct Mirror {
     actual: HashMap<RowId, Arc<ActualLrp>>,
     tasks: HashMap<TaskGuid, Arc<Task>>,
     domains: HashMap<Domain, Option<Time>>,
+    draining: BTreeMap<CellId, Draining>,
 }
 
 impl Mirror {
@@ -105,6 +130,8 @@ impl Mirror {
                 Write::DeleteTask(guid) => drop(self.tasks.remove(&guid)),
                 Write::PutDomain(domain, until) => drop(self.domains.insert(domain, until)),
                 Write::DeleteDomain(domain) => drop(self.domains.remove(&domain)),
+                Write::PutDraining(d) => drop(self.draining.insert(d.cell_id.clone(), d)),
+                Write::DeleteDraining(cell) => drop(self.draining.remove(&cell)),
                 Write::PutCredentials(_) => panic!("the board has no credentials"),
             }
         }
@@ -116,6 +143,7 @@ impl Mirror {
             actual: self.actual.values().map(|row| row.as_ref().clone()).collect(),
             tasks: self.tasks.values().map(|task| task.as_ref().clone()).collect(),
             domains: self.domains.clone().into_iter().collect(),
+            draining: self.draining.values().cloned().collect(),
             credentials: Vec::new(),
         }
     }
@@ -142,6 +170,8 @@ fn check(scene: &Scene, mirror: &Mirror) {
     assert_eq!(board.rows_on, rows_on);
     assert_eq!(mirror.desired.len(), board.desired_lrps(None).len());
     assert_eq!(mirror.tasks.len(), board.tasks.len());
+    let draining: Vec<_> = board.draining().collect();
+    assert_eq!(draining, mirror.draining.values().cloned().collect::<Vec<_>>());
     let wanted: usize = board.desired_lrps(None).iter().map(|lrp| lrp.instances as usize).sum();
     assert_eq!(board.instances_total, wanted);
     for (guid, index) in &board.waiting {
@@ -160,19 +190,69 @@ fn check(scene: &Scene, mirror: &Mirror) {
     }
 }
 
+/// A board that is read from the store is the live one.
+fn check_replay(scene: &Scene, mirror: &Mirror) {
+    let live = &scene.board;
+    let loaded = Board::load(mirror.records(), Limits::default(), 1, scene.now);
+    assert!(loaded.rows().eq(live.rows()));
+    assert_eq!(loaded.desired_lrps(None), live.desired_lrps(None));
+    assert_eq!(loaded.tasks(None), live.tasks(None));
+    assert_eq!(loaded.domains, live.domains);
+    assert_eq!(loaded.rows_on, live.rows_on);
+    assert_eq!(loaded.tasks_on, live.tasks_on);
+    assert!(loaded.draining().eq(live.draining()));
+    assert_eq!(loaded.instances_total, live.instances_total);
+    assert_eq!(loaded.rows_total, live.rows_total);
+    assert!(loaded.processes.keys().eq(live.processes.keys()));
+}
+
+/// No incarnation has two records, and no index two of one presence.
+fn check_once(scene: &Scene) {
+    let mut incarnations = BTreeSet::new();
+    for row in scene.board.rows() {
+        if let Some(instance) = row.instance() {
+            let is_first = incarnations.insert((row.key.clone(), instance.clone()));
+            assert!(is_first, "{instance:?} has two records: {row:?}");
+        }
+    }
+}
+
 /// When cells do what they are told and nothing else happens, what is wanted is there and nothing
 /// else.
 fn settle(scene: &mut Scene) {
     scene.ok(Command::UpsertDomain(domain(), None));
-    for cell in ["a", "b", "c"] {
-        scene.heartbeat(cell);
+    let drained: Vec<_> = scene.board.draining().collect();
+    for Draining { cell_id, .. } in drained {
+        scene.ok(Command::UndrainCell(cell_id));
     }
-    for _ in 0..4 {
-        let applied = scene.ok(Command::Converge);
-        for effect in applied.effects {
-            if let Effect::StopInstance { key, instance } = effect {
-                // A refusal means that it was stopped for another reason already.
-                let _ = scene.apply(Command::RemoveInstance(key, instance));
+    let mut started = 0;
+    for _ in 0..8 {
+        scene.later(31);
+        let mut effects = Vec::new();
+        for cell in ["a", "b", "c", "d"] {
+            effects.extend(scene.heartbeat(cell).effects);
+        }
+        for command in [Command::Expire, Command::Converge] {
+            effects.extend(scene.ok(command).effects);
+        }
+        let claimed = |row: &&ActualLrp| row.net().is_none() && row.instance().is_some();
+        for row in scene.board.rows().filter(claimed).cloned().collect::<Vec<_>>() {
+            let instance = row.instance().unwrap().clone();
+            let _ = scene.apply(Command::StartLrp(row.key, instance, net()));
+        }
+        // A refusal means that it has come about for another reason already.
+        for effect in effects {
+            match effect {
+                Effect::StopInstance { key, instance } => {
+                    let _ = scene.apply(Command::RemoveInstance(key, instance));
+                }
+                Effect::AuctionLrp { key, .. } => {
+                    started += 1;
+                    let new = instance(&format!("settled-{started}"), "d");
+                    let _ = scene.apply(Command::StartLrp(key, new, net()));
+                }
+                Effect::AuctionTask { .. } | Effect::CancelTask { .. } | Effect::NotifyOwner(_) => {
+                }
             }
         }
     }
@@ -213,6 +293,8 @@ proptest! {
                 }
             }
             check(&scene, &mirror);
+            check_once(&scene);
+            check_replay(&scene, &mirror);
         }
         settle(&mut scene);
     }

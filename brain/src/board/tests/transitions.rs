@@ -144,7 +144,7 @@ fn each_change_counts_the_modification_tag_up_and_a_new_record_starts_anew() {
 fn reasons_are_cut_to_a_kilobyte_between_characters() {
     let mut scene = scene_with("Ca");
     let long = "é".repeat(1_000);
-    scene.ok(Command::CrashLrp(key("web", 0), instance("a", "cell"), format!("x{long}")));
+    scene.ok(Command::CrashLrp(key("web", 0), instance("a", "cell"), format!("x{long}").into()));
     assert_eq!(scene.board.actual_lrps(None)[0].crash_reason.len(), 1_023);
     let error = PlacementError { reason: long.clone(), detail: long };
     let item = Item::Lrp(key("web", 0));
@@ -239,33 +239,5 @@ fn a_cell_that_names_another_domain_is_refused() {
             let expected = "ResourceConflict: LRP 'web' is of domain 'd', not of 'elsewhere'";
             assert_eq!(scene.refused(command), expected, "{state} {verb}");
         }
-    }
-}
-
-#[test]
-fn a_start_ends_what_stood_in_for_the_instance() {
-    let mut scene = Scene::new(&["a", "b", "c"]);
-    scene.desire("web", 1);
-    scene.start("web", 0, "i1", "a");
-    scene.ok(Command::Depart(cell_id("a")));
-    scene.board.relabel_for_test("web", Presence::Suspect, Presence::Evacuating);
-    assert_eq!(scene.rows("web"), ["0 UNCLAIMED", "0 evacuating RUNNING i1@a"]);
-    let shown: Vec<_> = scene.board.actual_lrps_of(&pg("web")).iter().map(shown).collect();
-    assert_eq!(shown, ["0 evacuating RUNNING i1@a"]);
-    scene.claim("web", 0, "i2", "b");
-    scene.start("web", 0, "i2", "b");
-    assert_eq!(scene.rows("web"), ["0 RUNNING i2@b"]);
-}
-
-#[test]
-fn an_evacuating_instance_that_ends_is_forgotten() {
-    for how in ["crash", "remove"] {
-        let mut scene = Scene::new(&["a", "b"]);
-        scene.desire("web", 1);
-        scene.start("web", 0, "a", "cell");
-        scene.ok(Command::Depart(cell_id("cell")));
-        scene.board.relabel_for_test("web", Presence::Suspect, Presence::Evacuating);
-        scene.ok(command(how, "a"));
-        assert_eq!(scene.rows("web"), ["0 UNCLAIMED"], "{how}");
     }
 }

@@ -1,6 +1,7 @@
 //! The bodies as JSON schemas (B.2 to B.8). What is written is described in full, and nothing
 //! else is written; what is read may hold more, which is ignored.
 
+use lattice_api::brain::moves::{IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, MOVES_DEFAULT, MOVES_MAX};
 use lattice_model::action::ACTION_DEPTH_MAX;
 use lattice_model::desired_lrp::{ANNOTATION_BYTES_MAX, CPU_WEIGHT_MAX, INSTANCES_MAX};
 use lattice_model::id::GUID_BYTES_MAX;
@@ -12,11 +13,8 @@ use super::reference;
 /// All schemas by name.
 pub(super) fn all() -> Value {
     let mut schemas = Map::new();
-    for part in
-        [parts(), placement(), actions(), desired_lrps(), actual_lrps(), tasks(), events_of_ours()]
-    {
-        schemas.extend(part);
-    }
+    let nouns = [parts(), placement(), actions(), desired_lrps(), actual_lrps(), tasks(), moves()];
+    nouns.into_iter().chain([events_of_ours()]).for_each(|part| schemas.extend(part));
     schemas.into()
 }
 
@@ -123,6 +121,7 @@ fn parts() -> Schemas {
         "ActualLRPIndexNotFound",
         "ResourceConflict",
         "RouterError",
+        "CellNotFound",
         "TooManyRequests",
     ];
     let rule = json!({
@@ -145,8 +144,10 @@ fn parts() -> Schemas {
         "optional_placement_tags": list(text()),
         "volume_drivers": list(text()),
         "labels": {"type": "object", "additionalProperties": text()},
+        "draining": truth(),
     });
-    let cell_extras = ["placement_tags", "optional_placement_tags", "volume_drivers", "labels"];
+    let cell_extras =
+        ["placement_tags", "optional_placement_tags", "volume_drivers", "labels", "draining"];
     let version = json!({"lattice_release": text(), "receptor": text(), "ltc": text()});
     let credentials = json!({"registry": text(), "username": text(), "password": text()});
     map(json!({
@@ -275,10 +276,12 @@ fn desired_lrps() -> Schemas {
             "routes": routes,
             "app": guid(),
             "restart_policy": restart_policy,
+            "update_strategy": {"enum": ["rolling", "recreate"]},
         }),
     );
     let tag = json!({"modification_tag": reference("ModificationTag")});
-    let optional = [&OPTIONAL[..], &["routes", "app", "restart_policy"]].concat();
+    let optional =
+        [&OPTIONAL[..], &["routes", "app", "restart_policy", "update_strategy"]].concat();
     let update = json!({"instances": nullable(instances), "routes": nullable(routes),
         "annotation": nullable(json!({"type": "string", "maxLength": ANNOTATION_BYTES_MAX}))});
     map(json!({
@@ -351,6 +354,33 @@ fn tasks() -> Schemas {
     map(json!({
         "TaskCreate": read(wanted.clone(), &["task_guid", "domain", "rootfs", "action"]),
         "Task": written_but(with(wanted, state), &optional),
+    }))
+}
+
+fn moves() -> Schemas {
+    let bound = |most: u32, usual: u32| {
+        let what = format!("{usual} when it is not said");
+        json!({"type": "integer", "minimum": 1, "maximum": most, "description": what})
+    };
+    let at_once = bound(IN_FLIGHT_MAX, IN_FLIGHT_DEFAULT);
+    let drain = json!({"max_in_flight": at_once, "dry_run": truth()});
+    let max_moves = json!({"max_moves": bound(MOVES_MAX, MOVES_DEFAULT)});
+    let of_instance = json!({"process_guid": guid(), "index": amount("from 0"), "from": guid(),
+        "to": guid(), "placement_error": text()});
+    let planned = with(of_instance.clone(), json!({"memory_mb": amount("MiB; 0 is no limit")}));
+    let under_way = with(of_instance, json!({"state": text()}));
+    let draining = json!({"cell_id": guid(), "max_in_flight": at_once,
+        "instances_left": amount("instances"), "tasks_left": amount("tasks")});
+    let optional = ["to", "placement_error"];
+    map(json!({
+        "Drain": read(drain.clone(), &[]),
+        "Rebalance": read(with(drain, max_moves), &[]),
+        "MovePlan": written_but(json!({"moves": list(written_but(planned, &optional))}), &[]),
+        "Moves": written_but(json!({
+            "draining": list(written_but(draining, &[])),
+            "moves": list(written_but(under_way, &optional)),
+            "planned": amount("moves that have yet to begin"),
+        }), &[]),
     }))
 }
 

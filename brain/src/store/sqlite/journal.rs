@@ -62,6 +62,8 @@ impl Change {
             | Write::DeleteTask(_)
             | Write::PutDomain(..)
             | Write::DeleteDomain(_)
+            | Write::PutDraining(_)
+            | Write::DeleteDraining(_)
             | Write::PutCredentials(_) => None,
         }
     }

@@ -23,6 +23,7 @@ pub(super) fn load(connection: &Connection) -> Result<Records, StoreError> {
         actual,
         tasks: rows(connection, "tasks")?,
         domains: domains(connection)?,
+        draining: rows(connection, "draining_cells")?,
         credentials: credentials(connection)?,
     })
 }
@@ -57,6 +58,16 @@ pub(super) fn put(transaction: &Transaction<'_>, write: &Write) -> rusqlite::Res
         Write::DeleteDomain(domain) => {
             run(transaction, "DELETE FROM domains WHERE domain = ?1", params![domain.as_str()])
         }
+        Write::PutDraining(d) => run(
+            transaction,
+            "INSERT OR REPLACE INTO draining_cells (cell_id, record) VALUES (?1, ?2)",
+            params![d.cell_id.as_str(), json(d)?],
+        ),
+        Write::DeleteDraining(cell) => run(
+            transaction,
+            "DELETE FROM draining_cells WHERE cell_id = ?1",
+            params![cell.as_str()],
+        ),
         Write::PutCredentials(c) => run(
             transaction,
             "INSERT OR REPLACE INTO registry_credentials (registry, username, password)

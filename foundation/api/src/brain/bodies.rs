@@ -11,6 +11,7 @@ pub mod desired_lrp;
 mod egress;
 pub mod event;
 mod field;
+pub mod moves;
 pub mod task;
 
 use lattice_model::{ErrorName, Refusal, RegistryCredentials};

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use lattice_model::{
-    ActualLrp, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal,
-    RegistryCredentials, Task, TaskDefinition, TaskGuid,
+    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid,
+    Refusal, RegistryCredentials, Task, TaskDefinition, TaskGuid,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::Serialize;
@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::bodies::{self, ActualLrpResponse, CellResponse, DesiredLrpResponse};
+use super::moves::{DrainRequest, MovePlan, Moves, RebalanceRequest};
 use super::{BrainError, EventId, EventStream, InstanceProgress, Receptor, Version, routes};
 use crate::localhost;
 
@@ -119,7 +120,24 @@ impl ReceptorClient {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, BrainError> {
-        let response = self.send(path, self.request(Method::GET, path)).await?;
+        self.fetch(path, self.request(Method::GET, path)).await
+    }
+
+    /// POSTs a body and reads what is answered.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Serialize + Sync),
+    ) -> Result<T, BrainError> {
+        self.fetch(path, self.request(Method::POST, path).json(body)).await
+    }
+
+    async fn fetch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: RequestBuilder,
+    ) -> Result<T, BrainError> {
+        let response = self.send(path, request).await?;
         let body = response.bytes().await.map_err(|e| self.unreachable(path, &e))?;
         serde_json::from_slice(&body).map_err(|e| self.bad_answer(path, e.to_string()))
     }
@@ -269,6 +287,22 @@ impl Receptor for ReceptorClient {
             cell.map_err(|e| self.bad_answer(routes::CELLS, e.to_string()))
         };
         records.into_iter().map(read).collect()
+    }
+
+    async fn drain_cell(&self, cell: &CellId, how: DrainRequest) -> Result<MovePlan, BrainError> {
+        self.ask(&routes::drain(cell), &how).await
+    }
+
+    async fn undrain_cell(&self, cell: &CellId) -> Result<(), BrainError> {
+        self.order(Method::DELETE, &routes::drain(cell)).await
+    }
+
+    async fn rebalance(&self, how: RebalanceRequest) -> Result<MovePlan, BrainError> {
+        self.ask(routes::REBALANCE, &how).await
+    }
+
+    async fn moves(&self) -> Result<Moves, BrainError> {
+        self.get(routes::MOVES).await
     }
 
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {

@@ -1,6 +1,6 @@
 //! The Receptor API's paths (B.1): patterns for the server, and builders for the client.
 
-use lattice_model::{Domain, ProcessGuid, TaskGuid};
+use lattice_model::{CellId, Domain, ProcessGuid, TaskGuid};
 
 /// Desired LRPs.
 pub const DESIRED_LRPS: &str = "/v1/desired_lrps";
@@ -22,6 +22,12 @@ pub const TASK: &str = "/v1/tasks/{guid}";
 pub const CANCEL_TASK: &str = "/v1/tasks/{guid}/cancel";
 /// Cells.
 pub const CELLS: &str = "/v1/cells";
+/// Drains a cell; ours.
+pub const DRAIN: &str = "/v1/cells/{cell}/drain";
+/// Spreads instances anew; ours.
+pub const REBALANCE: &str = "/v1/rebalance";
+/// What moves now; ours.
+pub const MOVES: &str = "/v1/moves";
 /// Domains.
 pub const DOMAINS: &str = "/v1/domains";
 /// One domain.
@@ -71,15 +77,24 @@ pub fn cancel_task(guid: &TaskGuid) -> String {
     format!("{TASKS}/{guid}/cancel")
 }
 
+/// The path that drains a cell, whose name may hold any character.
+pub fn drain(cell: &CellId) -> String {
+    format!("{CELLS}/{}/drain", escaped(cell.as_str()))
+}
+
 /// The path of a domain, which may hold any character.
 pub fn domain(domain: &Domain) -> String {
-    let mut path = format!("{DOMAINS}/");
-    for byte in domain.as_str().bytes() {
+    format!("{DOMAINS}/{}", escaped(domain.as_str()))
+}
+
+fn escaped(text: &str) -> String {
+    let mut segment = String::new();
+    for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
-            path.push(char::from(byte));
+            segment.push(char::from(byte));
         } else {
-            path.push_str(&format!("%{byte:02X}"));
+            segment.push_str(&format!("%{byte:02X}"));
         }
     }
-    path
+    segment
 }

@@ -29,6 +29,9 @@ pub struct CellResponse {
     /// What its operator says of it.
     #[serde(skip_serializing_if = "CellLabels::is_empty")]
     pub labels: CellLabels,
+    /// True for a cell that gives everything away and gets nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
 }
 
 // === impl CellResponse ===
@@ -44,6 +47,7 @@ impl From<&CellPresence> for CellResponse {
             optional_placement_tags: cell.optional_placement_tags.clone(),
             volume_drivers: cell.volume_drivers.clone(),
             labels: cell.labels.clone(),
+            draining: false,
         }
     }
 }

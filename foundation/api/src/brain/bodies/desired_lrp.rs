@@ -2,11 +2,12 @@
 
 use lattice_model::action::{Action, EnvVar};
 use lattice_model::desired_lrp::{
-    ContainerSpec, INSTANCES_MAX, ModificationTag, ROUTES_BYTES_MAX, RestartPolicy,
+    ContainerSpec, INSTANCES_MAX, ModificationTag, ROUTES_BYTES_MAX, RestartPolicy, UpdateStrategy,
 };
 use lattice_model::id::check_guid;
 use lattice_model::{DesiredLrp, DesiredLrpUpdate, ErrorName, Placement, Refusal, Routes};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::field::Object;
@@ -56,6 +57,8 @@ pub struct DesiredLrpResponse<'a> {
     max_pids: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_rate_limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    update_strategy: Option<UpdateStrategy>,
 }
 
 // === impl DesiredLrpResponse ===
@@ -64,7 +67,6 @@ impl<'a> From<&'a DesiredLrp> for DesiredLrpResponse<'a> {
     fn from(lrp: &'a DesiredLrp) -> Self {
         let main = lrp.main();
         let guid = lrp.process_guid.as_str();
-        let is_default = lrp.restart_policy == RestartPolicy::default();
         Self {
             process_guid: guid,
             domain: lrp.domain.as_str(),
@@ -88,12 +90,13 @@ impl<'a> From<&'a DesiredLrp> for DesiredLrpResponse<'a> {
             egress_rules: &lrp.egress_rules,
             modification_tag: &lrp.modification_tag,
             app: (lrp.app != guid).then_some(lrp.app.as_str()),
-            restart_policy: (!is_default).then_some(lrp.restart_policy),
+            restart_policy: unless_default(lrp.restart_policy),
             placement_tags: &lrp.placement_tags,
             volume_drivers: &lrp.volume_drivers,
             placement: &lrp.placement,
             max_pids: container::pids_of(main),
             log_rate_limit: lrp.log.bytes_per_s_max,
+            update_strategy: unless_default(lrp.update_strategy),
         }
     }
 }
@@ -115,7 +118,8 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
     let routes = routes(&fields, &mut complaints)?.unwrap_or_default();
     let egress_rules = egress::decode(&fields, &mut complaints)?;
     let app = app(&fields, &mut complaints)?;
-    let restart_policy = restart_policy(&fields, &mut complaints)?;
+    let restart_policy = one_of(&fields, "restart_policy", &mut complaints);
+    let update_strategy = one_of(&fields, "update_strategy", &mut complaints);
     let late = container::late(&fields)?;
     let ports = fields.integers("ports")?;
     let privileged = fields.bool("privileged")?;
@@ -145,6 +149,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
         instances,
         containers: vec![main],
         restart_policy,
+        update_strategy,
         start_timeout_s,
         routes,
         log,
@@ -225,16 +230,22 @@ fn app(fields: &Object<'_>, complaints: &mut Complaints) -> Result<Option<String
     Ok(app)
 }
 
-fn restart_policy(
+/// A field that has one of a few forms, and a usual one.
+fn one_of<T: DeserializeOwned + Default>(
     fields: &Object<'_>,
+    name: &str,
     complaints: &mut Complaints,
-) -> Result<RestartPolicy, Refusal> {
-    let Some(value) = fields.get("restart_policy") else { return Ok(RestartPolicy::default()) };
-    let policy = serde_json::from_value(value.clone()).ok();
-    if policy.is_none() {
-        complaints.invalid("restart_policy");
+) -> T {
+    let Some(value) = fields.get(name) else { return T::default() };
+    let form = serde_json::from_value(value.clone()).ok();
+    if form.is_none() {
+        complaints.invalid(name);
     }
-    Ok(policy.unwrap_or_default())
+    form.unwrap_or_default()
+}
+
+fn unless_default<T: Default + PartialEq>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
 }
 
 pub(super) fn is_zero(n: &u64) -> bool {

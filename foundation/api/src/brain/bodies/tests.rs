@@ -77,6 +77,7 @@ fn an_lrp_is_refused_in_the_receptors_words() {
         (json!({"log_rate_limit": -2}), "Invalid field: log_rate_limit"),
         (json!({"app": "a b"}), "Invalid field: app"),
         (json!({"restart_policy": "sometimes"}), "Invalid field: restart_policy"),
+        (json!({"update_strategy": "never"}), "Invalid field: update_strategy"),
     ] {
         let body = with(valid_lrp(), changes);
         check(create(&body), ErrorName::InvalidLRP, message, &body);
@@ -372,7 +373,8 @@ fn what_is_ours_is_added_and_read_back() {
     let body = with(
         valid_lrp(),
         json!({"app": "shop", "restart_policy": {"on_failure": {"attempts_max": 3}},
-            "placement_tags": ["gpu"], "max_pids": 64, "log_rate_limit": 0}),
+            "placement_tags": ["gpu"], "max_pids": 64, "log_rate_limit": 0,
+            "update_strategy": "recreate"}),
     );
     let lrp = desired_lrp::parse_create(&body).unwrap();
     assert_eq!(lrp.log.bytes_per_s_max, Some(0));
@@ -486,7 +488,7 @@ proptest! {
     }
 }
 
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 23] = [
     "process_guid",
     "task_guid",
     "domain",
@@ -507,6 +509,7 @@ const FIELDS: [&str; 22] = [
     "modification_tag",
     "app",
     "restart_policy",
+    "update_strategy",
     "state",
     "task_after",
 ];
