@@ -100,9 +100,13 @@ mod tests {
         (dir, store)
     }
 
+    const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
     fn push(store: &Store, name: &Name, manifest: &serde_json::Value) -> Digest {
+        let kind = if manifest["manifests"].is_array() { INDEX } else { IMAGE };
         let digest = store.put(manifest.to_string().as_bytes()).unwrap();
-        store.add_revision(name, &digest, "").unwrap();
+        store.add_revision(name, &digest, kind).unwrap();
         digest
     }
 

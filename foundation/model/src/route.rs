@@ -103,7 +103,7 @@ mod tests {
         let good = json!({"hostnames": ["web.test"], "port": 8080});
         for (entries, hosts, faults) in [
             (json!([good]), 1, &[][..]),
-            (json!([good, {"hostnames": "web.test", "port": 1}]), 1, &["a string"]),
+            (json!([good, {"hostnames": "web.test", "port": 1}]), 1, &["invalid type: string"]),
             (json!([{"port": 8080}, 7, good]), 1, &["missing field `hostnames`", "7: it is no"]),
             (json!([[["receptor.test"], 8080]]), 0, &["it is no object"]),
             (good.clone(), 0, &["it is no list"]),
