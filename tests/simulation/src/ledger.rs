@@ -334,7 +334,7 @@ impl Ledger {
         self.promised_tasks.remove(guid);
         let Some(task) = self.tasks.remove(guid) else { return };
         let is_told = self.owners_told.contains_key(guid);
-        let is_old = now.since(task.updated_at) > TASK_COMPLETED_MAX;
+        let is_old = now.since(task.updated_at) >= TASK_COMPLETED_MAX;
         let is_due = match cause {
             Cause::Delete => is_told,
             _ => is_old,
