@@ -121,6 +121,9 @@ impl Actor {
             if is_ending {
                 return;
             }
+            // Whoever was just answered may ask again before the next batch is closed: two batches
+            // that take turns would make everyone wait for two commits.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -154,6 +154,8 @@ pub struct Limits {
     pub failed_for: Duration,
     /// Idle connections kept to one endpoint by each worker.
     pub idle_per_endpoint_max: usize,
+    /// Idle connections kept to all endpoints by each worker.
+    pub idle_max: usize,
     /// How long an idle connection to an endpoint is kept.
     pub endpoint_idle: Duration,
     /// How long requests under way may take to finish at shutdown.
@@ -206,7 +208,8 @@ impl Default for Limits {
             attempts_max: 3,
             in_flight_per_endpoint_max: 0,
             failed_for: Duration::from_secs(30),
-            idle_per_endpoint_max: 64,
+            idle_per_endpoint_max: 256,
+            idle_max: 4096,
             endpoint_idle: Duration::from_secs(60),
             drain: Duration::from_secs(5),
         }

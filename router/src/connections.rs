@@ -1,7 +1,7 @@
 //! The connections one worker keeps to endpoints. Nothing here is shared between threads, and a
 //! connection that is kept is no more than its socket.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
@@ -22,6 +22,8 @@ use crate::wire::Wire;
 #[derive(Debug)]
 pub(crate) struct Connections {
     idle: RefCell<HashMap<u64, Vec<Idle>>>,
+    /// How many there are.
+    kept: Cell<usize>,
     limits: Limits,
     traffic: Arc<Traffic>,
 }
@@ -55,7 +57,8 @@ struct Idle {
 
 impl Connections {
     pub(crate) fn new(limits: Limits, traffic: Arc<Traffic>) -> Rc<Self> {
-        Rc::new(Self { idle: RefCell::default(), limits, traffic })
+        let (idle, kept) = (RefCell::default(), Cell::default());
+        Rc::new(Self { idle, kept, limits, traffic })
     }
 
     /// The connection used last that is still good.
@@ -63,6 +66,7 @@ impl Connections {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&backend.id)?;
         while let Some(idle) = kept.pop() {
+            self.kept.set(self.kept.get() - 1);
             if idle.is_quiet(certainty) {
                 return Some(Lease::new(idle.stream, backend.clone()));
             }
@@ -88,7 +92,9 @@ impl Connections {
         }
         let mut idle = self.idle.borrow_mut();
         let kept = idle.entry(lease.backend.id).or_default();
-        if kept.len() < self.limits.idle_per_endpoint_max {
+        let limits = &self.limits;
+        if kept.len() < limits.idle_per_endpoint_max && self.kept.get() < limits.idle_max {
+            self.kept.set(self.kept.get() + 1);
             let (stream, backend) = (lease.wire.stream, lease.backend);
             kept.push(Idle { stream, backend, since: Instant::now() });
         }
@@ -102,10 +108,13 @@ impl Connections {
                 && now.saturating_duration_since(idle.since) < endpoint_idle
                 && idle.is_quiet(Certainty::AsHeard)
         };
+        let mut all = 0;
         self.idle.borrow_mut().retain(|_, kept| {
             kept.retain(good);
+            all += kept.len();
             !kept.is_empty()
         });
+        self.kept.set(all);
     }
 
     /// Whether nothing is kept.
@@ -116,6 +125,7 @@ impl Connections {
     /// Closes everything that is idle.
     pub(crate) fn clear(&self) {
         self.idle.borrow_mut().clear();
+        self.kept.set(0);
     }
 }
 

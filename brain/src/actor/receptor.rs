@@ -80,7 +80,9 @@ impl Receptor for Handle {
 
     async fn actual_lrps(&self, domain: Option<&Domain>) -> Result<Vec<ActualLrp>, BrainError> {
         let domain = domain.cloned();
-        self.read(move |board, _| board.actual_lrps(domain.as_ref()), Patience::Refuse).await
+        let look = move |board: &Board, _| board.shared_actual_lrps(domain.as_ref());
+        let rows = self.read(look, Patience::Refuse).await?;
+        Ok(rows.iter().map(|row| row.as_ref().clone()).collect())
     }
 
     async fn actual_lrps_of(&self, guid: &ProcessGuid) -> Result<Vec<ActualLrp>, BrainError> {

@@ -29,13 +29,19 @@ impl Board {
 
     /// One record per index, of all LRPs or of a domain.
     pub fn actual_lrps(&self, domain: Option<&Domain>) -> Vec<ActualLrp> {
+        self.shared_actual_lrps(domain).iter().map(|row| row.as_ref().clone()).collect()
+    }
+
+    /// The same, for a caller who copies them elsewhere: the board is not held up by a long list.
+    pub fn shared_actual_lrps(&self, domain: Option<&Domain>) -> Vec<Arc<ActualLrp>> {
         let all = self.processes.values().flat_map(resolved);
         all.filter(|row| domain.is_none_or(|domain| row.key.domain == *domain)).cloned().collect()
     }
 
     /// One record per index of one LRP.
     pub fn actual_lrps_of(&self, guid: &ProcessGuid) -> Vec<ActualLrp> {
-        self.processes.get(guid).into_iter().flat_map(resolved).cloned().collect()
+        let rows = self.processes.get(guid).into_iter().flat_map(resolved);
+        rows.map(|row| row.as_ref().clone()).collect()
     }
 
     /// Every record, of each presence.
@@ -149,7 +155,7 @@ impl Board {
 }
 
 /// One record per index: another stands in for the ordinary one until that runs (section 2.11).
-fn resolved(process: &Process) -> impl Iterator<Item = &ActualLrp> {
+fn resolved(process: &Process) -> impl Iterator<Item = &Arc<ActualLrp>> {
     process.rows.iter().filter_map(|((index, presence), row)| {
         let ordinary = process.row(*index, Presence::Ordinary);
         let stand_in = process
@@ -165,6 +171,6 @@ fn resolved(process: &Process) -> impl Iterator<Item = &ActualLrp> {
             (Some(only), None) | (None, Some(only)) => only,
             (None, None) => return None,
         };
-        (shown.presence == *presence).then_some(row.as_ref())
+        (shown.presence == *presence).then_some(row)
     })
 }

@@ -208,7 +208,7 @@ impl Exchange {
             host: sent.at(&marks.host),
             at: self.at,
             method: sent.at(&marks.method),
-            target: sent.at(&marks.target),
+            target: if marks.target.is_empty() { b"/" } else { sent.at(&marks.target) },
             version: self.asks.version.text(),
             status: self.status_logged(),
             received: self.up.body.moved(),

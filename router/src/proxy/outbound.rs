@@ -26,7 +26,7 @@ pub(crate) struct Outbound {
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     pub(crate) method: Range<usize>,
-    /// Path and query.
+    /// Path and query; empty for the root of a URL that ends with its host.
     pub(crate) target: Range<usize>,
     pub(crate) host: Range<usize>,
     pub(crate) referer: Range<usize>,
@@ -96,11 +96,10 @@ impl Outbound {
         self.bytes.extend_from_slice(head.method.as_bytes());
         self.marks.method = 0..self.bytes.len();
         self.bytes.push(b' ');
-        let begin = self.bytes.len();
         self.bytes.extend_from_slice(head.target);
-        let origin = Target::read(head.target).map_or(0, |target| target.origin.len());
         // A URL without path has an origin that does not stand in it.
-        let shown = origin.min(self.bytes.len() - begin);
+        let origin = Target::read(head.target).map_or(head.target, |target| target.origin);
+        let shown = if head.target.ends_with(origin) { origin.len() } else { 0 };
         self.marks.target = self.bytes.len() - shown..self.bytes.len();
         self.bytes.extend_from_slice(b" HTTP/1.1\r\n");
     }

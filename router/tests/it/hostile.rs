@@ -1,5 +1,7 @@
 //! Requests that two readers could read differently, and clients that want to keep us busy.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::{Endpoint, PATIENCE, World, eventually};
@@ -168,6 +170,57 @@ async fn slow_heads_and_idle_connections_are_closed() {
     tokio::time::timeout(PATIENCE, drip).await.expect("a slow head is cut");
     assert!(idle.is_closed().await);
     eventually("no connection is left", || world.router.totals().connections == 0).await;
+}
+
+#[tokio::test]
+async fn bodies_that_stand_still_are_given_up_and_free_the_endpoint() {
+    for framing in ["Content-Length: 9\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n9\r\nabc"] {
+        let world = World::with(|config| {
+            config.limits.endpoint_timeout = Duration::from_millis(300);
+        })
+        .await;
+        let ended = Arc::<AtomicUsize>::default();
+        let ends = ended.clone();
+        let endpoint = Endpoint::new(move |mut wire| {
+            let ends = ends.clone();
+            async move {
+                wire.rest().await;
+                ends.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+        .await;
+        world.route("web.test", endpoint.addr).await;
+        let mut client = world.client().await;
+        client.send(format!("POST / HTTP/1.1\r\nHost: web.test\r\n{framing}")).await;
+        let answer = client.response().await;
+        assert_eq!(answer.status, 502);
+        assert_eq!(answer.header("connection").as_deref(), Some("close"));
+        eventually("the endpoint is freed", || ended.load(Ordering::Relaxed) == 1).await;
+        assert!(client.is_closed().await);
+    }
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_are_given_up() {
+    let world = World::with(|config| config.limits.stream_idle = Duration::from_millis(300)).await;
+    let ended = Arc::<AtomicUsize>::default();
+    let ends = ended.clone();
+    let endpoint = Endpoint::new(move |mut wire| {
+        let ends = ends.clone();
+        async move {
+            wire.head().await;
+            let mut sent = wire.try_send("HTTP/1.1 200 OK\r\n\r\n").await;
+            while sent.is_ok() {
+                sent = wire.try_send(vec![b'x'; 1024 * 1024]).await;
+            }
+            ends.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    let mut client = world.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: web.test\r\n\r\n").await;
+    eventually("the endpoint is freed", || ended.load(Ordering::Relaxed) == 1).await;
 }
 
 #[tokio::test]

@@ -28,6 +28,22 @@ async fn a_request_goes_to_its_hosts_endpoint_and_is_told_in_the_apps_log() {
 }
 
 #[tokio::test]
+async fn a_url_is_told_in_the_log_by_its_path() {
+    let mut world = World::start().await;
+    let endpoint = Endpoint::saying("hello").await;
+    world.route("web.test", endpoint.addr).await;
+    for (target, told) in [
+        ("http://web.test/a?b", "\"GET /a?b HTTP/1.1\""),
+        ("http://web.test", "\"GET / HTTP/1.1\""),
+        ("/a?b", "\"GET /a?b HTTP/1.1\""),
+    ] {
+        world.ask(&format!("GET {target} HTTP/1.1\r\nHost: web.test\r\n\r\n")).await;
+        let line = world.line().await;
+        assert!(line.contains(told), "{target}: {line}");
+    }
+}
+
+#[tokio::test]
 async fn connections_are_kept_on_both_sides() {
     let world = World::with(|config| config.workers = 1).await;
     let endpoint = Endpoint::saying("hello").await;
@@ -40,6 +56,37 @@ async fn connections_are_kept_on_both_sides() {
     client.send("POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 2\r\n\r\nhi").await;
     assert_eq!(client.response().await.text(), "hello");
     assert_eq!(endpoint.connections(), 1);
+}
+
+#[tokio::test]
+async fn no_more_connections_are_kept_than_the_limits_say() {
+    for (per_endpoint, all, dialed) in [(256, 4096, 3), (1, 4096, 5), (256, 1, 5)] {
+        let world = World::with(|config| {
+            config.workers = 1;
+            config.limits.idle_per_endpoint_max = per_endpoint;
+            config.limits.idle_max = all;
+        })
+        .await;
+        let go = std::sync::Arc::new(tokio::sync::Barrier::new(3));
+        let endpoint = Endpoint::new(move |mut wire| {
+            let go = go.clone();
+            async move {
+                while wire.request().await.is_some() {
+                    go.wait().await;
+                    wire.answer("x").await;
+                }
+            }
+        })
+        .await;
+        world.route("web.test", endpoint.addr).await;
+        for _ in 0..2 {
+            // The endpoint answers three at a time.
+            let get = || world.get("web.test", "/");
+            let answers = tokio::join!(get(), get(), get());
+            assert_eq!(answers.0.status + answers.1.status + answers.2.status, 600);
+        }
+        assert_eq!(world.router.totals().dials, dialed, "{per_endpoint} {all}");
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use super::records::{self, INSTANCES_PER_APP};
 use crate::machine::cpu_time;
 
 /// How many claims and starts are under way at once.
-const IN_FLIGHT: usize = 256;
+const IN_FLIGHT: usize = 384;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Starts a twenty-fifth more apps in each round, and prints how fast it went.

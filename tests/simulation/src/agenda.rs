@@ -28,6 +28,8 @@ pub(crate) enum Event {
     Brain(u64, BrainEvent),
     /// A cell's process starts.
     CellStarts(usize),
+    /// Somebody takes a cell into use again.
+    Undrain(usize),
     /// A cell that left in good order is gone.
     CellDeparts(usize, u64),
     /// In one life of a cell.

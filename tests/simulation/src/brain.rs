@@ -12,7 +12,7 @@ use lattice_brain::board::{self, Applied, Board, Command, Effect, Records, Write
 use lattice_brain::config::Limits;
 use lattice_cell::instance::Answer;
 use lattice_cell::work::WorkId;
-use lattice_model::{CellId, CellPresence, ErrorName, TaskGuid, Time};
+use lattice_model::{CellId, CellPresence, ErrorName, LrpKey, TaskGuid, Time};
 
 use self::dispatch::{Dispatcher, Gathered};
 use crate::agenda::{Agenda, BrainEvent, Event, Link, ToCell};
@@ -260,6 +260,13 @@ impl Brain {
             Ask::Sift(mut gathered) => {
                 gathered.lrps.retain(|key, _| self.board.is_unclaimed(key));
                 gathered.tasks.retain(|guid, _| self.board.is_pending(guid));
+                let draining = self.board.draining();
+                gathered.draining = draining.map(|draining| draining.cell_id).collect();
+                let leaves = |key: &LrpKey| {
+                    let cell = self.board.leaves(&key.process_guid, key.index)?;
+                    Some((key.clone(), cell))
+                };
+                gathered.leaving = gathered.lrps.keys().filter_map(leaves).collect();
                 Reply::Sifted(gathered)
             }
         };

@@ -32,6 +32,8 @@ pub(crate) struct Ledger {
     by_instance: BTreeMap<InstanceGuid, RowId>,
     /// Claimed by the command that is being looked at.
     claimed: Vec<LrpKey>,
+    /// Taken from their places by that command, perhaps for another.
+    taken: Vec<InstanceGuid>,
     /// Of each LRP, the version that is certain to be durable and those that may be.
     desired: BTreeMap<ProcessGuid, VecDeque<Version>>,
     promised_tasks: BTreeSet<TaskGuid>,
@@ -170,6 +172,7 @@ impl Ledger {
                 self.check_siblings(&row.key);
             }
         }
+        self.taken.clear();
         for key in std::mem::take(&mut self.claimed) {
             if !wants(board, &key) {
                 self.fault(format!("{key:?} is to start, and nobody wants it"));
@@ -237,6 +240,7 @@ impl Ledger {
                     && let Some(instance) = row.instance()
                 {
                     self.by_instance.remove(&instance.instance_guid);
+                    self.taken.push(instance.instance_guid.clone());
                 }
             }
             Write::PutTask(task) => self.put_task(task, now),
@@ -261,7 +265,8 @@ impl Ledger {
         }
         if let Some(instance) = row.instance() {
             let is_new = before.as_ref().is_none_or(|before| before.instance() != Some(instance));
-            if is_new && matches!(row.state, ActualState::Claimed { .. }) {
+            let is_relabelled = self.taken.contains(&instance.instance_guid);
+            if is_new && !is_relabelled && matches!(row.state, ActualState::Claimed { .. }) {
                 self.claimed.push(row.key.clone());
             }
             let guid = instance.instance_guid.clone();
@@ -272,14 +277,13 @@ impl Ledger {
         }
     }
 
-    /// Where the usual record runs there is no other that does.
+    /// Where the usual record runs the suspect does not. The evacuating one may, for a moment.
     fn check_siblings(&mut self, key: &LrpKey) {
         let runs = |presence| {
             let row = self.rows.get(&RowId::new(key, presence));
             row.is_some_and(|row| matches!(row.state, ActualState::Running { .. }))
         };
-        let others = [Presence::Evacuating, Presence::Suspect];
-        if runs(Presence::Ordinary) && others.into_iter().any(runs) {
+        if runs(Presence::Ordinary) && runs(Presence::Suspect) {
             self.fault(format!("{key:?} runs in two records"));
         }
     }
@@ -321,7 +325,7 @@ impl Ledger {
             work::FAILURE => is_finished && ends == Ending::Fails,
             TASK_CANCELLED => self.has_faults || self.cancelled.contains(guid),
             CELL_DISAPPEARED | "task container does not exist" => self.has_faults,
-            NOT_STARTED_IN_TIME => now.since(task.created_at) > TASK_PENDING_MAX,
+            NOT_STARTED_IN_TIME => now.since(task.created_at) >= TASK_PENDING_MAX,
             _ if task.rejections > lattice_brain::board::TASK_RETRIES_MAX => {
                 reason == task.rejection_reason
             }
@@ -374,7 +378,7 @@ impl Ledger {
         }
     }
 
-    /// Only what is unwanted, superseded or retired is stopped; where nobody vouches for the
+    /// Only what is unwanted, superseded, moved or retired is stopped; where nobody vouches for the
     /// domain, only by somebody's own words.
     fn check_stop(
         &mut self,
@@ -392,7 +396,8 @@ impl Ledger {
         let ordinary = self.rows.get(&RowId::new(key, Presence::Ordinary));
         let holder = ordinary.and_then(|row| row.instance());
         let is_superseded = holder.is_some_and(|holder| holder != instance);
-        if is_said || is_unwanted || is_superseded {
+        let is_moved = board.is_draining(&instance.cell_id);
+        if is_said || is_unwanted || is_superseded || is_moved {
             self.stoppable.insert(instance.instance_guid.clone());
         } else if !self.stoppable.contains(&instance.instance_guid) {
             self.fault(format!("{key:?} {instance:?} is to stop for no reason known"));

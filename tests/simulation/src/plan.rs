@@ -63,7 +63,7 @@ pub fn plan(seed: u64, scale: &Scale) -> Script {
         let what = if dice.chance(faults) {
             fault(&mut dice, cells.len() as u64, scale)
         } else {
-            wish(&mut dice, n, scale)
+            wish(&mut dice, n, cells.len() as u64, scale)
         };
         happenings.push(Happening { at_ms, what });
     }
@@ -71,11 +71,11 @@ pub fn plan(seed: u64, scale: &Scale) -> Script {
     Script { seed, cells, happenings }
 }
 
-fn wish(dice: &mut Dice, n: u64, scale: &Scale) -> What {
+fn wish(dice: &mut Dice, n: u64, cells: u64, scale: &Scale) -> What {
     let app = dice.below(scale.apps);
     let instances = u32::try_from(dice.between(0, scale.instances_max)).unwrap_or(0);
     let memory_mb = dice.between(1, 6) * 64;
-    match dice.below(20) {
+    match dice.below(23) {
         0..=6 => What::Desire { app, instances, memory_mb, restarts: !dice.chance(15) },
         7..=9 => What::Scale { app, instances },
         10 | 11 => What::Remove { app },
@@ -89,6 +89,12 @@ fn wish(dice: &mut Dice, n: u64, scale: &Scale) -> What {
             let (runs_ms, has_owner) = (dice.between(10, 20_000), dice.chance(50));
             What::Task { task: n, memory_mb, runs_ms, ends, has_owner }
         }
+        20 | 21 => What::Drain {
+            cell: dice.below(cells),
+            for_ms: dice.between(50, 60_000),
+            at_once: u32::try_from(dice.between(1, 4)).unwrap_or(1),
+        },
+        22 => What::Rebalance { moves: u32::try_from(dice.between(1, 6)).unwrap_or(1) },
         18 => What::Cancel { task: dice.below(n.max(1)) },
         _ => What::Domain { ttl_ms: dice.below(2) * dice.between(1_000, 30_000) },
     }

@@ -94,6 +94,20 @@ pub enum What {
         /// True when somebody is to be told.
         has_owner: bool,
     },
+    /// Somebody empties a cell, and takes it into use again after a while.
+    Drain {
+        /// Which cell.
+        cell: u64,
+        /// For how long.
+        for_ms: u64,
+        /// How many instances may be on their way at once.
+        at_once: u32,
+    },
+    /// Somebody spreads instances anew.
+    Rebalance {
+        /// How many at most, and at once.
+        moves: u32,
+    },
     /// Somebody cancels a task.
     Cancel {
         /// Which task.
@@ -192,7 +206,8 @@ impl What {
             | Self::Cut { for_ms, .. }
             | Self::KillBrain { for_ms, .. }
             | Self::KillCell { for_ms, .. }
-            | Self::Leave { for_ms, .. } => *for_ms,
+            | Self::Leave { for_ms, .. }
+            | Self::Drain { for_ms, .. } => *for_ms,
             Self::Domain { .. }
             | Self::Desire { .. }
             | Self::Scale { .. }
@@ -201,6 +216,7 @@ impl What {
             | Self::Crash { .. }
             | Self::Task { .. }
             | Self::Cancel { .. }
+            | Self::Rebalance { .. }
             | Self::FailStore { .. } => 0,
         }
     }
@@ -214,7 +230,9 @@ impl What {
             | Self::Remove { .. }
             | Self::Retire { .. }
             | Self::Task { .. }
-            | Self::Cancel { .. } => true,
+            | Self::Cancel { .. }
+            | Self::Drain { .. }
+            | Self::Rebalance { .. } => true,
             Self::Crash { .. }
             | Self::Weather { .. }
             | Self::Cut { .. }

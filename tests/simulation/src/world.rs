@@ -105,9 +105,12 @@ impl World {
     pub fn run(&mut self) -> Result<Summary, Violation> {
         let end = BEGINNING + Duration::from_millis(self.script.end_ms());
         self.run_until(end)?;
-        // Somebody vouches for what is wanted, so that nothing unwanted may stay.
+        self.brain.failures = 0;
+        // Somebody vouches for what is wanted, so that nothing unwanted may stay, and takes every
+        // cell into use.
         let domain = self.templates.domain().clone();
         self.ask(About::Other, Command::UpsertDomain(domain, None));
+        (0..self.cells.len()).for_each(|cell| self.undrain(cell));
         let (mut good_since, mut last_seen) = (None, Vec::new());
         while self.agenda.now < end + SETTLES_WITHIN + STAYS_FOR {
             let differences = self.differences();
@@ -194,6 +197,7 @@ impl World {
                 }
             }
             Event::ToCell(cell, message) => self.cells[cell].receive(message, at),
+            Event::Undrain(cell) => self.undrain(cell),
             Event::CellDeparts(cell, life) => {
                 if self.cells[cell].is_up && self.cells[cell].life == life {
                     self.cells[cell].depart(&mut self.agenda);

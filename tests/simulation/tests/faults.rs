@@ -42,16 +42,26 @@ seeds! { Scale::SMALL,
 }
 
 seeds! { Scale::LARGE,
-    after_any_faults_a_thousand_cells_are_as_desired_0: 0..2;
-    after_any_faults_a_thousand_cells_are_as_desired_1: 2..4;
-    after_any_faults_a_thousand_cells_are_as_desired_2: 4..6;
-    after_any_faults_a_thousand_cells_are_as_desired_3: 6..8;
-    after_any_faults_a_thousand_cells_are_as_desired_4: 8..10;
-    after_any_faults_a_thousand_cells_are_as_desired_5: 10..12;
-    after_any_faults_a_thousand_cells_are_as_desired_6: 12..14;
-    after_any_faults_a_thousand_cells_are_as_desired_7: 14..16;
-    after_any_faults_a_thousand_cells_are_as_desired_8: 16..18;
-    after_any_faults_a_thousand_cells_are_as_desired_9: 18..20;
+    after_any_faults_a_thousand_cells_are_as_desired_0: 0..1;
+    after_any_faults_a_thousand_cells_are_as_desired_1: 1..2;
+    after_any_faults_a_thousand_cells_are_as_desired_2: 2..3;
+    after_any_faults_a_thousand_cells_are_as_desired_3: 3..4;
+    after_any_faults_a_thousand_cells_are_as_desired_4: 4..5;
+    after_any_faults_a_thousand_cells_are_as_desired_5: 5..6;
+    after_any_faults_a_thousand_cells_are_as_desired_6: 6..7;
+    after_any_faults_a_thousand_cells_are_as_desired_7: 7..8;
+    after_any_faults_a_thousand_cells_are_as_desired_8: 8..9;
+    after_any_faults_a_thousand_cells_are_as_desired_9: 9..10;
+    after_any_faults_a_thousand_cells_are_as_desired_10: 10..11;
+    after_any_faults_a_thousand_cells_are_as_desired_11: 11..12;
+    after_any_faults_a_thousand_cells_are_as_desired_12: 12..13;
+    after_any_faults_a_thousand_cells_are_as_desired_13: 13..14;
+    after_any_faults_a_thousand_cells_are_as_desired_14: 14..15;
+    after_any_faults_a_thousand_cells_are_as_desired_15: 15..16;
+    after_any_faults_a_thousand_cells_are_as_desired_16: 16..17;
+    after_any_faults_a_thousand_cells_are_as_desired_17: 17..18;
+    after_any_faults_a_thousand_cells_are_as_desired_18: 18..19;
+    after_any_faults_a_thousand_cells_are_as_desired_19: 19..20;
 }
 
 #[test]

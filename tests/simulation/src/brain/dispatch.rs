@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_api::cell::{CellState, LrpWork, Refused, TaskWork, Work, WorkItem};
-use lattice_brain::auction::{
-    self, Batch, Failure, Item, LrpAuction, Outcome, Policy, TaskAuction,
-};
+use lattice_brain::auction::{Batch, Failure, Item, LrpAuction, Outcome, Policy, TaskAuction};
 use lattice_brain::board::{Command, Effect, FailedPlacement};
+use lattice_brain::moves;
 use lattice_cell::work::WorkId;
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::{
@@ -52,6 +51,10 @@ pub(crate) struct Placement {
 pub(crate) struct Gathered {
     pub(super) lrps: BTreeMap<LrpKey, (Arc<DesiredLrp>, u64)>,
     pub(super) tasks: BTreeMap<TaskGuid, (Arc<Task>, u64)>,
+    /// Instances that stay up on a cell until these run.
+    pub(super) leaving: BTreeMap<LrpKey, CellId>,
+    /// Cells that get nothing.
+    pub(super) draining: BTreeSet<CellId>,
 }
 
 /// Where an auction stands.
@@ -270,7 +273,10 @@ impl Brain {
         for item in tried.chain(gathered.tasks.keys().cloned().map(Item::Task)) {
             self.dispatcher.waits.entry(item).or_insert((at.agenda.now, 0)).1 += 1;
         }
-        let outcome = auction::hold(&states, &batch, &self.dispatcher.policy);
+        let is_draining =
+            |state: &&mut CellState| gathered.draining.contains(&state.presence.cell_id);
+        states.iter_mut().filter(is_draining).for_each(|state| state.evacuating = true);
+        let outcome = moves::hold_apart(states, &batch, &gathered.leaving, &self.dispatcher.policy);
         at.ledger.held(&outcome, &mut left, |item| gathered.need_of(item));
         self.hand_out(gathered, outcome, at);
     }

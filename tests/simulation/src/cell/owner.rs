@@ -353,7 +353,7 @@ fn said(telling: &Telling, work: &Work, cell: &lattice_model::CellId) -> Command
                 Telling::StartTask
                 | Telling::Claim
                 | Telling::Start(_)
-                | Telling::Crash { .. }
+                | Telling::Crash(_)
                 | Telling::Remove => Command::StartTask(guid, cell.clone()),
             }
         }
@@ -362,7 +362,7 @@ fn said(telling: &Telling, work: &Work, cell: &lattice_model::CellId) -> Command
 
 const fn is_of_an_end(telling: &Telling) -> bool {
     match telling {
-        Telling::Crash { .. }
+        Telling::Crash(_)
         | Telling::Remove
         | Telling::CompleteTask(_)
         | Telling::RejectTask { .. } => true,

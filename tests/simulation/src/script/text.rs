@@ -123,6 +123,10 @@ impl fmt::Display for What {
                 yes(*has_owner)
             ),
             Self::Cancel { task } => write!(f, "cancel task={task}"),
+            Self::Drain { cell, for_ms, at_once } => {
+                write!(f, "drain cell={cell} for={for_ms} at-once={at_once}")
+            }
+            Self::Rebalance { moves } => write!(f, "rebalance moves={moves}"),
             Self::Weather { for_ms, lost, doubled, late, late_ms } => write!(
                 f,
                 "weather for={for_ms} lost={lost} doubled={doubled} late={late} by={late_ms}"
@@ -219,6 +223,12 @@ impl<'a> Fields<'a> {
                 ends: self.one_of("ends", &Ending::ALL.map(|one| (one.name(), one)))?,
                 has_owner: self.one_of("owner", &[("yes", true), ("no", false)])?,
             },
+            "drain" => What::Drain {
+                cell: self.number("cell")?,
+                for_ms: self.number("for")?,
+                at_once: self.number("at-once")?,
+            },
+            "rebalance" => What::Rebalance { moves: self.number("moves")? },
             "cancel" => What::Cancel { task: self.number("task")? },
             _ => return self.fault(verb),
         })

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use lattice_brain::auction::Policy;
 use lattice_brain::board::Command;
+use lattice_brain::moves;
+use lattice_model::cell::Draining;
 use lattice_model::{DesiredLrpUpdate, LrpKey};
 
 use super::{BEGINNING, World};
@@ -67,6 +70,22 @@ impl World {
                 let desire = Command::DesireTask(Box::new(definition));
                 self.ask(About::Task(task_guid(task)), desire);
             }
+            What::Drain { cell, for_ms, at_once } => {
+                if let Some(cell) = self.cell_number(cell) {
+                    let cell_id = self.cells[cell].id().clone();
+                    let draining = Draining { cell_id, max_in_flight: at_once };
+                    self.ask(About::Other, Command::DrainCell(draining));
+                    self.agenda.after_ms(for_ms, Event::Undrain(cell));
+                }
+            }
+            What::Rebalance { moves } => {
+                let survey = self.brain.board.survey();
+                let count = usize::try_from(moves).unwrap_or(usize::MAX);
+                let planned = moves::plan_rebalance(survey, &Policy::default(), count);
+                let movable = planned.into_iter().map(|one| one.movable);
+                let planned = movable.map(|one| (one.key, one.instance)).collect();
+                self.ask(About::Other, Command::Rebalance(planned, moves));
+            }
             What::Cancel { task } => {
                 self.ask(About::Other, Command::CancelTask(task_guid(task)));
             }
@@ -122,8 +141,15 @@ impl World {
             | What::Remove { .. }
             | What::Retire { .. }
             | What::Task { .. }
+            | What::Drain { .. }
+            | What::Rebalance { .. }
             | What::Cancel { .. } => {}
         }
+    }
+
+    pub(super) fn undrain(&mut self, cell: usize) {
+        let cell_id = self.cells[cell].id().clone();
+        self.ask(About::Other, Command::UndrainCell(cell_id));
     }
 
     fn leave(&mut self, cell: u64, for_ms: u64) {
