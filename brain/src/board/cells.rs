@@ -66,6 +66,7 @@ impl Board {
     /// The cell is gone: what it ran is replaced.
     pub(super) fn lose_cell(&mut self, cell: &CellId, out: &mut Applied) {
         self.cells.remove(cell);
+        self.note_emptying(cell, false);
         for (guid, index) in self.indices_on(cell) {
             self.settle_place(&guid, index, out);
         }

@@ -245,7 +245,7 @@ impl Board {
             self.waiting.remove(&(key.process_guid.clone(), key.index));
             self.auction_lrp(key, out);
         } else {
-            self.give_up_rebalancing(key, out);
+            self.give_up_move(key, out);
         }
         Ok(())
     }

@@ -32,6 +32,8 @@ pub(super) struct Moves {
     planned_in_flight_max: u32,
     /// What a rebalance has under way.
     rebalancing: BTreeSet<(ProcessGuid, u32)>,
+    /// Live cells that have said that they empty themselves.
+    emptying: BTreeSet<CellId>,
     /// True when something has changed that may let the next ones go.
     is_stale: bool,
 }
@@ -171,15 +173,21 @@ impl Board {
         self.moves.rebalancing = rebalancing;
     }
 
-    /// A replacement found no place: what a rebalance began is undone, since nothing forces it;
-    /// true when it was one.
-    pub(super) fn give_up_rebalancing(&mut self, key: &LrpKey, out: &mut Applied) -> bool {
-        let place = (key.process_guid.clone(), key.index);
-        let was_one = self.moves.rebalancing.remove(&place) && self.is_moving(&place.0, place.1);
-        if was_one {
-            self.take_back(&place.0, place.1, out);
+    /// A replacement found no place: the move is undone where nothing forces it, so that what a
+    /// rebalance began ends, be it under another brain.
+    pub(super) fn give_up_move(&mut self, key: &LrpKey, out: &mut Applied) {
+        let Some(cell) = self.leaves(&key.process_guid, key.index) else { return };
+        if !self.is_draining(&cell) && !self.moves.emptying.contains(&cell) {
+            self.take_back(&key.process_guid, key.index, out);
         }
-        was_one
+    }
+
+    /// The cell empties itself, and goes on saying so until it is gone.
+    pub(super) fn note_emptying(&mut self, cell: &CellId, is_emptying: bool) {
+        match is_emptying {
+            true => self.moves.emptying.insert(cell.clone()),
+            false => self.moves.emptying.remove(cell),
+        };
     }
 
     /// The replacement runs: the old instance's record goes at once, and the instance itself when

@@ -235,3 +235,20 @@ fn a_rebalanced_instance_that_finds_no_place_stays_where_it_is() {
     scene.pass(40, &["a", "b"]);
     assert_eq!(effects(&scene.ok(Command::Converge)), [""; 0]);
 }
+
+#[test]
+fn a_rebalance_that_another_brain_began_is_undone_too_where_there_is_no_place() {
+    let mut scene = running(1);
+    scene.ok(Command::Rebalance(vec![(key("web", 0), instance("i0", "a"))], 1));
+    let records = Records {
+        desired: vec![scene.board.desired_lrp(&pg("web")).unwrap().as_ref().clone()],
+        actual: scene.board.rows().cloned().collect(),
+        domains: vec![(domain(), None)],
+        ..Records::default()
+    };
+    scene.board = Board::load(records, Limits::default(), 9, scene.now);
+    scene.heartbeat("a");
+    let round = round_of(&scene.ok(Command::Expire));
+    scene.ok(no_room(Item::Lrp(key("web", 0)), round));
+    assert_eq!(scene.rows("web"), ["0 RUNNING i0@a"]);
+}
