@@ -18,6 +18,8 @@ pub struct Scale {
     pub happenings_max: u64,
     /// Within so much time.
     pub lasts_ms: u64,
+    /// True when cells are drained and instances spread anew as well.
+    pub has_moves: bool,
 }
 
 impl Scale {
@@ -29,7 +31,10 @@ impl Scale {
         instances_max: 7,
         happenings_max: 60,
         lasts_ms: 120_000,
+        has_moves: false,
     };
+    /// 3 to 20 cells, some of which are drained.
+    pub const MOVING: Self = Self { has_moves: true, ..Self::SMALL };
     /// A thousand cells.
     pub const LARGE: Self = Self {
         cells_min: 1_000,
@@ -38,6 +43,7 @@ impl Scale {
         instances_max: 300,
         happenings_max: 60,
         lasts_ms: 90_000,
+        has_moves: false,
     };
 }
 
@@ -75,7 +81,7 @@ fn wish(dice: &mut Dice, n: u64, cells: u64, scale: &Scale) -> What {
     let app = dice.below(scale.apps);
     let instances = u32::try_from(dice.between(0, scale.instances_max)).unwrap_or(0);
     let memory_mb = dice.between(1, 6) * 64;
-    match dice.below(23) {
+    match dice.below(if scale.has_moves { 23 } else { 20 }) {
         0..=6 => What::Desire { app, instances, memory_mb, restarts: !dice.chance(15) },
         7..=9 => What::Scale { app, instances },
         10 | 11 => What::Remove { app },

@@ -58,6 +58,8 @@ enum Play {
     Watters,
     /// What the seed has in store: crashes, partitions, lost messages
     Faults,
+    /// The same, and cells are drained and instances spread anew
+    Moves,
 }
 
 fn main() -> ExitCode {
@@ -72,7 +74,7 @@ fn main() -> ExitCode {
     };
     match (&arguments.script, arguments.scenario) {
         (Some(file), _) => play_script(file),
-        (None, Play::Faults) => play_faults(&arguments),
+        (None, Play::Faults | Play::Moves) => play_faults(&arguments),
         (None, play) => play_scenario(&arguments, play),
     }
 }
@@ -80,7 +82,7 @@ fn main() -> ExitCode {
 fn play_scenario(arguments: &Arguments, play: Play) -> ExitCode {
     let (seed, cells) = (arguments.seed, arguments.cells.unwrap_or(100));
     let scenario = match play {
-        Play::Cold | Play::Faults => Scenario::large_cold(seed, cells),
+        Play::Cold | Play::Faults | Play::Moves => Scenario::large_cold(seed, cells),
         Play::Imbalanced => Scenario::imbalanced(seed, cells, cells.div_ceil(20), cells * 5),
         Play::Zones => Scenario::zones(seed),
         Play::Packing => Scenario::packing(seed),
@@ -111,6 +113,7 @@ fn play_faults(arguments: &Arguments) -> ExitCode {
         Some(cells) => Scale { cells_min: cells, cells_max: cells, ..Scale::SMALL },
         None => Scale::SMALL,
     };
+    let scale = Scale { has_moves: arguments.scenario == Play::Moves, ..scale };
     for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
         let script = plan(seed, &scale);
         match run(&script, Sabotage::Nothing) {

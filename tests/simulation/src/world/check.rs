@@ -99,7 +99,8 @@ impl World {
             }
         }
         for row in self.brain.board.rows() {
-            if row.presence != Presence::Ordinary || !wants(&self.brain.board, &row.key) {
+            let is_in_place = row.presence == Presence::Ordinary || self.stays_up(row);
+            if !is_in_place || !wants(&self.brain.board, &row.key) {
                 found.push(format!("nobody wants {}", shown(row)));
             }
         }
@@ -133,8 +134,11 @@ impl World {
             }
             ActualState::Unclaimed { placement_error: Some(_) } => {
                 let need = lrp.resources();
+                let leaving = self.ledger.rows.get(&RowId::new(key, Presence::Evacuating));
+                let left = leaving.and_then(|row| row.instance()).map(|it| &it.cell_id);
                 let fits = self.cells.iter().find(|cell| {
-                    cell.is_up && cell.presence.capacity.minus(&cell.held()).fits(&need)
+                    let is_free = cell.presence.capacity.minus(&cell.held()).fits(&need);
+                    cell.is_up && left != Some(cell.id()) && is_free
                 });
                 fits.map(|cell| format!("{} and fits on {}", shown(row), cell.id()))
             }
@@ -147,6 +151,15 @@ impl World {
                 Some(shown(row))
             }
         }
+    }
+
+    /// True for an instance that leaves its cell and found no other: it runs on until it does.
+    fn stays_up(&self, row: &ActualLrp) -> bool {
+        let replacement = self.ledger.rows.get(&RowId::new(&row.key, Presence::Ordinary));
+        let is_placeless = replacement.is_some_and(|row| {
+            matches!(row.state, ActualState::Unclaimed { placement_error: Some(_) })
+        });
+        row.presence == Presence::Evacuating && row.net().is_some() && is_placeless
     }
 
     /// What cells do that no record names.
