@@ -211,7 +211,7 @@ mod tests {
     fn levels_begin_with_nothing_and_are_not_too_many() {
         let need = |n: u64| Resources { memory_mb: n, disk_mb: 0, containers: 1 };
         assert_eq!(levels([9, 8, 70].map(need).into_iter()), [0, 8, 64]);
-        let many = levels((0..60).map(|bit| need((1 << bit) | (1 << bit) / 2)));
+        let many = levels((0..60).map(|bit| need((1 << bit) | ((1 << bit) / 2))));
         assert!(many.len() <= LEVELS_MAX && many[0] == 0, "{many:?}");
         assert_eq!(levels(std::iter::empty()), [0]);
     }
