@@ -167,11 +167,18 @@ fn everything_told(lattice: &Appliance) -> Vec<(String, String)> {
 
 /// The event stream from its beginning until it is silent.
 fn events_so_far(lattice: &Appliance, web: &Web) -> String {
+    let here = events_after(lattice, web, "");
+    let id = here.lines().find_map(|line| line.strip_prefix("id: ")).expect("it says where it is");
+    let (life, _) = id.split_once('-').expect("an id is LIFE-SEQUENCE");
+    events_after(lattice, web, &format!("{life}-0"))
+}
+
+fn events_after(lattice: &Appliance, web: &Web, id: &str) -> String {
     let admin = lattice.admin();
     let request = web
         .request(Method::GET, "receptor", "/v1/events")
         .basic_auth(&admin.username, Some(&admin.password))
-        .header("last-event-id", "0");
+        .header("last-event-id", id);
     web.block_on(async {
         let mut stream = request.send().await.unwrap();
         let mut events = Vec::new();
