@@ -37,10 +37,10 @@ pub(crate) fn memory_mb(pid: i32, key: &str) -> f64 {
     lines.filter_map(kib).sum::<f64>() * 1024.0 / 1e6
 }
 
-/// CPU time the calling thread has used, to within a tick of the scheduler.
+/// CPU time the calling thread has used.
 pub(crate) fn thread_cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
 /// Seconds a step took.
