@@ -20,11 +20,15 @@ use crate::machine::cpu_time;
 const IN_FLIGHT: usize = 384;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Starts a twenty-fifth more apps in each round, and prints how fast it went.
+/// What a whole platform is to bear, by which the delays are judged.
+const OFFERED_PER_S: u32 = 25_000;
+
+/// Starts a fiftieth more apps in each round, and prints how fast it went: as many as can be
+/// with a bound on what is under way, then at a steady pace.
 pub(crate) fn transitions(bench: &Bench, runtime: &Runtime, brain: &Handle, fleet: &Fleet) {
-    let (mut per_second, mut p99, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
+    let [mut per_second, mut full, mut cpu] = [const { Vec::new() }; 3];
     let own = i32::try_from(std::process::id()).unwrap();
-    let (old, new) = (bench.scale.apps(), bench.scale.apps() / 25);
+    let (old, new) = (bench.scale.apps(), bench.scale.apps() / 50);
     for round in 0..bench.rounds {
         let first = old + round * new;
         let work = placed(runtime, brain, fleet, first..first + new);
@@ -33,8 +37,20 @@ pub(crate) fn transitions(bench: &Bench, runtime: &Runtime, brain: &Handle, flee
         let mut took = runtime.block_on(claim_and_start(brain, work));
         per_second.push(took.len() as f64 / begin.elapsed().as_secs_f64());
         cpu.push((cpu_time(own) - cpu_before).as_secs_f64() * 1e6 / took.len() as f64);
-        p99.push(percentile(&mut took, 0.99));
+        full.push(percentile(&mut took, 0.99));
     }
+    let first = old + bench.rounds * new;
+    let work = placed(runtime, brain, fleet, first..first + bench.rounds * new);
+    // What wanting so many apps at once left to do is not this load's.
+    std::thread::sleep(Duration::from_secs(2));
+    let mut took = runtime.block_on(claim_and_start_steadily(brain, work));
+    let p99 = [percentile(&mut took, 0.99)];
+    eprintln!(
+        "{} calls at a steady pace: half took {:.1} ms",
+        took.len(),
+        percentile(&mut took, 0.5)
+    );
+    bench.print("transition_p99_at_full_speed_ms", "ms", &full);
     bench.print("transitions_per_s", "1/s", &per_second);
     bench.print("transition_p99_ms", "ms", &p99);
     // That of the cells, too.
@@ -45,8 +61,10 @@ pub(crate) fn transitions(bench: &Bench, runtime: &Runtime, brain: &Handle, flee
 /// replacement was given to a cell.
 pub(crate) fn replacement(bench: &Bench, runtime: &Runtime, brain: &Handle, fleet: &Fleet) {
     let count = bench.scale.cells as usize / 10;
-    let last_words = Instant::now();
+    // The loss is whole when the last of them expires.
+    let mut last_words = Instant::now();
     for presence in fleet.presences().into_iter().take(count) {
+        last_words = Instant::now();
         runtime.block_on(brain.heartbeat(presence)).unwrap();
     }
     let lost = fleet.lose(count);
@@ -109,6 +127,29 @@ fn placed(
     });
     eventually("all is placed", PATIENCE, || expect(fleet.given().len() == wanted, wanted));
     std::mem::take(&mut *fleet.given())
+}
+
+/// The same at a steady pace, whatever the answers take. Each delay counts from the moment at
+/// which the call was due, so that what a stall holds up is counted, too.
+async fn claim_and_start_steadily(brain: &Handle, work: Vec<Given>) -> Vec<f64> {
+    let begin = Instant::now();
+    let mut calls = JoinSet::new();
+    for (number, Given { key, instance, .. }) in (0..).zip(work) {
+        // A claim and a start.
+        let due = begin + Duration::from_secs(2) / OFFERED_PER_S * number;
+        // The timer's own steps are a millisecond.
+        if due > Instant::now() {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        let brain = brain.clone();
+        calls.spawn(async move {
+            brain.claim_lrp(&key, &instance).await.unwrap();
+            let claimed = Instant::now();
+            brain.start_lrp(&key, &instance, records::net(key.index)).await.unwrap();
+            [(claimed - due).as_secs_f64() * 1e3, claimed.elapsed().as_secs_f64() * 1e3]
+        });
+    }
+    calls.join_all().await.concat()
 }
 
 /// Milliseconds that each claim and each start took.
