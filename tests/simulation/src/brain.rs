@@ -302,7 +302,7 @@ impl Brain {
         self.failures -= 1;
         let mut board = self.load(at.agenda.now);
         std::mem::swap(&mut self.board, &mut board);
-        self.board.adopt_presences(board);
+        self.board.adopt_presences(board, &turn.effects);
         at.ledger.reloaded(&self.kept, at.agenda.now);
         for (from, _) in turn.replies {
             self.answer(from, Reply::NotKept, at);
