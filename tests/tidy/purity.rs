@@ -20,6 +20,7 @@ const PURE: &[&str] = &[
     "cell/src/health.rs",
     "cell/src/images/plan.rs",
     "cell/src/instance",
+    "cell/src/inventory.rs",
     "cell/src/routes.rs",
     "cli/src/view",
     "log-aggregator/src/ring.rs",

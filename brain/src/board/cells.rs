@@ -93,7 +93,9 @@ impl Board {
         let named = std::mem::replace(&mut self.cells, from.cells).into_keys();
         let all: BTreeSet<CellId> = named.chain(self.cells.keys().cloned()).collect();
         // Each is looked at when its presence expires; those that are lost already at once.
-        let due = |cell: CellId| (self.cells.get(&cell).map_or_else(Time::default, |seen| seen.expires), Due::Cell(cell));
+        let due = |cell: CellId| {
+            (self.cells.get(&cell).map_or_else(Time::default, |seen| seen.expires), Due::Cell(cell))
+        };
         self.due.extend(all.into_iter().map(due));
         self.due.extend(from.due.into_iter().filter(|(_, due)| matches!(due, Due::Stop(..))));
         self.retiring = from.retiring;

@@ -41,8 +41,8 @@ pub(crate) struct Ledger {
     owners_told: BTreeMap<TaskGuid, TaskOutcome>,
     runs: BTreeMap<TaskGuid, u32>,
     finished: BTreeSet<TaskGuid>,
-    /// Instances that were healthy once.
-    ran: BTreeSet<InstanceGuid>,
+    /// Instances that are healthy, or were so at their end, as the board has it.
+    healthy: BTreeSet<InstanceGuid>,
     /// Instances that somebody had reason to stop.
     stoppable: BTreeSet<InstanceGuid>,
     stamp: u64,
@@ -158,6 +158,9 @@ impl Ledger {
             Some((row.instance()?.instance_guid.clone(), id.clone()))
         };
         self.by_instance = self.rows.iter().filter_map(instance).collect();
+        let running = self.rows.values().filter(|row| row.net().is_some());
+        let running = running.filter_map(|row| row.instance());
+        self.healthy = running.map(|instance| instance.instance_guid.clone()).collect();
     }
 
     /// A command was applied.
@@ -284,9 +287,11 @@ impl Ledger {
     /// healthy only if it is.
     fn supersede(&mut self, row: &ActualLrp, by: &InstanceKey) {
         let runs = row.net().is_some();
-        if runs {
-            self.ran.insert(by.instance_guid.clone());
-        }
+        // A claim that comes late takes an instance's health back.
+        match runs {
+            true => self.healthy.insert(by.instance_guid.clone()),
+            false => self.healthy.remove(&by.instance_guid),
+        };
         if row.presence == Presence::Suspect {
             return;
         }
@@ -295,7 +300,7 @@ impl Ledger {
         let taken = self.taken.iter().filter(|taken| taken.key == row.key);
         let others = present.chain(taken).filter_map(|row| row.instance());
         let others = others.filter(|other| *other != by).map(|other| &other.instance_guid);
-        let superseded = others.filter(|other| runs || !self.ran.contains(*other));
+        let superseded = others.filter(|other| runs || !self.healthy.contains(*other));
         self.stoppable.extend(superseded.cloned().collect::<Vec<_>>());
     }
 
@@ -420,7 +425,7 @@ impl Ledger {
         let has_exited =
             ordinary.is_some_and(|row| matches!(row.state, ActualState::Exited { .. }));
         let is_moved =
-            board.is_draining(&instance.cell_id) && !self.ran.contains(&instance.instance_guid);
+            board.is_draining(&instance.cell_id) && !self.healthy.contains(&instance.instance_guid);
         if is_said || is_unwanted || has_exited || is_moved {
             self.stoppable.insert(instance.instance_guid.clone());
         } else if !self.stoppable.contains(&instance.instance_guid) {
