@@ -17,7 +17,7 @@ use balance::Ledger;
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
     /// Live cells, by id, with what is reserved on them.
-    pub cells: Vec<CellState>,
+    pub cells: Vec<Arc<CellState>>,
     /// Healthy instances that are wanted and do not move already, by key.
     pub movable: Vec<Movable>,
 }
@@ -45,9 +45,7 @@ pub struct Planned {
 /// What a drain of this cell moves, if all of it moved at once.
 pub fn plan_drain(survey: Survey, cell: &CellId, policy: &Policy) -> Vec<Planned> {
     let Survey { mut cells, movable } = survey;
-    for state in cells.iter_mut().filter(|state| state.presence.cell_id == *cell) {
-        state.evacuating = true;
-    }
+    evacuate(&mut cells, cell);
     let leaving: Vec<_> = movable.into_iter().filter(|m| m.instance.cell_id == *cell).collect();
     let batch = Batch { lrps: leaving.iter().map(auction_of).collect(), tasks: Vec::new() };
     let outcome = auction::hold(&cells, &batch, policy);
@@ -90,7 +88,7 @@ pub fn plan_rebalance(survey: Survey, policy: &Policy, moves_max: usize) -> Vec<
 
 /// Holds an auction in which nothing is placed on the cell it leaves.
 pub fn hold_apart(
-    mut cells: Vec<CellState>,
+    mut cells: Vec<Arc<CellState>>,
     batch: &Batch,
     leaving: &BTreeMap<LrpKey, CellId>,
     policy: &Policy,
@@ -108,7 +106,7 @@ pub fn hold_apart(
         let evacuating = left.and_then(|left| evacuate(&mut cells, left));
         let outcome = auction::hold(&cells, &batch, policy);
         if let Some((position, before)) = evacuating {
-            cells[position].evacuating = before;
+            Arc::make_mut(&mut cells[position]).evacuating = before;
         }
         reserve(&mut cells, &slots(&batch), &outcome.placed);
         all.placed.extend(outcome.placed);
@@ -119,13 +117,13 @@ pub fn hold_apart(
 }
 
 /// Lets nothing go there; where that is, and whether it was so before.
-fn evacuate(cells: &mut [CellState], cell: &CellId) -> Option<(usize, bool)> {
+fn evacuate(cells: &mut [Arc<CellState>], cell: &CellId) -> Option<(usize, bool)> {
     let position = cells.iter().position(|state| state.presence.cell_id == *cell)?;
-    let before = std::mem::replace(&mut cells[position].evacuating, true);
+    let before = std::mem::replace(&mut Arc::make_mut(&mut cells[position]).evacuating, true);
     Some((position, before))
 }
 
-fn best_place(cells: &[CellState], one: &Movable, policy: &Policy) -> Option<CellId> {
+fn best_place(cells: &[Arc<CellState>], one: &Movable, policy: &Policy) -> Option<CellId> {
     let batch = Batch { lrps: vec![auction_of(one)], tasks: Vec::new() };
     let outcome = auction::hold(cells, &batch, policy);
     outcome.placed.into_iter().next().map(|(_, cell)| cell)
@@ -149,16 +147,17 @@ fn slots(batch: &Batch) -> BTreeMap<Item, (Resources, Option<String>)> {
 
 /// What was placed takes room before the next auction.
 fn reserve(
-    cells: &mut [CellState],
+    cells: &mut [Arc<CellState>],
     slots: &BTreeMap<Item, (Resources, Option<String>)>,
     placed: &[(Item, CellId)],
 ) {
-    let mut by_id: BTreeMap<CellId, &mut CellState> =
+    let mut by_id: BTreeMap<CellId, &mut Arc<CellState>> =
         cells.iter_mut().map(|state| (state.presence.cell_id.clone(), state)).collect();
     for (item, cell) in placed {
         let (Some(state), Some((resources, app))) = (by_id.get_mut(cell), slots.get(item)) else {
             continue;
         };
+        let state = Arc::make_mut(state);
         state.available = state.available.minus(resources);
         state.starting_count += 1;
         match item {

@@ -15,6 +15,8 @@ const PURE: &[&str] = &[
     "brain/src/callbacks/queue.rs",
     "brain/src/converge",
     "brain/src/crash",
+    "brain/src/dispatch/gathered.rs",
+    "brain/src/dispatch/roster.rs",
     "brain/src/events/weight.rs",
     "brain/src/moves",
     "cell/src/health.rs",

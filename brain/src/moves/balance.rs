@@ -1,6 +1,7 @@
 //! How evenly instances are spread, and what one move would change of that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lattice_api::cell::{CellState, LrpSlot};
 use lattice_model::CellId;
@@ -13,7 +14,7 @@ const WORTH_PERMILLE: u64 = 50;
 
 /// The cells as they would be after the moves planned so far, and what counts for the balance.
 pub(super) struct Ledger {
-    cells: Vec<CellState>,
+    cells: Vec<Arc<CellState>>,
     position: BTreeMap<CellId, usize>,
     /// Instances of an app by zone; every zone that takes work is there.
     in_zone: BTreeMap<String, BTreeMap<String, u64>>,
@@ -37,7 +38,7 @@ pub(super) struct Need {
 // === impl Ledger ===
 
 impl Ledger {
-    pub(super) fn new(cells: Vec<CellState>) -> Self {
+    pub(super) fn new(cells: Vec<Arc<CellState>>) -> Self {
         let ids = cells.iter().enumerate();
         let position = ids.map(|(n, state)| (state.presence.cell_id.clone(), n)).collect();
         let (in_zone, on_cell) = (BTreeMap::new(), BTreeMap::new());
@@ -81,11 +82,12 @@ impl Ledger {
     }
 
     /// The cells without this instance, whose cell takes nothing.
-    pub(super) fn without(&self, one: &Movable) -> Vec<CellState> {
+    pub(super) fn without(&self, one: &Movable) -> Vec<Arc<CellState>> {
         let mut cells = self.cells.clone();
         if let Some(from) = self.position.get(&one.instance.cell_id) {
-            cells[*from].evacuating = true;
-            take_out(&mut cells[*from], one);
+            let state = Arc::make_mut(&mut cells[*from]);
+            state.evacuating = true;
+            take_out(state, one);
         }
         cells
     }
@@ -121,10 +123,10 @@ impl Ledger {
     pub(super) fn relocate(&mut self, one: &Movable, to: &CellId) {
         let places = (self.position.get(&one.instance.cell_id), self.position.get(to));
         let (Some(&from), Some(&to)) = places else { return };
-        take_out(&mut self.cells[from], one);
+        take_out(Arc::make_mut(&mut self.cells[from]), one);
         let resources = one.lrp.resources();
         let app = one.lrp.app.clone();
-        let state = &mut self.cells[to];
+        let state = Arc::make_mut(&mut self.cells[to]);
         state.available = state.available.minus(&resources);
         state.lrps.push(LrpSlot { key: one.key.clone(), app: app.clone(), resources });
         self.count(&app, from, -1);
