@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lattice_api::cell::{CellState, LrpSlot};
 use lattice_model::actual_lrp::PlacementError;
-use lattice_model::{CellId, DesiredLrp, InstanceKey, LrpKey, Resources, TaskDefinition};
+use lattice_model::{CellId, DesiredLrp, InstanceKey, LrpKey};
 
 use crate::auction::{self, Batch, Item, LrpAuction, Outcome, Policy, TaskAuction};
 use balance::Ledger;
@@ -108,7 +108,7 @@ pub fn hold_apart(
         if let Some((position, before)) = evacuating {
             Arc::make_mut(&mut cells[position]).evacuating = before;
         }
-        reserve(&mut cells, &slots(&batch), &outcome.placed);
+        reserve(&mut cells, &batch, &outcome.placed);
         all.placed.extend(outcome.placed);
         all.failed.extend(outcome.failed);
         all.deferred.extend(outcome.deferred);
@@ -133,41 +133,27 @@ fn auction_of(movable: &Movable) -> LrpAuction {
     LrpAuction { key: movable.key.clone(), lrp: Arc::clone(&movable.lrp) }
 }
 
-/// What each item would take, and for an instance its app.
-fn slots(batch: &Batch) -> BTreeMap<Item, (Resources, Option<String>)> {
-    let lrps = batch.lrps.iter().map(|LrpAuction { key, lrp }| {
-        (Item::Lrp(key.clone()), (lrp.resources(), Some(lrp.app.clone())))
-    });
-    let tasks = batch.tasks.iter().map(|TaskAuction { task }| {
-        let TaskDefinition { task_guid, .. } = &task.definition;
-        (Item::Task(task_guid.clone()), (task.definition.resources(), None))
-    });
-    lrps.chain(tasks).collect()
-}
-
 /// What was placed takes room before the next auction.
-fn reserve(
-    cells: &mut [Arc<CellState>],
-    slots: &BTreeMap<Item, (Resources, Option<String>)>,
-    placed: &[(Item, CellId)],
-) {
-    let mut by_id: BTreeMap<CellId, &mut Arc<CellState>> =
-        cells.iter_mut().map(|state| (state.presence.cell_id.clone(), state)).collect();
-    for (item, cell) in placed {
-        let (Some(state), Some((resources, app))) = (by_id.get_mut(cell), slots.get(item)) else {
-            continue;
-        };
-        let state = Arc::make_mut(state);
-        state.available = state.available.minus(resources);
+fn reserve(cells: &mut [Arc<CellState>], batch: &Batch, placed: &[(Item, CellId)]) {
+    let ids = cells.iter().map(|state| state.presence.cell_id.clone());
+    let positions: BTreeMap<CellId, usize> = ids.zip(0..).collect();
+    let placed = placed.iter().filter_map(|(item, cell)| Some((item, *positions.get(cell)?)));
+    let mut places: BTreeMap<&Item, usize> = placed.collect();
+    for LrpAuction { key, lrp } in &batch.lrps {
+        let Some(place) = places.remove(&Item::Lrp(key.clone())) else { continue };
+        let (app, resources) = (lrp.app.clone(), lrp.resources());
+        let state = Arc::make_mut(&mut cells[place]);
+        state.available = state.available.minus(&resources);
         state.starting_count += 1;
-        match item {
-            Item::Lrp(key) => state.lrps.push(LrpSlot {
-                key: key.clone(),
-                app: app.clone().unwrap_or_default(),
-                resources: *resources,
-            }),
-            Item::Task(guid) => state.tasks.push(guid.clone()),
-        }
+        state.lrps.push(LrpSlot { key: key.clone(), app, resources });
+    }
+    for TaskAuction { task } in &batch.tasks {
+        let guid = &task.definition.task_guid;
+        let Some(place) = places.remove(&Item::Task(guid.clone())) else { continue };
+        let state = Arc::make_mut(&mut cells[place]);
+        state.available = state.available.minus(&task.definition.resources());
+        state.starting_count += 1;
+        state.tasks.push(guid.clone());
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lattice_api::cell::{CellState, LrpSlot};
-use lattice_model::CellId;
+use lattice_model::{AppName, CellId};
 
 use super::Movable;
 
@@ -17,9 +17,9 @@ pub(super) struct Ledger {
     cells: Vec<Arc<CellState>>,
     position: BTreeMap<CellId, usize>,
     /// Instances of an app by zone; every zone that takes work is there.
-    in_zone: BTreeMap<String, BTreeMap<String, u64>>,
+    in_zone: BTreeMap<AppName, BTreeMap<String, u64>>,
     /// Instances of an app by cell.
-    on_cell: BTreeMap<(String, usize), u64>,
+    on_cell: BTreeMap<(AppName, usize), u64>,
     /// How full the emptiest cell is.
     lowest_permille: u64,
 }
@@ -43,7 +43,7 @@ impl Ledger {
         let position = ids.map(|(n, state)| (state.presence.cell_id.clone(), n)).collect();
         let (in_zone, on_cell) = (BTreeMap::new(), BTreeMap::new());
         let mut ledger = Self { cells, position, in_zone, on_cell, lowest_permille: 0 };
-        let slots: Vec<(String, usize)> = ledger
+        let slots: Vec<(AppName, usize)> = ledger
             .cells
             .iter()
             .enumerate()
@@ -134,19 +134,19 @@ impl Ledger {
         self.find_lowest();
     }
 
-    fn count(&mut self, app: &str, cell: usize, by: i64) {
-        let zones = self.in_zone.entry(app.to_owned()).or_insert_with(|| {
+    fn count(&mut self, app: &AppName, cell: usize, by: i64) {
+        let zones = self.in_zone.entry(app.clone()).or_insert_with(|| {
             let taking = self.cells.iter().filter(|state| !state.evacuating);
             taking.map(|state| (state.presence.zone.clone(), 0)).collect()
         });
         let zone = zones.entry(self.cells[cell].presence.zone.clone()).or_default();
         *zone = zone.saturating_add_signed(by);
-        let here = self.on_cell.entry((app.to_owned(), cell)).or_default();
+        let here = self.on_cell.entry((app.clone(), cell)).or_default();
         *here = here.saturating_add_signed(by);
     }
 
-    fn siblings(&self, app: &str, cell: usize) -> u64 {
-        self.on_cell.get(&(app.to_owned(), cell)).copied().unwrap_or_default()
+    fn siblings(&self, app: &AppName, cell: usize) -> u64 {
+        self.on_cell.get(&(app.clone(), cell)).copied().unwrap_or_default()
     }
 
     fn total(&self, cell: usize) -> u64 {

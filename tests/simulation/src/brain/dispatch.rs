@@ -114,6 +114,10 @@ impl Dispatcher {
         }
     }
 
+    fn begin_call(&mut self, question: Question, cell: &CellId, call: Call) {
+        self.calls.entry(question.number).or_default().insert(cell.clone(), call);
+    }
+
     /// Ends a call; `None` when it has ended before.
     fn end_call(&mut self, number: u64, cell: &CellId) -> Option<Call> {
         let calls = self.calls.get_mut(&number)?;
@@ -175,9 +179,8 @@ impl Brain {
         self.go_on(at);
     }
 
-    fn order(&mut self, cell: &CellId, id: WorkId, at: &mut Surroundings<'_>) {
-        let Some(&cell) = self.numbers.get(cell) else { return };
-        at.agenda.send(Link::FromBrain(cell), Event::ToCell(cell, ToCell::Stop(id)));
+    fn order(&self, cell: &CellId, id: WorkId, at: &mut Surroundings<'_>) {
+        self.send(cell, ToCell::Stop(id), at);
     }
 
     /// Takes the auction as far as it can go now, or begins what is next.
@@ -259,7 +262,8 @@ impl Brain {
         self.dispatcher.auction = Some(Auction::Asking { round, wait });
         for cell in asked {
             self.dispatcher.roster.ask(&cell);
-            self.call(question, &cell, Call::State, ToCell::State(question), at);
+            self.dispatcher.begin_call(question, &cell, Call::State);
+            self.send(&cell, ToCell::State(question), at);
         }
         self.go_on(at);
     }
@@ -298,21 +302,13 @@ impl Brain {
         for (cell, work) in works {
             self.dispatcher.roster.give(&cell, &work);
             let call = Call::Work { items: items(&work), rounds: gathered.rounds(&work) };
-            let message = ToCell::Perform(question, Box::new(work));
-            self.call(question, &cell, call, message, at);
+            self.dispatcher.begin_call(question, &cell, call);
+            self.send(&cell, ToCell::Perform(question, Box::new(work)), at);
         }
         self.dispatcher.auction = Some(Auction::Handing { gathered, outcome, wait });
     }
 
-    fn call(
-        &mut self,
-        question: Question,
-        cell: &CellId,
-        call: Call,
-        message: ToCell,
-        at: &mut Surroundings<'_>,
-    ) {
-        self.dispatcher.calls.entry(question.number).or_default().insert(cell.clone(), call);
+    fn send(&self, cell: &CellId, message: ToCell, at: &mut Surroundings<'_>) {
         if let Some(&n) = self.numbers.get(cell) {
             at.agenda.send(Link::FromBrain(n), Event::ToCell(n, message));
         }
