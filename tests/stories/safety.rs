@@ -4,10 +4,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use lattice_tests::appliance::{Appliance, Said};
+use lattice_tests::inside::from_container;
 use lattice_tests::web::Web;
 use lattice_tests::{image, machine, program};
 use reqwest::Method;
-use serde_json::json;
 
 const RECEPTOR: &str = "receptor.lattice.localhost:8080";
 
@@ -209,30 +209,6 @@ fn at_the_gate(account: &str) -> [Call<'_>; 3] {
         (account, vec![host], "status 200"),
         (account, vec![host, ("ORIGIN", "http://evil.example")], "status 403"),
     ]
-}
-
-/// Runs `fixture-app` as a task in a container and returns what it printed.
-fn from_container(lattice: &Appliance, web: &Web, args: &[&str], env: &[(&str, &str)]) -> String {
-    let number = lattice.next_number();
-    let guid = format!("probe-{number}");
-    if number == 1 {
-        let layout = image::layout(lattice.scratch(), "fixture-app", &[]);
-        let account = lattice.account();
-        image::copy(&layout, "registry.lattice.localhost:8080/fixture:v1", Some(&account));
-    }
-    let env: Vec<_> =
-        env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-    let task = json!({
-        "task_guid": guid, "domain": "lattice", "log_guid": guid, "log_source": "TASK",
-        "rootfs": "docker://registry.lattice.localhost:8080/fixture#v1",
-        "action": {"run": {"path": "/fixture-app", "args": args, "user": "root", "env": env}},
-    });
-    let posted = lattice.api(web, Method::POST, "/v1/tasks", Some(task));
-    assert_eq!(posted.status, 201, "{posted:?}");
-    lattice.wait_logged(web, &guid, "Exit status");
-    let lines = lattice.recent_logs(web, &guid);
-    let said = lines.iter().find(|line| line.contains("|0 status ") || line.contains("connected"));
-    said.cloned().unwrap_or_else(|| panic!("{args:?} said nothing: {lines:?}"))
 }
 
 /// Makes another machine: a network namespace named `neighbour`, joined by a cable.
