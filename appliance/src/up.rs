@@ -212,6 +212,7 @@ async fn start_cell(
     let data_dir = args.data.data_dir.clone();
     let mut config = lattice_cell::Config::new(id, data_dir, gateway.into());
     config.capacity = capacity(args, &config.data_dir)?;
+    config.labels = args.labels.iter().cloned().collect();
     if let Some(sockets) = machinery.names {
         let relay = Relay::Host { resolv_conf: RESOLV_CONF.into(), own: gateway.into() };
         let zone = Zone::new(gateway, &args.domain);
@@ -247,6 +248,8 @@ fn brain_config(args: &Up, admin: Option<&Admin>) -> lattice_brain::Config {
     let mut config = lattice_brain::Config::new(&args.data.data_dir);
     config.version =
         Version { lattice_release: version.clone(), receptor: version.clone(), ltc: version };
+    config.auction.strategy = args.strategy;
+    config.auction.seed = args.placement_seed;
     config.own_registry = admin.map(|admin| RegistryCredentials {
         registry: format!("registry.{}", target(args)),
         username: admin.username.clone(),

@@ -204,3 +204,6 @@ pub fn returns(refused: Vec<Returned>, is_capacity_back: bool) -> Vec<Command> {
     });
     failed.map(Command::FailPlacement).chain([Command::DeferPlacement(items)]).collect()
 }
+
+#[cfg(test)]
+mod tests;

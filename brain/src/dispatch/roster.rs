@@ -251,3 +251,6 @@ impl Heard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

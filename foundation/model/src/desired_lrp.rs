@@ -102,12 +102,13 @@ pub enum RestartPolicy {
     /// Restarted by Diego's crash policy.
     #[default]
     Always,
-    /// Restarted when it failed, at most this often.
+    /// Restarted when it failed, at most this often; once it ended well it has exited, whether it
+    /// has a monitor or not.
     OnFailure {
         /// The most attempts.
         attempts_max: u32,
     },
-    /// Left as it ended.
+    /// Left as it ended: exited, whether it has a monitor or not.
     Never,
 }
 
