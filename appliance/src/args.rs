@@ -39,6 +39,12 @@ pub enum Command {
     /// The first process of a container; not for people
     #[command(hide = true)]
     Init,
+    /// The process that holds an instance; not for people
+    #[command(hide = true)]
+    Shim {
+        /// The instance's directory
+        dir: PathBuf,
+    },
 }
 
 /// Where state is kept unless another place is named; `ltc` looks there too.

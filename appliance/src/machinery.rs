@@ -20,7 +20,7 @@ use crate::Usage;
 
 /// The file in the data directory.
 pub const FILE: &str = "settings.json";
-/// This program; it is the init of containers.
+/// This program; it is the init of containers, and holds them.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What has to be known of an earlier start to remove what it made.
@@ -92,7 +92,7 @@ impl Machinery {
         let runtime = OciRuntime::new(OciConfig {
             data_dir: data_dir.to_owned(),
             program: oci_runtime,
-            init_binary: OWN_PROGRAM.into(),
+            own_program: OWN_PROGRAM.into(),
         })?;
         let mut images = ImagesConfig::new(data_dir, settings.insecure_registries.clone());
         images.registry.own = settings.own_registry.clone().map(|host| OwnRegistry {

@@ -10,6 +10,7 @@ use lattice_model::{
     CellId, DesiredLrp, InstanceGuid, InstanceKey, LrpKey, RegistryCredentials, Resources, Task,
     TaskGuid,
 };
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::environment;
@@ -26,7 +27,7 @@ pub enum WorkId {
 }
 
 /// A piece of work. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Work {
     /// An LRP's instance.
     Lrp {

@@ -56,12 +56,22 @@ async fn bed() -> (Bed, StepContext) {
         runtime: Arc::clone(&bed.runtime) as _,
         files: Arc::clone(&bed.files) as _,
         transfers: Transfers::new(bed.config.downloads_dir(), &bed.config.limits).unwrap(),
+        journal: Journal::default(),
     };
     let seams = bed.seams();
     let target = LogTarget { log_source: String::new(), ..testing::log_target("app") };
     let log = LogWriter::new(&target, "0", bed.config.limits.logs, (seams.logs, seams.clock));
     let cancel = Cancel::new(GRACE);
-    (bed, StepContext { place: Arc::new(place), log, cancel, role: Role::Work })
+    (
+        bed,
+        StepContext {
+            place: Arc::new(place),
+            log,
+            cancel,
+            role: Role::Work,
+            path: "action".into(),
+        },
+    )
 }
 
 fn image() -> ImageConfig {

@@ -4,7 +4,7 @@
 use lattice_model::Action;
 use lattice_model::task::RESULT_BYTES_MAX;
 
-use super::{Lifecycle, Made, Report, Reports};
+use super::{Lifecycle, Made, Reports};
 use crate::actions::{Failure, StepContext, original_client, perform};
 use crate::instance::Outcome;
 use crate::logs::SOURCE_CELL;
@@ -19,10 +19,11 @@ impl<R: Reports> Lifecycle<R> {
             return failed("there is no container to run");
         };
         if let Some(setup) = spec.setup.clone().and_then(original_client::without)
-            && let Err(failure) = perform(&setup, cx).await
+            && let Err(failure) = perform(&setup, &cx.named("setup")).await
         {
             return failed(failure);
         }
+        let cx = &cx.named("action");
         let Some(action) = original_client::without(spec.action.clone()) else {
             return failed("there is nothing to run but the platform's own helpers");
         };
@@ -42,7 +43,7 @@ impl<R: Reports> Lifecycle<R> {
     }
 
     async fn run_unmonitored(&self, action: &Action, made: &Made, cx: &StepContext) -> Outcome {
-        self.reports.report(Report::Healthy(made.net.clone())).await;
+        self.became_healthy(made).await;
         ended(perform(action, cx).await)
     }
 
@@ -82,7 +83,7 @@ impl<R: Reports> Lifecycle<R> {
     }
 
     async fn run_task(&self, action: &Action, made: &Made, cx: &StepContext) -> Outcome {
-        self.reports.report(Report::Healthy(made.net.clone())).await;
+        self.became_healthy(made).await;
         match perform(action, cx).await {
             Err(failure) => failed(failure),
             Ok(()) => match self.read_result(cx).await {

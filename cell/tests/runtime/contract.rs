@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use lattice_cell::runtime::{
-    ContainerBlueprint, ContainerId, ExitStatus, Process, ProcessSpec, Runtime, RuntimeError,
-    Signal, Usage, UserIds,
+    ContainerBlueprint, ContainerId, ExitStatus, Output, Process, ProcessSpec, Runtime,
+    RuntimeError, Signal, Usage, UserIds,
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,23 +46,29 @@ pub(crate) fn spec(argv: &[&str]) -> ProcessSpec {
         user: UserIds::default(),
         nofile: None,
         nproc: None,
+        keep_as: None,
     }
 }
 
 /// Reads all until the end.
-pub(crate) async fn read_all(stream: &mut (dyn AsyncRead + Send + Unpin)) -> String {
-    let mut text = String::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text));
-    read.await.expect("the stream has an end").expect("the stream can be read");
-    text
+pub(crate) async fn read_all(output: &mut Box<dyn Output>) -> String {
+    let mut bytes = Vec::new();
+    let read = async {
+        while let Some(chunk) = output.next().await {
+            assert_eq!(chunk.lost_before, 0);
+            bytes.extend(chunk.bytes);
+            output.release(0);
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("the stream has an end");
+    String::from_utf8(bytes).unwrap()
 }
 
 /// Waits until a process has said that it is ready.
 async fn ready(process: &mut Process) {
-    let mut said = [0; 6];
-    let read = tokio::time::timeout(PATIENCE, process.stdout.read_exact(&mut said));
-    read.await.expect("it says so in time").expect("it says so");
-    assert_eq!(&said, b"ready\n");
+    let read = tokio::time::timeout(PATIENCE, process.stdout.next());
+    let said = read.await.expect("it says so in time").expect("it says so");
+    assert_eq!(said.bytes, b"ready\n");
 }
 
 async fn end(process: &Process) -> ExitStatus {
