@@ -20,10 +20,11 @@ pub struct Cli {
 pub enum Command {
     /// Run brain, cell, router and log-aggregator on this machine until stopped
     ///
-    /// SIGTERM and SIGINT (Ctrl-C) stop the apps with grace; they stay desired, and the next
-    /// `lattice up` brings them back.
+    /// SIGINT (Ctrl-C) and `lattice down` stop the apps with grace; they stay desired, and the next
+    /// `lattice up` brings them back. SIGTERM, SIGKILL and a crash leave them running, and the next
+    /// `lattice up` finds them again: so it is restarted, and upgraded.
     Up(Box<Up>),
-    /// Stop the `lattice up` that runs on a data directory
+    /// Stop the apps of a data directory, and the `lattice up` that runs on it
     Down(Down),
     /// Write what the brain keeps to one file, while `lattice up` runs or not
     ///

@@ -5,6 +5,7 @@ mod bad_input;
 mod crashes;
 mod domain;
 mod lifecycle;
+mod outliving;
 mod people;
 mod placement;
 mod push;

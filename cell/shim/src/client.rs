@@ -94,7 +94,7 @@ impl Client {
             Err(e) => return Err(e.into()),
         }
         let mut requests = Vec::new();
-        while let Some(frame) = self.frames.next()? {
+        while let Some(frame) = self.frames.take()? {
             requests.push(Request::decode(&frame)?);
         }
         Ok(requests)

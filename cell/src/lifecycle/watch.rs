@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Lifecycle, Made, Reports};
 use crate::actions::{Failure, Role, StepContext, perform};
 use crate::health::explain::explain;
-use crate::health::{Schedule, Verdict};
+use crate::health::{HEALTHY_INTERVAL, Schedule, Verdict};
 use crate::journal::HEALTHY;
 use crate::logs::{LogWriter, SOURCE_HEALTH};
 use crate::probe::Probe;
@@ -28,6 +28,12 @@ impl<R: Reports> Lifecycle<R> {
         let log = cx.log.as_source(SOURCE_HEALTH);
         let began = Instant::now();
         let mut schedule = if made.place.journal.has(HEALTHY) {
+            // An earlier process saw it so a moment ago. If it has ended since, its exit status is
+            // a better reason than that it does not answer.
+            tokio::select! {
+                () = tokio::time::sleep(HEALTHY_INTERVAL) => {}
+                () = cx.cancel.cancelled() => return None,
+            }
             Schedule::healthy(Time::default())
         } else {
             log.out("Starting health monitoring of container");

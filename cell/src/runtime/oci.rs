@@ -95,6 +95,19 @@ impl OciRuntime {
         })
     }
 
+    /// Sends SIGTERM to all that is executed in a container, and waits until it has ended, but not
+    /// longer than `grace`. For containers whose cell is gone.
+    pub async fn terminate(&self, id: &ContainerId, grace: Duration) {
+        let leaf = self.shared.cgroups.leaf(id);
+        let init = fs::read_to_string(self.shared.bundle_dir(id).join("init.pid"));
+        let init: Option<i32> = init.ok().and_then(|pid| pid.trim().parse().ok());
+        leaf.terminate_all_but(init);
+        let deadline = Instant::now() + grace;
+        while leaf.processes().iter().any(|pid| Some(*pid) != init) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Runs a step in a task of its own, so that a caller who goes away cannot stop it half-way.
     async fn detached<F>(&self, step: F) -> Result<(), RuntimeError>
     where

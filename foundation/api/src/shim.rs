@@ -277,7 +277,7 @@ impl Frames {
     }
 
     /// The next whole frame without its length; `None` until more has come.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, ProtocolError> {
+    pub fn take(&mut self) -> Result<Option<Vec<u8>>, ProtocolError> {
         let Some(length) = self.bytes.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
         if length > FRAME_BYTES_MAX {

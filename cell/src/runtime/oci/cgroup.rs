@@ -149,6 +149,15 @@ impl Leaf {
         }
     }
 
+    /// Sends SIGTERM to all that is in it but one.
+    pub(super) fn terminate_all_but(&self, spared: Option<i32>) {
+        let targets = self.processes().into_iter().filter(|pid| Some(*pid) != spared);
+        for pid in targets.filter_map(Pid::from_raw) {
+            // One that has ended meanwhile is what was wanted.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+
     /// Removes it; an error while something lives in it, none when there is nothing.
     pub(super) fn remove(&self) -> io::Result<()> {
         self.dirs().iter().try_for_each(|dir| remove_tree(dir))

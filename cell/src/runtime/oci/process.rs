@@ -25,6 +25,9 @@ pub(super) enum StartError {
     Unreachable(String),
 }
 
+/// A piece of output, and how many bytes of its stream come before.
+type Piece = (u64, Vec<u8>);
+
 /// What is said as long as anyone has a handle.
 type Orders = mpsc::UnboundedSender<Request>;
 
@@ -37,7 +40,7 @@ struct HeldOutput {
     stream: Stream,
     orders: Orders,
     /// Never more than the protocol's window.
-    chunks: mpsc::UnboundedReceiver<(u64, Vec<u8>)>,
+    chunks: mpsc::UnboundedReceiver<Piece>,
     /// How far it was read, in bytes from the stream's beginning.
     position: u64,
 }
@@ -46,7 +49,7 @@ struct HeldOutput {
 struct Conversation {
     connection: Connection,
     orders: mpsc::UnboundedReceiver<Request>,
-    chunks: [Option<mpsc::UnboundedSender<(u64, Vec<u8>)>>; 2],
+    chunks: [Option<mpsc::UnboundedSender<Piece>>; 2],
     end: watch::Sender<Option<ExitStatus>>,
 }
 

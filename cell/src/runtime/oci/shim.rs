@@ -147,16 +147,25 @@ impl Connection {
     /// The next answer. Nothing is lost when the call is broken off.
     pub(super) async fn hear(&mut self) -> Result<Answer, String> {
         loop {
-            if let Some(frame) = self.frames.next().map_err(|e| lost(&e))? {
+            if let Some(frame) = self.frames.take().map_err(|e| lost(&e))? {
                 return Answer::decode(&frame).map_err(|e| lost(&e));
             }
-            let mut bytes = [0; READ_BYTES];
-            match self.stream.read(&mut bytes).await {
-                Ok(0) => return Err(lost(&"it hung up")),
-                Ok(count) => self.frames.push(&bytes[..count]),
-                Err(e) => return Err(lost(&e)),
-            }
+            self.stream.readable().await.map_err(|e| lost(&e))?;
+            self.read()?;
         }
+    }
+
+    /// Takes in what is there. Not in [`Self::hear`], where the room for it would be held for as
+    /// long as nothing comes, once for every process.
+    fn read(&mut self) -> Result<(), String> {
+        let mut bytes = [0; READ_BYTES];
+        match self.stream.try_read(&mut bytes) {
+            Ok(0) => return Err(lost(&"it hung up")),
+            Ok(count) => self.frames.push(&bytes[..count]),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(lost(&e)),
+        }
+        Ok(())
     }
 }
 

@@ -40,7 +40,7 @@ fn frames(bytes: &[u8], chunk: usize) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for piece in bytes.chunks(chunk) {
         frames.push(piece);
-        while let Some(frame) = frames.next().unwrap() {
+        while let Some(frame) = frames.take().unwrap() {
             found.push(frame);
         }
     }
@@ -76,7 +76,7 @@ proptest! {
         let _ = Answer::decode(&bytes);
         let mut frames = Frames::default();
         frames.push(&bytes);
-        while let Ok(Some(_)) = frames.next() {}
+        while let Ok(Some(_)) = frames.take() {}
     }
 }
 
@@ -128,7 +128,7 @@ fn the_newest_version_that_both_know_is_agreed_on() {
 fn what_makes_no_sense_is_refused_with_the_field() {
     let mut frames = Frames::default();
     frames.push(&[0xff; 5]);
-    assert_eq!(frames.next(), Err(ProtocolError::TooLong(0xffff_ffff)));
+    assert_eq!(frames.take(), Err(ProtocolError::TooLong(0xffff_ffff)));
     for (frame, expected) in [
         (&[][..], ProtocolError::BadField("kind")),
         (&[99], ProtocolError::UnknownKind(99)),
