@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::future::join_all;
 use lattice_api::registry::OwnRegistry;
+use lattice_cell::dns;
 use lattice_cell::images::{ImageStore, Images as _, ImagesConfig};
 use lattice_cell::network::Network as _;
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
@@ -54,6 +55,8 @@ pub struct Machinery {
     pub images: Arc<ImageStore>,
     /// Addresses and ports.
     pub network: Arc<BridgeNetwork>,
+    /// Where instances ask for names; `None` when somebody else has the port.
+    pub names: Option<dns::Sockets>,
 }
 
 impl Settings {
@@ -127,13 +130,29 @@ impl Machinery {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.http_port)),
         });
         let images = ImageStore::open(images)?;
-        let network = BridgeNetwork::start(network_config(data_dir, settings)?).await?;
+        let mut network = network_config(data_dir, settings)?;
+        let names = take_names(network.gateway());
+        network.serves_names = names.is_some();
+        let network = BridgeNetwork::start(network).await?;
         Ok(Self {
             runtime: Arc::new(runtime),
             images: Arc::new(images),
             network: Arc::new(network),
+            names,
         })
     }
+}
+
+/// The port where instances ask for names, unless somebody else has it.
+fn take_names(gateway: Ipv4Addr) -> Option<dns::Sockets> {
+    let address = SocketAddr::from((gateway, dns::PORT));
+    dns::take(address)
+        .inspect_err(|why| {
+            let without = dns::zone::APPS_INTERNAL;
+            let fix = "keep the other name server to addresses of its own";
+            tracing::warn!(%address, %why, fix, "apps do not know NAME.{without}");
+        })
+        .ok()
 }
 
 /// What the network is told.

@@ -11,6 +11,9 @@ use lattice_api::brain::{Receptor as _, Version};
 use lattice_api::cell::{Rep, RepConnector};
 use lattice_brain::blobs::{BlobsConfig, WantedImages};
 use lattice_brain::http::{self, HttpConfig};
+use lattice_cell::dns;
+use lattice_cell::dns::relay::Relay;
+use lattice_cell::dns::zone::Zone;
 use lattice_cell::network::Network as _;
 use lattice_cell::rootfs_files::ConfinedFiles;
 use lattice_daemon::bus::{Bus, InProcessBus};
@@ -43,6 +46,8 @@ const THREADS_STOP: Duration = Duration::from_millis(500);
 /// The likeliest reason why the platform's own servers do not start.
 const PORT_TAKEN: &str = "is there another lattice on this machine? `lattice down --data-dir DIR` \
                           stops it";
+/// Whom this machine asks for names.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// How long the start may take until the first cell and the platform's routes are there.
 const READY: Duration = Duration::from_secs(30);
 
@@ -212,6 +217,12 @@ async fn start_cell(
     let data_dir = args.data.data_dir.clone();
     let mut config = lattice_cell::Config::new(id, data_dir, gateway.into());
     config.capacity = capacity(args, &config.data_dir)?;
+    if let Some(sockets) = machinery.names {
+        let relay = Relay::Host { resolv_conf: RESOLV_CONF.into(), own: gateway.into() };
+        let zone = Zone::new(gateway, &args.domain);
+        dns::serve(sockets, zone, relay, &carriers.tasks).context("cannot serve names")?;
+        config.dns_servers = Some(vec![gateway.into()]);
+    }
     let seams = lattice_cell::Seams {
         bbs: Arc::new(brain.clone()),
         bus: Arc::clone(&carriers.bus),

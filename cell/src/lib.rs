@@ -17,6 +17,7 @@
 //! | [`downloads`], [`rootfs_files`] | files from outside, and files inside |
 //! | [`runtime`] | containers: the real one (`oci`) and the scripted one (`fake`) |
 //! | [`images`] | registry client, content store, layers, root filesystems |
+//! | [`dns`] | the instances' name server |
 //! | [`network`] | bridge, addresses, port mapping |
 //! | [`logs`] | pipes to lines to envelopes |
 //! | [`routes`] | route heartbeats; pure |
@@ -25,6 +26,7 @@ pub mod actions;
 mod actor;
 pub mod cancel;
 pub mod config;
+pub mod dns;
 pub mod downloads;
 pub mod environment;
 pub mod go_duration;

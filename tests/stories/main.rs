@@ -6,6 +6,7 @@ mod crashes;
 mod domain;
 mod lifecycle;
 mod outliving;
+mod names;
 mod people;
 mod placement;
 mod push;

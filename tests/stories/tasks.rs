@@ -51,7 +51,7 @@ pub(crate) fn stage() -> (Appliance, Web) {
     machine::isolate();
     let lattice = Appliance::start(&[]);
     let layout = image::layout(lattice.scratch(), "fixture-app", &[]);
-    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
+    let account = lattice.account();
     image::copy(&layout, "registry.lattice.localhost:8080/fixture:v1", Some(&account));
     (lattice, Web::new())
 }

@@ -155,8 +155,8 @@ impl Connection {
         }
     }
 
-    /// Takes in what is there. Not in [`Self::hear`], where the room for it would be held for as
-    /// long as nothing comes, once for every process.
+    /// Takes in what is there. Not in [`Self::hear`], which would hold the memory for it as long as
+    /// nothing comes, once for every process.
     fn read(&mut self) -> Result<(), String> {
         let mut bytes = [0; READ_BYTES];
         match self.stream.try_read(&mut bytes) {
