@@ -23,10 +23,11 @@ pub struct Cli {
 pub enum Command {
     /// Run brain, cell, router and log-aggregator on this machine until stopped
     ///
-    /// SIGTERM and SIGINT (Ctrl-C) stop the apps with grace; they stay desired, and the next
-    /// `lattice up` brings them back.
+    /// SIGINT (Ctrl-C) and `lattice down` stop the apps with grace; they stay desired, and the next
+    /// `lattice up` brings them back. SIGTERM, SIGKILL and a crash leave them running, and the next
+    /// `lattice up` finds them again: so it is restarted, and upgraded.
     Up(Box<Up>),
-    /// Stop the `lattice up` that runs on a data directory
+    /// Stop the apps of a data directory, and the `lattice up` that runs on it
     Down(Down),
     /// Write what the brain keeps to one file, while `lattice up` runs or not
     ///
@@ -42,6 +43,12 @@ pub enum Command {
     /// The first process of a container; not for people
     #[command(hide = true)]
     Init,
+    /// The process that holds an instance; not for people
+    #[command(hide = true)]
+    Shim {
+        /// The instance's directory
+        dir: PathBuf,
+    },
 }
 
 /// Where state is kept unless another place is named; `ltc` looks there too.

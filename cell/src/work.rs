@@ -12,6 +12,7 @@ use lattice_model::{
     CellId, DesiredLrp, InstanceGuid, InstanceKey, LrpKey, RegistryCredentials, Resources, Task,
     TaskGuid, TaskState, Time,
 };
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::environment;
@@ -31,7 +32,7 @@ pub enum WorkId {
 }
 
 /// A piece of work. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Work {
     /// An LRP's instance.
     Lrp {
