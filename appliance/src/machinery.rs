@@ -6,13 +6,16 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::join_all;
 use lattice_api::registry::OwnRegistry;
 use lattice_cell::dns;
-use lattice_cell::images::{ImageStore, Images as _, ImagesConfig};
+use lattice_cell::images::{ImageStore, Images as _, ImagesConfig, Mirror};
 use lattice_cell::network::Network as _;
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
+use lattice_cell::network::egress::EgressPolicy;
 use lattice_cell::runtime::Runtime as _;
 use lattice_cell::runtime::oci::{OciConfig, OciRuntime};
 use serde::{Deserialize, Serialize};
@@ -21,8 +24,11 @@ use crate::Usage;
 
 /// The file in the data directory.
 pub const FILE: &str = "settings.json";
-/// This program; it is the init of containers.
+/// This program; it is the init of containers, and holds them.
 const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// How long instances that ran on alone have between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(7);
 
 /// What has to be known of an earlier start to remove what it made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +46,15 @@ pub struct Settings {
     /// The platform's own registry as images name it; it is behind the router's port.
     #[serde(default)]
     pub own_registry: Option<String>,
+    /// Where images are looked for first.
+    #[serde(skip)]
+    pub mirrors: Vec<Mirror>,
+    /// What is to stay free of images on the disk, in MiB.
+    #[serde(skip)]
+    pub disk_free_mb: Option<u64>,
+    /// What instances reach whose rules say nothing of it.
+    #[serde(skip)]
+    pub egress: EgressPolicy,
 }
 
 /// The three parts of the real machinery.
@@ -87,6 +102,28 @@ impl Machinery {
         Self::start_with(None, data_dir, settings).await
     }
 
+    /// Containers end by their control groups. No OCI runtime is run for that, so it may be gone
+    /// already; this program stands in its place.
+    async fn start_to_remove(data_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        Self::start_with(Some(OWN_PROGRAM.into()), data_dir, settings).await
+    }
+
+    /// Removes every container with its network and root filesystem; gives what failed.
+    async fn remove_instances(&self) -> anyhow::Result<Vec<String>> {
+        let mut failures = Vec::new();
+        let mut note = |outcome: Result<(), String>| failures.extend(outcome.err());
+        for id in self.runtime.list().await? {
+            note(self.runtime.delete(&id).await.map_err(|e| e.to_string()));
+        }
+        for id in self.images.list().await? {
+            note(self.images.unmount(&id).await.map_err(|e| e.to_string()));
+        }
+        for id in self.network.list().await? {
+            note(self.network.detach(&id).await.map_err(|e| e.to_string()));
+        }
+        Ok(failures)
+    }
+
     async fn start_with(
         oci_runtime: Option<PathBuf>,
         data_dir: &Path,
@@ -95,13 +132,15 @@ impl Machinery {
         let runtime = OciRuntime::new(OciConfig {
             data_dir: data_dir.to_owned(),
             program: oci_runtime,
-            init_binary: OWN_PROGRAM.into(),
+            own_program: OWN_PROGRAM.into(),
         })?;
         let mut images = ImagesConfig::new(data_dir, settings.insecure_registries.clone());
         images.registry.own = settings.own_registry.clone().map(|host| OwnRegistry {
             host,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.http_port)),
         });
+        images.mirrors = settings.mirrors.clone();
+        images.free_min_bytes = settings.disk_free_mb.map(|mb| mb.saturating_mul(1 << 20));
         let images = ImageStore::open(images)?;
         let mut network = network_config(data_dir, settings)?;
         let names = take_names(network.gateway());
@@ -139,6 +178,7 @@ pub fn network_config(data_dir: &Path, settings: &Settings) -> Result<NetworkCon
     network.subnet = subnet;
     network.router_ports = vec![settings.http_port];
     network.external_address = settings.external_address;
+    network.egress = settings.egress;
     Ok(network)
 }
 
@@ -156,19 +196,20 @@ pub async fn remove_former(data_dir: &Path, settings: &Settings) -> anyhow::Resu
 /// Removes every container, mount, namespace, interface, table and control group of a data
 /// directory: all that can be removed, whatever cannot, which the error names.
 pub async fn remove_all(data_dir: &Path, settings: &Settings) -> anyhow::Result<()> {
-    // Containers end by their control groups. No OCI runtime is run for that, so it may be gone
-    // already; this program stands in its place.
-    let stand_in = Some(OWN_PROGRAM.into());
-    let machinery = Machinery::start_with(stand_in, data_dir, settings).await?;
-    let mut failures = Vec::new();
-    let mut note = |outcome: Result<(), String>| failures.extend(outcome.err());
-    for id in machinery.runtime.list().await? {
-        note(machinery.runtime.delete(&id).await.map_err(|e| e.to_string()));
-    }
-    for id in machinery.images.list().await? {
-        note(machinery.images.unmount(&id).await.map_err(|e| e.to_string()));
-    }
-    note(machinery.network.remove_all().await.map_err(|e| e.to_string()));
+    let machinery = Machinery::start_to_remove(data_dir, settings).await?;
+    let mut failures = machinery.remove_instances().await?;
+    failures.extend(machinery.network.remove_all().await.err().map(|e| e.to_string()));
     anyhow::ensure!(failures.is_empty(), "{}", failures.join("; "));
     Ok(())
+}
+
+/// Stops every instance of a data directory on which no appliance runs, with grace, and removes
+/// what was made for it; gives how many there were.
+pub async fn end_instances(data_dir: &Path, settings: &Settings) -> anyhow::Result<usize> {
+    let machinery = Machinery::start_to_remove(data_dir, settings).await?;
+    let ids = machinery.runtime.list().await?;
+    join_all(ids.iter().map(|id| machinery.runtime.terminate(id, GRACE))).await;
+    let failures = machinery.remove_instances().await?;
+    anyhow::ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(ids.len())
 }

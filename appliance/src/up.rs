@@ -92,14 +92,19 @@ async fn appliance(args: Up) -> anyhow::Result<()> {
     // A signal that comes meanwhile is heard afterwards: what was begun is then ended in order.
     let platform = start(&args).await?;
     let ended = tokio::select! {
-        failed = serve(&args, &platform) => failed,
-        () = signals.any() => Ok(()),
+        failed = serve(&args, &platform) => failed.map(|()| Asked::Leave),
+        asked = signals.any() => Ok(asked),
     };
-    info!("stopping the apps, which stay desired");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    platform.cell.stop_all(APPS_GRACE).await;
+    match &ended {
+        Ok(Asked::Stop) => {
+            info!("stopping the apps, which stay desired");
+            platform.cell.stop_all(APPS_GRACE).await;
+        }
+        Ok(Asked::Leave) | Err(_) => info!("the apps run on; the next `lattice up` finds them"),
+    }
     platform.tasks.end(TASKS_STOP).await;
-    ended
+    ended.map(drop)
 }
 
 /// Says when all is ready; returns only when something has failed.
@@ -279,6 +284,9 @@ fn settings(args: &Up) -> Settings {
         },
         insecure_registries: args.insecure_registries.clone(),
         own_registry: Some(format!("registry.{}", target(args))),
+        mirrors: args.registry_mirrors.clone(),
+        disk_free_mb: args.disk_free_mb,
+        egress: args.egress,
     }
 }
 
@@ -337,6 +345,15 @@ impl RepConnector for LocalRep {
     }
 }
 
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// To end, and leave the apps running: SIGTERM, as a service manager sends it to restart.
+    Leave,
+    /// To stop the apps with it: SIGINT, from a terminal or `lattice down`.
+    Stop,
+}
+
 /// The signals that end the appliance, heard from its first moment on.
 struct Signals {
     terminate: Signal,
@@ -352,10 +369,10 @@ impl Signals {
         })
     }
 
-    async fn any(&mut self) {
+    async fn any(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Leave,
+            _ = self.interrupt.recv() => Asked::Stop,
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::cancel::Cancel;
 use crate::instance::{Answer, Input, Instance, Telling};
 use crate::inventory::Inventory;
+use crate::lifecycle::adoption::Adopted;
 use crate::lifecycle::{Report, Reports};
 use crate::routes;
 use crate::runtime::ContainerId;
@@ -53,6 +54,14 @@ pub(crate) enum Message {
     LrpChanged(Arc<DesiredLrp>),
     /// These leftovers could not be removed; try again later.
     LeftoversStayed(BTreeSet<ContainerId>),
+}
+
+/// What an earlier process has left.
+pub(crate) struct Inherited {
+    /// Instances that were taken over.
+    pub(crate) adopted: Vec<Adopted>,
+    /// What could not be removed yet.
+    pub(crate) leftovers: BTreeSet<ContainerId>,
 }
 
 /// The owner.
@@ -105,7 +114,6 @@ impl Owner {
         tasks: Tasks,
         presence: CellPresence,
         inbox: mpsc::Sender<Message>,
-        leftovers: BTreeSet<ContainerId>,
     ) -> Self {
         Self {
             started: tools.now(),
@@ -116,17 +124,19 @@ impl Owner {
             inbox,
             slots: BTreeMap::new(),
             routes: routes::Table::default(),
-            leftovers,
+            leftovers: BTreeSet::new(),
             ending: None,
         }
     }
 
-    /// Owns until shutdown.
+    /// Owns until shutdown, beginning with what there is.
     pub(crate) async fn run(
         mut self,
+        inherited: Inherited,
         mut messages: mpsc::Receiver<Message>,
         mut router_starts: Subscription,
     ) {
+        self.inherit(inherited);
         let shutdown = self.tasks.shutdown().clone();
         let first = tokio::time::Instant::now() + ROUTES_INTERVAL;
         let mut heartbeat = tokio::time::interval_at(first, ROUTES_INTERVAL);
@@ -163,6 +173,20 @@ impl Owner {
         self.tell_when_all_ended();
     }
 
+    /// What runs is announced at once; whether it is still wanted the first view tells.
+    fn inherit(&mut self, inherited: Inherited) {
+        self.leftovers = inherited.leftovers;
+        for Adopted { work, made, healthy } in inherited.adopted {
+            let id = work.id();
+            self.inventory.claim(&work.resources());
+            let instance = Instance::adopted(work.kind(), healthy, self.tools.now());
+            let order = Order { work, credentials: Vec::new() };
+            self.slots.insert(id.clone(), Slot::new(order, instance, self.tools.config.stop_grace));
+            self.announce(&id);
+            self.resume_work(&id, made);
+        }
+    }
+
     fn perform(&mut self, orders: Vec<Order>) -> Vec<Refused> {
         let mut refused = Vec::new();
         for order in orders {
@@ -189,17 +213,9 @@ impl Owner {
             return Err(format!("cell {} is shutting down", self.presence.cell_id));
         }
         self.inventory.reserve(&order.work.resources())?;
-        let slot = Slot {
-            instance: Instance::reserved(order.work.kind(), self.tools.now()),
-            work: order.work,
-            credentials: order.credentials,
-            cancel: Cancel::new(self.tools.config.stop_grace),
-            tellings: VecDeque::new(),
-            is_removing: false,
-            needs_drain: false,
-        };
+        let instance = Instance::reserved(order.work.kind(), self.tools.now());
         tracing::info!(work = %id, "work taken");
-        self.slots.insert(id.clone(), slot);
+        self.slots.insert(id.clone(), Slot::new(order, instance, self.tools.config.stop_grace));
         self.step(&id, Input::Begin);
         Ok(())
     }
@@ -226,6 +242,22 @@ impl Owner {
             for done in self.ending.iter_mut().flat_map(std::mem::take) {
                 let _ = done.send(());
             }
+        }
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    fn new(order: Order, instance: Instance, grace: Duration) -> Self {
+        Self {
+            work: order.work,
+            credentials: order.credentials,
+            instance,
+            cancel: Cancel::new(grace),
+            tellings: VecDeque::new(),
+            is_removing: false,
+            needs_drain: false,
         }
     }
 }

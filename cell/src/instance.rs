@@ -167,6 +167,12 @@ impl Instance {
         Self { kind, state: State::Reserved, since: now, is_stopping: false, has_released: false }
     }
 
+    /// One that an earlier process made; `healthy` says how it is reached, where it was.
+    pub fn adopted(kind: Kind, healthy: Option<NetInfo>, now: Time) -> Self {
+        let state = healthy.map_or(State::Created, |net| State::Running { net });
+        Self { state, ..Self::reserved(kind, now) }
+    }
+
     /// Where it stands.
     pub fn state(&self) -> &State {
         &self.state

@@ -63,6 +63,11 @@ impl Inventory {
         Err(shortage(need, &left))
     }
 
+    /// Takes what is in use already, be it more than there is.
+    pub fn claim(&mut self, used: &Resources) {
+        self.reserved = self.reserved.plus(used);
+    }
+
     /// Gives `had` back.
     pub fn release(&mut self, had: &Resources) {
         self.reserved = self.reserved.minus(had);
@@ -130,6 +135,15 @@ mod tests {
         let mut inventory = Inventory::new(amounts(100, 100, 1));
         assert!(inventory.reserve(&amounts(200, 1, 1)).is_err());
         assert_eq!(inventory.available(), amounts(100, 100, 1));
+    }
+
+    #[test]
+    fn what_is_in_use_already_counts_even_where_it_is_too_much() {
+        let mut inventory = Inventory::new(amounts(100, 100, 2));
+        inventory.claim(&amounts(150, 10, 1));
+        assert_eq!(inventory.available(), amounts(0, 90, 1));
+        inventory.release(&amounts(150, 10, 1));
+        assert_eq!(inventory.available(), amounts(100, 100, 2));
     }
 
     proptest! {

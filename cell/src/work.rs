@@ -9,9 +9,10 @@ use lattice_model::action::EnvVar;
 use lattice_model::desired_lrp::{ContainerSpec, LogTarget};
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
-    CellId, DesiredLrp, InstanceGuid, InstanceKey, LrpKey, RegistryCredentials, Resources, Task,
-    TaskGuid, TaskState, Time,
+    CellId, DesiredLrp, EgressRule, InstanceGuid, InstanceKey, LrpKey, RegistryCredentials,
+    Resources, Task, TaskGuid, TaskState, Time,
 };
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::environment;
@@ -31,7 +32,7 @@ pub enum WorkId {
 }
 
 /// A piece of work. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Work {
     /// An LRP's instance.
     Lrp {
@@ -137,6 +138,14 @@ impl Work {
         match self {
             Self::Lrp { lrp, .. } => lrp.resources(),
             Self::Task(task) => task.definition.resources(),
+        }
+    }
+
+    /// What it may reach besides what the cell's network allows everyone.
+    pub fn egress_rules(&self) -> &[EgressRule] {
+        match self {
+            Self::Lrp { lrp, .. } => &lrp.egress_rules,
+            Self::Task(task) => &task.definition.egress_rules,
         }
     }
 

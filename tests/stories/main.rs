@@ -6,6 +6,7 @@ mod crashes;
 mod domain;
 mod lifecycle;
 mod names;
+mod outliving;
 mod people;
 mod placement;
 mod push;

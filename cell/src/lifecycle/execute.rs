@@ -5,7 +5,7 @@ use lattice_model::desired_lrp::RestartPolicy;
 use lattice_model::task::RESULT_BYTES_MAX;
 use lattice_model::{Action, DesiredLrp};
 
-use super::{Lifecycle, Made, Report, Reports};
+use super::{Lifecycle, Made, Reports};
 use crate::actions::{Failure, StepContext, original_client, perform};
 use crate::instance::Outcome;
 use crate::logs::SOURCE_CELL;
@@ -20,10 +20,11 @@ impl<R: Reports> Lifecycle<R> {
             return failed("there is no container to run");
         };
         if let Some(setup) = spec.setup.clone().and_then(original_client::without)
-            && let Err(failure) = perform(&setup, cx).await
+            && let Err(failure) = perform(&setup, &cx.named("setup")).await
         {
             return failed(failure);
         }
+        let cx = &cx.named("action");
         let Some(action) = original_client::without(spec.action.clone()) else {
             return failed("there is nothing to run but the platform's own helpers");
         };
@@ -40,7 +41,7 @@ impl<R: Reports> Lifecycle<R> {
     }
 
     async fn run_unmonitored(&self, action: &Action, made: &Made, cx: &StepContext) -> Outcome {
-        self.reports.report(Report::Healthy(made.net.clone())).await;
+        self.became_healthy(made).await;
         ended(perform(action, cx).await)
     }
 
@@ -85,7 +86,7 @@ impl<R: Reports> Lifecycle<R> {
     }
 
     async fn run_task(&self, action: &Action, made: &Made, cx: &StepContext) -> Outcome {
-        self.reports.report(Report::Healthy(made.net.clone())).await;
+        self.became_healthy(made).await;
         match perform(action, cx).await {
             Err(failure) => failed(failure),
             Ok(()) => match self.read_result(cx).await {

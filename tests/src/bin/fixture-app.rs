@@ -2,13 +2,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its log")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture is a failed test")]
 
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::Query;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query};
 use axum::routing::{any, get, post};
 use futures_util::StreamExt as _;
 
@@ -49,6 +49,9 @@ async fn serve(address: &str) {
     let app = Router::new()
         .route("/", get(|| async { "fixture" }))
         .route("/kilobyte", get(|| async { Bytes::from_static(&[b'x'; 1024]) }))
+        .route("/index", get(|| async { std::env::var("INSTANCE_INDEX").unwrap_or_default() }))
+        .route("/say/{words}", get(|Path(words): Path<String>| async move { println!("{words}") }))
+        .route("/exit/{code}", get(|Path(code): Path<i32>| async move { exit(code) as () }))
         .route("/upload", post(upload))
         .route("/download", get(download))
         .route("/headers", any(headers))
