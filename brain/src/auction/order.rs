@@ -115,7 +115,9 @@ impl<'a> Gathering<'a> {
         for Distinct { number, lrp, need } in &lrps {
             self.domains.insert(&lrp.domain);
             let domain = self.domains.get(&lrp.domain).map_or(&lrp.domain, |known| known);
-            let name = Name::Lrp(lrp.process_guid.clone(), domain.clone());
+            // Answers name it again and again; copies lie side by side.
+            let guid = ProcessGuid::new(&lrp.process_guid).expect("it is one already");
+            let name = Name::Lrp(guid, domain.clone());
             let mut want = self.want(name, *need, &lrp.placement);
             want.judge = self.judge(lrp_constraint(lrp), &lrp.placement);
             want.app = Some(self.apps.number(&lrp.app));
