@@ -1,7 +1,7 @@
 //! How many placements a CPU second of one core makes, by the auction whole: sorting, indexes and
 //! the answer. The inputs are those by which Diego's scheduler was measured: three zones, apps of
-//! ten instances of 64 to 1024 MB, and room for one and a half times the demand. What its
-//! memory's standard deviation was it had, by all signs, on cells of 48 GiB at least: those are roomy.
+//! ten instances of 64 to 1024 MB, and room for one and a half times the demand. How evenly that
+//! scheduler filled the memory was, as its figures show, measured on larger cells: the roomy ones.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -61,7 +61,7 @@ impl Cohorts {
         let open = (0..).zip(&fleet.cells).filter(|(_, cell)| !cell.is_evacuating);
         let member = |(position, cell): (u32, &Cell<'a>)| {
             let next = u32::try_from(sizes.len()).expect("no more sizes than cells");
-            let size = *sizes.entry(cell.total).or_insert(next);
+            let size = *sizes.entry(cell.presence.capacity).or_insert(next);
             ((cell.zone, size, kinds.of(cell.presence)), position)
         };
         let mut members: Vec<_> = open.map(member).collect();
@@ -75,7 +75,7 @@ impl Cohorts {
             for cell in &cells {
                 of[*cell as usize] = Some(number);
             }
-            let scale = Scale::new(fleet.cells[first as usize].total);
+            let scale = Scale::new(fleet.cells[first as usize].presence.capacity);
             all.push(Cohort { zone, scale, cells, size, kind });
         }
         let verdicts = (0..judges.len()).map(|judge| kinds.verdict(judge, &all)).collect();

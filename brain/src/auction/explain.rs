@@ -104,7 +104,7 @@ pub(super) fn survey(
     let weights = Weights::new(policy);
     let drawn = draw(dice, fleet.cells.len());
     let opinion = |(position, cell): (usize, &Cell<'_>)| {
-        let scale = Scale::new(cell.total);
+        let scale = Scale::new(cell.presence.capacity);
         let on_cell = want.app.map_or(0, |app| on_cell(fleet, app, position));
         let mut parts = want.ranking.standing(&cell.load, &scale, &weights);
         parts.resources += match want.ranking.strategy {

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use foldhash::{HashMap, HashMapExt as _};
 use lattice_api::cell::CellState;
-use lattice_model::{CellPresence, Resources};
+use lattice_model::{CellId, CellPresence, Resources};
 
 use super::apps::Apps;
 use super::order::Want;
@@ -14,6 +14,8 @@ use super::score::Load;
 #[derive(Debug)]
 pub(super) struct Fleet<'a> {
     pub(super) cells: Vec<Cell<'a>>,
+    /// Their names, which the answer takes again and again, side by side.
+    pub(super) names: Vec<CellId>,
     /// How many zones there are.
     pub(super) zones: usize,
     /// What is starting on all cells.
@@ -28,8 +30,6 @@ pub(super) struct Fleet<'a> {
 #[derive(Debug)]
 pub(super) struct Cell<'a> {
     pub(super) presence: &'a CellPresence,
-    /// What it has in all.
-    pub(super) total: Resources,
     pub(super) load: Load,
     pub(super) zone: u32,
     /// True when it gets nothing; what it holds still counts.
@@ -67,8 +67,9 @@ impl<'a> Fleet<'a> {
         for holding in holdings.iter_mut().flatten() {
             holding.zone = cells[holding.cell as usize].zone;
         }
+        let names = states.iter().map(|state| state.presence.cell_id.clone()).collect();
         let starting = states.iter().map(|state| state.starting_count).sum();
-        Self { cells, zones: zones.len(), starting, placed: 0, holdings }
+        Self { cells, names, zones: zones.len(), starting, placed: 0, holdings }
     }
 
     /// Where an app's instances are.
@@ -126,6 +127,6 @@ impl<'a> Cell<'a> {
         };
         let tasks = state.tasks.len() as u64;
         let load = Load { free, starting: state.starting_count, tasks, rank };
-        Self { presence: &state.presence, total, load, zone, is_evacuating: state.evacuating }
+        Self { presence: &state.presence, load, zone, is_evacuating: state.evacuating }
     }
 }

@@ -123,7 +123,7 @@ impl<'a> Floor<'a> {
         let position = found.cell as usize;
         self.fleet.reserve(position, want);
         self.refresh(position);
-        Ok(&self.fleet.cells[position].presence.cell_id)
+        Ok(&self.fleet.names[position])
     }
 
     fn refresh(&mut self, position: usize) {
@@ -201,43 +201,43 @@ impl<'a> Floor<'a> {
         let least = self.standings.demand(&want.need);
         let bounds = self.standings.bounds(table, least);
         let is_accepted = |cell| self.is_unmarked_and_fits(cell, &want.need);
-        let mut best = Best::NONE;
-        self.visit(want, bounds, zones.clone(), |bound, _, _| best = best.min(bound));
         // Mostly the most promising is the best.
-        if !best.is_some() || is_accepted(best.cell) {
-            return best;
+        let first = self.best_of(want, bounds, zones.clone(), |bound, _, _| bound);
+        if !first.is_some() || is_accepted(first.cell) {
+            return first;
         }
-        best = Best::NONE;
-        self.visit(want, bounds, zones, |bound, cohort, added| {
-            if bound < best {
-                let limit = best.plus(-added);
-                let found = self.standings.best(table, (least, cohort), limit, is_accepted);
-                best = best.min(found.plus(added));
-            }
-        });
-        best
+        self.best_of(want, bounds, zones, |_, cohort, (limit, added)| {
+            let limit = limit.plus(-added);
+            self.standings.best(table, (least, cohort), limit, is_accepted).plus(added)
+        })
     }
 
-    /// Tells for each cohort how good its best could be, and what the work adds to a score there.
-    fn visit<'c>(
+    /// The best of what these zones' cohorts offer. They are asked for it only where its bound beats
+    /// all offers so far, and told the best of these and what the work adds to a score there.
+    fn best_of<'c>(
         &self,
         want: &Want,
         bounds: &[Best],
         zones: impl Iterator<Item = &'c Vec<Candidate>>,
-        mut tell: impl FnMut(Best, u32, Score),
-    ) {
+        offer: impl Fn(Best, u32, (Best, Score)) -> Best,
+    ) -> Best {
+        let mut best = Best::NONE;
         for candidates in zones {
             let (mut size, mut of_size) = (u32::MAX, 0);
             for candidate in candidates {
-                let number = candidate.cohort;
+                let cohort = candidate.cohort;
                 if candidate.size != size {
-                    let scale = &self.cohorts.all[number as usize].scale;
+                    let scale = &self.cohorts.all[cohort as usize].scale;
                     (size, of_size) = (candidate.size, want.ranking.added(&want.need, scale));
                 }
                 let added = of_size + candidate.preference;
-                tell(bounds[number as usize].plus(added), number, added);
+                let bound = bounds[cohort as usize];
+                if bound.score.saturating_add(added) <= best.score && bound.plus(added) < best {
+                    best = best.min(offer(bound.plus(added), cohort, (best, added)));
+                }
             }
         }
+        best
     }
 
     fn is_unmarked_and_fits(&self, cell: u32, need: &Resources) -> bool {

@@ -237,9 +237,9 @@ fn levels(needs: impl Iterator<Item = Resources>) -> Vec<u32> {
     levels.into_iter().step_by(step).collect()
 }
 
-/// The number with all but its three leading bits off.
+/// The number with all but its two leading bits off.
 const fn leading(number: u32) -> u32 {
-    let below = 29_u32.saturating_sub(number.leading_zeros());
+    let below = 30_u32.saturating_sub(number.leading_zeros());
     number >> below << below
 }
 
@@ -253,13 +253,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_is_no_higher_than_the_amount_and_no_lower_than_four_fifths_of_it() {
+    fn a_level_is_no_higher_than_the_amount_and_no_lower_than_two_thirds_of_it() {
         for (number, expected) in
-            [(0, 0), (1, 1), (2, 2), (3, 3), (7, 7), (9, 8), (15, 14), (1023, 896)]
+            [(0, 0), (1, 1), (2, 2), (3, 3), (7, 6), (9, 8), (15, 12), (1023, 768)]
         {
             assert_eq!(leading(number), expected, "{number}");
         }
-        assert_eq!(leading(u32::MAX), 7 << 29);
+        assert_eq!(leading(u32::MAX), 3 << 30);
     }
 
     #[test]
