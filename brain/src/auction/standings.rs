@@ -9,9 +9,6 @@ use super::cohort::Cohort;
 use super::fleet::Fleet;
 use super::score::{Ranking, Score, Weights};
 
-/// Different levels are no more than this.
-const LEVELS_MAX: usize = 64;
-
 /// One table per ranking.
 #[derive(Debug)]
 pub(super) struct Standings {
@@ -229,12 +226,11 @@ impl Table {
     }
 }
 
-/// The needs' leading bits, each once and not too many, and 0.
+/// The needs' leading bits, each once, and 0.
 fn levels(needs: impl Iterator<Item = Resources>) -> Vec<u32> {
     let amounts = needs.flat_map(|need| [need.memory_mb, need.disk_mb].map(bounded));
     let levels: BTreeSet<u32> = amounts.map(leading).chain([0]).collect();
-    let step = levels.len().div_ceil(LEVELS_MAX);
-    levels.into_iter().step_by(step).collect()
+    levels.into_iter().collect()
 }
 
 /// The number with all but its two leading bits off.
@@ -263,11 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn levels_begin_with_nothing_and_are_not_too_many() {
+    fn levels_begin_with_nothing_and_are_few() {
         let need = |n: u64| Resources { memory_mb: n, disk_mb: 0, containers: 1 };
         assert_eq!(levels([9, 8, 70].map(need).into_iter()), [0, 8, 64]);
-        let many = levels((0..60).map(|bit| need((1 << bit) | ((1 << bit) / 2))));
-        assert!(many.len() <= LEVELS_MAX && many[0] == 0, "{many:?}");
+        let many = levels((0..60).flat_map(|bit| [need(1 << bit), need(3 << bit)]));
+        assert_eq!((many.len(), many[0]), (64, 0));
         assert_eq!(levels(std::iter::empty()), [0]);
     }
 }
