@@ -3,10 +3,15 @@
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use lattice_cell::images::Mirror;
+use lattice_cell::network::egress::EgressPolicy;
 use lattice_cell::runtime::oci::Engine;
 use lattice_daemon::gate::parse_origin;
+use lattice_model::Strategy;
+use lattice_model::placement::parse_label;
 
 /// An all-in-one PaaS appliance: push an app, reach it by its host name, tail its logs, scale it.
 #[derive(Debug, Parser)]
@@ -111,9 +116,19 @@ pub struct Up {
     /// A registry that may be spoken to in plain HTTP; may be given more than once
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
     pub insecure_registries: Vec<String>,
+    /// Where to look for a registry's images first; may be given more than once
+    #[arg(long = "registry-mirror", value_name = "REGISTRY=HOST[:PORT]")]
+    pub registry_mirrors: Vec<Mirror>,
+    /// Disk to keep free of images in MiB [default: 1024, or a twentieth of a small disk]
+    #[arg(long, value_name = "MIB")]
+    pub disk_free_mb: Option<u64>,
     /// Addresses for instances; the first is this machine's
     #[arg(long, default_value = "10.255.0.0/20", value_name = "CIDR")]
     pub subnet: String,
+    /// What instances reach beyond this machine whose egress rules say nothing of it: `open` is
+    /// everything but link-local addresses, `closed` is nothing
+    #[arg(long, default_value_t, value_name = "POLICY")]
+    pub egress: EgressPolicy,
     /// The bridge that instances are on
     #[arg(long, default_value = "lattice0", value_name = "NAME")]
     pub bridge: String,
@@ -126,6 +141,16 @@ pub struct Up {
     /// Disk for apps in MiB [default: what is free in the data directory]
     #[arg(long, value_name = "MIB")]
     pub disk_mb: Option<u64>,
+    /// How cells are weighed for apps that do not say it: spread, binpack or random
+    #[arg(long, env = "LATTICE_STRATEGY", default_value = "spread", value_name = "STRATEGY",
+          value_parser = Strategy::from_str)]
+    pub strategy: Strategy,
+    /// The dice of the random strategy; the same number places the same work the same way
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub placement_seed: u64,
+    /// What placement rules may ask of this machine, such as disk=ssd; may be given more than once
+    #[arg(long = "label", value_name = "LABEL=VALUE", value_parser = parse_label)]
+    pub labels: Vec<(String, String)>,
     /// This machine's name among cells
     #[arg(long, default_value = "lattice-cell-0", value_name = "ID")]
     pub cell_id: String,

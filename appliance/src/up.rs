@@ -217,6 +217,7 @@ async fn start_cell(
     let data_dir = args.data.data_dir.clone();
     let mut config = lattice_cell::Config::new(id, data_dir, gateway.into());
     config.capacity = capacity(args, &config.data_dir)?;
+    config.labels = args.labels.iter().cloned().collect();
     if let Some(sockets) = machinery.names {
         let relay = Relay::Host { resolv_conf: RESOLV_CONF.into(), own: gateway.into() };
         let zone = Zone::new(gateway, &args.domain);
@@ -252,6 +253,8 @@ fn brain_config(args: &Up, admin: Option<&Admin>) -> lattice_brain::Config {
     let mut config = lattice_brain::Config::new(&args.data.data_dir);
     config.version =
         Version { lattice_release: version.clone(), receptor: version.clone(), ltc: version };
+    config.auction.strategy = args.strategy;
+    config.auction.seed = args.placement_seed;
     config.own_registry = admin.map(|admin| RegistryCredentials {
         registry: format!("registry.{}", target(args)),
         username: admin.username.clone(),
@@ -281,6 +284,9 @@ fn settings(args: &Up) -> Settings {
         },
         insecure_registries: args.insecure_registries.clone(),
         own_registry: Some(format!("registry.{}", target(args))),
+        mirrors: args.registry_mirrors.clone(),
+        disk_free_mb: args.disk_free_mb,
+        egress: args.egress,
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_api::brain::CellView;
-use lattice_api::cell::{CellState, LrpSlot, Refused};
+use lattice_api::cell::{CellState, Refused};
 use lattice_daemon::bus::Subscription;
 use lattice_daemon::tasks::Tasks;
 use lattice_model::{CellPresence, DesiredLrp, Time};
@@ -221,26 +221,8 @@ impl Owner {
     }
 
     fn state(&self) -> CellState {
-        let mut state = CellState {
-            presence: self.presence.clone(),
-            available: self.inventory.available(),
-            lrps: Vec::new(),
-            tasks: Vec::new(),
-            starting_count: 0,
-            evacuating: self.ending.is_some(),
-        };
-        for slot in self.slots.values() {
-            state.starting_count += u64::from(slot.instance.is_starting());
-            match &slot.work {
-                Work::Lrp { key, lrp, .. } => state.lrps.push(LrpSlot {
-                    key: key.clone(),
-                    app: lrp.app.clone(),
-                    resources: lrp.resources(),
-                }),
-                Work::Task(task) => state.tasks.push(task.definition.task_guid.clone()),
-            }
-        }
-        state
+        let held = self.slots.values().map(|slot| (&slot.work, &slot.instance));
+        self.inventory.state(self.presence.clone(), held, self.ending.is_some())
     }
 
     fn stop_all(&mut self, grace: Duration, done: oneshot::Sender<()>) {

@@ -203,6 +203,13 @@ impl Instance {
         matches!(self.state, State::Completed { is_removed: true, .. })
     }
 
+    /// True when a view that was asked for at `asked_at` says something about it: nothing has
+    /// happened to it since, nor is about to.
+    pub fn is_settled(&self, asked_at: Time) -> bool {
+        let is_ending = self.is_stopping && !self.is_completed();
+        !is_ending && self.since < asked_at
+    }
+
     /// Which line of the harmonisation table it is on.
     pub fn container(&self) -> Container {
         match &self.state {

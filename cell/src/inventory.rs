@@ -1,6 +1,10 @@
 //! What of a cell is reserved and what is left; pure. Counted by reservation, never by use.
 
-use lattice_model::Resources;
+use lattice_api::cell::{CellState, LrpSlot};
+use lattice_model::{CellPresence, Resources};
+
+use crate::instance::Instance;
+use crate::work::Work;
 
 /// A cell's capacity and what is promised of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,35 @@ impl Inventory {
     /// What is not reserved.
     pub fn available(&self) -> Resources {
         self.capacity.minus(&self.reserved)
+    }
+
+    /// What the auction is told: what is left, and what the cell holds.
+    pub fn state<'a>(
+        &self,
+        presence: CellPresence,
+        held: impl IntoIterator<Item = (&'a Work, &'a Instance)>,
+        evacuating: bool,
+    ) -> CellState {
+        let mut state = CellState {
+            presence,
+            available: self.available(),
+            lrps: Vec::new(),
+            tasks: Vec::new(),
+            starting_count: 0,
+            evacuating,
+        };
+        for (work, instance) in held {
+            state.starting_count += u64::from(instance.is_starting());
+            match work {
+                Work::Lrp { key, lrp, .. } => state.lrps.push(LrpSlot {
+                    key: key.clone(),
+                    app: lrp.app.clone(),
+                    resources: lrp.resources(),
+                }),
+                Work::Task(task) => state.tasks.push(task.definition.task_guid.clone()),
+            }
+        }
+        state
     }
 
     /// Takes `need`, or says in Diego's words, and then with amounts, what is short.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use lattice_api::brain::images::{CellImages, CellPruned};
 use lattice_api::brain::moves::{
     DrainRequest, DrainingCell, MovePlan, Moves, PlannedMove, RebalanceRequest,
 };
@@ -274,6 +275,14 @@ impl Receptor for FakeReceptor {
             tasks_left: 1,
         });
         Ok(Moves { draining: draining.into_iter().collect(), moves: Vec::new(), planned: 3 })
+    }
+
+    async fn images(&self) -> Result<Vec<CellImages>, BrainError> {
+        Ok(samples::images())
+    }
+
+    async fn prune_images(&self) -> Result<Vec<CellPruned>, BrainError> {
+        Ok(samples::pruned())
     }
 
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {

@@ -1,11 +1,12 @@
 //! Desired LRPs (B.2).
 
+use lattice_model::EgressRule;
 use lattice_model::action::{Action, EnvVar};
 use lattice_model::desired_lrp::{
     ContainerSpec, INSTANCES_MAX, ModificationTag, ROUTES_BYTES_MAX, RestartPolicy, UpdateStrategy,
 };
 use lattice_model::id::check_guid;
-use lattice_model::{DesiredLrp, DesiredLrpUpdate, ErrorName, Placement, Refusal, Routes};
+use lattice_model::{AppName, DesiredLrp, DesiredLrpUpdate, ErrorName, Placement, Refusal, Routes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -41,7 +42,7 @@ pub struct DesiredLrpResponse<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     annotation: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    egress_rules: &'a [Value],
+    egress_rules: &'a [EgressRule],
     modification_tag: &'a ModificationTag,
     #[serde(skip_serializing_if = "Option::is_none")]
     app: Option<&'a str>,
@@ -89,7 +90,7 @@ impl<'a> From<&'a DesiredLrp> for DesiredLrpResponse<'a> {
             annotation: &lrp.annotation,
             egress_rules: &lrp.egress_rules,
             modification_tag: &lrp.modification_tag,
-            app: (lrp.app != guid).then_some(lrp.app.as_str()),
+            app: (*lrp.app != *guid).then_some(&*lrp.app),
             restart_policy: unless_default(lrp.restart_policy),
             placement_tags: &lrp.placement_tags,
             volume_drivers: &lrp.volume_drivers,
@@ -143,7 +144,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
         privileged,
     };
     Ok(DesiredLrp {
-        app: app.unwrap_or_else(|| process_guid.as_str().to_owned()),
+        app: app.map_or_else(|| process_guid.as_str().into(), AppName::from),
         process_guid,
         domain: domain.expect("complained otherwise"),
         instances,
