@@ -79,9 +79,14 @@ impl Call {
 
     /// Ends a call that takes too long.
     pub(crate) fn end_when_late(&self, now: Instant) {
-        if now > self.deadline
-            && let Some(pid) = Pid::from_raw(self.pid)
-        {
+        if now > self.deadline {
+            self.end();
+        }
+    }
+
+    /// Ends a call whose outcome nobody wants any more.
+    pub(crate) fn end(&self) {
+        if let Some(pid) = Pid::from_raw(self.pid) {
             // It may have ended just now.
             let _ = kill_process(pid, Signal::KILL);
         }

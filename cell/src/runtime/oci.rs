@@ -262,6 +262,8 @@ impl Shared {
         let leaf = self.cgroups.leaf(id);
         empty(&leaf).await.map_err(|why| failed("delete", id, &why))?;
         shim::end(&dir).await.map_err(|why| failed("delete", id, &why))?;
+        // It may have been making the container until now.
+        empty(&leaf).await.map_err(|why| failed("delete", id, &why))?;
         host::unmount_below(&dir).map_err(|e| failed("unmount what is left of", id, &e))?;
         // The program's own record: with the processes and cgroups gone nothing else is in it.
         for dir in [self.program.state_of(id), dir] {
