@@ -100,7 +100,7 @@ impl Receptor for FakeReceptor {
         }
         lrp.modification_tag = ModificationTag { epoch: "epoch".into(), index: 0 };
         self.state().lrps.insert(guid, Arc::new(lrp.clone()));
-        self.tell(Event::DesiredLrpCreated(Box::new(lrp)));
+        self.tell(Event::DesiredLrpCreated(Arc::new(lrp)));
         Ok(())
     }
 
@@ -115,15 +115,15 @@ impl Receptor for FakeReceptor {
         after.routes = update.routes.unwrap_or(after.routes);
         after.annotation = update.annotation.unwrap_or(after.annotation);
         after.modification_tag = after.modification_tag.next();
-        self.state().lrps.insert(guid.clone(), Arc::new(after.clone()));
-        let before = Box::new(before.as_ref().clone());
-        self.tell(Event::DesiredLrpChanged { before, after: Box::new(after) });
+        let after = Arc::new(after);
+        self.state().lrps.insert(guid.clone(), Arc::clone(&after));
+        self.tell(Event::DesiredLrpChanged { before, after });
         Ok(())
     }
 
     async fn remove_lrp(&self, guid: &ProcessGuid) -> Result<(), BrainError> {
         let removed = self.state().lrps.remove(guid).ok_or_else(|| no_lrp(guid))?;
-        self.tell(Event::DesiredLrpRemoved(Box::new(removed.as_ref().clone())));
+        self.tell(Event::DesiredLrpRemoved(Arc::new(removed.as_ref().clone())));
         Ok(())
     }
 
@@ -195,7 +195,7 @@ impl Receptor for FakeReceptor {
             placement_detail: String::new(),
         };
         self.state().tasks.insert(guid, task.clone());
-        self.tell(Event::TaskCreated(Box::new(task)));
+        self.tell(Event::TaskCreated(Arc::new(task)));
         Ok(())
     }
 
