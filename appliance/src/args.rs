@@ -36,9 +36,26 @@ pub enum Command {
     Restore(Restore),
     /// Write a systemd unit that runs `lattice up` at boot
     Install(Install),
+    /// Run a router alone, which takes its routes from NATS
+    ///
+    /// SIGUSR1 drains it: load balancers are told first, then requests under way end. SIGTERM and
+    /// SIGINT end it within seconds.
+    Router(Router),
     /// The first process of a container; not for people
     #[command(hide = true)]
     Init,
+}
+
+/// `lattice router`.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct Router {
+    /// A file of gorouter's: YAML, as it is; keys that nobody knows are ignored with a warning
+    #[arg(short = 'c', value_name = "FILE")]
+    pub gorouter: Option<PathBuf>,
+    /// A file of ours: TOML, in which every key must be known
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Where state is kept unless another place is named; `ltc` looks there too.

@@ -5,6 +5,7 @@
 //! | [`args`] | the command line |
 //! | [`up`] | starts the roles in order, waits for a signal, ends them in order |
 //! | [`preflight`] | what must be so before anything starts |
+//! | [`router`] | the router alone, from a file |
 //! | [`down`] | stops a running appliance; removes all that it made |
 //! | [`backup`] | copies what the brain keeps, and brings a copy back |
 //! | [`install`] | the systemd unit |
@@ -20,6 +21,7 @@ pub mod lock;
 pub mod machinery;
 pub mod platform_routes;
 pub mod preflight;
+pub mod router;
 pub mod up;
 
 use std::process::ExitCode;
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::back_up(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Install(args) => install::run(&args),
+        Command::Router(args) => router::run(&args),
         Command::Init => unreachable!("answered above"),
     };
     outcome.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)

@@ -364,7 +364,7 @@ fn warn_of_onlookers(data_dir: &Path) {
 }
 
 /// A proxy and its apps' pipes need more files than a login shell grants.
-fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     if let Err(why) = setrlimit(Resource::Nofile, raised) {

@@ -142,7 +142,7 @@ fn escape(out: &mut String, text: &[u8]) {
 }
 
 /// `2006-01-02T15:04:05.000000000Z`.
-fn timestamp(out: &mut String, at: Time) {
+pub(crate) fn timestamp(out: &mut String, at: Time) {
     const SECOND: i64 = 1_000_000_000;
     let (secs, nanos) = (at.0.div_euclid(SECOND), at.0.rem_euclid(SECOND));
     let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));

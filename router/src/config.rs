@@ -1,8 +1,14 @@
 //! What a router is told at its start: where to listen, which hosts are the platform's own, and
 //! every limit it keeps.
 
+pub(crate) mod duration;
+
 use core::net::SocketAddr;
 use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use crate::pool::Balance;
 
 /// Everything a router needs to know. [`Config::new`] has the defaults.
 #[derive(Debug, Clone)]
@@ -19,8 +25,16 @@ pub struct Config {
     pub platform_to_instances: bool,
     /// Threads that carry requests, each with its own runtime, listeners and connections.
     pub workers: usize,
+    /// How the router speaks of itself on the bus.
+    pub identity: Identity,
+    /// Which registrations are carried.
+    pub sharding: Sharding,
     /// How routes age.
     pub freshness: Freshness,
+    /// How requests are spread where a registration does not say it.
+    pub balance: Balance,
+    /// Which requests get an access line.
+    pub lines: AccessLines,
     /// What is said in headers beyond what always is.
     pub headers: HeaderRules,
     /// Which cookies keep a client with its instance.
@@ -56,24 +70,69 @@ pub struct Reserved {
     pub endpoint: SocketAddr,
 }
 
+/// How a router speaks of itself on the bus, in `router.start` and to who greets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its place among routers.
+    pub index: u32,
+    /// Its place and a guid of this life.
+    pub id: String,
+    /// Its addresses.
+    pub hosts: Vec<String>,
+    /// How often emitters should repeat themselves.
+    pub register_interval: Duration,
+}
+
+/// Which registrations a router carries, by their isolation segment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Sharding {
+    /// All.
+    #[default]
+    All,
+    /// Those of the listed segments.
+    Segments(Vec<String>),
+    /// Those, and those without a segment.
+    SharedAndSegments(Vec<String>),
+}
+
+/// Which requests get an access line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AccessLines {
+    /// Those that went to an app, into its log.
+    #[default]
+    OfApps,
+    /// Every one.
+    All,
+    /// None.
+    None,
+}
+
 /// How routes age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Freshness {
     /// An endpoint unheard of for this long is forgotten. A registration may ask for less.
+    #[serde(with = "duration")]
     pub stale_after: Duration,
-    /// How often that is looked into.
+    /// How often that is looked into; 0 for never.
+    #[serde(with = "duration")]
     pub prune_interval: Duration,
     /// A route without endpoints answers 503 for this long, and 404 afterwards.
+    #[serde(with = "duration")]
     pub empty_route_kept: Duration,
     /// Forget nothing while no registration of anyone arrives: then it is the bus that fell
     /// silent, and absence is not an order.
     pub keep_when_silent: bool,
+    /// Forget nothing while the bus is not reached, and take every endpoint for fresh when it is
+    /// again.
+    pub keep_when_cut: bool,
     /// The most routes (host and path) the table holds; more are refused and counted.
     pub routes_max: usize,
 }
 
 /// What is said in headers beyond what always is (facts 1.7 and 1.8).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct HeaderRules {
     /// What endpoints are told of the client's scheme.
     pub forwarded_proto: ForwardedProto,
@@ -92,7 +151,8 @@ pub struct HeaderRules {
 }
 
 /// What endpoints are told of the client's scheme.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ForwardedProto {
     /// What the client says, and the connection's scheme if it says nothing.
     #[default]
@@ -104,7 +164,8 @@ pub enum ForwardedProto {
 }
 
 /// Which trace ids endpoints get.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Tracing {
     /// Zipkin's B3 headers.
     pub zipkin: bool,
@@ -115,7 +176,8 @@ pub struct Tracing {
 }
 
 /// Which cookies keep a client with its instance (facts 1.6).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Sticky {
     /// Cookies of apps whose presence asks for the same instance again.
     pub cookies: Vec<String>,
@@ -127,7 +189,8 @@ pub struct Sticky {
 }
 
 /// What one connection, one request and one endpoint may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Client connections over all workers; at the limit new ones wait in the kernel's queue.
     pub connections_max: usize,
@@ -136,14 +199,19 @@ pub struct Limits {
     /// Header lines in a request or an answer; never more than 256.
     pub headers_max: usize,
     /// From the first byte of a request's head to its last.
+    #[serde(with = "duration")]
     pub header_read_timeout: Duration,
     /// How long a client's connection may rest between requests.
+    #[serde(with = "duration")]
     pub keep_alive_idle: Duration,
     /// How long a request may stand still, with no byte either way; upgraded connections may.
+    #[serde(with = "duration")]
     pub stream_idle: Duration,
     /// Until an endpoint has accepted a connection.
+    #[serde(with = "duration")]
     pub dial_timeout: Duration,
     /// From the request, or the last byte of its upload, to the head of the answer.
+    #[serde(with = "duration")]
     pub endpoint_timeout: Duration,
     /// Endpoints that are tried for one request.
     pub attempts_max: usize,
@@ -151,14 +219,17 @@ pub struct Limits {
     /// is answered when all have enough. 0 for any number.
     pub in_flight_per_endpoint_max: u32,
     /// How long an endpoint that failed is passed over.
+    #[serde(with = "duration")]
     pub failed_for: Duration,
     /// Idle connections kept to one endpoint by each worker.
     pub idle_per_endpoint_max: usize,
     /// Idle connections kept to all endpoints by each worker.
     pub idle_max: usize,
     /// How long an idle connection to an endpoint is kept.
+    #[serde(with = "duration")]
     pub endpoint_idle: Duration,
     /// How long requests under way may take to finish at shutdown.
+    #[serde(with = "duration")]
     pub drain: Duration,
 }
 
@@ -174,10 +245,37 @@ impl Config {
             reserved: Vec::new(),
             platform_to_instances: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
+            identity: Identity::default(),
+            sharding: Sharding::default(),
             freshness: Freshness::default(),
+            balance: Balance::default(),
+            lines: AccessLines::default(),
             headers: HeaderRules::default(),
             sticky: Sticky::default(),
             limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            index: 0,
+            id: "lattice-router".to_owned(),
+            hosts: Vec::new(),
+            register_interval: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Sharding {
+    /// Whether a registration of this segment, empty for none, is carried.
+    pub fn carries(&self, segment: &str) -> bool {
+        let is_among = |listed: &[String]| listed.iter().any(|one| one == segment);
+        match self {
+            Self::All => true,
+            Self::Segments(listed) => is_among(listed),
+            Self::SharedAndSegments(listed) => segment.is_empty() || is_among(listed),
         }
     }
 }
@@ -189,6 +287,7 @@ impl Default for Freshness {
             prune_interval: Duration::from_secs(30),
             empty_route_kept: Duration::from_secs(30),
             keep_when_silent: true,
+            keep_when_cut: true,
             routes_max: 250_000,
         }
     }

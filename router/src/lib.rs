@@ -20,12 +20,14 @@
 //! | [`verdict`] | what a failure means; pure |
 //! | [`access_log`] | a request's line; pure |
 //! | [`metrics`] | all that is counted |
+//! | [`alone`] | a router as a process of its own, with its files and its bus |
 //!
 //! **Invariant**: nothing on the request path takes a lock, crosses a thread or asks the brain.
 //! **Boundary**: a request that two readers could read differently never reaches an instance:
 //! [`h1`] refuses it, and writes anew the framing of what passes.
 
 pub mod access_log;
+pub mod alone;
 mod calendar;
 pub mod config;
 mod connections;
@@ -49,8 +51,8 @@ mod worker;
 
 use core::net::SocketAddr;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use lattice_daemon::bus::Bus;
 use lattice_daemon::clock::Clock;
@@ -60,14 +62,14 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 pub use config::{
-    Config, ForwardedProto, Freshness, HeaderRules, Limits, Listener, Reserved, Side, Sticky,
-    Tracing,
+    AccessLines, Balance, Config, ForwardedProto, Freshness, HeaderRules, Identity, Limits,
+    Listener, Reserved, Sharding, Side, Sticky, Tracing,
 };
 use metrics::{Registrations, Totals, Traffic};
 use registrar::Registrar;
 use reserved::ReservedHosts;
 use table::{Editor, Table};
-use worker::{Opened, Shared};
+use worker::{Ending, Opened, Shared};
 
 /// The most listeners of one router.
 const LISTENERS_MAX: usize = 16;
@@ -106,7 +108,7 @@ pub struct Handle {
 
 #[derive(Debug)]
 struct Inner {
-    ending: Arc<AtomicBool>,
+    ending: Arc<Ending>,
     table: Arc<Table>,
     orders: Vec<mpsc::Sender<Opened>>,
     bound: Mutex<Vec<Listener>>,
@@ -139,26 +141,28 @@ pub async fn start(
     tasks: &Tasks,
 ) -> Result<Handle, StartError> {
     let reserved = Arc::new(ReservedHosts::new(&config));
-    let editor = Editor::new(config.freshness.routes_max, rand::random());
+    let editor = Editor::new(table::Rules::of(&config), rand::random());
     let table = editor.table().clone();
+    let registrar_rules = registrar::Rules::of(&config);
     let workers = config.workers.max(1);
     let mut limits = config.limits;
     limits.connections_max = (limits.connections_max / workers).max(1);
     let source_type = "RTR".into();
-    let ending = Arc::new(AtomicBool::default());
+    let ending = Arc::new(Ending::new(config.limits.drain));
     let shared = Arc::new(Shared {
         table: table.clone(),
         reserved: reserved.clone(),
         limits,
         headers: config.headers,
         sticky: config.sticky,
+        lines: config.lines,
         logs,
         clock: clock.clone(),
         source_type,
         ending: ending.clone(),
     });
     let messages = bus.subscribe("router.*");
-    let registrar = Registrar::new(editor, reserved, config.freshness, clock, bus);
+    let registrar = Registrar::new(editor, reserved, registrar_rules, clock, bus);
     let registrations = registrar.counts.clone();
     let (orders, traffic) = start_workers(&shared, workers, tasks)?;
     let bound = Mutex::default();
@@ -224,7 +228,12 @@ impl Handle {
     /// Tells load balancers that ask to go elsewhere; requests are served as before. Whoever ends
     /// the router does this first, and waits as long as they need to hear it.
     pub fn announce_end(&self) {
-        self.inner.ending.store(true, Ordering::Relaxed);
+        self.inner.ending.announce();
+    }
+
+    /// How long requests under way may take to finish once the router is told to end.
+    pub fn drain_within(&self, limit: Duration) {
+        self.inner.ending.drain_within(limit);
     }
 
     /// Every route and its endpoints at this moment, by uri.

@@ -2,6 +2,7 @@
 //! every heartbeat and request is an atomic.
 
 use core::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -22,7 +23,8 @@ pub struct Route {
 }
 
 /// How requests are spread over a route's endpoints.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Balance {
     /// One after the other.
@@ -43,6 +45,8 @@ pub struct Endpoint {
     pub index: Arc<str>,
     /// The guid of the app's process, where it was told.
     pub process: Arc<str>,
+    /// What else was said of it, if anything was.
+    pub facts: Option<Arc<Facts>>,
     /// What the endpoint is told about itself with each request: whole header lines.
     pub told: Arc<[u8]>,
     /// The order of registrations, where the sender gives one.
@@ -50,6 +54,19 @@ pub struct Endpoint {
     /// Forgotten after this long without a heartbeat; `None` for never.
     pub stale_after: Option<Duration>,
     last_seen: AtomicI64,
+}
+
+/// What a registration says of an endpoint beside where it is and whose. Most say nothing of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// As sent; `component` names who registered.
+    pub tags: BTreeMap<String, String>,
+    /// Where it stands.
+    pub availability_zone: String,
+    /// Which routers carry it.
+    pub isolation_segment: String,
+    /// It speaks HTTP/2, too.
+    pub speaks_http2: bool,
 }
 
 /// An address that takes connections on behalf of one instance. A new instance at an old address
@@ -147,6 +164,7 @@ impl Endpoint {
             app: told.app.clone(),
             index: told.index.clone(),
             process: told.process.clone(),
+            facts: told.facts.clone(),
             told: told.lines.clone(),
             tag: told.tag.clone(),
             stale_after: told.stale_after,
@@ -170,6 +188,7 @@ impl Endpoint {
         self.app == told.app
             && self.index == told.index
             && self.process == told.process
+            && self.facts == told.facts
             && self.backend.instance_id == told.instance_id
             && self.stale_after == told.stale_after
             && self.tag == told.tag

@@ -16,7 +16,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use lattice_model::Time;
 
-use crate::pool::{Backend, Balance, Endpoint, Route, Tag};
+use crate::config::Config;
+use crate::pool::{Backend, Balance, Endpoint, Facts, Route, Tag};
 use key::Key;
 
 /// How many maps the hosts are spread over.
@@ -38,8 +39,19 @@ pub struct Editor {
     tenants: HashMap<SocketAddr, Arc<str>>,
     next_backend: u64,
     routes: usize,
-    routes_max: usize,
+    rules: Rules,
     dice: u64,
+}
+
+/// What holds for every route of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The most routes (host and path).
+    pub routes_max: usize,
+    /// A route without endpoints stays for this long; zero: it goes with its last endpoint.
+    pub empty_route_kept: Duration,
+    /// How requests are spread where no registration says it.
+    pub balance: Balance,
 }
 
 /// What a registration says about one endpoint.
@@ -55,6 +67,8 @@ pub struct Announcement {
     pub index: Arc<str>,
     /// The guid of the app's process; may be empty.
     pub process: Arc<str>,
+    /// What else was said of it, if anything was.
+    pub facts: Option<Arc<Facts>>,
     /// How the route's requests are to be spread, where the registration says so.
     pub balance: Option<Balance>,
     /// What it is told with each request: whole header lines.
@@ -89,6 +103,8 @@ pub struct Pruned {
     pub routes: usize,
 }
 
+type Endpoints = Vec<Arc<Endpoint>>;
+
 type Shard = HashMap<Arc<str>, Arc<Host>>;
 
 /// A backend, and the routes that lead to it.
@@ -103,6 +119,19 @@ struct Known {
 struct Host {
     routes: HashMap<Box<str>, Arc<Route>>,
     depth_max: usize,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// As a router is told.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            routes_max: config.freshness.routes_max,
+            empty_route_kept: config.freshness.empty_route_kept,
+            balance: config.balance,
+        }
+    }
 }
 
 // === impl Table ===
@@ -191,14 +220,14 @@ impl Host {
 
 impl Editor {
     /// The owner of a new, empty table. The seed decides where each route's round begins.
-    pub fn new(routes_max: usize, seed: u64) -> Self {
+    pub fn new(rules: Rules, seed: u64) -> Self {
         Self {
             table: Arc::default(),
             backends: HashMap::new(),
             tenants: HashMap::new(),
             next_backend: 0,
             routes: 0,
-            routes_max,
+            rules,
             dice: seed,
         }
     }
@@ -267,29 +296,43 @@ impl Editor {
         if gone.is_empty() {
             return false;
         }
-        route.replace(kept, now);
-        self.release(&route, gone);
+        self.leave(&route, gone, kept, now);
         true
     }
 
+    /// Takes every endpoint for heard of just now.
+    pub fn refresh(&self, now: Time) {
+        for route in self.table.routes() {
+            route.pool.load().iter().for_each(|endpoint| endpoint.seen(now));
+        }
+    }
+
     /// Forgets endpoints without heartbeats (unless `keep_stale`), and routes that have been
-    /// without endpoints for `empty_route_kept`.
-    pub fn prune(&mut self, now: Time, empty_route_kept: Duration, keep_stale: bool) -> Pruned {
+    /// without endpoints for too long.
+    pub fn prune(&mut self, now: Time, keep_stale: bool) -> Pruned {
         let mut pruned = Pruned::default();
         for route in self.table.routes() {
             let (stale, kept): (Vec<_>, Vec<_>) =
                 route.pool.load().iter().cloned().partition(|e| !keep_stale && e.is_stale(now));
             if !stale.is_empty() {
                 pruned.endpoints += stale.len();
-                route.replace(kept, now);
-                self.release(&route, stale);
+                self.leave(&route, stale, kept, now);
             }
-            if route.empty_for(now).is_some_and(|empty| empty >= empty_route_kept) {
-                pruned.routes += 1;
-                self.remove_route(&route);
+            if route.empty_for(now).is_some_and(|empty| empty >= self.rules.empty_route_kept) {
+                pruned.routes += usize::from(self.remove_route(&route));
             }
         }
         pruned
+    }
+
+    /// Leaves those that are kept on a route; without any, the route goes too if it is to.
+    fn leave(&mut self, route: &Arc<Route>, gone: Endpoints, kept: Endpoints, now: Time) {
+        let is_over = kept.is_empty() && self.rules.empty_route_kept.is_zero();
+        route.replace(kept, now);
+        self.release(route, gone);
+        if is_over {
+            self.remove_route(route);
+        }
     }
 
     fn route(&self, key: &Key) -> Option<Arc<Route>> {
@@ -298,11 +341,12 @@ impl Editor {
     }
 
     fn add_route(&mut self, key: &Key, now: Time) -> Option<Arc<Route>> {
-        if self.routes >= self.routes_max {
+        if self.routes >= self.rules.routes_max {
             return None;
         }
         self.routes += 1;
         let route = Arc::new(Route::new(key.uri().into(), self.throw(), now));
+        route.balance_by(self.rules.balance);
         let shard = self.table.shard(&key.host);
         let mut hosts = Shard::clone(&shard.load());
         let host = hosts.get(key.host.as_str()).map(|host| host.with(key, route.clone()));
@@ -315,14 +359,15 @@ impl Editor {
         Some(route)
     }
 
-    fn remove_route(&mut self, route: &Route) {
+    /// Removes a route, if it is there.
+    fn remove_route(&mut self, route: &Route) -> bool {
         let (name, path) = route.uri.split_once('/').unwrap_or((&route.uri, ""));
         let shard = self.table.shard(name);
         let mut hosts = Shard::clone(&shard.load());
-        let Some(host) = hosts.get(name) else { return };
+        let Some(host) = hosts.get(name) else { return false };
         let mut host = Host::clone(host);
         if host.routes.remove(path).is_none() {
-            return;
+            return false;
         }
         self.routes -= 1;
         if host.routes.is_empty() {
@@ -334,6 +379,7 @@ impl Editor {
             hosts.insert(name.into(), Arc::new(host));
         }
         shard.store(Arc::new(hosts));
+        true
     }
 
     /// The backend of an instance, the same one for all of its routes, for one route more.
@@ -367,8 +413,7 @@ impl Editor {
         for other in routes.iter().filter_map(Weak::upgrade).filter(|o| !Arc::ptr_eq(o, route)) {
             let (left, kept): (Vec<_>, Vec<_>) =
                 other.pool.load().iter().cloned().partition(|e| e.backend.id == gone.id);
-            other.replace(kept, now);
-            self.release(&other, left);
+            self.leave(&other, left, kept, now);
         }
     }
 
@@ -419,6 +464,7 @@ impl Announcement {
             instance_id: instance_id.into(),
             index: index.into(),
             process: "".into(),
+            facts: None,
             balance: None,
             lines: lines.into_bytes().into(),
             stale_after: None,

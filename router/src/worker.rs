@@ -11,8 +11,8 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use lattice_daemon::clock::Clock;
 use lattice_daemon::log_ingress::LogIngress;
@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::config::{HeaderRules, Limits, Side, Sticky};
+use crate::config::{AccessLines, HeaderRules, Limits, Side, Sticky};
 use crate::connections::Connections;
 use crate::memory::Memory;
 use crate::metrics::Traffic;
@@ -39,12 +39,20 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) headers: HeaderRules,
     pub(crate) sticky: Sticky,
+    pub(crate) lines: AccessLines,
     pub(crate) logs: Arc<dyn LogIngress>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Who writes access lines: `RTR`.
     pub(crate) source_type: Arc<str>,
     /// Load balancers are told to go elsewhere.
-    pub(crate) ending: Arc<AtomicBool>,
+    pub(crate) ending: Arc<Ending>,
+}
+
+/// How the router ends.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    is_announced: AtomicBool,
+    drain_millis: AtomicU64,
 }
 
 /// One worker's own.
@@ -122,7 +130,31 @@ fn runtime() -> io::Result<LocalRuntime> {
 impl Shared {
     /// Whether load balancers are told to go elsewhere.
     pub(crate) fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Relaxed)
+        self.ending.is_announced.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Ending ===
+
+impl Ending {
+    /// Not yet; later, requests may take so long.
+    pub(crate) fn new(drain: Duration) -> Self {
+        let ending = Self { is_announced: false.into(), drain_millis: 0.into() };
+        ending.drain_within(drain);
+        ending
+    }
+
+    pub(crate) fn announce(&self) {
+        self.is_announced.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn drain_within(&self, limit: Duration) {
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.drain_millis.store(millis, Ordering::Relaxed);
+    }
+
+    fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_millis.load(Ordering::Relaxed))
     }
 }
 
@@ -201,7 +233,7 @@ impl Worker {
                 self.stirred.notified().await;
             }
         };
-        if tokio::time::timeout(self.shared.limits.drain, finished).await.is_err() {
+        if tokio::time::timeout(self.shared.ending.drain(), finished).await.is_err() {
             let requests = self.watches.borrow().len();
             debug!(requests, "requests did not finish in time and are cut");
         }

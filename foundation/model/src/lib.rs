@@ -9,6 +9,7 @@ pub mod desired_lrp;
 pub mod envelope;
 pub mod error;
 pub mod event;
+pub mod go_duration;
 pub mod id;
 pub mod image;
 pub mod placement;

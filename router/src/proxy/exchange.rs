@@ -16,7 +16,7 @@ use super::sticky::Stickiness;
 use super::trace::Trace;
 use super::upload::Upload;
 use crate::access_log::Line;
-use crate::config::HeaderRules;
+use crate::config::{AccessLines, HeaderRules};
 use crate::h1::head::Slots;
 use crate::h1::name::Name;
 use crate::h1::request::{Expects, RequestHead};
@@ -121,7 +121,7 @@ impl Exchange {
     fn find(&mut self, head: &RequestHead<'_, '_>) -> Result<Arc<Route>, Failure> {
         let shared = &self.worker.shared;
         let checker = shared.headers.health_check_user_agent.as_deref().map(str::as_bytes);
-        if checker.is_some() && head.values(Name::UserAgent).next() == checker {
+        if checker.is_some() && head.fields.values(Name::UserAgent).next() == checker {
             return Err(Failure::HealthCheck { is_ending: shared.is_ending() });
         }
         let asked = intake::read(head, self.peer.addr.ip())?;
@@ -188,22 +188,27 @@ impl Exchange {
         if self.is_complete { self.status } else { CLIENT_GONE }
     }
 
-    /// Writes the line into the app's log, if there is an app.
+    /// Writes the line, if there is to be one.
     fn log(&self) {
-        let Some(endpoint) = self.endpoint.as_ref().filter(|_| !self.is_platform) else { return };
-        if endpoint.app.is_empty() {
-            return;
-        }
         let shared = &self.worker.shared;
+        let endpoint = self.endpoint.as_deref();
+        let is_of_app = endpoint.is_some_and(|e| !e.app.is_empty()) && !self.is_platform;
+        match shared.lines {
+            AccessLines::All => {}
+            AccessLines::OfApps if is_of_app => {}
+            AccessLines::OfApps | AccessLines::None => return,
+        }
         self.worker.lines.add(&self.line(endpoint), |text| {
             let log = Log::out(shared.source_type.clone(), text);
-            let (app, index) = (endpoint.app.clone(), endpoint.index.clone());
+            let whose = endpoint.map(|e| (e.app.clone(), e.index.clone()));
+            let (app, index) = whose.unwrap_or_else(|| ("".into(), "".into()));
             Envelope::log(app, index, shared.clock.now(), log)
         });
     }
 
-    fn line<'e>(&'e self, endpoint: &'e Endpoint) -> Line<'e> {
+    fn line<'e>(&'e self, endpoint: Option<&'e Endpoint>) -> Line<'e> {
         let (sent, marks) = (&self.outbound, &self.outbound.marks);
+        let of_endpoint = |text: fn(&'e Endpoint) -> &'e str| endpoint.map_or("", text);
         Line {
             host: sent.at(&marks.host),
             at: self.at,
@@ -216,14 +221,14 @@ impl Exchange {
             referer: sent.at(&marks.referer),
             user_agent: sent.at(&marks.user_agent),
             client: &self.peer.label,
-            backend: &endpoint.backend.label,
+            backend: of_endpoint(|e| &e.backend.label),
             forwarded_for: sent.at(&marks.forwarded_for),
             forwarded_proto: sent.at(&marks.forwarded_proto),
             request_id: &self.request_id,
             took: self.started.elapsed(),
-            app: &endpoint.app,
-            index: &endpoint.index,
-            instance_id: &endpoint.backend.instance_id,
+            app: of_endpoint(|e| &e.app),
+            index: of_endpoint(|e| &e.index),
+            instance_id: of_endpoint(|e| &e.backend.instance_id),
             error: &self.error,
         }
     }
@@ -269,7 +274,8 @@ impl Asks {
             keeps_alive: head.keeps_alive,
             is_upgrade: head.upgrade.is_some(),
             expects_continue: head.expects == Expects::Continue && shape.has_body,
-            is_traced: trace_key.is_some() && head.values(Name::VcapTrace).next() == trace_key,
+            is_traced: trace_key.is_some()
+                && head.fields.values(Name::VcapTrace).next() == trace_key,
         }
     }
 }

@@ -58,7 +58,7 @@ impl Outbound {
         outbound.passed_on(head, told);
         outbound.framing(head);
         outbound.forwarded(head, told);
-        if !is_there(head, Name::RequestStart) {
+        if !head.fields.has(Name::RequestStart) {
             let millis = told.at.0.div_euclid(1_000_000).to_string();
             outbound.line(b"X-Request-Start", millis.as_bytes());
         }
@@ -106,8 +106,8 @@ impl Outbound {
 
     /// The client's own lines, but for those of the hop, and those that only we may say.
     fn passed_on(&mut self, head: &RequestHead<'_, '_>, told: Told<'_>) {
-        let has_connection = is_there(head, Name::Connection);
-        for (name, text, value) in head.lines() {
+        let has_connection = head.fields.has(Name::Connection);
+        for (name, text, value) in head.fields.lines() {
             let is_dropped = name.is_of_hop()
                 || is_ours(name)
                 || (name == Name::ForwardedProto && told.rules.replaces_proto())
@@ -138,7 +138,7 @@ impl Outbound {
             self.line(b"Connection", b"upgrade");
             self.line(b"Upgrade", protocol);
         }
-        let mut te = head.values(Name::Te).flat_map(words);
+        let mut te = head.fields.values(Name::Te).flat_map(words);
         if te.any(|word| word.eq_ignore_ascii_case(b"trailers")) {
             self.line(b"TE", b"trailers");
         }
@@ -148,7 +148,7 @@ impl Outbound {
         self.bytes.extend_from_slice(b"X-Forwarded-For: ");
         let begin = self.bytes.len();
         if !told.is_taken_away(head, Name::ForwardedFor, b"x-forwarded-for") {
-            for earlier in head.values(Name::ForwardedFor) {
+            for earlier in head.fields.values(Name::ForwardedFor) {
                 self.bytes.extend_from_slice(earlier);
                 self.bytes.extend_from_slice(b", ");
             }
@@ -181,7 +181,7 @@ impl Told<'_> {
     fn is_taken_away(&self, head: &RequestHead<'_, '_>, name: Name, text: &[u8]) -> bool {
         let is_kept = |kept: &String| kept.as_bytes().eq_ignore_ascii_case(text);
         name != Name::Host
-            && head.is_named_by_connection(text)
+            && head.fields.is_named_by_connection(text)
             && !self.rules.not_of_hop.iter().any(is_kept)
     }
 }
@@ -209,13 +209,9 @@ impl Shape {
     /// What decides about another attempt.
     pub(crate) fn of(head: &RequestHead<'_, '_>) -> Self {
         let is_idempotent = matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
-            || is_there(head, Name::IdempotencyKey);
+            || head.fields.has(Name::IdempotencyKey);
         Self { is_idempotent, has_body: head.body != Body::Empty }
     }
-}
-
-fn is_there(head: &RequestHead<'_, '_>, name: Name) -> bool {
-    head.values(name).next().is_some()
 }
 
 /// Whether this is for us, or only we say it, whatever the client says.

@@ -1,12 +1,13 @@
 //! Reads one registration message, and says why it is ignored if it is.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_model::wire::registration::Registration;
 use serde::Deserialize;
 
-use crate::pool::{Balance, Tag};
+use crate::pool::{Balance, Facts, Tag};
 use crate::reserved::ReservedHosts;
 use crate::table::Announcement;
 use crate::table::key::Key;
@@ -44,6 +45,8 @@ pub(super) struct Read {
     pub(super) uris: Vec<String>,
     /// What is ignored of a message that counts all the same.
     pub(super) odd: Option<Ignored>,
+    /// The isolation segment; empty for none.
+    pub(super) segment: String,
     told: Announcement,
 }
 
@@ -82,7 +85,7 @@ pub(super) fn read(
     stale_after_max: Duration,
     is_register: bool,
 ) -> Result<Read, Ignored> {
-    let told: Registration = serde_json::from_slice(payload).map_err(Ignored::NotJson)?;
+    let mut told: Registration = serde_json::from_slice(payload).map_err(Ignored::NotJson)?;
     let addr = address_of(&told)?;
     if is_register && told.tls_port != 0 {
         return Err(Ignored::Tls { addr });
@@ -97,10 +100,23 @@ pub(super) fn read(
     announcement.balance = balance(&told.options.loadbalancing);
     announcement.stale_after = Some(stale_after(&told, stale_after_max));
     announcement.tag = tag_of(payload);
-    let asked = told.options.loadbalancing;
+    let asked = told.options.loadbalancing.clone();
     let odd =
         (!asked.is_empty() && announcement.balance.is_none()).then_some(Ignored::Balance { asked });
-    Ok(Read { uris: told.uris, odd, told: announcement })
+    let (uris, segment) = (std::mem::take(&mut told.uris), told.isolation_segment.clone());
+    announcement.facts = facts(told);
+    Ok(Read { uris, odd, segment, told: announcement })
+}
+
+/// What is said beside the usual, if anything is.
+fn facts(told: Registration) -> Option<Arc<Facts>> {
+    let facts = Facts {
+        tags: told.tags,
+        availability_zone: told.availability_zone,
+        isolation_segment: told.isolation_segment,
+        speaks_http2: told.protocol == "http2",
+    };
+    (facts != Facts::default()).then(|| Arc::new(facts))
 }
 
 fn address_of(told: &Registration) -> Result<SocketAddr, Ignored> {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use lattice_daemon::bus::InProcessBus;
 
 use super::*;
-use crate::config::{Config, Reserved};
+use crate::config::Reserved;
+use crate::table;
 
 #[derive(Default)]
 struct HandClock(AtomicI64);
@@ -28,10 +29,11 @@ impl Bench {
         let endpoint = "127.0.0.1:8888".parse().unwrap();
         config.reserved = vec![Reserved { host: "receptor.test".into(), endpoint }];
         config.freshness.keep_when_silent = keep_when_silent;
+        let rules = table::Rules { routes_max: 4, ..table::Rules::of(&config) };
         let registrar = Registrar::new(
-            Editor::new(4, 0),
+            Editor::new(rules, 0),
             Arc::new(ReservedHosts::new(&config)),
-            config.freshness,
+            Rules::of(&config),
             clock.clone(),
             Arc::new(InProcessBus::default()),
         );
@@ -39,7 +41,8 @@ impl Bench {
     }
 
     fn hear(&mut self, subject: &str, payload: &str) -> &mut Self {
-        let message = Message { subject: subject.into(), payload: payload.as_bytes().into() };
+        let message =
+            Message { subject: subject.into(), payload: payload.as_bytes().into(), reply: None };
         self.registrar.hear(&message);
         self
     }

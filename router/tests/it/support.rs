@@ -32,6 +32,7 @@ pub(crate) struct World {
 pub(crate) struct Endpoint {
     pub(crate) addr: SocketAddr,
     connections: Arc<AtomicUsize>,
+    ends: Arc<AtomicUsize>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -173,14 +174,19 @@ impl Endpoint {
         let listener = TcpListener::bind(anywhere()).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
-        let counted = connections.clone();
+        let ends = Arc::new(AtomicUsize::new(0));
+        let (counted, ended) = (connections.clone(), ends.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(script(Wire { stream, buffer: Vec::new() }));
+                let (work, ended) = (script(Wire { stream, buffer: Vec::new() }), ended.clone());
+                tokio::spawn(async move {
+                    work.await;
+                    ended.fetch_add(1, Ordering::Relaxed);
+                });
             }
         });
-        Self { addr, connections, accepting }
+        Self { addr, connections, ends, accepting }
     }
 
     /// Answers every request with 200 and this body.
@@ -210,6 +216,11 @@ impl Endpoint {
 
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many connections' scripts have come to their end.
+    pub(crate) fn ends(&self) -> usize {
+        self.ends.load(Ordering::Relaxed)
     }
 }
 

@@ -1,0 +1,254 @@
+//! The keys of gorouter's file that mean something here, with gorouter's defaults.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::alone::stdout::Timestamps;
+use crate::config::duration;
+
+/// Keys that gorouter knows and that need nothing done here.
+const WITHOUT_EFFECT: &[&str] = &[
+    "debug_addr",
+    "disable_keep_alive",
+    "enable_http1_concurrent_read_write",
+    "endpoint_keep_alive_probe_interval",
+    "keep_alive_100_continue_requests",
+    "load_balancer_healthy_threshold",
+    "max_response_header_bytes",
+    "max_response_headers",
+    "nats.hosts.",
+    "per_request_metrics_reporting",
+    "pid_file",
+    "publish_active_apps_interval",
+    "publish_start_message_interval",
+    "route_latency_metric_muzzle_duration",
+    "route_services",
+    "route_services_",
+    "send_http_start_stop_client_event",
+    "send_http_start_stop_server_event",
+    "token_fetcher_",
+    "websocket_dial_timeout",
+];
+
+/// Whether gorouter knows a key, and nothing has to be done about it.
+pub(super) fn is_without_effect(key: &str) -> bool {
+    WITHOUT_EFFECT.iter().any(|known| match known.strip_suffix(['_', '.']) {
+        Some(prefix) => key.starts_with(prefix),
+        None => key == *known || key.strip_prefix(known).is_some_and(|rest| rest.starts_with('.')),
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct File {
+    pub(super) port: u16,
+    pub(super) index: u32,
+    pub(super) go_max_procs: Option<i64>,
+    pub(super) trace_key: String,
+    pub(super) disable_http: bool,
+    pub(super) enable_ssl: bool,
+    pub(super) enable_proxy: bool,
+    pub(super) nats: Nats,
+    pub(super) logging: Logging,
+    pub(super) access_log: AccessLog,
+    pub(super) tracing: Tracing,
+    pub(super) backends: Backends,
+    pub(super) http_rewrite: HttpRewrite,
+    pub(super) routing_api: Option<serde::de::IgnoredAny>,
+    #[serde(deserialize_with = "list")]
+    pub(super) isolation_segments: Vec<String>,
+    pub(super) routing_table_sharding_mode: String,
+    pub(super) balancing_algorithm: String,
+    pub(super) healthcheck_user_agent: String,
+    #[serde(deserialize_with = "list")]
+    pub(super) hop_by_hop_headers_to_filter: Vec<String>,
+    pub(super) force_forwarded_proto_https: bool,
+    pub(super) sanitize_forwarded_proto: bool,
+    pub(super) sticky_session_cookie_names: Vec<String>,
+    pub(super) sticky_sessions_for_auth_negotiate: bool,
+    pub(super) secure_cookies: bool,
+    pub(super) empty_pool_response_code_503: bool,
+    pub(super) suspend_pruning_if_nats_unavailable: bool,
+    pub(super) disable_keep_alives: bool,
+    pub(super) max_idle_conns: Option<usize>,
+    pub(super) max_idle_conns_per_host: Option<usize>,
+    pub(super) max_request_header_bytes: usize,
+    pub(super) max_request_headers: usize,
+    #[serde(with = "duration")]
+    pub(super) droplet_stale_threshold: Duration,
+    #[serde(with = "duration")]
+    pub(super) prune_stale_droplets_interval: Duration,
+    #[serde(with = "duration")]
+    pub(super) empty_pool_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) start_response_delay_interval: Duration,
+    #[serde(with = "duration")]
+    pub(super) endpoint_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) endpoint_dial_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) frontend_idle_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) drain_wait: Duration,
+    #[serde(with = "duration::optional")]
+    pub(super) drain_timeout: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct Nats {
+    pub(super) hosts: Vec<NatsHost>,
+    pub(super) user: String,
+    pub(super) pass: String,
+    pub(super) tls_enabled: bool,
+    #[serde(with = "duration")]
+    pub(super) ping_interval: Duration,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NatsHost {
+    pub(super) hostname: String,
+    pub(super) port: u16,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct Logging {
+    pub(super) level: String,
+    pub(super) syslog: String,
+    pub(super) syslog_addr: String,
+    pub(super) syslog_network: String,
+    pub(super) loggregator_enabled: bool,
+    pub(super) metron_address: String,
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Format {
+    pub(super) timestamp: Timestamps,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AccessLog {
+    pub(super) file: String,
+    pub(super) enable_streaming: bool,
+    pub(super) streaming_truncate_bytes: usize,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Tracing {
+    pub(super) enable_zipkin: bool,
+    pub(super) enable_w3c: bool,
+    pub(super) w3c_tenant_id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Backends {
+    pub(super) max_conns: u32,
+    pub(super) max_attempts: usize,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct HttpRewrite {
+    pub(super) responses: Responses,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Responses {
+    pub(super) add_headers_if_not_present: Vec<Header>,
+    pub(super) remove_headers: Vec<Header>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Header {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+/// A list, which Go writes as `[]`, as nothing, or as `null`.
+fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::<Vec<String>>::deserialize(from)?.unwrap_or_default())
+}
+
+impl Default for File {
+    fn default() -> Self {
+        let secs = Duration::from_secs;
+        Self {
+            port: 8081,
+            index: 0,
+            go_max_procs: None,
+            trace_key: String::new(),
+            disable_http: false,
+            enable_ssl: false,
+            enable_proxy: false,
+            nats: Nats::default(),
+            logging: Logging::default(),
+            access_log: AccessLog::default(),
+            tracing: Tracing::default(),
+            backends: Backends::default(),
+            http_rewrite: HttpRewrite::default(),
+            routing_api: None,
+            isolation_segments: Vec::new(),
+            routing_table_sharding_mode: "all".to_owned(),
+            balancing_algorithm: "round-robin".to_owned(),
+            healthcheck_user_agent: "HTTP-Monitor/1.1".to_owned(),
+            hop_by_hop_headers_to_filter: Vec::new(),
+            force_forwarded_proto_https: false,
+            sanitize_forwarded_proto: false,
+            sticky_session_cookie_names: vec!["JSESSIONID".to_owned()],
+            sticky_sessions_for_auth_negotiate: false,
+            secure_cookies: false,
+            empty_pool_response_code_503: false,
+            suspend_pruning_if_nats_unavailable: false,
+            disable_keep_alives: false,
+            max_idle_conns: None,
+            max_idle_conns_per_host: None,
+            max_request_header_bytes: 0,
+            max_request_headers: 0,
+            droplet_stale_threshold: secs(120),
+            prune_stale_droplets_interval: secs(30),
+            empty_pool_timeout: Duration::ZERO,
+            start_response_delay_interval: secs(5),
+            endpoint_timeout: secs(60),
+            endpoint_dial_timeout: secs(5),
+            frontend_idle_timeout: secs(900),
+            drain_wait: Duration::ZERO,
+            drain_timeout: None,
+        }
+    }
+}
+
+impl Default for Nats {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            user: String::new(),
+            pass: String::new(),
+            tls_enabled: false,
+            ping_interval: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self {
+            level: "debug".to_owned(),
+            syslog: String::new(),
+            syslog_addr: String::new(),
+            syslog_network: "udp".to_owned(),
+            loggregator_enabled: false,
+            metron_address: "localhost:3457".to_owned(),
+            format: Format::default(),
+        }
+    }
+}

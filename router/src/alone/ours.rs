@@ -1,0 +1,241 @@
+//! Our own file: TOML, in which every key must be known.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lattice_daemon::bus::nats::NatsConfig;
+use serde::Deserialize;
+
+use super::access::{Access, Syslog};
+use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
+use super::stdout::{Logging, Timestamps};
+use crate::config::{
+    AccessLines, Balance, Config, Freshness, HeaderRules, Limits, Listener, Sharding, Side, Sticky,
+    duration,
+};
+
+/// The file. What is left out is as in `lattice up`.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    /// Where to listen.
+    listen: Vec<SocketAddr>,
+    /// `NAME.apps.internal` means `NAME.` and this; empty for nothing.
+    domain: String,
+    /// Threads that carry requests; one for each core if left out.
+    workers: Option<usize>,
+    /// Its place among routers.
+    index: u32,
+    /// How requests are spread where no registration says it.
+    balance: Balance,
+    /// Which registrations are carried: all, or those of these segments.
+    isolation_segments: Vec<String>,
+    /// Also those without a segment.
+    carry_shared: bool,
+    nats: Nats,
+    log: Log,
+    access_log: AccessLog,
+    lifecycle: Times,
+    freshness: Freshness,
+    headers: HeaderRules,
+    sticky: Sticky,
+    limits: Limits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Nats {
+    /// `host:port` of each server.
+    servers: Vec<String>,
+    user: String,
+    password: String,
+    /// How often a silent connection is tried.
+    #[serde(with = "duration")]
+    ping_interval: Duration,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Log {
+    /// `debug`, `info`, `warn` or `error`.
+    level: String,
+    timestamps: Timestamps,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AccessLog {
+    file: Option<PathBuf>,
+    syslog: Option<Syslog>,
+    metron: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Times {
+    /// Listeners open this long after registrations were asked for.
+    #[serde(with = "duration")]
+    start_delay: Duration,
+    /// Load balancers are told this long before listeners close.
+    #[serde(with = "duration")]
+    drain_wait: Duration,
+    /// How often emitters should repeat themselves.
+    #[serde(with = "duration")]
+    register_interval: Duration,
+}
+
+/// Reads a file's text.
+pub(super) fn read(text: &str) -> Read {
+    let file: File = toml::from_str(text).map_err(|error| Refused::Malformed(error.to_string()))?;
+    let mut judge = Judge::default();
+    if file.listen.is_empty() {
+        judge.refuse("listen is empty: name an address, such as 0.0.0.0:80");
+    }
+    if file.carry_shared && file.isolation_segments.is_empty() {
+        judge.refuse("carry_shared without isolation_segments: name some, or leave it out");
+    }
+    if !["debug", "info", "warn", "error"].contains(&&*file.log.level) {
+        judge.refuse(format!("log.level is `{}`: take debug, info, warn or error", file.log.level));
+    }
+    let sharding = match (file.isolation_segments, file.carry_shared) {
+        (segments, _) if segments.is_empty() => Sharding::All,
+        (segments, true) => Sharding::SharedAndSegments(segments),
+        (segments, false) => Sharding::Segments(segments),
+    };
+    let defaults = Config::new(&file.domain);
+    let router = Config {
+        listeners: file.listen.iter().map(|&addr| Listener { addr, side: Side::Public }).collect(),
+        workers: file.workers.unwrap_or(defaults.workers),
+        identity: settings::identity(file.index, file.lifecycle.register_interval),
+        sharding,
+        freshness: file.freshness,
+        balance: file.balance,
+        lines: AccessLines::All,
+        headers: file.headers,
+        sticky: file.sticky,
+        limits: file.limits,
+        ..defaults
+    };
+    judge.over(Settings {
+        router,
+        nats: NatsConfig {
+            servers: file.nats.servers,
+            user: file.nats.user,
+            password: file.nats.password,
+            tls: None,
+            ping_interval: file.nats.ping_interval,
+        },
+        logging: Logging { level: file.log.level, timestamps: file.log.timestamps },
+        access: Access {
+            file: file.access_log.file,
+            syslog: file.access_log.syslog,
+            metron: file.access_log.metron,
+        },
+        lifecycle: Lifecycle {
+            start_delay: file.lifecycle.start_delay,
+            drain_wait: file.lifecycle.drain_wait,
+        },
+        unknown_keys: Vec::new(),
+    })
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            listen: vec![([0, 0, 0, 0], 80).into()],
+            domain: String::new(),
+            workers: None,
+            index: 0,
+            balance: Balance::default(),
+            isolation_segments: Vec::new(),
+            carry_shared: false,
+            nats: Nats::default(),
+            log: Log::default(),
+            access_log: AccessLog::default(),
+            lifecycle: Times::default(),
+            freshness: Freshness::default(),
+            headers: HeaderRules::default(),
+            sticky: Sticky::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Nats {
+    fn default() -> Self {
+        Self {
+            servers: vec!["localhost:4222".to_owned()],
+            user: String::new(),
+            password: String::new(),
+            ping_interval: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), timestamps: Timestamps::Rfc3339 }
+    }
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            start_delay: Duration::from_secs(5),
+            drain_wait: Duration::ZERO,
+            register_interval: Duration::from_secs(20),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_file_says_what_is_to_be() {
+        let text = r#"
+            listen = ["127.0.0.1:8080"]
+            domain = "example.com"
+            workers = 3
+            balance = "least-connection"
+            isolation_segments = ["is1"]
+            [nats]
+            servers = ["nats1:4222", "nats2:4222"]
+            [limits]
+            dial_timeout = "2s"
+            [freshness]
+            stale_after = "1m"
+            [access_log.syslog]
+            network = "tcp"
+            address = "logs:514"
+        "#;
+        let settings = read(text).unwrap();
+        assert_eq!(settings.router.workers, 3);
+        assert_eq!(settings.router.balance, Balance::LeastConnection);
+        assert_eq!(settings.router.sharding, Sharding::Segments(vec!["is1".to_owned()]));
+        assert_eq!(settings.router.limits.dial_timeout, Duration::from_secs(2));
+        assert_eq!(settings.router.limits.attempts_max, Limits::default().attempts_max);
+        assert_eq!(settings.router.freshness.stale_after, Duration::from_secs(60));
+        assert_eq!(settings.nats.servers, ["nats1:4222", "nats2:4222"]);
+        assert_eq!(settings.access.syslog.unwrap().tag, "gorouter");
+        assert_eq!(settings.router.identity.hosts.len(), 1);
+    }
+
+    #[test]
+    fn mistakes_are_told_at_once() {
+        let text = "listen = []\ncarry_shared = true\n[log]\nlevel = \"loud\"";
+        let Err(Refused::Wrong(mistakes)) = read(text) else { panic!("it is wrong") };
+        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+        for (text, part) in [
+            ("colour = 1", "unknown field `colour`"),
+            ("[limits]\ndial_timeout = \"soon\"", "`soon` is no duration"),
+            ("[nats]\nserver = \"a\"", "unknown field `server`"),
+            ("listen = [\"here\"]", "invalid socket address"),
+        ] {
+            let Err(Refused::Malformed(why)) = read(text) else { panic!("{text}") };
+            assert!(why.contains(part), "{why}");
+        }
+    }
+}
