@@ -23,7 +23,7 @@ use lattice_daemon::tasks::Tasks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
-use crate::{AccessLines, Handle, StartError};
+use crate::{AccessLines, Handle, StartError, http};
 pub use settings::{Mistakes, Settings};
 
 /// The longest that requests under way may take to end upon SIGTERM.
@@ -40,6 +40,9 @@ pub enum AloneError {
     /// The router did not start.
     #[error("the router did not start")]
     Start(#[from] StartError),
+    /// Where status should be shown.
+    #[error(transparent)]
+    Status(#[from] http::ListenError),
     /// Where access lines should go cannot be used.
     #[error(transparent)]
     Access(#[from] access::AccessError),
@@ -63,7 +66,7 @@ enum End {
 /// Runs until a signal ends it.
 pub async fn run(settings: Settings) -> Result<(), AloneError> {
     info!("starting");
-    let Settings { mut router, nats, access, lifecycle, .. } = settings;
+    let Settings { mut router, nats, status, access, lifecycle, .. } = settings;
     say_what_is_carried(&router.sharding);
     let mut signals = Signals::new().map_err(AloneError::Signals)?;
     let tasks = Tasks::default();
@@ -73,8 +76,10 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
     let writer = access::start(access, egress)?;
     let listeners = std::mem::take(&mut router.listeners);
     let drain = router.limits.drain;
-    let clock = Arc::new(SystemClock);
+    let (clock, whose) =
+        (Arc::new(SystemClock), (router.identity.index, router.identity.id.clone()));
     let handle = crate::start(router, Arc::new(bus), Arc::new(ingress), clock, &tasks).await?;
+    let status = http::start(status, handle.clone(), whose, &tasks).await?;
     let end = tokio::select! {
         // The table fills before anyone is served.
         () = tokio::time::sleep(lifecycle.start_delay) => None,
@@ -87,6 +92,7 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
             for listener in listeners {
                 handle.listen(listener)?;
             }
+            status.opens();
             info!("gorouter.started");
             tokio::select! {
                 end = signals.any() => end,

@@ -20,6 +20,8 @@
 //! | [`verdict`] | what a failure means; pure |
 //! | [`access_log`] | a request's line; pure |
 //! | [`metrics`] | all that is counted |
+//! | [`http`] | status: health, the routes, the figures |
+//! | `tls` | certificates and keys, as files say them |
 //! | [`alone`] | a router as a process of its own, with its files and its bus |
 //!
 //! **Invariant**: nothing on the request path takes a lock, crosses a thread or asks the brain.
@@ -34,6 +36,7 @@ mod connections;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod h1;
+pub mod http;
 mod http_date;
 mod listening;
 mod memory;
@@ -44,6 +47,7 @@ mod registrar;
 pub mod reserved;
 pub mod select;
 pub mod table;
+mod tls;
 pub mod verdict;
 mod watch;
 mod wire;
@@ -51,6 +55,7 @@ mod worker;
 
 use core::net::SocketAddr;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -58,6 +63,7 @@ use lattice_daemon::bus::Bus;
 use lattice_daemon::clock::Clock;
 use lattice_daemon::log_ingress::LogIngress;
 use lattice_daemon::tasks::Tasks;
+use lattice_model::Time;
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
@@ -65,7 +71,7 @@ pub use config::{
     AccessLines, Balance, Config, ForwardedProto, Freshness, HeaderRules, Identity, Limits,
     Listener, Reserved, Sharding, Side, Sticky, Tracing,
 };
-use metrics::{Registrations, Totals, Traffic};
+use metrics::{OfComponent, Registrations, Totals, Traffic};
 use registrar::Registrar;
 use reserved::ReservedHosts;
 use table::{Editor, Table};
@@ -101,12 +107,11 @@ pub enum StartError {
 }
 
 /// A running router. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Handle {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     ending: Arc<Ending>,
     table: Arc<Table>,
@@ -114,6 +119,7 @@ struct Inner {
     bound: Mutex<Vec<Listener>>,
     registrations: Arc<Registrations>,
     traffic: Vec<Arc<Traffic>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// One endpoint of one route, as status shows it.
@@ -162,11 +168,11 @@ pub async fn start(
         ending: ending.clone(),
     });
     let messages = bus.subscribe("router.*");
-    let registrar = Registrar::new(editor, reserved, registrar_rules, clock, bus);
+    let registrar = Registrar::new(editor, reserved, registrar_rules, clock.clone(), bus);
     let registrations = registrar.counts.clone();
     let (orders, traffic) = start_workers(&shared, workers, tasks)?;
     let bound = Mutex::default();
-    let inner = Inner { ending, table, orders, bound, registrations, traffic };
+    let inner = Inner { ending, table, orders, bound, registrations, traffic, clock };
     let handle = Handle { inner: Arc::new(inner) };
     for listener in &config.listeners {
         handle.listen(*listener)?;
@@ -245,6 +251,42 @@ impl Handle {
     /// All that is counted.
     pub fn totals(&self) -> Totals {
         Totals::sum(&self.inner.registrations, self.inner.traffic.iter().map(|t| &**t))
+    }
+
+    /// What is counted for each component that registers.
+    pub fn components(&self) -> Vec<OfComponent> {
+        OfComponent::all(&self.inner.registrations, self.inner.traffic.iter().map(|t| &**t))
+    }
+
+    /// Registrations that wait to be read, and that found the queue full.
+    pub fn queue(&self) -> (u64, u64) {
+        let registrations = &self.inner.registrations;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&registrations.waiting), read(&registrations.dropped))
+    }
+
+    /// How long nobody has registered anything.
+    pub fn since_heard(&self) -> Duration {
+        let heard = Time(self.inner.registrations.heard_at.load(Ordering::Relaxed));
+        self.now().since(heard)
+    }
+
+    /// How many endpoints all routes have.
+    pub fn endpoints(&self) -> usize {
+        self.inner.table.routes().iter().map(|route| route.pool.load().len()).sum()
+    }
+
+    /// Whether load balancers are told to go elsewhere.
+    pub fn is_ending(&self) -> bool {
+        self.inner.ending.is_announced()
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.inner.table
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.inner.clock.now()
     }
 }
 

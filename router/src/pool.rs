@@ -45,6 +45,8 @@ pub struct Endpoint {
     pub index: Arc<str>,
     /// The guid of the app's process, where it was told.
     pub process: Arc<str>,
+    /// Who registered it, as a place among the components.
+    pub component: u8,
     /// What else was said of it, if anything was.
     pub facts: Option<Arc<Facts>>,
     /// What the endpoint is told about itself with each request: whole header lines.
@@ -164,6 +166,7 @@ impl Endpoint {
             app: told.app.clone(),
             index: told.index.clone(),
             process: told.process.clone(),
+            component: told.component,
             facts: told.facts.clone(),
             told: told.lines.clone(),
             tag: told.tag.clone(),

@@ -66,11 +66,13 @@ impl Registrar {
         clock: Arc<dyn Clock>,
         bus: Arc<dyn Bus>,
     ) -> Self {
+        let (heard_at, counts) = (clock.now(), Arc::<Registrations>::default());
+        counts.heard(heard_at);
         Self {
             editor,
             reserved,
-            counts: Arc::default(),
-            heard_at: clock.now(),
+            counts,
+            heard_at,
             clock,
             link: *bus.link().borrow(),
             bus,
@@ -91,6 +93,7 @@ impl Registrar {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = looks.tick() => {
+                    self.counts.queue_is(messages.waiting(), messages.dropped());
                     self.resync_if_missed(messages.dropped());
                     if !interval.is_zero() {
                         self.prune();
@@ -171,7 +174,8 @@ impl Registrar {
     fn take(&mut self, payload: &[u8], is_register: bool) {
         let now = self.clock.now();
         self.heard_at = now;
-        let read = match reading::read(payload, self.rules.freshness.stale_after, is_register) {
+        self.counts.heard(now);
+        let mut read = match reading::read(payload, self.rules.freshness.stale_after, is_register) {
             Ok(read) => read,
             Err(why) => return self.ignore(&why),
         };
@@ -181,6 +185,7 @@ impl Registrar {
         if let Some(odd) = &read.odd {
             self.ignore(odd);
         }
+        read.name(&self.counts.components);
         for uri in &read.uris {
             let changed = if is_register {
                 self.register(uri, &read, now)
@@ -197,7 +202,7 @@ impl Registrar {
     fn register(&mut self, uri: &str, read: &Read, now: Time) -> Result<(), Ignored> {
         let (key, told) = read.for_uri(uri, &self.reserved)?;
         let registered = self.editor.register(&key, &told, now);
-        self.counts.registered(registered);
+        self.counts.registered(registered, told.component);
         match registered {
             Registered::Added => {
                 info!(route = %key.uri(), endpoint = %told.addr, app = %told.app, "endpoint added");
@@ -211,7 +216,7 @@ impl Registrar {
     fn unregister(&mut self, uri: &str, read: &Read, now: Time) -> Result<(), Ignored> {
         let (key, told) = read.for_uri(uri, &self.reserved)?;
         if self.editor.unregister(&key, &told, now) {
-            self.counts.unregistered();
+            self.counts.unregistered(told.component);
             info!(route = %key.uri(), endpoint = %told.addr, app = %told.app, "endpoint removed");
         }
         Ok(())

@@ -67,6 +67,8 @@ pub struct Announcement {
     pub index: Arc<str>,
     /// The guid of the app's process; may be empty.
     pub process: Arc<str>,
+    /// Who registers it, as a place among the components.
+    pub component: u8,
     /// What else was said of it, if anything was.
     pub facts: Option<Arc<Facts>>,
     /// How the route's requests are to be spread, where the registration says so.
@@ -464,6 +466,7 @@ impl Announcement {
             instance_id: instance_id.into(),
             index: index.into(),
             process: "".into(),
+            component: 0,
             facts: None,
             balance: None,
             lines: lines.into_bytes().into(),

@@ -130,7 +130,7 @@ fn runtime() -> io::Result<LocalRuntime> {
 impl Shared {
     /// Whether load balancers are told to go elsewhere.
     pub(crate) fn is_ending(&self) -> bool {
-        self.ending.is_announced.load(Ordering::Relaxed)
+        self.ending.is_announced()
     }
 }
 
@@ -142,6 +142,10 @@ impl Ending {
         let ending = Self { is_announced: false.into(), drain_millis: 0.into() };
         ending.drain_within(drain);
         ending
+    }
+
+    pub(crate) fn is_announced(&self) -> bool {
+        self.is_announced.load(Ordering::Relaxed)
     }
 
     pub(crate) fn announce(&self) {

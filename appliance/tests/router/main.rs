@@ -6,3 +6,4 @@ mod bus;
 mod ends;
 mod nats;
 mod process;
+mod status;

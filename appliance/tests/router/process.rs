@@ -23,6 +23,7 @@ pub(crate) struct Router {
 /// What came back.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) head: String,
     pub(crate) body: String,
 }
 
@@ -40,9 +41,20 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 pub(crate) fn file(servers: &[&Nats], port: u16, more: &str) -> String {
     let host = |nats: &&Nats| format!("{{hostname: localhost, port: {}}}", nats.port);
     let hosts: Vec<String> = servers.iter().map(host).collect();
+    let status = match more.contains("status:") {
+        true => String::new(),
+        false => {
+            let (health, routes) = (free_port(), free_port());
+            format!("status: {{host: 127.0.0.1, port: {health}, routes: {{port: {routes}}}}}")
+        }
+    };
+    let delay = match more.contains("start_response_delay_interval") {
+        true => "",
+        false => "start_response_delay_interval: 0s",
+    };
     format!(
         "port: {port}\nnats: {{hosts: [{}], user: nats, pass: 12345, ping_interval: 100ms}}\n\
-         start_response_delay_interval: 0s\nlogging: {{level: debug}}\n{more}\n",
+         {delay}\nlogging: {{level: debug}}\n{status}\n{more}\n",
         hosts.join(", ")
     )
 }
@@ -57,14 +69,19 @@ pub(crate) fn lattice() -> Command {
 impl Router {
     /// Runs it until it serves.
     pub(crate) fn start(servers: &[&Nats], more: &str) -> Self {
+        let router = Self::begin(servers, more);
+        eventually("it serves", || router.has_said("gorouter.started"));
+        router
+    }
+
+    /// Runs it.
+    pub(crate) fn begin(servers: &[&Nats], more: &str) -> Self {
         let port = free_port();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("gorouter.yml");
         let more = more.replace("DIR", dir.path().to_str().unwrap());
         std::fs::write(&path, file(servers, port, &more)).unwrap();
-        let router = Self::run(dir, port, &["router", "-c", path.to_str().unwrap()]);
-        eventually("it serves", || router.has_said("gorouter.started"));
-        router
+        Self::run(dir, port, &["router", "-c", path.to_str().unwrap()])
     }
 
     pub(crate) fn run(dir: tempfile::TempDir, port: u16, args: &[&str]) -> Self {
@@ -136,7 +153,7 @@ pub(crate) fn ask(port: u16, request: &str) -> Answer {
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.get(9..12).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Answer { status, body: body.to_owned() }
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
 /// An instance that answers every request with its name; its port.

@@ -88,6 +88,11 @@ impl Subscription {
         message
     }
 
+    /// How many messages wait to be read.
+    pub fn waiting(&self) -> usize {
+        self.messages.len()
+    }
+
     /// How many messages were dropped because this subscriber was slow.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(std::sync::atomic::Ordering::Relaxed)

@@ -2,6 +2,7 @@
 //! Its defaults are gorouter's, too.
 
 mod keys;
+mod ports;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::config::{
     Sharding, Side, Sticky, Tracing,
 };
 use keys::File;
+use ports::status;
 
 /// Endpoints that are tried for one request where the file does not say it.
 const ATTEMPTS_DEFAULT: usize = 3;
@@ -63,6 +65,7 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
             level: judge.take(level(&file.logging.level), "info".to_owned()),
             timestamps: file.logging.format.timestamp,
         },
+        status: status(&file, &mut judge),
         access: access(&file, &mut judge),
         lifecycle: Lifecycle { start_delay, drain_wait: file.drain_wait },
         unknown_keys,

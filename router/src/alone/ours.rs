@@ -14,6 +14,7 @@ use crate::config::{
     AccessLines, Balance, Config, Freshness, HeaderRules, Limits, Listener, Sharding, Side, Sticky,
     duration,
 };
+use crate::http::Status;
 
 /// The file. What is left out is as in `lattice up`.
 #[derive(Debug, Deserialize)]
@@ -34,6 +35,7 @@ struct File {
     /// Also those without a segment.
     carry_shared: bool,
     nats: Nats,
+    status: Shown,
     log: Log,
     access_log: AccessLog,
     lifecycle: Times,
@@ -53,6 +55,20 @@ struct Nats {
     /// How often a silent connection is tried.
     #[serde(with = "duration")]
     ping_interval: Duration,
+}
+
+/// Where status is shown; what is left out is not.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Shown {
+    /// `/health`.
+    health: Option<SocketAddr>,
+    /// `/routes`, to who knows the password.
+    routes: Option<SocketAddr>,
+    /// `/metrics`.
+    metrics: Option<SocketAddr>,
+    user: String,
+    password: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,6 +111,9 @@ pub(super) fn read(text: &str) -> Read {
     if file.carry_shared && file.isolation_segments.is_empty() {
         judge.refuse("carry_shared without isolation_segments: name some, or leave it out");
     }
+    if file.status.routes.is_some() && file.status.password.is_empty() {
+        judge.refuse("status.routes without status.password: nobody could see them");
+    }
     if !["debug", "info", "warn", "error"].contains(&&*file.log.level) {
         judge.refuse(format!("log.level is `{}`: take debug, info, warn or error", file.log.level));
     }
@@ -126,6 +145,14 @@ pub(super) fn read(text: &str) -> Read {
             tls: None,
             ping_interval: file.nats.ping_interval,
         },
+        status: Status {
+            health: file.status.health,
+            routes: file.status.routes,
+            metrics: file.status.metrics,
+            user: file.status.user,
+            password: file.status.password,
+            ..Status::default()
+        },
         logging: Logging { level: file.log.level, timestamps: file.log.timestamps },
         access: Access {
             file: file.access_log.file,
@@ -151,6 +178,7 @@ impl Default for File {
             isolation_segments: Vec::new(),
             carry_shared: false,
             nats: Nats::default(),
+            status: Shown::default(),
             log: Log::default(),
             access_log: AccessLog::default(),
             lifecycle: Times::default(),
@@ -225,9 +253,10 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_at_once() {
-        let text = "listen = []\ncarry_shared = true\n[log]\nlevel = \"loud\"";
+        let text = "listen = []\ncarry_shared = true\n[log]\nlevel = \"loud\"\n[status]\n\
+                    routes = \"[::1]:1\"";
         let Err(Refused::Wrong(mistakes)) = read(text) else { panic!("it is wrong") };
-        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+        assert_eq!(mistakes.len(), 4, "{mistakes:?}");
         for (text, part) in [
             ("colour = 1", "unknown field `colour`"),
             ("[limits]\ndial_timeout = \"soon\"", "`soon` is no duration"),

@@ -1,6 +1,8 @@
 //! All that a router of its own is told, whichever kind of file it comes from.
 
+use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_daemon::bus::nats::NatsConfig;
@@ -9,6 +11,8 @@ use super::access::Access;
 use super::stdout::Logging;
 use super::{gorouter, ours};
 use crate::config::{Config, Identity};
+use crate::http::{Secured, Status};
+use crate::tls::{self, PemError};
 
 /// The settings.
 #[derive(Debug, Clone)]
@@ -19,6 +23,8 @@ pub struct Settings {
     pub nats: NatsConfig,
     /// Its own log.
     pub logging: Logging,
+    /// Where status is shown.
+    pub status: Status,
     /// Where access lines go.
     pub access: Access,
     /// Its first and last moments.
@@ -135,4 +141,15 @@ pub(super) fn own_address() -> Option<String> {
     let socket = std::net::UdpSocket::bind(("0.0.0.0", 0)).ok()?;
     let found = socket.connect(("192.0.2.1", 9)).and_then(|()| socket.local_addr());
     Some(found.map_or_else(|_| "127.0.0.1".to_owned(), |addr| addr.ip().to_string()))
+}
+
+/// A status port that speaks TLS, with a certificate, its key, and who vouches for clients.
+pub(super) fn secured(
+    addr: SocketAddr,
+    (certificate, key): (&str, &str),
+    clients: Option<&str>,
+) -> Result<Secured, PemError> {
+    let identity = tls::Identity::of_pem(certificate, key)?;
+    let clients = clients.map(tls::roots).transpose()?;
+    Ok(Secured { addr, tls: Arc::new(tls::status_server(identity, clients)?) })
 }

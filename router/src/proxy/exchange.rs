@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lattice_model::envelope::Log;
 use lattice_model::{Envelope, Time};
@@ -189,7 +189,7 @@ impl Exchange {
     }
 
     /// Writes the line, if there is to be one.
-    fn log(&self) {
+    fn log(&self, took: Duration) {
         let shared = &self.worker.shared;
         let endpoint = self.endpoint.as_deref();
         let is_of_app = endpoint.is_some_and(|e| !e.app.is_empty()) && !self.is_platform;
@@ -198,7 +198,7 @@ impl Exchange {
             AccessLines::OfApps if is_of_app => {}
             AccessLines::OfApps | AccessLines::None => return,
         }
-        self.worker.lines.add(&self.line(endpoint), |text| {
+        self.worker.lines.add(&self.line(endpoint, took), |text| {
             let log = Log::out(shared.source_type.clone(), text);
             let whose = endpoint.map(|e| (e.app.clone(), e.index.clone()));
             let (app, index) = whose.unwrap_or_else(|| ("".into(), "".into()));
@@ -206,7 +206,7 @@ impl Exchange {
         });
     }
 
-    fn line<'e>(&'e self, endpoint: Option<&'e Endpoint>) -> Line<'e> {
+    fn line<'e>(&'e self, endpoint: Option<&'e Endpoint>, took: Duration) -> Line<'e> {
         let (sent, marks) = (&self.outbound, &self.outbound.marks);
         let of_endpoint = |text: fn(&'e Endpoint) -> &'e str| endpoint.map_or("", text);
         Line {
@@ -225,7 +225,7 @@ impl Exchange {
             forwarded_for: sent.at(&marks.forwarded_for),
             forwarded_proto: sent.at(&marks.forwarded_proto),
             request_id: &self.request_id,
-            took: self.started.elapsed(),
+            took,
             app: of_endpoint(|e| &e.app),
             index: of_endpoint(|e| &e.index),
             instance_id: of_endpoint(|e| &e.backend.instance_id),
@@ -240,7 +240,10 @@ impl Drop for Exchange {
             count(&self.worker.traffic.cancelled);
         }
         debug!(host = %self.host(), status = self.status_logged(), "request ended");
-        self.log();
+        let (took, component) = (self.started.elapsed(), self.endpoint.as_ref());
+        let component = component.map_or(0, |endpoint| endpoint.component);
+        self.worker.traffic.ended(self.status_logged(), component, took);
+        self.log(took);
         let memory = &self.worker.memory;
         memory.take_text(self.outbound.take_memory());
         memory.take_text(self.up.body.take_memory());

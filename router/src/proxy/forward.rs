@@ -276,6 +276,9 @@ fn read_head(
 /// Writes the final head before the body.
 fn relay(exchange: &mut Exchange, client: &Client, head: &ResponseHead<'_, '_>) -> Read {
     let asks = exchange.asks;
+    if asks.is_upgrade {
+        count(&exchange.worker.traffic.upgrades_failed);
+    }
     let passage = Passage::of(head.body, asks.version);
     // What came in after an upgrade's request may be meant for after the upgrade.
     let is_premature = asks.is_upgrade && !client.wire.input.is_empty();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lattice_model::wire::registration::Registration;
 use serde::Deserialize;
 
+use crate::metrics::Components;
 use crate::pool::{Balance, Facts, Tag};
 use crate::reserved::ReservedHosts;
 use crate::table::Announcement;
@@ -60,6 +61,12 @@ struct Tagged {
 // === impl Read ===
 
 impl Read {
+    /// Notes who registers.
+    pub(super) fn name(&mut self, components: &Components) {
+        let name = self.told.facts.as_ref().and_then(|facts| facts.tags.get("component"));
+        self.told.component = components.place(name.map_or("", String::as_str));
+    }
+
     /// The key and announcement for one of the uris. A reserved host's endpoint never goes stale:
     /// the configuration names it.
     pub(super) fn for_uri(

@@ -19,6 +19,8 @@ const WITHOUT_EFFECT: &[&str] = &[
     "max_response_headers",
     "nats.hosts.",
     "per_request_metrics_reporting",
+    "prometheus.enabled",
+    "prometheus.meters",
     "pid_file",
     "publish_active_apps_interval",
     "publish_start_message_interval",
@@ -49,6 +51,8 @@ pub(super) struct File {
     pub(super) disable_http: bool,
     pub(super) enable_ssl: bool,
     pub(super) enable_proxy: bool,
+    pub(super) status: Status,
+    pub(super) prometheus: Prometheus,
     pub(super) nats: Nats,
     pub(super) logging: Logging,
     pub(super) access_log: AccessLog,
@@ -93,6 +97,42 @@ pub(super) struct File {
     pub(super) drain_wait: Duration,
     #[serde(with = "duration::optional")]
     pub(super) drain_timeout: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct Status {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: String,
+    pub(super) pass: String,
+    pub(super) enable_nontls_health_checks: bool,
+    pub(super) enable_deprecated_varz_healthz_endpoints: bool,
+    pub(super) routes: StatusRoutes,
+    pub(super) tls: StatusTls,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct StatusRoutes {
+    pub(super) port: u16,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct StatusTls {
+    pub(super) port: u16,
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Prometheus {
+    pub(super) port: u16,
+    pub(super) cert_path: String,
+    pub(super) key_path: String,
+    pub(super) ca_path: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -190,6 +230,8 @@ impl Default for File {
             disable_http: false,
             enable_ssl: false,
             enable_proxy: false,
+            status: Status::default(),
+            prometheus: Prometheus::default(),
             nats: Nats::default(),
             logging: Logging::default(),
             access_log: AccessLog::default(),
@@ -224,6 +266,33 @@ impl Default for File {
             drain_wait: Duration::ZERO,
             drain_timeout: None,
         }
+    }
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            host: String::new(),
+            port: 8080,
+            user: String::new(),
+            pass: String::new(),
+            enable_nontls_health_checks: true,
+            enable_deprecated_varz_healthz_endpoints: false,
+            routes: StatusRoutes::default(),
+            tls: StatusTls::default(),
+        }
+    }
+}
+
+impl Default for StatusRoutes {
+    fn default() -> Self {
+        Self { port: 8082 }
+    }
+}
+
+impl Default for StatusTls {
+    fn default() -> Self {
+        Self { port: 8443, certificate: String::new(), key: String::new() }
     }
 }
 

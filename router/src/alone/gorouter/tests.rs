@@ -74,15 +74,18 @@ fn a_usual_file_is_understood() {
     assert_eq!(settings.nats.servers, ["nats-1.internal:4222", "nats-2.internal:4223"]);
     assert_eq!(settings.nats.password, "12345");
     assert_eq!(settings.access.metron.as_deref(), Some("127.0.0.1:3457"));
+    assert_eq!(settings.status.health, Some("0.0.0.0:8080".parse().unwrap()));
+    assert_eq!(settings.status.routes, Some("127.0.0.1:8082".parse().unwrap()));
+    assert_eq!((&*settings.status.user, &*settings.status.password), ("admin", "secret"));
     assert_eq!(settings.lifecycle.start_delay, Duration::from_secs(20));
 }
 
 #[test]
 fn unknown_keys_are_named_and_known_ones_without_effect_are_not() {
     let text = "colour: red\nnats: {hosts: [{hostname: a, port: 1, weight: 2}], shape: x}\n\
-                debug_addr: x\nroute_services: {max_attempts: 3}\nstatus: {port: 1}\n";
+                debug_addr: x\nroute_services: {max_attempts: 3}\nstatus: {prot: 1}\n";
     let unknown = read(text).unwrap().unknown_keys;
-    assert_eq!(unknown, ["colour", "nats.shape", "status"]);
+    assert_eq!(unknown, ["colour", "nats.shape", "status.prot"]);
 }
 
 #[test]
@@ -108,6 +111,14 @@ fn what_cannot_be_is_refused_with_what_to_do() {
         ("access_log: {enable_streaming: true}", "logging.syslog_addr"),
         ("logging: {syslog_network: pigeon}", "take udp or tcp"),
         ("disable_http: true", "nothing would listen"),
+        ("status: {host: here}", "take an IP address"),
+        ("status: {tls: {key: x, certificate: y}}", "status.tls: there is no private key in it"),
+        ("prometheus: {port: 1, cert_path: /nowhere}", "prometheus: cannot read /nowhere"),
+        (
+            "status: {enable_nontls_health_checks: false, \
+             enable_deprecated_varz_healthz_endpoints: true}",
+            "which enable_nontls_health_checks closes",
+        ),
         ("endpoint_timeout: soon", "`soon` is no duration"),
         ("port: 99999", "port"),
         ("port: [", ""),
