@@ -81,6 +81,10 @@ pub struct Up {
     /// The router's port; any but 80 is part of every URL
     #[arg(long, env = "LATTICE_HTTP_PORT", default_value_t = 80, value_name = "PORT")]
     pub http_port: u16,
+    /// The router's port for TLS, with certificates that `ltc trust` makes a machine believe; 0 for
+    /// none
+    #[arg(long, env = "LATTICE_HTTPS_PORT", default_value_t = 443, value_name = "PORT")]
+    pub https_port: u16,
     /// Also listen on this address; without it only this machine and its instances reach the
     /// router
     #[arg(long, env = "LATTICE_LISTEN", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST),

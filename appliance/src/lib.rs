@@ -3,6 +3,7 @@
 //! | File | Does |
 //! |---|---|
 //! | [`args`] | the command line |
+//! | [`authority`] | who vouches for `https://*.DOMAIN` |
 //! | [`up`] | starts the roles in order, waits for a signal, ends them in order |
 //! | [`preflight`] | what must be so before anything starts |
 //! | [`router`] | the router alone, from a file |
@@ -14,6 +15,7 @@
 //! | [`platform_routes`] | announces the platform's own host names on the bus |
 
 pub mod args;
+pub mod authority;
 pub mod backup;
 pub mod down;
 pub mod install;

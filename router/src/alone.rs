@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`settings`] | all that such a process is told, from either kind of file |
 //! | [`gorouter`], [`ours`] | the two kinds of file |
+//! | [`reload`] | certificates in files, which change |
 //! | [`stdout`] | its log, in gorouter's form |
 //! | [`access`] | where access lines go |
 
 pub mod access;
 pub mod gorouter;
 pub mod ours;
+pub mod reload;
 pub mod settings;
 pub mod stdout;
 
@@ -66,11 +68,20 @@ enum End {
 /// Runs until a signal ends it.
 pub async fn run(settings: Settings) -> Result<(), AloneError> {
     info!("starting");
-    let Settings { mut router, nats, status, access, lifecycle, .. } = settings;
+    let Settings { mut router, nats, reload, status, access, lifecycle, .. } = settings;
     say_what_is_carried(&router.sharding);
     let mut signals = Signals::new().map_err(AloneError::Signals)?;
     let tasks = Tasks::default();
     let bus = NatsBus::connect(nats, &tasks).await?;
+    if let Some(reload) = reload {
+        let shutdown = tasks.shutdown().clone();
+        tasks.spawn("router-certificates", async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = reload.follow() => {}
+            }
+        });
+    }
     let (ingress, egress) = log_ingress::channel();
     router.lines = if access.is_empty() { AccessLines::None } else { AccessLines::All };
     let writer = access::start(access, egress)?;

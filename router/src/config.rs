@@ -4,11 +4,13 @@
 pub(crate) mod duration;
 
 use core::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 pub use crate::pool::Balance;
+pub use crate::tls::BackendTls;
 
 /// Everything a router needs to know. [`Config::new`] has the defaults.
 #[derive(Debug, Clone)]
@@ -25,6 +27,10 @@ pub struct Config {
     pub platform_to_instances: bool,
     /// Threads that carry requests, each with its own runtime, listeners and connections.
     pub workers: usize,
+    /// What is spoken on listeners under TLS.
+    pub front_tls: Option<Arc<rustls::ServerConfig>>,
+    /// What is spoken to endpoints under TLS; without it nobody is trusted.
+    pub backend_tls: Option<BackendTls>,
     /// How the router speaks of itself on the bus.
     pub identity: Identity,
     /// Which registrations are carried.
@@ -50,6 +56,8 @@ pub struct Listener {
     pub addr: SocketAddr,
     /// Who comes in here.
     pub side: Side,
+    /// They speak TLS, as [`Config::front_tls`] says.
+    pub is_tls: bool,
 }
 
 /// Who comes in through a listener.
@@ -146,8 +154,23 @@ pub struct HeaderRules {
     pub trace_key: Option<(String, String)>,
     /// Which trace ids endpoints get.
     pub tracing: Tracing,
+    /// What endpoints are told of the client's certificate.
+    pub client_certificate: ForwardedCertificate,
     /// The `User-Agent` of a load balancer that asks whether the router is well.
     pub health_check_user_agent: Option<String>,
+}
+
+/// What endpoints are told of the client's certificate, in `X-Forwarded-Client-Cert`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardedCertificate {
+    /// What the client says.
+    #[default]
+    AlwaysForward,
+    /// What a client says that has shown a certificate itself.
+    Forward,
+    /// The certificate that the client has shown, and nothing that it says.
+    SanitizeSet,
 }
 
 /// What endpoints are told of the client's scheme.
@@ -210,6 +233,9 @@ pub struct Limits {
     /// Until an endpoint has accepted a connection.
     #[serde(with = "duration")]
     pub dial_timeout: Duration,
+    /// Until an endpoint has proved itself.
+    #[serde(with = "duration")]
+    pub handshake_timeout: Duration,
     /// From the request, or the last byte of its upload, to the head of the answer.
     #[serde(with = "duration")]
     pub endpoint_timeout: Duration,
@@ -245,6 +271,8 @@ impl Config {
             reserved: Vec::new(),
             platform_to_instances: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
+            front_tls: None,
+            backend_tls: None,
             identity: Identity::default(),
             sharding: Sharding::default(),
             freshness: Freshness::default(),
@@ -303,6 +331,7 @@ impl Default for Limits {
             keep_alive_idle: Duration::from_secs(120),
             stream_idle: Duration::from_secs(900),
             dial_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
             endpoint_timeout: Duration::from_secs(900),
             attempts_max: 3,
             in_flight_per_endpoint_max: 0,

@@ -21,7 +21,7 @@
 //! | [`access_log`] | a request's line; pure |
 //! | [`metrics`] | all that is counted |
 //! | [`http`] | status: health, the routes, the figures |
-//! | `tls` | certificates and keys, as files say them |
+//! | [`tls`] | certificates and keys, as files say them |
 //! | [`alone`] | a router as a process of its own, with its files and its bus |
 //!
 //! **Invariant**: nothing on the request path takes a lock, crosses a thread or asks the brain.
@@ -47,7 +47,7 @@ mod registrar;
 pub mod reserved;
 pub mod select;
 pub mod table;
-mod tls;
+pub mod tls;
 pub mod verdict;
 mod watch;
 mod wire;
@@ -68,8 +68,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 pub use config::{
-    AccessLines, Balance, Config, ForwardedProto, Freshness, HeaderRules, Identity, Limits,
-    Listener, Reserved, Sharding, Side, Sticky, Tracing,
+    AccessLines, BackendTls, Balance, Config, ForwardedCertificate, ForwardedProto, Freshness,
+    HeaderRules, Identity, Limits, Listener, Reserved, Sharding, Side, Sticky, Tracing,
 };
 use metrics::{OfComponent, Registrations, Totals, Traffic};
 use registrar::Registrar;
@@ -79,6 +79,8 @@ use worker::{Ending, Opened, Shared};
 
 /// The most listeners of one router.
 const LISTENERS_MAX: usize = 16;
+/// Endpoints that wait to be forgotten; more are found out again by the next request.
+const SUSPECTS_MAX: usize = 1024;
 
 /// Why a router did not start, or does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +156,7 @@ pub async fn start(
     let mut limits = config.limits;
     limits.connections_max = (limits.connections_max / workers).max(1);
     let source_type = "RTR".into();
+    let (suspecting, suspects) = mpsc::channel(SUSPECTS_MAX);
     let ending = Arc::new(Ending::new(config.limits.drain));
     let shared = Arc::new(Shared {
         table: table.clone(),
@@ -166,6 +169,9 @@ pub async fn start(
         clock: clock.clone(),
         source_type,
         ending: ending.clone(),
+        suspecting,
+        front_tls: config.front_tls,
+        backend_tls: config.backend_tls.unwrap_or_default(),
     });
     let messages = bus.subscribe("router.*");
     let registrar = Registrar::new(editor, reserved, registrar_rules, clock.clone(), bus);
@@ -178,7 +184,7 @@ pub async fn start(
         handle.listen(*listener)?;
     }
     let shutdown = tasks.shutdown().clone();
-    tasks.critical("router-registrar", registrar.run(messages, shutdown));
+    tasks.critical("router-registrar", registrar.run(messages, suspects, shutdown));
     Ok(handle)
 }
 
@@ -217,12 +223,13 @@ impl Handle {
         let (addr, opened) = listening::open(listener.addr, orders.len())
             .map_err(|source| StartError::Listen { addr: listener.addr, source })?;
         for (worker, listener_of_worker) in orders.iter().zip(opened) {
-            let opened = Opened { listener: listener_of_worker, side: listener.side };
+            let Listener { side, is_tls, .. } = listener;
+            let opened = Opened { listener: listener_of_worker, side, is_tls };
             worker.try_send(opened).map_err(|_| StartError::NoMoreListeners)?;
         }
         info!(%addr, side = ?listener.side, "router listens");
         let mut bound = self.inner.bound.lock().expect("no holder panics");
-        bound.push(Listener { addr, side: listener.side });
+        bound.push(Listener { addr, ..listener });
         Ok(addr)
     }
 

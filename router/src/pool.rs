@@ -83,6 +83,8 @@ pub struct Backend {
     pub label: Arc<str>,
     /// The instance guid; may be empty.
     pub instance_id: Arc<str>,
+    /// Speaks TLS, with a certificate for this name; for its address where that is empty.
+    pub tls: Option<Arc<str>>,
     /// Requests whose answer has not begun.
     pub in_flight: AtomicU32,
     failed_until: AtomicI64,
@@ -180,8 +182,12 @@ impl Endpoint {
         self.last_seen.store(now.0, Ordering::Relaxed);
     }
 
-    /// Whether its heartbeats have been missing for too long.
+    /// Whether its heartbeats have been missing for too long. One that proves itself with every
+    /// connection needs none.
     pub fn is_stale(&self, now: Time) -> bool {
+        if self.backend.tls.is_some() {
+            return false;
+        }
         let unseen = now.since(Time(self.last_seen.load(Ordering::Relaxed)));
         self.stale_after.is_some_and(|limit| unseen > limit)
     }
@@ -193,6 +199,7 @@ impl Endpoint {
             && self.process == told.process
             && self.facts == told.facts
             && self.backend.instance_id == told.instance_id
+            && self.backend.tls == told.tls
             && self.stale_after == told.stale_after
             && self.tag == told.tag
     }
@@ -210,12 +217,13 @@ impl Endpoint {
 
 impl Backend {
     /// A backend with a number of its own.
-    pub fn new(id: u64, addr: SocketAddr, instance_id: Arc<str>) -> Self {
+    pub fn new(id: u64, told: &crate::table::Announcement) -> Self {
         Self {
             id,
-            addr,
-            label: addr.to_string().into(),
-            instance_id,
+            addr: told.addr,
+            label: told.addr.to_string().into(),
+            instance_id: told.instance_id.clone(),
+            tls: told.tls.clone(),
             in_flight: AtomicU32::new(0),
             failed_until: AtomicI64::new(0),
             gone: AtomicBool::new(false),

@@ -10,11 +10,13 @@ use lattice_daemon::bus::{Bus, Link, Message, Subscription};
 use lattice_daemon::clock::Clock;
 use lattice_model::Time;
 use lattice_model::wire::registration::{GREET, REGISTER, START, UNREGISTER};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Freshness, Identity, Sharding};
 use crate::metrics::Registrations;
+use crate::pool::Backend;
 use crate::reserved::ReservedHosts;
 use crate::table::{Editor, Registered};
 use reading::{Ignored, Read};
@@ -83,7 +85,12 @@ impl Registrar {
     }
 
     /// Announces the router and follows the bus until shutdown.
-    pub(crate) async fn run(mut self, mut messages: Subscription, shutdown: CancellationToken) {
+    pub(crate) async fn run(
+        mut self,
+        mut messages: Subscription,
+        mut suspects: mpsc::Receiver<Arc<Backend>>,
+        shutdown: CancellationToken,
+    ) {
         self.announce(START);
         let interval = self.rules.freshness.prune_interval;
         let mut looks = tokio::time::interval(if interval.is_zero() { RESYNC } else { interval });
@@ -103,6 +110,7 @@ impl Registrar {
                     let now = *link.borrow_and_update();
                     self.linked(now);
                 }
+                Some(suspect) = suspects.recv() => self.evict(&suspect),
                 message = messages.next() => match message {
                     Some(message) => self.hear(&message),
                     None => return,
@@ -119,6 +127,15 @@ impl Registrar {
             GREET => self.announce(message.reply.as_deref().unwrap_or(START)),
             _ => {}
         }
+    }
+
+    /// Forgets an endpoint that is not what was registered.
+    pub(crate) fn evict(&mut self, suspect: &Backend) {
+        let routes = self.editor.evict(suspect, self.clock.now());
+        if routes > 0 {
+            warn!(endpoint = %suspect.label, instance = %suspect.instance_id, routes, "prune-failed-endpoint");
+        }
+        self.counts.routes_now(self.editor.len());
     }
 
     /// Acts on a bus that was lost or found.

@@ -22,10 +22,11 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::config::{AccessLines, HeaderRules, Limits, Side, Sticky};
+use crate::config::{AccessLines, BackendTls, HeaderRules, Limits, Side, Sticky};
 use crate::connections::Connections;
 use crate::memory::Memory;
 use crate::metrics::Traffic;
+use crate::pool::Backend;
 use crate::reserved::ReservedHosts;
 use crate::table::Table;
 use crate::watch::{self, Order, Ticks, Watch};
@@ -46,6 +47,11 @@ pub(crate) struct Shared {
     pub(crate) source_type: Arc<str>,
     /// Load balancers are told to go elsewhere.
     pub(crate) ending: Arc<Ending>,
+    /// Takes endpoints that are not what was registered.
+    pub(crate) suspecting: mpsc::Sender<Arc<Backend>>,
+    /// What listeners under TLS speak.
+    pub(crate) front_tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) backend_tls: BackendTls,
 }
 
 /// How the router ends.
@@ -77,7 +83,16 @@ pub(crate) struct Peer {
     pub(crate) side: Side,
     /// The address without port.
     pub(crate) forwarded_for: String,
-    _slot: Option<Slot>,
+    /// What its handshake came to; none in clear.
+    pub(crate) tls: Option<Known>,
+    _slot: Slot,
+}
+
+/// What a client's handshake came to.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The client's own certificate, as a header carries it: DER in base 64.
+    pub(crate) certificate: Option<String>,
 }
 
 /// A place among the client connections, upgraded ones included.
@@ -91,6 +106,7 @@ struct Slot {
 pub(crate) struct Opened {
     pub(crate) listener: TcpListener,
     pub(crate) side: Side,
+    pub(crate) is_tls: bool,
 }
 
 /// Starts a worker's thread; the receiver ends when the thread has.
@@ -128,6 +144,12 @@ fn runtime() -> io::Result<LocalRuntime> {
 // === impl Shared ===
 
 impl Shared {
+    /// Has an endpoint forgotten, which is not what was registered.
+    pub(crate) fn suspect(&self, backend: &Arc<Backend>) {
+        // When too many wait, the next request finds it out again.
+        let _ = self.suspecting.try_send(backend.clone());
+    }
+
     /// Whether load balancers are told to go elsewhere.
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.is_announced()
@@ -168,7 +190,7 @@ impl Worker {
     fn new(shared: Arc<Shared>, traffic: Arc<Traffic>) -> Rc<Self> {
         let limits = shared.limits;
         Rc::new(Self {
-            connections: Connections::new(limits, traffic.clone()),
+            connections: Connections::new(limits, shared.backend_tls.0.clone(), traffic.clone()),
             lines: Rc::new(Lines::new(shared.logs.clone(), traffic.clone())),
             shared,
             traffic,
@@ -288,8 +310,9 @@ impl Drop for Slot {
 // === impl Peer ===
 
 impl Peer {
-    fn new(addr: SocketAddr, side: Side, slot: Option<Slot>) -> Self {
-        let forwarded_for = addr.ip().to_canonical().to_string();
-        Self { addr, label: addr.to_string(), side, forwarded_for, _slot: slot }
+    fn new(addr: SocketAddr, side: Side, tls: Option<Known>, slot: Slot) -> Self {
+        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let (label, forwarded_for) = (addr.to_string(), addr.ip().to_string());
+        Self { addr, label, side, forwarded_for, tls, _slot: slot }
     }
 }

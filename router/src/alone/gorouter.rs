@@ -3,6 +3,7 @@
 
 mod keys;
 mod ports;
+mod secrets;
 
 use std::time::Duration;
 
@@ -39,9 +40,13 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
     // The platform's own names are not gorouter's business.
     router.apps_internal_suffix.clear();
     if !file.disable_http {
-        let addr = ([0, 0, 0, 0], file.port).into();
-        router.listeners.push(Listener { addr, side: Side::Public });
+        router.listeners.push(listener(file.port, false));
     }
+    if file.enable_ssl {
+        router.listeners.push(listener(file.ssl_port, true));
+    }
+    router.front_tls = secrets::front(&file, &mut judge);
+    router.backend_tls = secrets::backends(&file, &mut judge);
     if let Some(workers) = file.go_max_procs.filter(|&workers| workers > 0) {
         router.workers = usize::try_from(workers).unwrap_or(router.workers);
     }
@@ -52,6 +57,7 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
     router.balance = judge.take(balance(&file.balancing_algorithm), Balance::RoundRobin);
     router.lines = AccessLines::All;
     router.headers = headers(&file);
+    router.headers.client_certificate = secrets::forwarded(&file, &mut judge);
     router.sticky = Sticky {
         cookies: file.sticky_session_cookie_names.clone(),
         secure: file.secure_cookies,
@@ -60,7 +66,8 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
     router.limits = limits(&file);
     let settings = Settings {
         router,
-        nats: nats(&file.nats),
+        nats: nats(&file.nats, &mut judge),
+        reload: None,
         logging: Logging {
             level: judge.take(level(&file.logging.level), "info".to_owned()),
             timestamps: file.logging.format.timestamp,
@@ -76,9 +83,7 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
 /// What gorouter can, and this router cannot.
 fn refuse_unsupported(file: &File, judge: &mut Judge) {
     let lacks = [
-        (file.enable_ssl, "enable_ssl: this router does not speak TLS to clients yet"),
         (file.enable_proxy, "enable_proxy: this router does not read the PROXY protocol yet"),
-        (file.nats.tls_enabled, "nats.tls_enabled: this router does not speak TLS to NATS yet"),
         (file.routing_api.is_some(), "routing_api: this router takes routes from NATS only"),
         (
             file.disable_http && !file.enable_ssl,
@@ -86,6 +91,10 @@ fn refuse_unsupported(file: &File, judge: &mut Judge) {
         ),
     ];
     lacks.into_iter().filter(|(is_so, _)| *is_so).for_each(|(_, why)| judge.refuse(why));
+}
+
+fn listener(port: u16, is_tls: bool) -> Listener {
+    Listener { addr: ([0, 0, 0, 0], port).into(), side: Side::Public, is_tls }
 }
 
 fn sharding(file: &File) -> Result<Sharding, String> {
@@ -158,6 +167,7 @@ fn headers(file: &File) -> HeaderRules {
             w3c_tenant: Some(file.tracing.w3c_tenant_id.clone()).filter(|id| !id.is_empty()),
         },
         health_check_user_agent: checker.cloned(),
+        ..HeaderRules::default()
     }
 }
 
@@ -188,13 +198,13 @@ fn limits(file: &File) -> Limits {
     }
 }
 
-fn nats(nats: &keys::Nats) -> NatsConfig {
+fn nats(nats: &keys::Nats, judge: &mut Judge) -> NatsConfig {
     let server = |host: &keys::NatsHost| format!("{}:{}", host.hostname, host.port);
     NatsConfig {
         servers: nats.hosts.iter().map(server).collect(),
         user: nats.user.clone(),
         password: nats.pass.clone(),
-        tls: None,
+        tls: secrets::nats(nats, judge),
         ping_interval: nats.ping_interval,
     }
 }

@@ -1,13 +1,15 @@
 //! Our own file: TOML, in which every key must be known.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_daemon::bus::nats::NatsConfig;
 use serde::Deserialize;
 
 use super::access::{Access, Syslog};
+use super::reload::{CertificateFiles, Reload};
 use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
 use super::stdout::{Logging, Timestamps};
 use crate::config::{
@@ -15,6 +17,7 @@ use crate::config::{
     duration,
 };
 use crate::http::Status;
+use crate::tls::{BackendTls, Clients, Front, Version, Versions};
 
 /// The file. What is left out is as in `lattice up`.
 #[derive(Debug, Deserialize)]
@@ -24,6 +27,12 @@ struct File {
     listen: Vec<SocketAddr>,
     /// `NAME.apps.internal` means `NAME.` and this; empty for nothing.
     domain: String,
+    /// Where to listen for TLS.
+    listen_tls: Vec<SocketAddr>,
+    /// What is shown there; the first to who asks for no name that another has.
+    certificates: Vec<CertificateFiles>,
+    tls: Tls,
+    backends: Backends,
     /// Threads that carry requests; one for each core if left out.
     workers: Option<usize>,
     /// Its place among routers.
@@ -43,6 +52,32 @@ struct File {
     headers: HeaderRules,
     sticky: Sticky,
     limits: Limits,
+}
+
+/// What is spoken to clients under TLS.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Tls {
+    min: Version,
+    max: Version,
+    /// By their names in OpenSSL or in RFCs; all that are safe if empty.
+    cipher_suites: Vec<String>,
+    /// Who vouches for clients, in PEM; without it none is asked for a certificate.
+    client_ca: Option<PathBuf>,
+    /// Clients without a certificate are not served.
+    client_required: bool,
+}
+
+/// What is spoken to endpoints under TLS.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Backends {
+    /// Who vouches for them, in PEM.
+    ca: Option<PathBuf>,
+    /// What they are shown if they ask.
+    certificate: Option<CertificateFiles>,
+    /// Everyone is believed.
+    trust_all: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -105,9 +140,12 @@ struct Times {
 pub(super) fn read(text: &str) -> Read {
     let file: File = toml::from_str(text).map_err(|error| Refused::Malformed(error.to_string()))?;
     let mut judge = Judge::default();
-    if file.listen.is_empty() {
+    if file.listen.is_empty() && file.listen_tls.is_empty() {
         judge.refuse("listen is empty: name an address, such as 0.0.0.0:80");
     }
+    let reload = reload(&file, &mut judge);
+    let front_tls = reload.as_ref().and_then(|reload| front(&file.tls, reload, &mut judge));
+    let backend_tls = judge.found("backends", backends(&file.backends));
     if file.carry_shared && file.isolation_segments.is_empty() {
         judge.refuse("carry_shared without isolation_segments: name some, or leave it out");
     }
@@ -122,9 +160,14 @@ pub(super) fn read(text: &str) -> Read {
         (segments, true) => Sharding::SharedAndSegments(segments),
         (segments, false) => Sharding::Segments(segments),
     };
+    let listener = |is_tls| move |&addr: &SocketAddr| Listener { addr, side: Side::Public, is_tls };
+    let (plain, tls) = (file.listen.iter().map(listener(false)), file.listen_tls.iter());
+    let listeners = plain.chain(tls.map(listener(true))).collect();
     let defaults = Config::new(&file.domain);
     let router = Config {
-        listeners: file.listen.iter().map(|&addr| Listener { addr, side: Side::Public }).collect(),
+        listeners,
+        front_tls,
+        backend_tls,
         workers: file.workers.unwrap_or(defaults.workers),
         identity: settings::identity(file.index, file.lifecycle.register_interval),
         sharding,
@@ -145,6 +188,7 @@ pub(super) fn read(text: &str) -> Read {
             tls: None,
             ping_interval: file.nats.ping_interval,
         },
+        reload,
         status: Status {
             health: file.status.health,
             routes: file.status.routes,
@@ -167,11 +211,79 @@ pub(super) fn read(text: &str) -> Read {
     })
 }
 
+fn reload(file: &File, judge: &mut Judge) -> Option<Reload> {
+    match (file.listen_tls.is_empty(), file.certificates.is_empty()) {
+        (true, true) => None,
+        (true, false) => {
+            judge.refuse("certificates without listen_tls: nobody would see them");
+            None
+        }
+        (false, true) => {
+            judge.refuse("listen_tls without certificates: name a cert and its key");
+            None
+        }
+        (false, false) => judge.found("certificates", Reload::new(file.certificates.clone())),
+    }
+}
+
+fn front(tls: &Tls, reload: &Reload, judge: &mut Judge) -> Option<Arc<rustls::ServerConfig>> {
+    if tls.min > tls.max {
+        judge.refuse("tls.min is newer than tls.max: nothing would be spoken");
+        return None;
+    }
+    let clients = match &tls.client_ca {
+        None => Clients::Unasked,
+        Some(path) => {
+            let roots = read_pem(path)
+                .and_then(|pem| crate::tls::roots(&pem).map_err(|error| error.to_string()));
+            let roots = judge.found("tls.client_ca", roots)?;
+            if tls.client_required { Clients::Required(roots) } else { Clients::Asked(roots) }
+        }
+    };
+    let front = Front {
+        certificates: reload.certificates.clone(),
+        clients,
+        versions: Versions { min: tls.min, max: tls.max },
+        cipher_suites: tls.cipher_suites.clone(),
+    };
+    judge.found("tls", front.config().map_err(|error| error.to_string())).map(Arc::new)
+}
+
+fn backends(backends: &Backends) -> Result<BackendTls, String> {
+    let roots = match &backends.ca {
+        None => Vec::new(),
+        Some(path) => crate::tls::certificates(&read_pem(path)?).map_err(|e| e.to_string())?,
+    };
+    let identity = backends.certificate.as_ref().map(CertificateFiles::read).transpose()?;
+    BackendTls::new(&roots, identity, !backends.trust_all).map_err(|error| error.to_string())
+}
+
+fn read_pem(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            min: Version::Tls12,
+            max: Version::Tls13,
+            cipher_suites: Vec::new(),
+            client_ca: None,
+            client_required: false,
+        }
+    }
+}
+
 impl Default for File {
     fn default() -> Self {
         Self {
             listen: vec![([0, 0, 0, 0], 80).into()],
             domain: String::new(),
+            listen_tls: Vec::new(),
+            certificates: Vec::new(),
+            tls: Tls::default(),
+            backends: Backends::default(),
             workers: None,
             index: 0,
             balance: Balance::default(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lattice_daemon::bus::nats::NatsConfig;
 
 use super::access::Access;
+use super::reload::Reload;
 use super::stdout::Logging;
 use super::{gorouter, ours};
 use crate::config::{Config, Identity};
@@ -23,6 +24,8 @@ pub struct Settings {
     pub nats: NatsConfig,
     /// Its own log.
     pub logging: Logging,
+    /// Certificates that are read again when their files change.
+    pub reload: Option<Reload>,
     /// Where status is shown.
     pub status: Status,
     /// Where access lines go.
@@ -121,6 +124,11 @@ impl Judge {
             self.refuse(mistake);
             instead
         })
+    }
+
+    /// The value of a key; where it cannot be, a mistake that names the key.
+    pub(super) fn found<T>(&mut self, key: &str, value: Result<T, String>) -> Option<T> {
+        value.map_err(|mistake| self.refuse(format!("{key}: {mistake}"))).ok()
     }
 
     /// What was made, unless there is a mistake.

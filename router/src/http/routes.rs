@@ -59,13 +59,13 @@ impl Shown {
             address: endpoint.backend.label.to_string(),
             availability_zone: facts.availability_zone.clone(),
             protocol: if facts.speaks_http2 { "http2" } else { "http1" },
-            tls: false,
+            tls: endpoint.backend.tls.is_some(),
             ttl: ttl.map_or(-1, |secs| i64::try_from(secs).unwrap_or(i64::MAX)),
             route_service_url: None,
             tags: facts.tags.clone(),
             isolation_segment: facts.isolation_segment.clone(),
             private_instance_id: endpoint.backend.instance_id.to_string(),
-            server_cert_domain_san: String::new(),
+            server_cert_domain_san: endpoint.backend.tls.as_deref().unwrap_or_default().to_owned(),
             load_balancing_algorithm,
         }
     }

@@ -92,7 +92,8 @@ impl Exchange {
         let trace = Trace::of(&head, &rules.tracing, || (rand::random(), rand::random()));
         let request_id = request_id(&trace);
         let client = &peer.forwarded_for;
-        let told = Told { client, request_id: &request_id, at, rules, trace: &trace };
+        let tls = peer.tls.as_ref();
+        let told = Told { client, tls, request_id: &request_id, at, rules, trace: &trace };
         let memory = &worker.memory;
         let mut exchange = Self {
             worker: worker.clone(),

@@ -78,6 +78,9 @@ pub(crate) async fn send(
             let now = exchange.worker.shared.clock.now();
             endpoint.backend.mark_failed(now + limits.failed_for);
         }
+        if endpoint.backend.tls.is_some() && trouble.unmasks_endpoint() {
+            exchange.worker.shared.suspect(&endpoint.backend);
+        }
         let may_retry = trouble.may_retry(exchange.asks.shape);
         failure = Some(Failure::Endpoint(trouble));
         if !may_retry {
@@ -226,7 +229,10 @@ fn poll_head(
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(0)) => "the connection ended".to_owned(),
             Poll::Ready(Ok(_)) => continue,
-            Poll::Ready(Err(error)) => error.to_string(),
+            Poll::Ready(Err(error)) => match Trouble::of_tls(&error) {
+                Some(trouble) => return Poll::Ready(Err(Failure::Endpoint(trouble))),
+                None => error.to_string(),
+            },
         };
         return Poll::Ready(Err(Failure::Endpoint(Trouble::Closed(why))));
     }

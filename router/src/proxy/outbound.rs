@@ -7,11 +7,12 @@ use lattice_model::Time;
 
 use super::intake::Target;
 use super::trace::Trace;
-use crate::config::{ForwardedProto, HeaderRules};
+use crate::config::{ForwardedCertificate, ForwardedProto, HeaderRules};
 use crate::h1::name::Name;
 use crate::h1::request::RequestHead;
 use crate::h1::{Body, words};
 use crate::verdict::Shape;
+use crate::worker::Known;
 
 /// The head, and where in it stands what the access line shows.
 #[derive(Debug, Default)]
@@ -40,6 +41,8 @@ pub(crate) struct Marks {
 pub(crate) struct Told<'a> {
     /// The client's address without port.
     pub(crate) client: &'a str,
+    /// What its handshake came to; none in clear.
+    pub(crate) tls: Option<&'a Known>,
     /// `X-Vcap-Request-Id`.
     pub(crate) request_id: &'a [u8],
     /// When the request came.
@@ -111,6 +114,7 @@ impl Outbound {
             let is_dropped = name.is_of_hop()
                 || is_ours(name)
                 || (name == Name::ForwardedProto && told.rules.replaces_proto())
+                || (name == Name::ForwardedClientCert && !told.passes_certificate())
                 || told.trace.replaces(name)
                 || (has_connection && told.is_taken_away(head, name, text));
             if is_dropped {
@@ -157,8 +161,11 @@ impl Outbound {
         self.marks.forwarded_for = begin..self.bytes.len();
         self.bytes.extend_from_slice(b"\r\n");
         if self.marks.forwarded_proto.is_empty() {
-            let scheme = told.rules.scheme().as_bytes();
+            let scheme = told.scheme().as_bytes();
             self.marks.forwarded_proto = self.line(b"X-Forwarded-Proto", scheme);
+        }
+        if let Some(certificate) = told.certificate() {
+            self.line(b"X-Forwarded-Client-Cert", certificate.as_bytes());
         }
     }
 
@@ -177,6 +184,35 @@ impl Outbound {
 // === impl Told ===
 
 impl Told<'_> {
+    /// The scheme that endpoints are told when they are not told the client's.
+    fn scheme(&self) -> &'static str {
+        match self.rules.forwarded_proto {
+            ForwardedProto::Https => "https",
+            ForwardedProto::Keep | ForwardedProto::Sanitize if self.tls.is_some() => "https",
+            ForwardedProto::Keep | ForwardedProto::Sanitize => "http",
+        }
+    }
+
+    /// The certificate that the client has shown.
+    fn shown(&self) -> Option<&str> {
+        self.tls.and_then(|known| known.certificate.as_deref())
+    }
+
+    /// Whether endpoints get what the client says of a certificate.
+    fn passes_certificate(&self) -> bool {
+        match self.rules.client_certificate {
+            ForwardedCertificate::AlwaysForward => true,
+            ForwardedCertificate::Forward => self.shown().is_some(),
+            ForwardedCertificate::SanitizeSet => false,
+        }
+    }
+
+    /// What endpoints get in its place.
+    fn certificate(&self) -> Option<&str> {
+        let sets = self.rules.client_certificate == ForwardedCertificate::SanitizeSet;
+        self.shown().filter(|_| sets)
+    }
+
     /// Whether the client's `Connection` keeps a line from the endpoint.
     fn is_taken_away(&self, head: &RequestHead<'_, '_>, name: Name, text: &[u8]) -> bool {
         let is_kept = |kept: &String| kept.as_bytes().eq_ignore_ascii_case(text);
@@ -192,14 +228,6 @@ impl HeaderRules {
     /// Whether endpoints are not told the scheme that the client says.
     fn replaces_proto(&self) -> bool {
         self.forwarded_proto != ForwardedProto::Keep
-    }
-
-    /// The scheme that they are told when they are not told the client's.
-    fn scheme(&self) -> &'static str {
-        match self.forwarded_proto {
-            ForwardedProto::Keep | ForwardedProto::Sanitize => "http",
-            ForwardedProto::Https => "https",
-        }
     }
 }
 
@@ -240,7 +268,7 @@ mod tests {
         let parsed = RequestHead::parse(head, 10, &mut slots).unwrap();
         let (rules, trace) = (HeaderRules::default(), Trace::default());
         let (client, at) = ("10.0.0.1", Time(5_000_000));
-        let told = Told { client, request_id: b"id", at, rules: &rules, trace: &trace };
+        let told = Told { client, tls: None, request_id: b"id", at, rules: &rules, trace: &trace };
         let mut outbound = Outbound::new(Vec::new(), &parsed, told);
         for endpoint in ["X-A: 1\r\n", "X-A: 22\r\n"] {
             outbound.address(endpoint.as_bytes());

@@ -22,8 +22,6 @@ pub(super) enum Ignored {
     NotAnAddress { host: String },
     #[error("{addr} has no port")]
     NoPort { addr: IpAddr },
-    #[error("{addr} asks for TLS to the instance, which this router does not speak yet")]
-    Tls { addr: SocketAddr },
     #[error("{addr} asks for a route service, which this router does not have")]
     RouteService { addr: SocketAddr },
     #[error("{addr} has an app, instance guid or index that does not fit into a header")]
@@ -94,9 +92,6 @@ pub(super) fn read(
 ) -> Result<Read, Ignored> {
     let mut told: Registration = serde_json::from_slice(payload).map_err(Ignored::NotJson)?;
     let addr = address_of(&told)?;
-    if is_register && told.tls_port != 0 {
-        return Err(Ignored::Tls { addr });
-    }
     if is_register && !told.route_service_url.is_empty() {
         return Err(Ignored::RouteService { addr });
     }
@@ -105,6 +100,7 @@ pub(super) fn read(
             .ok_or(Ignored::Unprintable { addr })?;
     announcement.process = told.tags.get("process_id").map_or("", String::as_str).into();
     announcement.balance = balance(&told.options.loadbalancing);
+    announcement.tls = (told.tls_port != 0).then(|| told.server_cert_domain_san.as_str().into());
     announcement.stale_after = Some(stale_after(&told, stale_after_max));
     announcement.tag = tag_of(payload);
     let asked = told.options.loadbalancing.clone();

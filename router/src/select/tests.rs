@@ -12,8 +12,9 @@ use crate::table::Announcement;
 fn pool(n: u64) -> Vec<Arc<Endpoint>> {
     (0..n)
         .map(|id| {
-            let told = Announcement::for_test(&format!("10.0.0.1:{}", 1000 + id));
-            let backend = Backend::new(id, told.addr, format!("guid-{id}").into());
+            let mut told = Announcement::for_test(&format!("10.0.0.1:{}", 1000 + id));
+            told.instance_id = format!("guid-{id}").into();
+            let backend = Backend::new(id, &told);
             Arc::new(Endpoint::new(Arc::new(backend), &told, Time(0)))
         })
         .collect()

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lattice_model::Time;
 use proptest::prelude::*;
 
 use super::*;

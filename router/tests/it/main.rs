@@ -11,5 +11,6 @@ mod instances;
 mod proxying;
 mod sides;
 mod support;
+mod tls;
 mod upgrades;
 mod wire;

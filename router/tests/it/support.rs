@@ -13,8 +13,10 @@ use lattice_daemon::tasks::Tasks;
 use lattice_model::envelope::Message;
 use lattice_model::wire::registration::{REGISTER, Registration, UNREGISTER};
 use lattice_router::{Config, Handle, Listener, Side};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,8 +39,8 @@ pub(crate) struct Endpoint {
 }
 
 /// One end of a connection.
-pub(crate) struct Wire {
-    stream: TcpStream,
+pub(crate) struct Wire<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
@@ -78,7 +80,7 @@ impl World {
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new("test");
         config.workers = 2;
-        config.listeners = vec![Listener { addr: anywhere(), side: Side::Public }];
+        config.listeners = vec![Listener { addr: anywhere(), side: Side::Public, is_tls: false }];
         change(&mut config);
         let (tasks, bus) = (Tasks::default(), Arc::new(InProcessBus::default()));
         let (ingress, logs) = log_ingress::channel();
@@ -97,7 +99,11 @@ impl World {
 
     pub(crate) async fn register(&self, registration: &Registration) {
         self.publish(REGISTER, registration);
-        let address = format!("{}:{}", registration.host, registration.port);
+        let port = match registration.tls_port {
+            0 => registration.port,
+            port => port,
+        };
+        let address = format!("{}:{port}", registration.host);
         let uri = registration.uris[0].clone();
         eventually("the route is visible", || {
             let routes = self.router.routes();
@@ -189,6 +195,24 @@ impl Endpoint {
         Self { addr, connections, ends, accepting }
     }
 
+    /// As [`Endpoint::new`], under TLS; a connection whose handshake fails has no script.
+    pub(crate) async fn secured<F, R>(tls: rustls::ServerConfig, script: F) -> Self
+    where
+        F: Fn(Wire<TlsStream<TcpStream>>) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let (acceptor, script) = (TlsAcceptor::from(Arc::new(tls)), Arc::new(script));
+        Self::new(move |wire| {
+            let (acceptor, script) = (acceptor.clone(), script.clone());
+            async move {
+                if let Ok(stream) = acceptor.accept(wire.into_stream()).await {
+                    script(Wire::over(stream)).await;
+                }
+            }
+        })
+        .await
+    }
+
     /// Answers every request with 200 and this body.
     pub(crate) async fn saying(body: &'static str) -> Self {
         Self::new(move |mut wire| async move {
@@ -244,6 +268,18 @@ impl Wire {
         self.stream
     }
 
+    /// Ends the connection with a reset instead of an orderly end.
+    pub(crate) fn reset(self) {
+        let socket = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        socket.unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).await.unwrap();
     }
@@ -255,12 +291,6 @@ impl Wire {
     pub(crate) async fn answer(&mut self, body: &str) {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
         let _ = self.try_send(head + body).await;
-    }
-
-    /// Ends the connection with a reset instead of an orderly end.
-    pub(crate) fn reset(self) {
-        let socket = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
-        socket.unwrap();
     }
 
     /// More bytes; false at the end.

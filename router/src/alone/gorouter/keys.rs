@@ -12,6 +12,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "debug_addr",
     "disable_keep_alive",
     "enable_http1_concurrent_read_write",
+    "enable_http2",
     "endpoint_keep_alive_probe_interval",
     "keep_alive_100_continue_requests",
     "load_balancer_healthy_threshold",
@@ -50,6 +51,17 @@ pub(super) struct File {
     pub(super) trace_key: String,
     pub(super) disable_http: bool,
     pub(super) enable_ssl: bool,
+    pub(super) ssl_port: u16,
+    pub(super) tls_pem: Vec<TlsPem>,
+    pub(super) cipher_suites: String,
+    pub(super) min_tls_version: String,
+    pub(super) max_tls_version: String,
+    pub(super) ca_certs: Pems,
+    pub(super) client_ca_certs: Pems,
+    pub(super) only_trust_client_ca_certs: bool,
+    pub(super) client_cert_validation: String,
+    pub(super) forwarded_client_cert: String,
+    pub(super) skip_ssl_validation: bool,
     pub(super) enable_proxy: bool,
     pub(super) status: Status,
     pub(super) prometheus: Prometheus,
@@ -142,6 +154,9 @@ pub(super) struct Nats {
     pub(super) user: String,
     pub(super) pass: String,
     pub(super) tls_enabled: bool,
+    pub(super) ca_certs: Pems,
+    pub(super) cert_chain: String,
+    pub(super) private_key: String,
     #[serde(with = "duration")]
     pub(super) ping_interval: Duration,
 }
@@ -192,7 +207,20 @@ pub(super) struct Tracing {
 pub(super) struct Backends {
     pub(super) max_conns: u32,
     pub(super) max_attempts: usize,
+    pub(super) cert_chain: String,
+    pub(super) private_key: String,
 }
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TlsPem {
+    pub(super) cert_chain: String,
+    pub(super) private_key: String,
+}
+
+/// Certificates: one text, or a list of texts.
+#[derive(Debug, Default)]
+pub(super) struct Pems(pub(super) Vec<String>);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -214,6 +242,23 @@ pub(super) struct Header {
     pub(super) value: String,
 }
 
+impl<'de> Deserialize<'de> for Pems {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            One(String),
+            Many(Vec<String>),
+            None(()),
+        }
+        Ok(Self(match Either::deserialize(from)? {
+            Either::One(pem) => vec![pem],
+            Either::Many(pems) => pems,
+            Either::None(()) => Vec::new(),
+        }))
+    }
+}
+
 /// A list, which Go writes as `[]`, as nothing, or as `null`.
 fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     Ok(Option::<Vec<String>>::deserialize(from)?.unwrap_or_default())
@@ -229,6 +274,17 @@ impl Default for File {
             trace_key: String::new(),
             disable_http: false,
             enable_ssl: false,
+            ssl_port: 443,
+            tls_pem: Vec::new(),
+            cipher_suites: String::new(),
+            min_tls_version: "TLSv1.2".to_owned(),
+            max_tls_version: "TLSv1.2".to_owned(),
+            ca_certs: Pems::default(),
+            client_ca_certs: Pems::default(),
+            only_trust_client_ca_certs: false,
+            client_cert_validation: "none".to_owned(),
+            forwarded_client_cert: "always_forward".to_owned(),
+            skip_ssl_validation: false,
             enable_proxy: false,
             status: Status::default(),
             prometheus: Prometheus::default(),
@@ -303,6 +359,9 @@ impl Default for Nats {
             user: String::new(),
             pass: String::new(),
             tls_enabled: false,
+            ca_certs: Pems::default(),
+            cert_chain: String::new(),
+            private_key: String::new(),
             ping_interval: Duration::from_secs(20),
         }
     }

@@ -111,6 +111,12 @@ fn what_cannot_be_is_refused_with_what_to_do() {
         ("access_log: {enable_streaming: true}", "logging.syslog_addr"),
         ("logging: {syslog_network: pigeon}", "take udp or tcp"),
         ("disable_http: true", "nothing would listen"),
+        ("enable_ssl: true", "give at least one cert_chain and private_key"),
+        ("enable_ssl: true\ntls_pem: [{cert_chain: x, private_key: y}]", "no private key in it"),
+        ("forwarded_client_cert: maybe", "take always_forward, forward or sanitize_set"),
+        ("ca_certs: [\"no PEM\"]", "ca_certs: there is no certificate in it"),
+        ("backends: {cert_chain: x}", "backends.cert_chain: there is no private key in it"),
+        ("nats: {tls_enabled: true, ca_certs: x}", "nats.ca_certs: there is no certificate in it"),
         ("status: {host: here}", "take an IP address"),
         ("status: {tls: {key: x, certificate: y}}", "status.tls: there is no private key in it"),
         ("prometheus: {port: 1, cert_path: /nowhere}", "prometheus: cannot read /nowhere"),
@@ -129,4 +135,40 @@ fn what_cannot_be_is_refused_with_what_to_do() {
         assert!(found.iter().any(|mistake| mistake.contains(part)), "{text}: {found:?}");
     }
     assert_eq!(mistakes("balancing_algorithm: x\nlogging: {level: y}").len(), 2);
+}
+
+/// A file with TLS, and with this in it.
+fn secured(more: &str) -> String {
+    let made = rcgen::generate_simple_self_signed(vec!["web.test".to_owned()]).unwrap();
+    let indented = |pem: String| {
+        let lines = pem.lines().map(|line| format!("    {line}\n"));
+        lines.collect::<String>()
+    };
+    let (cert, key) = (indented(made.cert.pem()), indented(made.signing_key.serialize_pem()));
+    format!(
+        "enable_ssl: true\nssl_port: 8443\ntls_pem:\n- cert_chain: |\n{cert}  private_key: |\n{key}\
+         client_ca_certs: |\n{cert}only_trust_client_ca_certs: true\n{more}\n"
+    )
+}
+
+#[test]
+fn tls_in_front_is_as_the_file_says() {
+    let suites =
+        "cipher_suites: ECDHE-RSA-AES128-GCM-SHA256:TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
+    for more in ["", suites, "max_tls_version: TLSv1.3", "client_cert_validation: require"] {
+        let settings = read(&secured(more)).unwrap();
+        let listeners: Vec<_> =
+            settings.router.listeners.iter().map(|l| (l.addr.port(), l.is_tls)).collect();
+        assert_eq!(listeners, [(8081, false), (8443, true)], "{more}");
+        assert!(settings.router.front_tls.is_some() && settings.router.backend_tls.is_some());
+    }
+    for (more, part) in [
+        ("min_tls_version: TLSv1.0", "take TLSv1.2 or TLSv1.3"),
+        ("min_tls_version: TLSv1.3", "nothing would be spoken"),
+        ("cipher_suites: RC4-SHA", "is no cipher suite of this router"),
+        ("client_cert_validation: perhaps", "take none, request or require"),
+    ] {
+        let found = mistakes(&secured(more));
+        assert!(found.iter().any(|mistake| mistake.contains(part)), "{more}: {found:?}");
+    }
 }
