@@ -2,9 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 use clap::{Args, Parser, Subcommand};
 use lattice_daemon::gate::parse_origin;
+use lattice_model::Strategy;
+use lattice_model::placement::parse_label;
 
 /// An all-in-one PaaS appliance: push an app, reach it by its host name, tail its logs, scale it.
 #[derive(Debug, Parser)]
@@ -20,10 +23,11 @@ pub struct Cli {
 pub enum Command {
     /// Run brain, cell, router and log-aggregator on this machine until stopped
     ///
-    /// SIGTERM and SIGINT (Ctrl-C) stop the apps with grace; they stay desired, and the next
-    /// `lattice up` brings them back.
+    /// SIGINT (Ctrl-C) and `lattice down` stop the apps with grace; they stay desired, and the next
+    /// `lattice up` brings them back. SIGTERM, SIGKILL and a crash leave them running, and the next
+    /// `lattice up` finds them again: so it is restarted, and upgraded.
     Up(Box<Up>),
-    /// Stop the `lattice up` that runs on a data directory
+    /// Stop the apps of a data directory, and the `lattice up` that runs on it
     Down(Down),
     /// Write what the brain keeps to one file, while `lattice up` runs or not
     ///
@@ -44,6 +48,12 @@ pub enum Command {
     /// The first process of a container; not for people
     #[command(hide = true)]
     Init,
+    /// The process that holds an instance; not for people
+    #[command(hide = true)]
+    Shim {
+        /// The instance's directory
+        dir: PathBuf,
+    },
 }
 
 /// `lattice router`.
@@ -128,6 +138,16 @@ pub struct Up {
     /// Disk for apps in MiB [default: what is free in the data directory]
     #[arg(long, value_name = "MIB")]
     pub disk_mb: Option<u64>,
+    /// How cells are weighed for apps that do not say it: spread, binpack or random
+    #[arg(long, env = "LATTICE_STRATEGY", default_value = "spread", value_name = "STRATEGY",
+          value_parser = Strategy::from_str)]
+    pub strategy: Strategy,
+    /// The dice of the random strategy; the same number places the same work the same way
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub placement_seed: u64,
+    /// What placement rules may ask of this machine, such as disk=ssd; may be given more than once
+    #[arg(long = "label", value_name = "LABEL=VALUE", value_parser = parse_label)]
+    pub labels: Vec<(String, String)>,
     /// This machine's name among cells
     #[arg(long, default_value = "lattice-cell-0", value_name = "ID")]
     pub cell_id: String,

@@ -61,7 +61,15 @@ pub fn run(args: &Down) -> anyhow::Result<()> {
         confirm(dir)?;
     }
     match Lock::holder(dir)? {
-        Holder::Nobody => println!("no lattice runs on {}", dir.display()),
+        Holder::Nobody => {
+            println!("no lattice runs on {}", dir.display());
+            let ended = end_instances(dir)?;
+            if ended > 0 {
+                println!(
+                    "{ended} instances that ran on were stopped; `lattice up` brings them back"
+                );
+            }
+        }
         Holder::Process(pid) => {
             stop(pid)?;
             match args.purge {
@@ -109,6 +117,14 @@ fn is_zombie(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
     let state = |stat: String| stat.rsplit(')').next()?.trim_start().chars().next();
     stat.ok().and_then(state).is_none_or(|state| state == 'Z')
+}
+
+/// Stops what ran on after its platform had ended; gives how many.
+fn end_instances(dir: &Path) -> anyhow::Result<usize> {
+    let _lock = Lock::take(dir)?;
+    let Some(settings) = Settings::load(dir)? else { return Ok(0) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(machinery::end_instances(dir, &settings))
 }
 
 /// Removes what lattice made, and the directory where nothing else is in it.

@@ -37,9 +37,12 @@ pub const EXIT_USAGE: u8 = 64;
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
-    // A container's init starts no runtime and reads no arguments but its own name.
-    if std::env::args().nth(1).as_deref() == Some("init") {
-        return lattice_cell::runtime::init::run();
+    // What stands beside the platform starts no runtime and reads no arguments but its own.
+    let mut words = std::env::args_os().skip(1);
+    match words.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("init") => return lattice_cell::runtime::init::run(),
+        Some("shim") => return lattice_shim::run(&words.next().unwrap_or_default()),
+        _ => {}
     }
     lattice_daemon::install_crypto();
     let cli = match Cli::try_parse() {
@@ -53,7 +56,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => backup::restore(&args),
         Command::Install(args) => install::run(&args),
         Command::Router(args) => router::run(&args),
-        Command::Init => unreachable!("answered above"),
+        Command::Init | Command::Shim { .. } => unreachable!("answered above"),
     };
     outcome.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)
 }

@@ -6,9 +6,12 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::join_all;
 use lattice_api::registry::OwnRegistry;
+use lattice_cell::dns;
 use lattice_cell::images::{ImageStore, Images as _, ImagesConfig};
 use lattice_cell::network::Network as _;
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
@@ -20,8 +23,11 @@ use crate::Usage;
 
 /// The file in the data directory.
 pub const FILE: &str = "settings.json";
-/// This program; it is the init of containers.
+/// This program; it is the init of containers, and holds them.
 const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// How long instances that ran on alone have between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(7);
 
 /// What has to be known of an earlier start to remove what it made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +55,8 @@ pub struct Machinery {
     pub images: Arc<ImageStore>,
     /// Addresses and ports.
     pub network: Arc<BridgeNetwork>,
+    /// Where instances ask for names; `None` when somebody else has the port.
+    pub names: Option<dns::Sockets>,
 }
 
 impl Settings {
@@ -84,6 +92,28 @@ impl Machinery {
         Self::start_with(None, data_dir, settings).await
     }
 
+    /// Containers end by their control groups. No OCI runtime is run for that, so it may be gone
+    /// already; this program stands in its place.
+    async fn start_to_remove(data_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        Self::start_with(Some(OWN_PROGRAM.into()), data_dir, settings).await
+    }
+
+    /// Removes every container with its network and root filesystem; gives what failed.
+    async fn remove_instances(&self) -> anyhow::Result<Vec<String>> {
+        let mut failures = Vec::new();
+        let mut note = |outcome: Result<(), String>| failures.extend(outcome.err());
+        for id in self.runtime.list().await? {
+            note(self.runtime.delete(&id).await.map_err(|e| e.to_string()));
+        }
+        for id in self.images.list().await? {
+            note(self.images.unmount(&id).await.map_err(|e| e.to_string()));
+        }
+        for id in self.network.list().await? {
+            note(self.network.detach(&id).await.map_err(|e| e.to_string()));
+        }
+        Ok(failures)
+    }
+
     async fn start_with(
         oci_runtime: Option<PathBuf>,
         data_dir: &Path,
@@ -92,7 +122,7 @@ impl Machinery {
         let runtime = OciRuntime::new(OciConfig {
             data_dir: data_dir.to_owned(),
             program: oci_runtime,
-            init_binary: OWN_PROGRAM.into(),
+            own_program: OWN_PROGRAM.into(),
         })?;
         let mut images = ImagesConfig::new(data_dir, settings.insecure_registries.clone());
         images.registry.own = settings.own_registry.clone().map(|host| OwnRegistry {
@@ -100,13 +130,29 @@ impl Machinery {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.http_port)),
         });
         let images = ImageStore::open(images)?;
-        let network = BridgeNetwork::start(network_config(data_dir, settings)?).await?;
+        let mut network = network_config(data_dir, settings)?;
+        let names = take_names(network.gateway());
+        network.serves_names = names.is_some();
+        let network = BridgeNetwork::start(network).await?;
         Ok(Self {
             runtime: Arc::new(runtime),
             images: Arc::new(images),
             network: Arc::new(network),
+            names,
         })
     }
+}
+
+/// The port where instances ask for names, unless somebody else has it.
+fn take_names(gateway: Ipv4Addr) -> Option<dns::Sockets> {
+    let address = SocketAddr::from((gateway, dns::PORT));
+    dns::take(address)
+        .inspect_err(|why| {
+            let without = dns::zone::APPS_INTERNAL;
+            let fix = "keep the other name server to addresses of its own";
+            tracing::warn!(%address, %why, fix, "apps do not know NAME.{without}");
+        })
+        .ok()
 }
 
 /// What the network is told.
@@ -137,19 +183,20 @@ pub async fn remove_former(data_dir: &Path, settings: &Settings) -> anyhow::Resu
 /// Removes every container, mount, namespace, interface, table and control group of a data
 /// directory: all that can be removed, whatever cannot, which the error names.
 pub async fn remove_all(data_dir: &Path, settings: &Settings) -> anyhow::Result<()> {
-    // Containers end by their control groups. No OCI runtime is run for that, so it may be gone
-    // already; this program stands in its place.
-    let stand_in = Some(OWN_PROGRAM.into());
-    let machinery = Machinery::start_with(stand_in, data_dir, settings).await?;
-    let mut failures = Vec::new();
-    let mut note = |outcome: Result<(), String>| failures.extend(outcome.err());
-    for id in machinery.runtime.list().await? {
-        note(machinery.runtime.delete(&id).await.map_err(|e| e.to_string()));
-    }
-    for id in machinery.images.list().await? {
-        note(machinery.images.unmount(&id).await.map_err(|e| e.to_string()));
-    }
-    note(machinery.network.remove_all().await.map_err(|e| e.to_string()));
+    let machinery = Machinery::start_to_remove(data_dir, settings).await?;
+    let mut failures = machinery.remove_instances().await?;
+    failures.extend(machinery.network.remove_all().await.err().map(|e| e.to_string()));
     anyhow::ensure!(failures.is_empty(), "{}", failures.join("; "));
     Ok(())
+}
+
+/// Stops every instance of a data directory on which no appliance runs, with grace, and removes
+/// what was made for it; gives how many there were.
+pub async fn end_instances(data_dir: &Path, settings: &Settings) -> anyhow::Result<usize> {
+    let machinery = Machinery::start_to_remove(data_dir, settings).await?;
+    let ids = machinery.runtime.list().await?;
+    join_all(ids.iter().map(|id| machinery.runtime.terminate(id, GRACE))).await;
+    let failures = machinery.remove_instances().await?;
+    anyhow::ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(ids.len())
 }

@@ -98,6 +98,11 @@ fn mistakes_of(args: &Up, settings: &Settings) -> Vec<String> {
     if let Err(why) = CellId::new(&args.cell_id) {
         mistakes.push(format!("--cell-id {:?} {why}", args.cell_id));
     }
+    for (at, (label, _)) in args.labels.iter().enumerate() {
+        if args.labels[..at].iter().any(|(other, _)| other == label) {
+            mistakes.push(format!("--label {label} is given twice; a label has one value"));
+        }
+    }
     match machinery::network_config(&args.data.data_dir, settings) {
         Ok(network) => mistakes.extend(network.mistakes()),
         Err(Usage(why)) => mistakes.push(why),

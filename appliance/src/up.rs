@@ -11,6 +11,9 @@ use lattice_api::brain::{Receptor as _, Version};
 use lattice_api::cell::{Rep, RepConnector};
 use lattice_brain::blobs::{BlobsConfig, WantedImages};
 use lattice_brain::http::{self, HttpConfig};
+use lattice_cell::dns;
+use lattice_cell::dns::relay::Relay;
+use lattice_cell::dns::zone::Zone;
 use lattice_cell::network::Network as _;
 use lattice_cell::rootfs_files::ConfinedFiles;
 use lattice_daemon::bus::{Bus, InProcessBus};
@@ -44,6 +47,8 @@ const THREADS_STOP: Duration = Duration::from_millis(500);
 /// The likeliest reason why the platform's own servers do not start.
 const PORT_TAKEN: &str = "is there another lattice on this machine? `lattice down --data-dir DIR` \
                           stops it";
+/// Whom this machine asks for names.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// How long the start may take until the first cell and the platform's routes are there.
 const READY: Duration = Duration::from_secs(30);
 
@@ -88,14 +93,19 @@ async fn appliance(args: Up) -> anyhow::Result<()> {
     // A signal that comes meanwhile is heard afterwards: what was begun is then ended in order.
     let platform = start(&args).await?;
     let ended = tokio::select! {
-        failed = serve(&args, &platform) => failed,
-        () = signals.any() => Ok(()),
+        failed = serve(&args, &platform) => failed.map(|()| Asked::Leave),
+        asked = signals.any() => Ok(asked),
     };
-    info!("stopping the apps, which stay desired");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    platform.cell.stop_all(APPS_GRACE).await;
+    match &ended {
+        Ok(Asked::Stop) => {
+            info!("stopping the apps, which stay desired");
+            platform.cell.stop_all(APPS_GRACE).await;
+        }
+        Ok(Asked::Leave) | Err(_) => info!("the apps run on; the next `lattice up` finds them"),
+    }
     platform.tasks.end(TASKS_STOP).await;
-    ended
+    ended.map(drop)
 }
 
 /// Says when all is ready; returns only when something has failed.
@@ -225,6 +235,13 @@ async fn start_cell(
     let data_dir = args.data.data_dir.clone();
     let mut config = lattice_cell::Config::new(id, data_dir, gateway.into());
     config.capacity = capacity(args, &config.data_dir)?;
+    config.labels = args.labels.iter().cloned().collect();
+    if let Some(sockets) = machinery.names {
+        let relay = Relay::Host { resolv_conf: RESOLV_CONF.into(), own: gateway.into() };
+        let zone = Zone::new(gateway, &args.domain);
+        dns::serve(sockets, zone, relay, &carriers.tasks).context("cannot serve names")?;
+        config.dns_servers = Some(vec![gateway.into()]);
+    }
     let seams = lattice_cell::Seams {
         bbs: Arc::new(brain.clone()),
         bus: Arc::clone(&carriers.bus),
@@ -254,6 +271,8 @@ fn brain_config(args: &Up, admin: Option<&Admin>) -> lattice_brain::Config {
     let mut config = lattice_brain::Config::new(&args.data.data_dir);
     config.version =
         Version { lattice_release: version.clone(), receptor: version.clone(), ltc: version };
+    config.auction.strategy = args.strategy;
+    config.auction.seed = args.placement_seed;
     config.own_registry = admin.map(|admin| RegistryCredentials {
         registry: format!("registry.{}", target(args)),
         username: admin.username.clone(),
@@ -352,6 +371,15 @@ impl RepConnector for LocalRep {
     }
 }
 
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// To end, and leave the apps running: SIGTERM, as a service manager sends it to restart.
+    Leave,
+    /// To stop the apps with it: SIGINT, from a terminal or `lattice down`.
+    Stop,
+}
+
 /// The signals that end the appliance, heard from its first moment on.
 struct Signals {
     terminate: Signal,
@@ -367,10 +395,10 @@ impl Signals {
         })
     }
 
-    async fn any(&mut self) {
+    async fn any(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Leave,
+            _ = self.interrupt.recv() => Asked::Stop,
         }
     }
 }

@@ -17,7 +17,7 @@ fn lattice(args: &[&str]) -> Output {
 
 fn command(program: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(program);
-    let names = ["DATA_DIR", "DOMAIN", "HTTP_PORT", "LISTEN", "USERNAME"];
+    let names = ["DATA_DIR", "DOMAIN", "HTTP_PORT", "LISTEN", "STRATEGY", "USERNAME"];
     for name in names {
         command.env_remove(format!("LATTICE_{name}"));
     }
@@ -49,6 +49,10 @@ fn a_command_line_that_means_nothing_is_a_usage_error() {
     check(&lattice(&["up", "--cors-origin", "*"]), &["--cors-origin", "scheme, host and port"]);
     let both = ["up", "--cors-any-origin", "--cors-origin", "http://a.example"];
     check(&lattice(&both), &["--cors-any-origin", "--cors-origin"]);
+    check(&lattice(&["up", "--strategy", "pack"]), &["--strategy", "spread, binpack or random"]);
+    check(&lattice(&["up", "--placement-seed", "x"]), &["--placement-seed"]);
+    check(&lattice(&["up", "--label", "ssd"]), &["--label", "write LABEL=VALUE"]);
+    check(&lattice(&["up", "--label", "a b=c"]), &["--label", "letters, digits and - _ . /"]);
     check(&lattice(&["down", "--yes"]), &["--purge"]);
     check(&lattice(&[]), &["Usage"]);
     let help = lattice(&["up", "--help"]);
@@ -61,12 +65,14 @@ fn every_mistake_is_told_at_once_and_nothing_is_kept_of_them() {
     let data_dir = dir.path().to_str().unwrap();
     let mut args = vec!["up", "--data-dir", data_dir, "--domain", "not a name"];
     args.extend(["--subnet", "nonsense", "--cell-id", "a/b", "--http-port", "8888"]);
+    args.extend(["--label", "disk=ssd", "--label", "disk=hdd"]);
     check(
         &lattice(&args),
         &[
             "--domain \"not a name\" is not a host name",
             "--subnet \"nonsense\" is not an IPv4 network, such as",
             "--cell-id \"a/b\" may hold only",
+            "--label disk is given twice",
             "--receptor-port and --http-port are both 8888",
         ],
     );

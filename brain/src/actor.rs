@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::board::{Answer, Applied, Board, Command, Write};
+use crate::board::{Answer, Applied, Board, Command, Effect, Write};
 use crate::config::{Config, Limits};
 use crate::dispatch::{Keyring, Outbox, Scout};
 use crate::events::Hub;
@@ -189,7 +189,7 @@ impl Actor {
             && let Err(cause) = self.parts.writer.commit(writes).await
         {
             error!(cause = %chain(&cause), "commit failed; reading the board from the store");
-            let rebuilt = self.rebuild().await;
+            let rebuilt = self.rebuild(&effects).await;
             for release in releases {
                 release(Err(not_kept(&cause)));
             }
@@ -207,14 +207,14 @@ impl Actor {
         Ok(())
     }
 
-    async fn rebuild(&mut self) -> Result<(), StoreError> {
+    async fn rebuild(&mut self, unreleased: &[Effect]) -> Result<(), StoreError> {
         let mut records = self.parts.writer.load().await?;
         records.credentials.clear();
         let now = self.parts.clock.now();
         let seed = u64::from_be_bytes(rand::random());
         let mut board = Board::load(records, self.limits.clone(), seed, now);
         std::mem::swap(&mut self.board, &mut board);
-        self.board.adopt_presences(board);
+        self.board.adopt_presences(board, unreleased);
         info!("board read from the store");
         Ok(())
     }

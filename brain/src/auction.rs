@@ -16,6 +16,7 @@ mod score;
 mod shortage;
 mod standings;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use lattice_api::cell::CellState;
@@ -141,7 +142,7 @@ const fn mix(number: u64) -> u64 {
 
 /// Holds one auction. Cells that are evacuating get nothing, but what they hold still counts for
 /// the balance of the zones.
-pub fn hold(cells: &[CellState], batch: &Batch, policy: &Policy) -> Outcome {
+pub fn hold<C: Borrow<CellState>>(cells: &[C], batch: &Batch, policy: &Policy) -> Outcome {
     let queue = Queue::new(batch, policy);
     let fleet = Fleet::new(cells, &queue.apps);
     let mut floor = Floor::new(&queue, fleet, policy);

@@ -73,6 +73,8 @@ struct Process {
 struct Seen {
     presence: Option<CellPresence>,
     expires: Time,
+    /// True when it has said that it empties itself.
+    is_emptying: bool,
 }
 
 /// Something to look at in time.

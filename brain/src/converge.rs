@@ -44,6 +44,8 @@ pub struct Index<'a> {
 pub enum Standing {
     /// It has reported, and its presence has not expired.
     Live,
+    /// The same, and it is to be emptied.
+    Draining,
     /// Nothing is known of it yet, and it still has time to report.
     Expected,
     /// It is known to be gone.
@@ -66,6 +68,8 @@ pub enum Fix {
     /// The one with this presence is the usual one again, and its replacement goes: a suspect's
     /// cell is back.
     Promote(Presence),
+    /// The suspect's cell is back, to be emptied: it stays up until its replacement runs.
+    Evacuate,
     /// Ask the cell to stop the one with this presence.
     Stop(Presence),
     /// Forget the record; a cell that still has its container is asked to stop it.
@@ -94,7 +98,7 @@ pub fn index(index: &Index<'_>, standing: impl Fn(&CellId) -> Standing, now: Tim
     let mut fixes = Vec::new();
     fixes.extend(index.evacuating.and_then(|row| evacuating_fix(index, is_lost(row))));
     if let Some(suspect) = index.suspect {
-        match suspect_fix(index, of(suspect) == Some(Standing::Live)) {
+        match suspect_fix(index, of(suspect), is_lost) {
             Some(fix @ Fix::Promote(_)) => {
                 fixes.push(fix);
                 return fixes;
@@ -154,15 +158,28 @@ fn evacuating_fix(index: &Index<'_>, is_lost: bool) -> Option<Fix> {
     (!index.is_wanted && index.is_fresh).then_some(Fix::Stop(Presence::Evacuating))
 }
 
-fn suspect_fix(index: &Index<'_>, is_back: bool) -> Option<Fix> {
+fn suspect_fix(
+    index: &Index<'_>,
+    standing: Option<Standing>,
+    is_lost: impl Fn(&ActualLrp) -> bool,
+) -> Option<Fix> {
+    let is_back = match standing {
+        Some(Standing::Live | Standing::Draining) => true,
+        Some(Standing::Expected | Standing::Lost) | None => false,
+    };
     let is_replaced = index.ordinary.is_some_and(|row| row.net().is_some());
+    let drop = Some(Fix::Drop(Presence::Suspect));
     match (index.is_wanted, is_back) {
-        (false, _) if index.is_fresh || !is_back => Some(Fix::Drop(Presence::Suspect)),
+        (false, _) if index.is_fresh || !is_back => drop,
         (false, _) if index.ordinary.is_none() => Some(Fix::Promote(Presence::Suspect)),
-        (false, _) => Some(Fix::Drop(Presence::Suspect)),
-        (true, true) if is_replaced => Some(Fix::Drop(Presence::Suspect)),
+        (false, _) => drop,
+        (true, _) if is_replaced => drop,
+        (true, true) if standing == Some(Standing::Draining) => {
+            let is_of_use = index.suspect.is_some_and(|row| row.net().is_some());
+            let is_alone = index.evacuating.is_none_or(is_lost);
+            if is_of_use && is_alone { Some(Fix::Evacuate) } else { drop }
+        }
         (true, true) => Some(Fix::Promote(Presence::Suspect)),
-        (true, false) if is_replaced => Some(Fix::Drop(Presence::Suspect)),
         (true, false) => None,
     }
 }

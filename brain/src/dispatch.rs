@@ -5,37 +5,36 @@
 //! the `roster` says; a cell that owes an answer gets no work until it gives one, but what it was
 //! last known to hold still counts for the balance of the zones.
 
+mod calls;
+pub mod gathered;
 mod keyring;
 mod orders;
 mod outbox;
-mod roster;
+pub mod roster;
 mod scout;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
-use lattice_api::cell::{LrpWork, Refused, TaskWork, Work, WorkItem};
-use lattice_model::actual_lrp::PlacementError;
-use lattice_model::{CellId, CellPresence, InstanceGuid, LrpKey};
+use lattice_api::cell::{Refused, Work};
+use lattice_model::{CellId, CellPresence, InstanceGuid};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::actor::{Handle, Patience};
-use crate::auction::{Failure, Item, Outcome};
-use crate::board::{Board, Command, FailedPlacement};
-use crate::moves;
-
-pub use keyring::Keyring;
-use outbox::Gathered;
-pub use outbox::Outbox;
-use roster::{Grace, Heard, News, Roster, Seen};
-pub use scout::Scout;
+use crate::auction::Outcome;
+use crate::board::{Board, Command};
+use calls::Calls;
+use gathered::{Gathered, item_of, items, returns, unanswered};
+use roster::{Grace, Heard, News, Seen};
 use scout::no_way_to;
 
-/// When a cell that got work did not answer.
-const NO_ANSWER: &str = "unable to communicate to compatible cells";
+pub use keyring::Keyring;
+pub use outbox::Outbox;
+pub use scout::Scout;
 
 /// Calls cells.
 pub(crate) struct Dispatcher {
@@ -50,48 +49,49 @@ pub(crate) struct Dispatcher {
 impl Dispatcher {
     /// Holds auctions until the end. Each is over what arrived while the last one was held.
     pub(crate) async fn hold_auctions(self: Arc<Self>, end: CancellationToken) {
-        let mut roster = Roster::default();
+        let mut calls = Calls::new();
         loop {
             let turn = async {
                 tokio::select! {
-                    () = self.outbox.has_auctions() => self.hold_auction(&mut roster).await,
+                    () = self.outbox.has_auctions() => self.hold_auction(&mut calls).await,
                     // From a cell that was too late for its auction.
-                    news = roster.next() => news,
+                    news = calls.next() => news,
                 }
             };
             tokio::select! {
                 () = end.cancelled() => return,
-                news = turn => self.tell(news).await,
+                news = turn => self.apply_all(returns(news.refused, news.is_capacity_back)).await,
             }
         }
     }
 
-    async fn hold_auction(self: &Arc<Self>, roster: &mut Roster) -> News {
+    async fn hold_auction(self: &Arc<Self>, calls: &mut Calls) -> News {
         // Capacity that appears from here on may be missing in what the cells say.
         let round = self.handle.read(|board, _| board.capacity_round(), Patience::Wait).await;
         let presences = self.presences().await;
-        roster.keep(&presences);
+        calls.roster.keep(&presences.keys().cloned().collect());
         let mut news = News::default();
-        if roster.is_all_busy() {
-            news.absorb(roster.next().await);
+        if calls.roster.is_all_busy() {
+            news.absorb(calls.next().await);
         }
-        let asked = roster.idle();
+        let asked = calls.roster.idle();
         for cell in &asked {
-            roster.ask(cell, self.ask(presences[cell].clone()));
+            calls.ask(cell, self.ask(presences[cell].clone()));
         }
-        news.absorb(roster.listen(&asked, Grace::AfterTheFirst).await);
+        news.absorb(calls.listen(asked, Grace::AfterTheFirst).await);
         // Only now, so that what arrived meanwhile rides along.
         let mut gathered = self.still_wanted(self.outbox.take_auctions()).await;
         gathered.date_back_to(round.unwrap_or_default());
         if gathered.is_empty() {
             return news;
         }
-        let Seen { states, is_complete } = roster.seen(&gathered.draining);
-        let (batch, leaving, policy) =
-            (gathered.batch(), gathered.leaving.clone(), self.scout.policy);
-        let decide = move || moves::hold_apart(states, &batch, &leaving, &policy);
+        let now = calls.now();
+        let Seen { states, is_complete } = calls.roster.seen(gathered.draining(), now);
+        let gathered = Arc::new(gathered);
+        let (batch, policy) = (Arc::clone(&gathered), self.scout.policy);
+        let decide = move || batch.hold(states, is_complete, &policy);
         // It is work for the processor, and others wait for this thread.
-        let Ok(mut outcome) = tokio::task::spawn_blocking(decide).await else {
+        let Ok(outcome) = tokio::task::spawn_blocking(decide).await else {
             error!("the auction broke off; convergence asks for another");
             return news;
         };
@@ -101,13 +101,9 @@ impl Dispatcher {
             deferred = outcome.deferred.len(),
             "auction held"
         );
-        for failure in &mut outcome.failed {
-            // One that was not asked may be the one that could.
-            failure.is_impossible &= is_complete;
-        }
-        let told = self.hand_out(&gathered, &outcome, roster, &presences);
-        news.absorb(roster.listen(&told, Grace::Now).await);
-        self.report(&gathered, outcome).await;
+        let told = self.hand_out(&gathered, &outcome, calls, &presences);
+        news.absorb(calls.listen(told, Grace::Now).await);
+        self.apply_all(gathered.reports(outcome)).await;
         news
     }
 
@@ -115,7 +111,9 @@ impl Dispatcher {
         let scout = self.scout.clone();
         let asking = async move {
             let state = scout.state(&presence).await;
-            Heard::State(presence.cell_id, state.map(Box::new))
+            let state =
+                state.inspect_err(|cause| warn!(%cause, "a cell is left out of the auction"));
+            Heard::State(presence.cell_id, state.ok().map(Box::new))
         };
         asking.boxed()
     }
@@ -129,17 +127,7 @@ impl Dispatcher {
 
     async fn still_wanted(&self, mut gathered: Gathered) -> Gathered {
         let look = move |board: &Board, _| {
-            gathered.lrps.retain(|key, _| board.is_unclaimed(key));
-            gathered.tasks.retain(|guid, _| board.is_pending(guid));
-            gathered.draining = board.draining().map(|draining| draining.cell_id).collect();
-            // What leaves a drained cell cannot go back anyway.
-            let leaves = |key: &LrpKey| {
-                let left = board
-                    .leaves(&key.process_guid, key.index)
-                    .filter(|cell| !board.is_draining(cell))?;
-                Some((key.clone(), left))
-            };
-            gathered.leaving = gathered.lrps.keys().filter_map(leaves).collect();
+            gathered.keep_wanted(board);
             gathered
         };
         self.handle.read(look, Patience::Wait).await.unwrap_or_default()
@@ -150,19 +138,19 @@ impl Dispatcher {
         self: &Arc<Self>,
         gathered: &Gathered,
         outcome: &Outcome,
-        roster: &mut Roster,
+        calls: &mut Calls,
         presences: &BTreeMap<CellId, CellPresence>,
-    ) -> Vec<CellId> {
-        let mut works: BTreeMap<CellId, Work> = BTreeMap::new();
-        for (item, cell) in &outcome.placed {
-            let work = works.entry(cell.clone()).or_default();
-            self.add(work, gathered, item);
-        }
+    ) -> BTreeSet<CellId> {
+        let name = || {
+            let guid = uuid::Uuid::new_v4().to_string();
+            InstanceGuid::new(guid).expect("a UUID is a guid")
+        };
+        let works = gathered.works(outcome, name, |containers| self.keyring.for_images(containers));
         let cells = works.keys().cloned().collect();
         for (cell, work) in works {
             let presence = presences.get(&cell).cloned();
             let giving = Arc::clone(self).give(cell.clone(), presence, work.clone(), gathered);
-            roster.give(&cell, &work, giving);
+            calls.give(&cell, &work, giving);
         }
         cells
     }
@@ -174,7 +162,7 @@ impl Dispatcher {
         work: Work,
         gathered: &Gathered,
     ) -> BoxFuture<'static, Heard> {
-        let rounds = rounds(&work, gathered);
+        let rounds = gathered.rounds(&work);
         let giving = async move {
             let refused = self.perform(&cell, presence, work).await;
             let dated = |one: Refused| {
@@ -184,29 +172,6 @@ impl Dispatcher {
             Heard::Performed(cell, refused.into_iter().map(dated).collect())
         };
         giving.boxed()
-    }
-
-    fn add(&self, work: &mut Work, gathered: &Gathered, item: &Item) {
-        match item {
-            Item::Lrp(key) => {
-                let Some((lrp, _)) = gathered.lrps.get(key) else { return };
-                let guid = uuid::Uuid::new_v4().to_string();
-                let instance_guid = InstanceGuid::new(guid).expect("a UUID is a guid");
-                work.lrps.push(LrpWork {
-                    key: key.clone(),
-                    instance_guid,
-                    lrp: Arc::clone(lrp),
-                    credentials: self.keyring.for_images(&lrp.containers),
-                });
-            }
-            Item::Task(guid) => {
-                let Some((task, _)) = gathered.tasks.get(guid) else { return };
-                work.tasks.push(TaskWork {
-                    task: Arc::clone(task),
-                    credentials: self.keyring.for_images(&task.definition.containers),
-                });
-            }
-        }
     }
 
     /// What was not taken, and why.
@@ -225,70 +190,23 @@ impl Dispatcher {
             Ok(refused) => refused.into_iter().map(|one| with_reason(one, cell)).collect(),
             Err(cause) => {
                 warn!(%cell, %cause, items = items.len(), "work not handed out");
-                // It may have taken some of it all the same; its claims will then stand.
-                let reason = format!("{NO_ANSWER}: {cause}");
-                items.into_iter().map(|item| Refused { item, reason: reason.clone() }).collect()
+                unanswered(items, &cause.to_string())
             }
         }
     }
 
-    /// Tells the board what the auction did not place.
-    async fn report(&self, gathered: &Gathered, outcome: Outcome) {
-        let failed = outcome.failed.into_iter().map(|Failure { item, error, is_impossible }| {
-            let round = gathered.round_of(&item);
-            FailedPlacement { item, error, is_impossible, round }
-        });
-        self.apply_all(failed.map(Command::FailPlacement)).await;
-        if !outcome.deferred.is_empty() {
-            self.apply_all([Command::DeferPlacement(outcome.deferred)]).await;
+    /// One kind of command after the other; those of a kind all at once.
+    async fn apply_all(&self, commands: Vec<Command>) {
+        let is_kin = |a: &Command, b: &Command| discriminant(a) == discriminant(b);
+        for kin in commands.chunk_by(is_kin) {
+            let told = kin.iter().cloned().map(|command| async move {
+                if let Err(refusal) = self.handle.apply(command, Patience::Wait).await {
+                    // It was claimed, removed or cancelled meanwhile.
+                    debug!(%refusal, "placement is no longer awaited");
+                }
+            });
+            join_all(told).await;
         }
-    }
-
-    /// Tells the board what cells did not take; another may, so that is found out soon.
-    async fn tell(&self, news: News) {
-        let items: Vec<Item> = news.refused.iter().map(|(one, _)| item_of(&one.item)).collect();
-        if items.is_empty() && !news.is_capacity_back {
-            return;
-        }
-        let failed = news.refused.into_iter().map(|(Refused { item, reason }, round)| {
-            let (reason, detail) = match reason.split_once(": ") {
-                Some((reason, detail)) if reason == NO_ANSWER => (reason.into(), detail.into()),
-                _ => (reason, String::new()),
-            };
-            let error = PlacementError { reason, detail };
-            FailedPlacement { item: item_of(&item), error, is_impossible: false, round }
-        });
-        self.apply_all(failed.map(Command::FailPlacement)).await;
-        self.apply_all([Command::DeferPlacement(items)]).await;
-    }
-
-    async fn apply_all(&self, commands: impl IntoIterator<Item = Command>) {
-        let told = commands.into_iter().map(|command| async move {
-            if let Err(refusal) = self.handle.apply(command, Patience::Wait).await {
-                // It was claimed, removed or cancelled meanwhile.
-                debug!(%refusal, "placement is no longer awaited");
-            }
-        });
-        join_all(told).await;
-    }
-}
-
-fn items(work: &Work) -> Vec<WorkItem> {
-    let lrps = work.lrps.iter().map(|work| WorkItem::Lrp(work.key.clone()));
-    let task = |work: &TaskWork| WorkItem::Task(work.task.definition.task_guid.clone());
-    lrps.chain(work.tasks.iter().map(task)).collect()
-}
-
-/// The round that each item of the work was sent out with.
-fn rounds(work: &Work, gathered: &Gathered) -> BTreeMap<Item, u64> {
-    let all = items(work).into_iter().map(|item| item_of(&item));
-    all.map(|item| (item.clone(), gathered.round_of(&item))).collect()
-}
-
-fn item_of(item: &WorkItem) -> Item {
-    match item {
-        WorkItem::Lrp(key) => Item::Lrp(key.clone()),
-        WorkItem::Task(guid) => Item::Task(guid.clone()),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lattice_api::cell::{CellState, LrpSlot};
 use lattice_model::actual_lrp::PlacementError;
-use lattice_model::{CellId, DesiredLrp, InstanceKey, LrpKey, Resources, TaskDefinition};
+use lattice_model::{CellId, DesiredLrp, InstanceKey, LrpKey};
 
 use crate::auction::{self, Batch, Item, LrpAuction, Outcome, Policy, TaskAuction};
 use balance::Ledger;
@@ -17,7 +17,7 @@ use balance::Ledger;
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
     /// Live cells, by id, with what is reserved on them.
-    pub cells: Vec<CellState>,
+    pub cells: Vec<Arc<CellState>>,
     /// Healthy instances that are wanted and do not move already, by key.
     pub movable: Vec<Movable>,
 }
@@ -45,9 +45,7 @@ pub struct Planned {
 /// What a drain of this cell moves, if all of it moved at once.
 pub fn plan_drain(survey: Survey, cell: &CellId, policy: &Policy) -> Vec<Planned> {
     let Survey { mut cells, movable } = survey;
-    for state in cells.iter_mut().filter(|state| state.presence.cell_id == *cell) {
-        state.evacuating = true;
-    }
+    evacuate(&mut cells, cell);
     let leaving: Vec<_> = movable.into_iter().filter(|m| m.instance.cell_id == *cell).collect();
     let batch = Batch { lrps: leaving.iter().map(auction_of).collect(), tasks: Vec::new() };
     let outcome = auction::hold(&cells, &batch, policy);
@@ -90,7 +88,7 @@ pub fn plan_rebalance(survey: Survey, policy: &Policy, moves_max: usize) -> Vec<
 
 /// Holds an auction in which nothing is placed on the cell it leaves.
 pub fn hold_apart(
-    mut cells: Vec<CellState>,
+    mut cells: Vec<Arc<CellState>>,
     batch: &Batch,
     leaving: &BTreeMap<LrpKey, CellId>,
     policy: &Policy,
@@ -108,9 +106,9 @@ pub fn hold_apart(
         let evacuating = left.and_then(|left| evacuate(&mut cells, left));
         let outcome = auction::hold(&cells, &batch, policy);
         if let Some((position, before)) = evacuating {
-            cells[position].evacuating = before;
+            Arc::make_mut(&mut cells[position]).evacuating = before;
         }
-        reserve(&mut cells, &slots(&batch), &outcome.placed);
+        reserve(&mut cells, &batch, &outcome.placed);
         all.placed.extend(outcome.placed);
         all.failed.extend(outcome.failed);
         all.deferred.extend(outcome.deferred);
@@ -119,13 +117,13 @@ pub fn hold_apart(
 }
 
 /// Lets nothing go there; where that is, and whether it was so before.
-fn evacuate(cells: &mut [CellState], cell: &CellId) -> Option<(usize, bool)> {
+fn evacuate(cells: &mut [Arc<CellState>], cell: &CellId) -> Option<(usize, bool)> {
     let position = cells.iter().position(|state| state.presence.cell_id == *cell)?;
-    let before = std::mem::replace(&mut cells[position].evacuating, true);
+    let before = std::mem::replace(&mut Arc::make_mut(&mut cells[position]).evacuating, true);
     Some((position, before))
 }
 
-fn best_place(cells: &[CellState], one: &Movable, policy: &Policy) -> Option<CellId> {
+fn best_place(cells: &[Arc<CellState>], one: &Movable, policy: &Policy) -> Option<CellId> {
     let batch = Batch { lrps: vec![auction_of(one)], tasks: Vec::new() };
     let outcome = auction::hold(cells, &batch, policy);
     outcome.placed.into_iter().next().map(|(_, cell)| cell)
@@ -135,40 +133,27 @@ fn auction_of(movable: &Movable) -> LrpAuction {
     LrpAuction { key: movable.key.clone(), lrp: Arc::clone(&movable.lrp) }
 }
 
-/// What each item would take, and for an instance its app.
-fn slots(batch: &Batch) -> BTreeMap<Item, (Resources, Option<String>)> {
-    let lrps = batch.lrps.iter().map(|LrpAuction { key, lrp }| {
-        (Item::Lrp(key.clone()), (lrp.resources(), Some(lrp.app.clone())))
-    });
-    let tasks = batch.tasks.iter().map(|TaskAuction { task }| {
-        let TaskDefinition { task_guid, .. } = &task.definition;
-        (Item::Task(task_guid.clone()), (task.definition.resources(), None))
-    });
-    lrps.chain(tasks).collect()
-}
-
 /// What was placed takes room before the next auction.
-fn reserve(
-    cells: &mut [CellState],
-    slots: &BTreeMap<Item, (Resources, Option<String>)>,
-    placed: &[(Item, CellId)],
-) {
-    let mut by_id: BTreeMap<CellId, &mut CellState> =
-        cells.iter_mut().map(|state| (state.presence.cell_id.clone(), state)).collect();
-    for (item, cell) in placed {
-        let (Some(state), Some((resources, app))) = (by_id.get_mut(cell), slots.get(item)) else {
-            continue;
-        };
-        state.available = state.available.minus(resources);
+fn reserve(cells: &mut [Arc<CellState>], batch: &Batch, placed: &[(Item, CellId)]) {
+    let ids = cells.iter().map(|state| state.presence.cell_id.clone());
+    let positions: BTreeMap<CellId, usize> = ids.zip(0..).collect();
+    let placed = placed.iter().filter_map(|(item, cell)| Some((item, *positions.get(cell)?)));
+    let mut places: BTreeMap<&Item, usize> = placed.collect();
+    for LrpAuction { key, lrp } in &batch.lrps {
+        let Some(place) = places.remove(&Item::Lrp(key.clone())) else { continue };
+        let (app, resources) = (lrp.app.clone(), lrp.resources());
+        let state = Arc::make_mut(&mut cells[place]);
+        state.available = state.available.minus(&resources);
         state.starting_count += 1;
-        match item {
-            Item::Lrp(key) => state.lrps.push(LrpSlot {
-                key: key.clone(),
-                app: app.clone().unwrap_or_default(),
-                resources: *resources,
-            }),
-            Item::Task(guid) => state.tasks.push(guid.clone()),
-        }
+        state.lrps.push(LrpSlot { key: key.clone(), app, resources });
+    }
+    for TaskAuction { task } in &batch.tasks {
+        let guid = &task.definition.task_guid;
+        let Some(place) = places.remove(&Item::Task(guid.clone())) else { continue };
+        let state = Arc::make_mut(&mut cells[place]);
+        state.available = state.available.minus(&task.definition.resources());
+        state.starting_count += 1;
+        state.tasks.push(guid.clone());
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn cell_state(id: &str, zone: &str, holds: &[(&str, u32, u64)]) -> Ce
     let presence = presence(id, zone);
     let slot = |(guid, index, memory): &(&str, u32, u64)| LrpSlot {
         key: key(guid, *index),
-        app: (*guid).to_owned(),
+        app: (*guid).into(),
         resources: amounts(*memory, *memory, 1),
     };
     let lrps: Vec<LrpSlot> = holds.iter().map(slot).collect();

@@ -30,6 +30,7 @@ use lattice_model::desired_lrp::ContainerLimits;
 use crate::cancel::Cancel;
 use crate::downloads::Transfers;
 use crate::images::ImageConfig;
+use crate::journal::Journal;
 use crate::logs::LogWriter;
 use crate::rootfs_files::RootfsFiles;
 use crate::runtime::{ContainerId, Runtime};
@@ -56,6 +57,8 @@ pub struct Place {
     pub files: Arc<dyn RootfsFiles>,
     /// Downloads and uploads.
     pub transfers: Arc<Transfers>,
+    /// What is done already.
+    pub journal: Journal,
 }
 
 /// What a step needs. Cheap to clone.
@@ -69,6 +72,8 @@ pub struct StepContext {
     pub cancel: Cancel,
     /// What it is for.
     pub role: Role,
+    /// Which step of the tree it is (`action.0.2`): its name in the journal, and of its process.
+    pub path: String,
 }
 
 /// What a step is for.
@@ -89,14 +94,19 @@ pub enum Failure {
     Cancelled,
 }
 
-/// Performs a step to its end. When it is cancelled it ends in good order first; so never drop
+/// Performs a step to its end; one that an earlier process has done already is passed over. When it is cancelled it ends in good order first; so never drop
 /// the future: cancel, and wait.
 pub fn perform<'a>(action: &'a Action, cx: &'a StepContext) -> BoxFuture<'a, Result<(), Failure>> {
     Box::pin(async move {
         if cx.cancel.is_cancelled() {
             return Err(Failure::Cancelled);
         }
-        match action {
+        let is_noted = cx.role == Role::Work
+            && matches!(action, Action::Run(_) | Action::Download(_) | Action::Upload(_));
+        if is_noted && cx.place.journal.has(&cx.path) {
+            return Ok(());
+        }
+        let outcome = match action {
             Action::Run(run) => run::perform(run, cx).await,
             Action::Download(download) => download::perform(download, cx).await,
             Action::Upload(upload) => upload::perform(upload, cx).await,
@@ -106,7 +116,11 @@ pub fn perform<'a>(action: &'a Action, cx: &'a StepContext) -> BoxFuture<'a, Res
             Action::Parallel(group) => parallel::perform(group, cx).await,
             Action::Serial(group) => serial::perform(group, cx).await,
             Action::Codependent(group) => codependent::perform(group, cx).await,
+        };
+        if is_noted && outcome.is_ok() {
+            cx.place.journal.note(&cx.path);
         }
+        outcome
     })
 }
 
@@ -125,6 +139,16 @@ impl StepContext {
     /// The same, writing as another source; an empty one changes nothing.
     fn as_source(&self, source: &str) -> Self {
         Self { log: self.log.as_source(source), ..self.clone() }
+    }
+
+    /// The same for the step of this name.
+    pub(crate) fn named(&self, name: &str) -> Self {
+        Self { path: name.to_owned(), ..self.clone() }
+    }
+
+    /// The same for a step within this one.
+    fn inner(&self, index: usize) -> Self {
+        self.named(&format!("{}.{index}", self.path))
     }
 
     /// The same, to be cancelled apart from its siblings.
@@ -155,14 +179,15 @@ impl Failure {
 }
 
 /// The steps of a group. Validation admits no missing one; if one is, it is passed over.
-fn steps(group: &Group) -> impl Iterator<Item = &Action> {
-    group.actions.iter().flatten()
+fn steps<'a>(group: &'a Group, cx: &StepContext) -> Vec<(&'a Action, StepContext)> {
+    let steps = group.actions.iter().flatten().enumerate();
+    steps.map(|(index, step)| (step, cx.inner(index))).collect()
 }
 
 /// Performs a wrapped step. Validation admits no missing one; if it is, there is nothing to do.
 async fn perform_inner(action: Option<&Action>, cx: &StepContext) -> Result<(), Failure> {
     match action {
-        Some(action) => perform(action, cx).await,
+        Some(action) => perform(action, &cx.inner(0)).await,
         None => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_api::brain::CellView;
-use lattice_api::cell::{CellState, LrpSlot, Refused};
+use lattice_api::cell::{CellState, Refused};
 use lattice_daemon::bus::Subscription;
 use lattice_daemon::tasks::Tasks;
 use lattice_model::{CellPresence, DesiredLrp, Time};
@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::cancel::Cancel;
 use crate::instance::{Answer, Input, Instance, Telling};
 use crate::inventory::Inventory;
+use crate::lifecycle::adoption::Adopted;
 use crate::lifecycle::{Report, Reports};
 use crate::routes;
 use crate::runtime::ContainerId;
@@ -53,6 +54,14 @@ pub(crate) enum Message {
     LrpChanged(Arc<DesiredLrp>),
     /// These leftovers could not be removed; try again later.
     LeftoversStayed(BTreeSet<ContainerId>),
+}
+
+/// What an earlier process has left.
+pub(crate) struct Inherited {
+    /// Instances that were taken over.
+    pub(crate) adopted: Vec<Adopted>,
+    /// What could not be removed yet.
+    pub(crate) leftovers: BTreeSet<ContainerId>,
 }
 
 /// The owner.
@@ -105,7 +114,6 @@ impl Owner {
         tasks: Tasks,
         presence: CellPresence,
         inbox: mpsc::Sender<Message>,
-        leftovers: BTreeSet<ContainerId>,
     ) -> Self {
         Self {
             started: tools.now(),
@@ -116,17 +124,19 @@ impl Owner {
             inbox,
             slots: BTreeMap::new(),
             routes: routes::Table::default(),
-            leftovers,
+            leftovers: BTreeSet::new(),
             ending: None,
         }
     }
 
-    /// Owns until shutdown.
+    /// Owns until shutdown, beginning with what there is.
     pub(crate) async fn run(
         mut self,
+        inherited: Inherited,
         mut messages: mpsc::Receiver<Message>,
         mut router_starts: Subscription,
     ) {
+        self.inherit(inherited);
         let shutdown = self.tasks.shutdown().clone();
         let first = tokio::time::Instant::now() + ROUTES_INTERVAL;
         let mut heartbeat = tokio::time::interval_at(first, ROUTES_INTERVAL);
@@ -163,6 +173,20 @@ impl Owner {
         self.tell_when_all_ended();
     }
 
+    /// What runs is announced at once; whether it is still wanted the first view tells.
+    fn inherit(&mut self, inherited: Inherited) {
+        self.leftovers = inherited.leftovers;
+        for Adopted { work, made, healthy } in inherited.adopted {
+            let id = work.id();
+            self.inventory.claim(&work.resources());
+            let instance = Instance::adopted(work.kind(), healthy, self.tools.now());
+            let order = Order { work, credentials: Vec::new() };
+            self.slots.insert(id.clone(), Slot::new(order, instance, self.tools.config.stop_grace));
+            self.announce(&id);
+            self.resume_work(&id, made);
+        }
+    }
+
     fn perform(&mut self, orders: Vec<Order>) -> Vec<Refused> {
         let mut refused = Vec::new();
         for order in orders {
@@ -189,42 +213,16 @@ impl Owner {
             return Err(format!("cell {} is shutting down", self.presence.cell_id));
         }
         self.inventory.reserve(&order.work.resources())?;
-        let slot = Slot {
-            instance: Instance::reserved(order.work.kind(), self.tools.now()),
-            work: order.work,
-            credentials: order.credentials,
-            cancel: Cancel::new(self.tools.config.stop_grace),
-            tellings: VecDeque::new(),
-            is_removing: false,
-            needs_drain: false,
-        };
+        let instance = Instance::reserved(order.work.kind(), self.tools.now());
         tracing::info!(work = %id, "work taken");
-        self.slots.insert(id.clone(), slot);
+        self.slots.insert(id.clone(), Slot::new(order, instance, self.tools.config.stop_grace));
         self.step(&id, Input::Begin);
         Ok(())
     }
 
     fn state(&self) -> CellState {
-        let mut state = CellState {
-            presence: self.presence.clone(),
-            available: self.inventory.available(),
-            lrps: Vec::new(),
-            tasks: Vec::new(),
-            starting_count: 0,
-            evacuating: self.ending.is_some(),
-        };
-        for slot in self.slots.values() {
-            state.starting_count += u64::from(slot.instance.is_starting());
-            match &slot.work {
-                Work::Lrp { key, lrp, .. } => state.lrps.push(LrpSlot {
-                    key: key.clone(),
-                    app: lrp.app.clone(),
-                    resources: lrp.resources(),
-                }),
-                Work::Task(task) => state.tasks.push(task.definition.task_guid.clone()),
-            }
-        }
-        state
+        let held = self.slots.values().map(|slot| (&slot.work, &slot.instance));
+        self.inventory.state(self.presence.clone(), held, self.ending.is_some())
     }
 
     fn stop_all(&mut self, grace: Duration, done: oneshot::Sender<()>) {
@@ -244,6 +242,22 @@ impl Owner {
             for done in self.ending.iter_mut().flat_map(std::mem::take) {
                 let _ = done.send(());
             }
+        }
+    }
+}
+
+// === impl Slot ===
+
+impl Slot {
+    fn new(order: Order, instance: Instance, grace: Duration) -> Self {
+        Self {
+            work: order.work,
+            credentials: order.credentials,
+            instance,
+            cancel: Cancel::new(grace),
+            tellings: VecDeque::new(),
+            is_removing: false,
+            needs_drain: false,
         }
     }
 }

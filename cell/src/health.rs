@@ -70,6 +70,11 @@ impl Schedule {
         Self { began: now, start_timeout, is_healthy: false, is_explained: false }
     }
 
+    /// For an instance that was healthy when an earlier process watched it.
+    pub fn healthy(now: Time) -> Self {
+        Self { is_healthy: true, ..Self::new(0, now) }
+    }
+
     /// How long the check that begins now may take: `most`, or less when the start timeout ends
     /// sooner; even the last one has a fair chance.
     pub fn check_may_take(&self, most: Duration, now: Time) -> Duration {
@@ -149,6 +154,14 @@ mod tests {
         }
         assert_eq!(schedule.on(Ok(()), at(10_000)), Verdict::BecameHealthy(HEALTHY_INTERVAL));
         assert_eq!(schedule.on(Ok(()), at(31_000)), Verdict::Wait(HEALTHY_INTERVAL));
+    }
+
+    #[test]
+    fn one_that_was_healthy_before_is_checked_seldom_and_ends_when_it_is_not() {
+        let mut schedule = Schedule::healthy(at(0));
+        assert_eq!(schedule.on(Ok(()), at(5)), Verdict::Wait(HEALTHY_INTERVAL));
+        let verdict = schedule.on(refused(), at(31_000));
+        assert!(matches!(verdict, Verdict::BecameUnhealthy { .. }), "{verdict:?}");
     }
 
     #[test]

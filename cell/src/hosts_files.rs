@@ -5,6 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::dns::name_servers;
+
 /// What these files say.
 #[derive(Debug, Clone)]
 pub struct Names<'a> {
@@ -38,15 +40,8 @@ pub fn write(dir: &Path, names: &Names<'_>) -> io::Result<Vec<(PathBuf, String)>
 
 /// The host's own name servers that can be reached from an instance: loopback ones cannot.
 pub fn host_dns_servers(resolv_conf: &str) -> Vec<IpAddr> {
-    resolv_conf
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            (words.next() == Some("nameserver")).then(|| words.next())?
-        })
-        .filter_map(|word| word.parse::<IpAddr>().ok())
-        .filter(|address| !address.is_loopback() && !address.is_unspecified())
-        .collect()
+    let inside = |address: &IpAddr| !address.is_loopback() && !address.is_unspecified();
+    name_servers(resolv_conf).into_iter().filter(inside).collect()
 }
 
 fn hosts(names: &Names<'_>) -> String {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lattice_model::action::EnvVar;
 use lattice_model::{ImageRef, RegistryCredentials};
+use serde::{Deserialize, Serialize};
 
 use crate::runtime::ContainerId;
 
@@ -44,6 +45,8 @@ pub trait Images: Send + Sync {
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError>;
     /// How many bytes the container has written to its root filesystem.
     async fn disk_usage(&self, id: &ContainerId) -> Result<u64, ImageError>;
+    /// Takes over the root filesystem that an earlier process mounted for a container.
+    fn adopt(&self, id: &ContainerId, image: &Image);
     /// Every container that has a root filesystem here, leftovers included.
     async fn list(&self) -> Result<Vec<ContainerId>, ImageError>;
     /// Removes what no container has used for long; it is fetched anew when it is wanted.
@@ -56,7 +59,7 @@ pub trait Images: Send + Sync {
 pub type ProgressFn = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// An image that is here, whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// The digest of its manifest.
     pub digest: String,
@@ -67,7 +70,7 @@ pub struct Image {
 }
 
 /// What an image says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageConfig {
     /// Environment.
     pub env: Vec<EnvVar>,

@@ -167,6 +167,12 @@ impl Instance {
         Self { kind, state: State::Reserved, since: now, is_stopping: false, has_released: false }
     }
 
+    /// One that an earlier process made; `healthy` says how it is reached, where it was.
+    pub fn adopted(kind: Kind, healthy: Option<NetInfo>, now: Time) -> Self {
+        let state = healthy.map_or(State::Created, |net| State::Running { net });
+        Self { state, ..Self::reserved(kind, now) }
+    }
+
     /// Where it stands.
     pub fn state(&self) -> &State {
         &self.state
@@ -195,6 +201,13 @@ impl Instance {
     /// True when every trace of it is removed.
     pub fn is_removed(&self) -> bool {
         matches!(self.state, State::Completed { is_removed: true, .. })
+    }
+
+    /// True when a view that was asked for at `asked_at` says something about it: nothing has
+    /// happened to it since, nor is about to.
+    pub fn is_settled(&self, asked_at: Time) -> bool {
+        let is_ending = self.is_stopping && !self.is_completed();
+        !is_ending && self.since < asked_at
     }
 
     /// Which line of the harmonisation table it is on.

@@ -1,6 +1,10 @@
 //! What of a cell is reserved and what is left; pure. Counted by reservation, never by use.
 
-use lattice_model::Resources;
+use lattice_api::cell::{CellState, LrpSlot};
+use lattice_model::{CellPresence, Resources};
+
+use crate::instance::Instance;
+use crate::work::Work;
 
 /// A cell's capacity and what is promised of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,35 @@ impl Inventory {
         self.capacity.minus(&self.reserved)
     }
 
+    /// What the auction is told: what is left, and what the cell holds.
+    pub fn state<'a>(
+        &self,
+        presence: CellPresence,
+        held: impl IntoIterator<Item = (&'a Work, &'a Instance)>,
+        evacuating: bool,
+    ) -> CellState {
+        let mut state = CellState {
+            presence,
+            available: self.available(),
+            lrps: Vec::new(),
+            tasks: Vec::new(),
+            starting_count: 0,
+            evacuating,
+        };
+        for (work, instance) in held {
+            state.starting_count += u64::from(instance.is_starting());
+            match work {
+                Work::Lrp { key, lrp, .. } => state.lrps.push(LrpSlot {
+                    key: key.clone(),
+                    app: lrp.app.clone(),
+                    resources: lrp.resources(),
+                }),
+                Work::Task(task) => state.tasks.push(task.definition.task_guid.clone()),
+            }
+        }
+        state
+    }
+
     /// Takes `need`, or says in Diego's words, and then with amounts, what is short.
     pub fn reserve(&mut self, need: &Resources) -> Result<(), String> {
         let left = self.available();
@@ -28,6 +61,11 @@ impl Inventory {
             return Ok(());
         }
         Err(shortage(need, &left))
+    }
+
+    /// Takes what is in use already, be it more than there is.
+    pub fn claim(&mut self, used: &Resources) {
+        self.reserved = self.reserved.plus(used);
     }
 
     /// Gives `had` back.
@@ -97,6 +135,15 @@ mod tests {
         let mut inventory = Inventory::new(amounts(100, 100, 1));
         assert!(inventory.reserve(&amounts(200, 1, 1)).is_err());
         assert_eq!(inventory.available(), amounts(100, 100, 1));
+    }
+
+    #[test]
+    fn what_is_in_use_already_counts_even_where_it_is_too_much() {
+        let mut inventory = Inventory::new(amounts(100, 100, 2));
+        inventory.claim(&amounts(150, 10, 1));
+        assert_eq!(inventory.available(), amounts(0, 90, 1));
+        inventory.release(&amounts(150, 10, 1));
+        assert_eq!(inventory.available(), amounts(100, 100, 2));
     }
 
     proptest! {

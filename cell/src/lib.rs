@@ -13,9 +13,11 @@
 //! | [`actions`] | one step per file; a tree of steps runs in a container |
 //! | [`health`], [`probe`] | when to check (pure), and the check itself |
 //! | [`environment`], [`hosts_files`] | what processes find around them |
+//! | [`journal`] | what an instance has behind it, for the process that takes it over |
 //! | [`downloads`], [`rootfs_files`] | files from outside, and files inside |
 //! | [`runtime`] | containers: the real one (`oci`) and the scripted one (`fake`) |
 //! | [`images`] | registry client, content store, layers, root filesystems |
+//! | [`dns`] | the instances' name server |
 //! | [`network`] | bridge, addresses, port mapping |
 //! | [`logs`] | pipes to lines to envelopes |
 //! | [`routes`] | route heartbeats; pure |
@@ -24,6 +26,7 @@ pub mod actions;
 mod actor;
 pub mod cancel;
 pub mod config;
+pub mod dns;
 pub mod downloads;
 pub mod environment;
 pub use lattice_model::go_duration;
@@ -32,6 +35,7 @@ pub mod hosts_files;
 pub mod images;
 pub mod instance;
 pub mod inventory;
+pub mod journal;
 mod lifecycle;
 pub mod logs;
 mod metrics;
@@ -64,9 +68,9 @@ pub use instance::harmony::states_markdown;
 pub use rep::Handle;
 pub use tools::Seams;
 
-use crate::actor::{INBOX_MAX, Owner, sync};
+use crate::actor::{INBOX_MAX, Inherited, Owner, sync};
 use crate::config::{CapacityError, capacity_of};
-use crate::lifecycle::removal;
+use crate::lifecycle::{adoption, removal};
 use crate::tools::Tools;
 
 /// How often images that nobody uses are looked for.
@@ -91,7 +95,8 @@ pub enum StartError {
     Leftovers(String),
 }
 
-/// Starts a cell: removes what an earlier process left, then tells the brain of itself.
+/// Starts a cell: takes over the instances of an earlier process, removes what else it left, and
+/// then tells the brain of itself.
 pub async fn start(config: Config, seams: Seams, tasks: &Tasks) -> Result<Handle, StartError> {
     let data_dir_error =
         |why: String| StartError::DataDir { dir: config.data_dir.display().to_string(), why };
@@ -99,14 +104,15 @@ pub async fn start(config: Config, seams: Seams, tasks: &Tasks) -> Result<Handle
         .map_err(|error| data_dir_error(error.to_string()))?;
     let presence = presence(&config)?;
     let tools = Tools::new(config.clone(), seams).map_err(data_dir_error)?;
-    let left = removal::list(&tools).await.map_err(StartError::Leftovers)?;
-    let stayed = removal::remove_leftovers(&tools, left).await;
+    let found = removal::find(&tools).await.map_err(StartError::Leftovers)?;
+    let (adopted, left) = adoption::adopt_all(&tools, found).await;
+    let leftovers = removal::remove_leftovers(&tools, left).await;
+    let inherited = Inherited { adopted, leftovers };
 
     let (sender, messages) = mpsc::channel(INBOX_MAX);
     let router_starts = tools.seams.bus.subscribe(START);
-    let owner =
-        Owner::new(Arc::clone(&tools), tasks.clone(), presence.clone(), sender.clone(), stayed);
-    tasks.critical("cell owner", owner.run(messages, router_starts));
+    let owner = Owner::new(Arc::clone(&tools), tasks.clone(), presence.clone(), sender.clone());
+    tasks.critical("cell owner", owner.run(inherited, messages, router_starts));
     let handle = Handle { owner: sender, presence, departed: CancellationToken::new(), tools };
     spawn_sync(&handle, tasks);
     spawn_tidying(&handle, tasks);

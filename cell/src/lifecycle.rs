@@ -1,6 +1,7 @@
 //! One worker per instance performs its life: image, root filesystem, network, container, setup,
 //! action beside monitor, end. It reports to the owner and decides nothing about the instance.
 
+pub(crate) mod adoption;
 mod execute;
 mod prepare;
 pub(crate) mod removal;
@@ -14,7 +15,7 @@ use lattice_model::NetInfo;
 use crate::actions::{Place, Role, StepContext};
 use crate::cancel::Cancel;
 use crate::instance::Outcome;
-use crate::logs::LogWriter;
+use crate::journal::HEALTHY;
 use crate::metrics;
 use crate::runtime::ContainerId;
 use crate::tools::Tools;
@@ -46,7 +47,7 @@ pub(crate) struct Lifecycle<R> {
 }
 
 /// A container that was made, and how it is reached.
-struct Made {
+pub(crate) struct Made {
     place: Arc<Place>,
     net: NetInfo,
 }
@@ -56,27 +57,41 @@ struct Made {
 impl<R: Reports> Lifecycle<R> {
     /// Performs it from pull to end; what it leaves behind is removed by [`removal`].
     pub(crate) async fn run(self) {
-        let log = self.tools.log_of(self.work());
-        let outcome = match self.prepare(&log).await {
-            Ok(made) => self.live(&made, &log).await,
+        let outcome = match self.prepare(&self.tools.log_of(self.work())).await {
+            Ok(made) => {
+                self.reports.report(Report::ContainerCreated).await;
+                self.progress(ProgressStep::Starting).await;
+                self.live(&made).await
+            }
             Err(reason) => Outcome::Failed { reason, is_retryable: true },
         };
         self.reports.report(Report::Ended(outcome)).await;
     }
 
-    async fn live(&self, made: &Made, log: &LogWriter) -> Outcome {
-        self.reports.report(Report::ContainerCreated).await;
-        self.progress(ProgressStep::Starting).await;
+    /// Goes on with what an earlier process began: the steps are gone through again, those that are
+    /// done are passed over, and processes that run, or ended meanwhile, are found again.
+    pub(crate) async fn resume(self, made: Made) {
+        let outcome = self.live(&made).await;
+        self.reports.report(Report::Ended(outcome)).await;
+    }
+
+    async fn live(&self, made: &Made) -> Outcome {
         let cx = StepContext {
             place: Arc::clone(&made.place),
-            log: log.clone(),
+            log: self.tools.log_of(self.work()),
             cancel: self.cancel.clone(),
             role: Role::Work,
+            path: String::new(),
         };
         tokio::select! {
             outcome = self.execute(made, &cx) => outcome,
             never = metrics::sample(&self.tools, self.work(), &made.place.id) => match never {},
         }
+    }
+
+    async fn became_healthy(&self, made: &Made) {
+        made.place.journal.note(HEALTHY);
+        self.reports.report(Report::Healthy(made.net.clone())).await;
     }
 
     fn work(&self) -> &Work {

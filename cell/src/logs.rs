@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex};
 use lattice_daemon::clock::Clock;
 use lattice_model::desired_lrp::LogTarget;
 use lattice_model::envelope::LogStream;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use self::limit::{LogLimits, LogRate, Verdict};
 use self::lines::Splitter;
 use self::ship::Shipper;
+use crate::runtime::Output;
 
 /// The source of lines that name no other.
 pub const SOURCE_DEFAULT: &str = "LOG";
@@ -22,8 +22,6 @@ pub const SOURCE_DEFAULT: &str = "LOG";
 pub const SOURCE_CELL: &str = "CELL";
 /// The source of what health checks say.
 pub const SOURCE_HEALTH: &str = "HEALTH";
-
-const CHUNK_BYTES: usize = 32 * 1024;
 
 /// Writes lines to the log of one instance, as one source. Cheap to clone.
 #[derive(Clone)]
@@ -104,15 +102,24 @@ impl LogWriter {
         }
     }
 
-    /// Reads a pipe to its end and writes its lines.
-    pub async fn pump(self, mut pipe: Box<dyn AsyncRead + Send + Unpin>, stream: LogStream) {
+    /// Reads an output to its end and writes its lines. What is written need not be kept any more;
+    /// a line that has only begun must be.
+    pub async fn pump(self, mut output: Box<dyn Output>, stream: LogStream) {
         let mut splitter = Splitter::default();
-        let mut chunk = vec![0; CHUNK_BYTES];
-        // A pipe that cannot be read any more has ended, whatever the reason.
-        while let Ok(length @ 1..) = pipe.read(&mut chunk).await {
-            splitter.push(&chunk[..length], |line| self.app_line(stream, line));
+        while let Some(chunk) = output.next().await {
+            if chunk.lost_before > 0 {
+                splitter.finish(|line| self.app_line(stream, line));
+                let lost = chunk.lost_before;
+                self.as_source(SOURCE_CELL).err(&format!(
+                    "{lost} bytes of output were lost here: more was written than is kept while \
+                     the platform is away"
+                ));
+            }
+            splitter.push(&chunk.bytes, |line| self.app_line(stream, line));
+            output.release(splitter.held());
         }
         splitter.finish(|line| self.app_line(stream, line));
+        output.release(0);
     }
 
     fn say(&self, stream: LogStream, text: &str) {

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use lattice_model::PortMapping;
+use serde::{Deserialize, Serialize};
 
 use crate::runtime::ContainerId;
 
@@ -36,7 +37,7 @@ pub trait Network: Send + Sync {
 }
 
 /// A container's place on the network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// The network namespace to join.
     pub netns: PathBuf,

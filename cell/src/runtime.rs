@@ -1,5 +1,6 @@
 //! Containers, behind one seam: [`Runtime`]. A container is made around an init that only reaps;
-//! every action is a process executed in it, so that an app is never PID 1.
+//! every action is a process executed in it, so that an app is never PID 1. Containers outlive the
+//! process that made them; the next one adopts them.
 
 pub mod fake;
 pub mod init;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lattice_model::Limit;
 use lattice_model::action::EnvVar;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// Names a container on its cell: `process_guid-instance_guid` hashed or shortened to what a
 /// cgroup, a directory and an interface's alias can bear.
@@ -24,7 +25,12 @@ pub struct ContainerId(Arc<str>);
 pub trait Runtime: Send + Sync {
     /// Makes the container: namespaces, cgroup, mounts, and an init that only reaps.
     async fn create(&self, spec: ContainerBlueprint) -> Result<(), RuntimeError>;
-    /// Starts a process in it, with the container's seccomp filter, capabilities and cgroup.
+    /// Takes over a container that an earlier process made, with all that runs in it.
+    /// [`RuntimeError::NotFound`] when there is none that still runs, or ran since the machine
+    /// started.
+    async fn adopt(&self, id: &ContainerId, privileged: bool) -> Result<(), RuntimeError>;
+    /// Starts a process in it, with the container's seccomp filter, capabilities and cgroup; or
+    /// attaches to the one that is kept as [`ProcessSpec::keep_as`].
     async fn exec(&self, id: &ContainerId, process: ProcessSpec) -> Result<Process, RuntimeError>;
     /// What it uses now.
     async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError>;
@@ -72,6 +78,9 @@ pub struct ProcessSpec {
     pub nofile: Option<u64>,
     /// The most processes of the user.
     pub nproc: Option<u64>,
+    /// The name under which it, its end and its output are kept for whoever comes after this
+    /// process; without one it is killed when its handles are dropped.
+    pub keep_as: Option<String>,
 }
 
 /// A user as the kernel knows it.
@@ -88,12 +97,34 @@ pub struct UserIds {
 /// A started process.
 pub struct Process {
     /// What it writes to standard output.
-    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    pub stdout: Box<dyn Output>,
     /// What it writes to standard error.
-    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+    pub stderr: Box<dyn Output>,
     /// Its handle.
     pub control: Arc<dyn ProcessControl>,
 }
+
+/// What a process writes to one stream.
+#[async_trait]
+pub trait Output: Send {
+    /// The next piece; `None` at the end. Nothing is lost when the call is broken off.
+    async fn next(&mut self) -> Option<Chunk>;
+    /// All that was given is taken care of, but for the last `unfinished` bytes, which whoever
+    /// comes after this process is to be given again.
+    fn release(&mut self, unfinished: usize);
+}
+
+/// A piece of output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// What was written.
+    pub bytes: Vec<u8>,
+    /// How many bytes before these were too much to keep.
+    pub lost_before: u64,
+}
+
+/// The output of a process that nobody comes after.
+pub(crate) struct PlainOutput<R>(pub(crate) R);
 
 /// The handle of a started process.
 #[async_trait]
@@ -163,6 +194,19 @@ pub enum RuntimeError {
     /// There is no such container.
     #[error("there is no container {0}")]
     NotFound(String),
+}
+
+#[async_trait]
+impl<R: AsyncRead + Send + Unpin> Output for PlainOutput<R> {
+    async fn next(&mut self) -> Option<Chunk> {
+        let mut bytes = Vec::with_capacity(4096);
+        match self.0.read_buf(&mut bytes).await {
+            Ok(1..) => Some(Chunk { bytes, lost_before: 0 }),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn release(&mut self, _: usize) {}
 }
 
 // === impl ContainerId ===

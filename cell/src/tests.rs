@@ -1,5 +1,6 @@
 //! A whole cell between scripted seams.
 
+mod adoption;
 mod harmonisation;
 mod health;
 mod lifecycle;

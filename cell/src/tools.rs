@@ -8,14 +8,14 @@ use lattice_api::brain::Bbs;
 use lattice_daemon::bus::Bus;
 use lattice_daemon::clock::Clock;
 use lattice_daemon::log_ingress::LogIngress;
-use lattice_model::Time;
+use lattice_model::{NetInfo, Time};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::downloads::Transfers;
 use crate::images::Images;
 use crate::logs::LogWriter;
-use crate::network::Network;
+use crate::network::{Attachment, Network};
 use crate::rootfs_files::RootfsFiles;
 use crate::runtime::Runtime;
 use crate::work::Work;
@@ -68,6 +68,15 @@ impl Tools {
 
     pub(crate) fn now(&self) -> Time {
         self.seams.clock.now()
+    }
+
+    /// How an instance is reached.
+    pub(crate) fn net_info(&self, attachment: &Attachment) -> NetInfo {
+        NetInfo {
+            address: self.config.external_address.to_string(),
+            instance_address: attachment.address.to_string(),
+            ports: attachment.ports.clone(),
+        }
     }
 
     /// The log of a piece of work.

@@ -3,17 +3,23 @@
 use std::fmt;
 use std::sync::Arc;
 
+use lattice_api::brain::CellView;
 use lattice_api::cell::{LrpWork, TaskWork, WorkItem};
 use lattice_model::action::EnvVar;
 use lattice_model::desired_lrp::{ContainerSpec, LogTarget};
+use lattice_model::task::TaskOutcome;
 use lattice_model::{
     CellId, DesiredLrp, InstanceGuid, InstanceKey, LrpKey, RegistryCredentials, Resources, Task,
-    TaskGuid,
+    TaskGuid, TaskState, Time,
 };
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::environment;
 use crate::instance::Kind;
+use crate::instance::harmony::{
+    Container, Cure, ROW_SETTLES, lrp_cure, lrp_row, task_cure, task_row,
+};
 use crate::runtime::ContainerId;
 
 /// Names a piece of work on its cell.
@@ -26,7 +32,7 @@ pub enum WorkId {
 }
 
 /// A piece of work. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Work {
     /// An LRP's instance.
     Lrp {
@@ -39,6 +45,15 @@ pub enum Work {
     },
     /// A task.
     Task(Arc<Task>),
+}
+
+/// Something that a view names on its cell, and that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing<'a> {
+    /// An LRP's instance.
+    Lrp(&'a LrpKey, &'a InstanceKey),
+    /// A task.
+    Task(&'a TaskGuid),
 }
 
 /// Work and what is needed once, to begin it.
@@ -102,6 +117,14 @@ impl Work {
         }
     }
 
+    /// What its container needs, given what the brain holds about this cell.
+    pub fn cure(&self, container: Container, view: &CellView) -> Cure {
+        match self {
+            Self::Lrp { key, instance, .. } => lrp_cure(container, lrp_row(view, key, instance)),
+            Self::Task(task) => task_cure(container, task_row(view, &task.definition.task_guid)),
+        }
+    }
+
     /// Its containers; only the first is run today.
     pub fn containers(&self) -> &[ContainerSpec] {
         match self {
@@ -158,6 +181,42 @@ impl Work {
             }
         };
         ContainerId::new(&format!("{}-{}", recognisable(name), short_hash(&guid)))
+    }
+}
+
+// === impl Missing ===
+
+impl<'a> Missing<'a> {
+    /// What the view names on this cell and `is_here` does not know. Records that are younger than
+    /// what the cell knew when it asked for the view, or may be so, are left out; those of an
+    /// earlier life of the cell, which began at `started`, are not.
+    pub fn of(
+        view: &'a CellView,
+        cell: &CellId,
+        (started, asked_at): (Time, Time),
+        is_here: impl Fn(&WorkId) -> bool,
+    ) -> Vec<Self> {
+        let is_settled = |since: Time| since < started || since + ROW_SETTLES <= asked_at;
+        let lrps = view.lrps.iter().filter(|(row, _)| is_settled(row.since));
+        let lrps = lrps.filter_map(|(row, _)| Some((&row.key, row.instance()?)));
+        let lrps = lrps.filter(|(_, instance)| {
+            instance.cell_id == *cell && !is_here(&WorkId::Lrp(instance.instance_guid.clone()))
+        });
+        let tasks = view.tasks.iter().filter(|task| is_settled(task.updated_at)).filter(
+            |task| matches!(&task.state, TaskState::Running { cell_id } if cell_id == cell),
+        );
+        let tasks = tasks.map(|task| &task.definition.task_guid);
+        let tasks = tasks.filter(|guid| !is_here(&WorkId::Task((*guid).clone())));
+        lrps.map(|(key, instance)| Self::Lrp(key, instance)).chain(tasks.map(Self::Task)).collect()
+    }
+
+    /// How a task has ended that its cell knows nothing of.
+    pub fn outcome() -> TaskOutcome {
+        TaskOutcome {
+            failed: true,
+            failure_reason: "task container does not exist".to_owned(),
+            result: String::new(),
+        }
     }
 }
 

@@ -165,7 +165,7 @@ pub fn build(
     };
     let lrp = DesiredLrp {
         process_guid: request.name.clone(),
-        app: name.clone(),
+        app: name.as_str().into(),
         domain: Domain::new(DOMAIN).expect("a constant that is not empty"),
         instances: request.instances,
         containers: vec![container],

@@ -134,7 +134,7 @@ fn lrp(kind: Kind, app: usize, dice: &mut Dice) -> DesiredLrp {
     let name = format!("app-{app:06}");
     DesiredLrp {
         process_guid: ProcessGuid::new(&name).unwrap(),
-        app: name,
+        app: name.into(),
         domain: Domain::new("bench").unwrap(),
         instances: INSTANCES_PER_APP as u32,
         containers: vec![container(rootfs, amount)],
@@ -245,7 +245,7 @@ fn held(cell: usize, slot: u64, used: &Resources) -> LrpSlot {
         disk_mb: used.disk_mb / HELD,
         containers: used.containers / HELD,
     };
-    LrpSlot { key, app, resources }
+    LrpSlot { key, app: app.into(), resources }
 }
 
 const fn times(amounts: &Resources, n: u64) -> Resources {

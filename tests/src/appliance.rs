@@ -132,6 +132,12 @@ impl Appliance {
         Admin::load_or_create(&self.data_dir()).unwrap()
     }
 
+    /// The administrator's name and password as basic auth joins them.
+    pub fn account(&self) -> String {
+        let admin = self.admin();
+        format!("{}:{}", admin.username, admin.password)
+    }
+
     /// Stops it with a signal, and returns how it ended; fails when it takes longer than it may.
     pub fn stop(&mut self, signal: Signal) -> ExitStatus {
         let mut process = self.process.take().expect("it runs");

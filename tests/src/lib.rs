@@ -3,6 +3,7 @@
 
 pub mod appliance;
 pub mod image;
+pub mod inside;
 pub mod machine;
 pub mod person;
 pub mod registry;

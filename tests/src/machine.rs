@@ -83,13 +83,50 @@ pub fn traces(data_dir: &Path) -> Vec<String> {
     let place = |line: &str| line.split(' ').nth(1).map(|place| format!("mount {place}"));
     traces.extend(mounts.lines().filter_map(place));
     traces.extend(control_groups(data_dir));
+    traces.extend(holders(data_dir).iter().map(|pid| format!("holder {pid:?}")));
     traces.sort();
     traces
 }
 
-/// Takes away all that a reboot would: containers' processes, control groups, mounts below
-/// `data_dir`, interfaces and tables. Files stay.
+/// The processes that hold the instances of `data_dir`.
+pub fn holders(data_dir: &Path) -> Vec<Pid> {
+    let entries = std::fs::read_dir("/proc").expect("/proc is readable").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let holds = |pid: &i32| {
+        // Without a directory nobody's are meant.
+        if data_dir.as_os_str().is_empty() {
+            return false;
+        }
+        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = words.split('\0').skip(1);
+        let is_holder = words.next() == Some("shim");
+        is_holder && words.next().is_some_and(|dir| Path::new(dir).starts_with(data_dir))
+    };
+    pids.filter(holds).filter_map(Pid::from_raw).collect()
+}
+
+/// What runs in the containers of `data_dir`, their inits aside, as command lines.
+pub fn executed(data_dir: &Path) -> Vec<String> {
+    let mut pids = std::collections::BTreeSet::new();
+    for group in control_groups(data_dir) {
+        let dir = group.trim_start_matches("cgroup ");
+        let members = std::fs::read_to_string(format!("{dir}/cgroup.procs")).unwrap_or_default();
+        pids.extend(members.lines().map(str::to_owned));
+    }
+    let line = |pid: String| {
+        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.replace('\0', " ")
+    };
+    let lines = pids.into_iter().map(line);
+    lines.filter(|line| !line.is_empty() && !line.starts_with("/.lattice/init")).collect()
+}
+
+/// Takes away all that a reboot would: containers' processes and what holds them, control groups,
+/// mounts below `data_dir`, interfaces and tables. Files stay.
 pub fn lose_power(data_dir: &Path) {
+    for holder in holders(data_dir) {
+        let _ = kill_process(holder, Signal::KILL);
+    }
     for group in control_groups(data_dir) {
         let dir = group.trim_start_matches("cgroup ");
         let members = std::fs::read_to_string(format!("{dir}/cgroup.procs")).unwrap_or_default();

@@ -33,7 +33,7 @@ fn an_app_is_pushed_to_and_reached_under_a_domain_of_ones_own() {
     assert_eq!(elsewhere.router_error.as_deref(), Some("unknown_route"));
 
     let pushed = format!("registry.{DOMAIN}:8080/team/app:v1");
-    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
+    let account = lattice.account();
     machine::with_hosts(&names(), || copy(&layout, &pushed, &account));
     let by_tag = ltc(&lattice, &["create", "by-tag", &pushed]);
     assert_eq!(by_tag.code, 0, "{by_tag:?}\n{}", lattice.log());

@@ -5,6 +5,8 @@ mod bad_input;
 mod crashes;
 mod domain;
 mod lifecycle;
+mod names;
+mod outliving;
 mod people;
 mod placement;
 mod push;

@@ -1,4 +1,4 @@
-//! Work that fits nowhere.
+//! Where work may go, and work that fits nowhere.
 
 use lattice_tests::appliance::Appliance;
 use lattice_tests::web::Web;
@@ -45,4 +45,28 @@ fn a_drained_cell_without_another_keeps_what_it_runs_and_takes_nothing_new() {
     let now = lattice.instances(&web, "web").remove(0);
     assert_eq!(now["instance_guid"], before["instance_guid"]);
     assert_eq!((&now["state"], &now["evacuating"]), (&"RUNNING".into(), &false.into()));
+}
+
+#[test]
+fn an_app_goes_where_its_constraint_lets_it_and_is_told_why_nowhere_else() {
+    machine::isolate();
+    let flags = ["--label", "disk=ssd", "--label", "rack=7", "--strategy", "binpack"];
+    let lattice = Appliance::start(&flags);
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let layout = layout.to_str().unwrap();
+    let explained = |app: &str| -> serde_json::Value {
+        serde_json::from_str(&lattice.ltc_ok(&["explain", app, "-o", "json"])).unwrap()
+    };
+
+    lattice.ltc_ok(&["create", "web", layout, "--constraint", "disk==ssd"]);
+    let web = explained("web");
+    assert_eq!(web["strategy"], "binpack", "{web}");
+    assert_eq!(web["chosen"], web["runs_on"], "it would go where it is: {web}");
+
+    let created = lattice.ltc(&["create", "other", layout, "--constraint", "rack!=7", "-t", "20s"]);
+    assert_ne!(created.code, 0, "{created:?}");
+    let other = explained("other");
+    assert!(other["chosen"].is_null(), "{other}");
+    let filters = &other["cells"][0]["filters"];
+    assert_eq!((&filters["constraints"], &filters["resources"]), (&false.into(), &true.into()));
 }

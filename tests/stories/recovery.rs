@@ -11,15 +11,13 @@ use rustix::process::Signal;
 use crate::lifecycle::answers_from;
 
 #[test]
-fn killed_and_started_again_it_brings_the_apps_back_and_leaves_nothing_behind() {
+fn after_a_reboot_it_brings_the_apps_back_as_new_instances_and_leaves_nothing_behind() {
     machine::isolate();
     let mut lattice = Appliance::start(&[]);
-    let web = Web::new();
     create(&lattice, "web", 2);
-    answers_from(&web, "web", 2);
-    let before = instance_guids(&lattice, &web, "web");
-
+    let before = instance_guids(&lattice, &Web::new(), "web");
     lattice.kill();
+    machine::lose_power(&lattice.data_dir());
     lattice.up();
     let web = Web::new();
     answers_from(&web, "web", 2);
@@ -32,29 +30,16 @@ fn killed_and_started_again_it_brings_the_apps_back_and_leaves_nothing_behind() 
 }
 
 #[test]
-fn after_a_reboot_it_brings_the_apps_back() {
-    machine::isolate();
-    let mut lattice = Appliance::start(&[]);
-    create(&lattice, "web", 2);
-    lattice.kill();
-    machine::lose_power(&lattice.data_dir());
-    lattice.up();
-    answers_from(&Web::new(), "web", 2);
-}
-
-#[test]
-fn stopped_by_any_way_it_brings_the_apps_back() {
+fn stopped_by_a_person_it_brings_the_apps_back() {
     machine::isolate();
     let mut lattice = Appliance::start(&[]);
     create(&lattice, "web", 1);
-    for signal in [Signal::TERM, Signal::INT] {
-        let ended = lattice.stop(signal);
-        assert!(ended.success(), "{signal:?}: {ended}");
-        let left = root_filesystems(&lattice);
-        assert!(left.is_empty(), "the app is stopped: {left:?}");
-        lattice.up();
-        answers_from(&Web::new(), "web", 1);
-    }
+    let ended = lattice.stop(Signal::INT);
+    assert!(ended.success(), "{ended}");
+    let left = root_filesystems(&lattice);
+    assert!(left.is_empty(), "the app is stopped: {left:?}");
+    lattice.up();
+    answers_from(&Web::new(), "web", 1);
     let said = lattice.down(&[]);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(lattice.wait().success());
@@ -103,7 +88,7 @@ fn apps_deaf_to_sigterm_do_not_keep_it_from_stopping_in_time() {
         expect(deaf == 5, lines)
     });
     // The bound on how long it may take is that of `stop`.
-    let ended = lattice.stop(Signal::TERM);
+    let ended = lattice.stop(Signal::INT);
     assert!(ended.success(), "{ended}");
     let left = root_filesystems(&lattice);
     assert!(left.is_empty(), "{left:?}");
@@ -211,18 +196,18 @@ fn thirty_apps_are_created_at_once() {
     }
 }
 
-fn create(lattice: &Appliance, name: &str, instances: usize) {
+pub(crate) fn create(lattice: &Appliance, name: &str, instances: usize) {
     let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
     let count = instances.to_string();
     lattice.ltc_ok(&["create", name, layout.to_str().unwrap(), "--instances", &count]);
 }
 
-fn root_filesystems(lattice: &Appliance) -> Vec<String> {
+pub(crate) fn root_filesystems(lattice: &Appliance) -> Vec<String> {
     let traces = machine::traces(&lattice.data_dir());
     traces.into_iter().filter(|trace| trace.ends_with("merged")).collect()
 }
 
-fn instance_guids(lattice: &Appliance, web: &Web, app: &str) -> Vec<String> {
+pub(crate) fn instance_guids(lattice: &Appliance, web: &Web, app: &str) -> Vec<String> {
     let guid = |lrp: &serde_json::Value| lrp["instance_guid"].as_str().unwrap().to_owned();
     lattice.instances(web, app).iter().map(guid).collect()
 }

@@ -4,10 +4,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use lattice_tests::appliance::{Appliance, Said};
+use lattice_tests::inside::from_container;
 use lattice_tests::web::Web;
 use lattice_tests::{image, machine, program};
 use reqwest::Method;
-use serde_json::json;
 
 const RECEPTOR: &str = "receptor.lattice.localhost:8080";
 
@@ -120,7 +120,7 @@ fn an_app_cannot_reach_the_platform_nor_this_host() {
     let _listener = std::net::TcpListener::bind("0.0.0.0:7777").unwrap();
     let lattice = Appliance::start(&[]);
     let web = Web::new();
-    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
+    let account = lattice.account();
 
     // The platform's names are not served to instances, right password or not.
     for server in ["receptor", "doppler", "registry", "dashboard"] {
@@ -144,13 +144,7 @@ fn an_app_reaches_the_platform_where_that_is_allowed() {
     machine::isolate();
     let lattice = Appliance::start(&["--allow-instances-to-platform"]);
     let web = Web::new();
-    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
-    let host = ("HOST_HEADER", RECEPTOR);
-    for (account, env, status) in [
-        (":", vec![host], "status 401"),
-        (&*account, vec![host], "status 200"),
-        (&*account, vec![host, ("ORIGIN", "http://evil.example")], "status 403"),
-    ] {
+    for (account, env, status) in at_the_gate(&lattice.account()) {
         let get = ["get", "10.255.0.1:8080", "/v1/cells", account];
         let said = from_container(&lattice, &web, &get, &env);
         assert!(said.contains(status), "{env:?}: {said}");
@@ -173,13 +167,7 @@ fn another_machine_reaches_nothing_unless_asked_to() {
         let said = from_neighbour(&["connect", &format!("10.99.0.1:{port}")], &[]);
         assert!(said.out.starts_with(expected), "{port}: {said:?}");
     }
-    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
-    let host = ("HOST_HEADER", RECEPTOR);
-    for (account, env, status) in [
-        (":", vec![host], "status 401"),
-        (&*account, vec![host], "status 200"),
-        (&*account, vec![host, ("ORIGIN", "http://evil.example")], "status 403"),
-    ] {
+    for (account, env, status) in at_the_gate(&lattice.account()) {
         let said = from_neighbour(&["get", "10.99.0.1:8080", "/v1/cells", account], &env);
         assert!(said.out.starts_with(status), "{env:?}: {said:?}");
     }
@@ -210,28 +198,17 @@ fn an_app_may_not_take_the_platforms_names() {
     }
 }
 
-/// Runs `fixture-app` as a task in a container and returns what it printed.
-fn from_container(lattice: &Appliance, web: &Web, args: &[&str], env: &[(&str, &str)]) -> String {
-    let number = lattice.next_number();
-    let guid = format!("probe-{number}");
-    if number == 1 {
-        let layout = image::layout(lattice.scratch(), "fixture-app", &[]);
-        let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
-        image::copy(&layout, "registry.lattice.localhost:8080/fixture:v1", Some(&account));
-    }
-    let env: Vec<_> =
-        env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-    let task = json!({
-        "task_guid": guid, "domain": "lattice", "log_guid": guid, "log_source": "TASK",
-        "rootfs": "docker://registry.lattice.localhost:8080/fixture#v1",
-        "action": {"run": {"path": "/fixture-app", "args": args, "user": "root", "env": env}},
-    });
-    let posted = lattice.api(web, Method::POST, "/v1/tasks", Some(task));
-    assert_eq!(posted.status, 201, "{posted:?}");
-    lattice.wait_logged(web, &guid, "Exit status");
-    let lines = lattice.recent_logs(web, &guid);
-    let said = lines.iter().find(|line| line.contains("|0 status ") || line.contains("connected"));
-    said.cloned().unwrap_or_else(|| panic!("{args:?} said nothing: {lines:?}"))
+/// A call of the Receptor API: the account, headers as the fixture app takes them, and the answer.
+type Call<'a> = (&'a str, Vec<(&'static str, &'static str)>, &'static str);
+
+/// What the gate answers whom.
+fn at_the_gate(account: &str) -> [Call<'_>; 3] {
+    let host = ("HOST_HEADER", RECEPTOR);
+    [
+        (":", vec![host], "status 401"),
+        (account, vec![host], "status 200"),
+        (account, vec![host, ("ORIGIN", "http://evil.example")], "status 403"),
+    ]
 }
 
 /// Makes another machine: a network namespace named `neighbour`, joined by a cable.

@@ -47,16 +47,16 @@ fn a_task_is_cancelled_while_it_runs() {
 }
 
 /// An appliance whose own registry holds the image of `fixture-app`.
-fn stage() -> (Appliance, Web) {
+pub(crate) fn stage() -> (Appliance, Web) {
     machine::isolate();
     let lattice = Appliance::start(&[]);
     let layout = image::layout(lattice.scratch(), "fixture-app", &[]);
-    let account = format!("{}:{}", lattice.admin().username, lattice.admin().password);
+    let account = lattice.account();
     image::copy(&layout, "registry.lattice.localhost:8080/fixture:v1", Some(&account));
     (lattice, Web::new())
 }
 
-fn submit(lattice: &Appliance, guid: &str, args: &[&str], result_file: &str) {
+pub(crate) fn submit(lattice: &Appliance, guid: &str, args: &[&str], result_file: &str) {
     let task = json!({
         "task_guid": guid,
         "domain": "lattice",
@@ -73,12 +73,12 @@ fn submit(lattice: &Appliance, guid: &str, args: &[&str], result_file: &str) {
     lattice.ltc_ok(&["submit-task", file.to_str().unwrap()]);
 }
 
-fn task(lattice: &Appliance, web: &Web, guid: &str) -> Value {
+pub(crate) fn task(lattice: &Appliance, web: &Web, guid: &str) -> Value {
     let answer = lattice.api(web, Method::GET, &format!("/v1/tasks/{guid}"), None);
     serde_json::from_str(&answer.body).unwrap_or_else(|e| panic!("{e}: {answer:?}"))
 }
 
-fn completed(lattice: &Appliance, web: &Web, guid: &str) -> Value {
+pub(crate) fn completed(lattice: &Appliance, web: &Web, guid: &str) -> Value {
     eventually(&format!("{guid} is completed"), PATIENCE, || {
         let task = task(lattice, web, guid);
         if task["state"] == "COMPLETED" { Ok(task) } else { Err(task) }

@@ -71,7 +71,7 @@ pub fn explain(
     Explanation {
         process_guid: lrp.process_guid.clone(),
         index,
-        app: lrp.app.clone(),
+        app: lrp.app.to_string(),
         strategy: want.ranking.strategy,
         need: want.need,
         runs_on,

@@ -1,5 +1,7 @@
 //! The cells during one auction, and where the apps of the batch are.
 
+use std::borrow::Borrow;
+
 use foldhash::{HashMap, HashMapExt as _};
 use lattice_api::cell::CellState;
 use lattice_model::{CellPresence, Resources};
@@ -44,8 +46,8 @@ pub(super) struct Holding {
 
 impl<'a> Fleet<'a> {
     /// The first of two cells of one id counts.
-    pub(super) fn new(states: &'a [CellState], apps: &Apps<'_>) -> Self {
-        let mut states: Vec<&CellState> = states.iter().collect();
+    pub(super) fn new<C: Borrow<CellState>>(states: &'a [C], apps: &Apps<'_>) -> Self {
+        let mut states: Vec<&CellState> = states.iter().map(Borrow::borrow).collect();
         states.sort_by_key(|state| &state.presence.cell_id);
         states.dedup_by_key(|state| &state.presence.cell_id);
         let mut zones: HashMap<&str, (usize, u32)> = HashMap::new();

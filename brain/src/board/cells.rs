@@ -8,7 +8,7 @@ use lattice_model::{
     Time,
 };
 
-use super::command::{Applied, RowId, Write};
+use super::command::{Applied, Effect, RowId, Write};
 use super::desired::too_many;
 use super::{Board, Due, Seen, presence_ttl};
 use crate::converge::Standing;
@@ -19,7 +19,8 @@ impl Board {
         let cell = presence.cell_id.clone();
         let expires = now + presence_ttl();
         let is_new = !self.is_live(&cell);
-        let seen = Seen { presence: Some(presence), expires };
+        let is_emptying = self.is_emptying(&cell);
+        let seen = Seen { presence: Some(presence), expires, is_emptying };
         let before = self.cells.insert(cell.clone(), seen);
         if before.is_none() {
             // An older entry stands until it fires, and then moves on.
@@ -46,7 +47,8 @@ impl Board {
     pub(super) fn hear_of(&mut self, cell: &CellId, now: Time) {
         if !self.cells.contains_key(cell) {
             let expires = now + presence_ttl();
-            self.cells.insert(cell.clone(), Seen { presence: None, expires });
+            let seen = Seen { presence: None, expires, is_emptying: false };
+            self.cells.insert(cell.clone(), seen);
             self.due.insert((expires, Due::Cell(cell.clone())));
         }
     }
@@ -58,15 +60,14 @@ impl Board {
             Some(expires) if expires > now => {
                 self.due.insert((expires, Due::Cell(cell.clone())));
             }
-            Some(_) => self.lose_cell(cell, out),
-            None => {}
+            // One that was lost already may have been lost in a commit that failed.
+            Some(_) | None => self.lose_cell(cell, out),
         }
     }
 
     /// The cell is gone: what it ran is replaced.
     pub(super) fn lose_cell(&mut self, cell: &CellId, out: &mut Applied) {
         self.cells.remove(cell);
-        self.note_emptying(cell, false);
         for (guid, index) in self.indices_on(cell) {
             self.settle_place(&guid, index, out);
         }
@@ -85,21 +86,32 @@ impl Board {
         }
     }
 
-    /// Takes over which cells live and what was asked of them, after a reload in mid-life.
-    pub fn adopt_presences(&mut self, from: Self) {
-        for (cell, seen) in from.cells {
-            self.due.insert((seen.expires, Due::Cell(cell.clone())));
-            self.cells.insert(cell, seen);
-        }
+    /// Takes over what is known of cells and what was asked of them, after a reload in mid-life.
+    /// What came of the command that was not kept is forgotten; these effects were to follow it. So
+    /// is what a rebalance has not begun, as at any start.
+    pub fn adopt_presences(&mut self, from: Self, unreleased: &[Effect]) {
+        let named = std::mem::replace(&mut self.cells, from.cells).into_keys();
+        let all: BTreeSet<CellId> = named.chain(self.cells.keys().cloned()).collect();
+        // Each is looked at when its presence expires; those that are lost already at once.
+        let due = |cell: CellId| {
+            (self.cells.get(&cell).map_or_else(Time::default, |seen| seen.expires), Due::Cell(cell))
+        };
+        self.due.extend(all.into_iter().map(due));
+        self.due.extend(from.due.into_iter().filter(|(_, due)| matches!(due, Due::Stop(..))));
         self.retiring = from.retiring;
+        for effect in unreleased {
+            if let Effect::StopInstance { instance, .. } = effect {
+                self.retiring.retain(|_, guid| *guid != instance.instance_guid);
+            }
+        }
         self.progress = from.progress;
-        self.moves.adopt_plan(from.moves);
         self.capacity_round = from.capacity_round + 1;
         self.due.insert((Time::default(), Due::Capacity));
     }
 
     pub(super) fn standing(&self, cell: &CellId) -> Standing {
         match self.cells.get(cell) {
+            Some(Seen { presence: Some(_), .. }) if self.is_draining(cell) => Standing::Draining,
             Some(Seen { presence: Some(_), .. }) => Standing::Live,
             Some(Seen { presence: None, .. }) => Standing::Expected,
             None => Standing::Lost,
@@ -109,6 +121,18 @@ impl Board {
     /// True for a cell that is known to be gone.
     pub(super) fn is_lost(&self, cell: &CellId) -> bool {
         !self.cells.contains_key(cell)
+    }
+
+    /// The cell empties itself, and goes on saying so until it is gone.
+    pub(super) fn note_emptying(&mut self, cell: &CellId) {
+        if let Some(seen) = self.cells.get_mut(cell) {
+            seen.is_emptying = true;
+        }
+    }
+
+    /// True for a cell that has said that it empties itself.
+    pub(super) fn is_emptying(&self, cell: &CellId) -> bool {
+        self.cells.get(cell).is_some_and(|seen| seen.is_emptying)
     }
 
     /// True for a cell that has reported and not expired.

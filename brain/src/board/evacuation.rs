@@ -47,7 +47,7 @@ impl Board {
     ) -> Result<(), Refusal> {
         self.check_domain(key)?;
         self.hear_of(&instance.cell_id, out.at);
-        self.note_emptying(&instance.cell_id, true);
+        self.note_emptying(&instance.cell_id);
         let is_kept = match evacuee {
             Evacuee::Starting => self.give_back(key, instance, out),
             Evacuee::Running(net) => self.evacuate_running(key, instance, net, out),

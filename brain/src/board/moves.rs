@@ -32,8 +32,6 @@ pub(super) struct Moves {
     planned_in_flight_max: u32,
     /// What a rebalance has under way.
     rebalancing: BTreeSet<(ProcessGuid, u32)>,
-    /// Live cells that have said that they empty themselves.
-    emptying: BTreeSet<CellId>,
     /// True when something has changed that may let the next ones go.
     is_stale: bool,
 }
@@ -41,14 +39,6 @@ pub(super) struct Moves {
 // === impl Moves ===
 
 impl Moves {
-    /// Takes over what a rebalance has to do, after a reload in mid-life.
-    pub(super) fn adopt_plan(&mut self, from: Self) {
-        self.planned = from.planned;
-        self.planned_in_flight_max = from.planned_in_flight_max;
-        self.rebalancing = from.rebalancing;
-        self.is_stale = true;
-    }
-
     fn is_idle(&self) -> bool {
         self.draining.is_empty() && self.planned.is_empty() && self.rebalancing.is_empty()
     }
@@ -177,17 +167,9 @@ impl Board {
     /// rebalance began ends, be it under another brain.
     pub(super) fn give_up_move(&mut self, key: &LrpKey, out: &mut Applied) {
         let Some(cell) = self.leaves(&key.process_guid, key.index) else { return };
-        if !self.is_draining(&cell) && !self.moves.emptying.contains(&cell) {
+        if !self.is_draining(&cell) && !self.is_emptying(&cell) {
             self.take_back(&key.process_guid, key.index, out);
         }
-    }
-
-    /// The cell empties itself, and goes on saying so until it is gone.
-    pub(super) fn note_emptying(&mut self, cell: &CellId, is_emptying: bool) {
-        match is_emptying {
-            true => self.moves.emptying.insert(cell.clone()),
-            false => self.moves.emptying.remove(cell),
-        };
     }
 
     /// The replacement runs: the old instance's record goes at once, and the instance itself when

@@ -142,6 +142,10 @@ impl Board {
                 self.drop_and_stop(&id, out);
                 self.relabel_row(&RowId::new(key, presence), Presence::Ordinary, out);
             }
+            Fix::Evacuate => {
+                let suspect = RowId::new(key, Presence::Suspect);
+                self.relabel_row(&suspect, Presence::Evacuating, out);
+            }
             Fix::Stop(presence) => {
                 let id = RowId::new(key, presence);
                 if let Some(row) = self.row(&id).cloned()

@@ -98,7 +98,7 @@ impl Board {
     pub fn survey(&self) -> Survey {
         let live = self.cells.values().filter_map(|seen| seen.presence.as_ref());
         Survey {
-            cells: live.map(|presence| self.cell_state(presence)).collect(),
+            cells: live.map(|presence| Arc::new(self.cell_state(presence))).collect(),
             movable: self.processes.values().flat_map(|process| self.movable(process)).collect(),
         }
     }

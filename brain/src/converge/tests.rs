@@ -44,6 +44,7 @@ fn standing(cell: &CellId) -> Standing {
     match cell.as_str() {
         "lost" => Standing::Lost,
         "new" => Standing::Expected,
+        "drained" => Standing::Draining,
         _ => Standing::Live,
     }
 }
@@ -110,6 +111,31 @@ fn a_suspect_beside_its_replacement() {
             evacuating: None,
         };
         check(&place, &expected, &format!("{replacement} {cell}, suspect on {suspect_on}"));
+    }
+}
+
+#[test]
+fn a_suspect_whose_cell_is_back_to_be_emptied_stands_in_and_leaves() {
+    let drop = Fix::Drop(Presence::Suspect);
+    for (replacement, suspect, evacuating_on, expected) in [
+        ('U', 'R', None, vec![Fix::Evacuate]),
+        ('C', 'R', None, vec![Fix::Evacuate]),
+        ('X', 'R', None, vec![Fix::Evacuate]),
+        ('R', 'R', None, vec![drop]),
+        ('U', 'C', None, vec![drop]),
+        ('U', 'R', Some("live"), vec![drop]),
+        ('U', 'R', Some("lost"), vec![Fix::Drop(Presence::Evacuating), Fix::Evacuate]),
+    ] {
+        let (ordinary, suspect) = (row(replacement, "live"), row(suspect, "drained"));
+        let evacuating = evacuating_on.map(|cell| row('R', cell));
+        let place = Index {
+            is_wanted: true,
+            is_fresh: true,
+            ordinary: Some(&ordinary),
+            suspect: Some(&suspect),
+            evacuating: evacuating.as_ref(),
+        };
+        check(&place, &expected, &format!("{replacement}, evacuating on {evacuating_on:?}"));
     }
 }
 

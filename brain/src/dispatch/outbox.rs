@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lattice_model::{CellId, DesiredLrp, InstanceGuid, InstanceKey, LrpKey, Task, TaskGuid};
+use lattice_model::{CellId, InstanceGuid, InstanceKey, LrpKey, TaskGuid};
 use tokio::sync::Notify;
 
-use crate::auction::{Batch, Item, LrpAuction, TaskAuction};
+use super::gathered::Gathered;
 use crate::board::Effect;
 
 /// Effects on their way. Cheap to clone.
@@ -36,17 +36,6 @@ struct Orders {
     cancels: BTreeSet<TaskGuid>,
 }
 
-/// What wants a place, and the capacity round it was sent out with.
-#[derive(Debug, Default)]
-pub(crate) struct Gathered {
-    pub(crate) lrps: BTreeMap<LrpKey, (Arc<DesiredLrp>, u64)>,
-    pub(crate) tasks: BTreeMap<TaskGuid, (Arc<Task>, u64)>,
-    /// Instances that stay up on a cell until these run; that is where they must not go.
-    pub(crate) leaving: BTreeMap<LrpKey, CellId>,
-    /// Cells that get nothing.
-    pub(crate) draining: BTreeSet<CellId>,
-}
-
 /// An order to a cell.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -67,12 +56,11 @@ impl Outbox {
         for effect in effects {
             match effect {
                 Effect::AuctionLrp { key, lrp, round } => {
-                    held.gathered.lrps.insert(key, (lrp, round));
+                    held.gathered.add_lrp(key, lrp, round);
                     self.0.auctions.notify_one();
                 }
                 Effect::AuctionTask { task, round } => {
-                    let guid = task.definition.task_guid.clone();
-                    held.gathered.tasks.insert(guid, (task, round));
+                    held.gathered.add_task(task, round);
                     self.0.auctions.notify_one();
                 }
                 Effect::StopInstance { key, instance } => {
@@ -124,41 +112,6 @@ impl Outbox {
     }
 }
 
-// === impl Gathered ===
-
-impl Gathered {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lrps.is_empty() && self.tasks.is_empty()
-    }
-
-    pub(crate) fn batch(&self) -> Batch {
-        let lrp = |(key, (lrp, _)): (&LrpKey, &(Arc<DesiredLrp>, u64))| LrpAuction {
-            key: key.clone(),
-            lrp: Arc::clone(lrp),
-        };
-        let task = |(task, _): &(Arc<Task>, u64)| TaskAuction { task: Arc::clone(task) };
-        Batch {
-            lrps: self.lrps.iter().map(lrp).collect(),
-            tasks: self.tasks.values().map(task).collect(),
-        }
-    }
-
-    /// Makes all of it as old as what is known of the cells, where it is younger: a failure then
-    /// counts as stale when capacity has appeared since.
-    pub(crate) fn date_back_to(&mut self, round: u64) {
-        let lrps = self.lrps.values_mut().map(|(_, of)| of);
-        lrps.chain(self.tasks.values_mut().map(|(_, of)| of)).for_each(|of| *of = round.min(*of));
-    }
-
-    pub(crate) fn round_of(&self, item: &Item) -> u64 {
-        let round = match item {
-            Item::Lrp(key) => self.lrps.get(key).map(|(_, round)| *round),
-            Item::Task(guid) => self.tasks.get(guid).map(|(_, round)| *round),
-        };
-        round.unwrap_or_default()
-    }
-}
-
 // === impl Orders ===
 
 impl Orders {
@@ -185,21 +138,8 @@ mod tests {
         outbox.put(vec![Effect::AuctionTask { task: task("t", 1), round: 3 }]);
         outbox.has_auctions().await;
         let gathered = outbox.take_auctions();
-        assert_eq!((gathered.lrps.len(), gathered.tasks.len()), (2, 1));
-        assert_eq!(gathered.round_of(&Item::Lrp(key("a", 0))), 2);
-        assert_eq!(gathered.round_of(&Item::Task(tg("t"))), 3);
-        assert_eq!(gathered.round_of(&Item::Task(tg("other"))), 0);
+        assert_eq!(gathered.items().count(), 3);
         assert!(outbox.take_auctions().is_empty());
-    }
-
-    #[test]
-    fn what_came_after_the_cells_were_asked_is_as_old_as_their_answers() {
-        let outbox = Outbox::default();
-        outbox.put(vec![auction("old", 1), auction("young", 3)]);
-        let mut gathered = outbox.take_auctions();
-        gathered.date_back_to(2);
-        assert_eq!(gathered.round_of(&Item::Lrp(key("old", 0))), 1);
-        assert_eq!(gathered.round_of(&Item::Lrp(key("young", 0))), 2);
     }
 
     #[tokio::test]

@@ -1,28 +1,24 @@
-//! What is known of the cells, and the calls to them that are under way: a cell that does not
-//! answer holds up neither the auction nor the others.
+//! What is known of the cells, and which of them owe an answer: one that does not answer holds up
+//! neither the auction nor the others. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use lattice_api::cell::{CellError, CellState, LrpSlot, LrpWork, Refused, TaskWork, Work};
-use lattice_model::{CellId, CellPresence};
-use tokio::time::{Instant, sleep_until};
-use tracing::warn;
+use lattice_api::cell::{CellState, LrpSlot, LrpWork, TaskWork, Work};
+use lattice_model::{CellId, Time};
+
+use super::gathered::Returned;
 
 /// So long those that have not answered are waited for.
 const GRACE: Duration = Duration::from_millis(500);
 /// What a slow cell said may be gone by for so long.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// The cells and their calls. One task owns it.
-#[derive(Default)]
-pub(super) struct Roster {
+/// The cells.
+#[derive(Debug, Default)]
+pub struct Roster {
     known: BTreeMap<CellId, Known>,
-    calls: FuturesUnordered<BoxFuture<'static, Heard>>,
 }
 
 /// One cell.
@@ -30,9 +26,9 @@ pub(super) struct Roster {
 struct Known {
     /// What it last said, and what it got since; it counts for the balance of the zones even when
     /// it says nothing more.
-    state: Option<CellState>,
+    state: Option<Arc<CellState>>,
     /// When it said so; `None` when its last answer was no good.
-    heard_at: Option<Instant>,
+    heard_at: Option<Time>,
     /// True while it owes an answer about itself.
     is_asked: bool,
     /// True while it owes an answer about work.
@@ -43,159 +39,130 @@ struct Known {
     is_slow: bool,
 }
 
-/// An answer.
-pub(super) enum Heard {
-    /// What a cell says of itself.
-    State(CellId, Result<Box<CellState>, CellError>),
-    /// What a cell did not take of its work, each with the round it was sent out with.
-    Performed(CellId, Vec<(Refused, u64)>),
+/// A cell's answer.
+#[derive(Debug)]
+pub enum Heard {
+    /// What it says of itself; `None` when it could not be asked.
+    State(CellId, Option<Box<CellState>>),
+    /// What it did not take of its work.
+    Performed(CellId, Vec<Returned>),
 }
 
 /// When the grace of those that do not answer begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Grace {
+pub enum Grace {
     /// At once: others could be served meanwhile.
     Now,
     /// When there is one that could be served.
     AfterTheFirst,
 }
 
-/// What came of listening.
+/// The wait for some cells' answers.
+#[derive(Debug)]
+pub struct Wait {
+    cells: BTreeSet<CellId>,
+    until: Option<Time>,
+}
+
+/// What came of answers.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub struct News {
     /// Work that was not taken.
-    pub(super) refused: Vec<(Refused, u64)>,
+    pub refused: Vec<Returned>,
     /// True when a cell answered that an auction was held without.
-    pub(super) is_capacity_back: bool,
+    pub is_capacity_back: bool,
 }
 
 /// The cells as the next auction sees them.
-pub(super) struct Seen {
-    pub(super) states: Vec<CellState>,
-    /// True when every cell is among them.
-    pub(super) is_complete: bool,
+#[derive(Debug)]
+pub struct Seen {
+    /// All of them; those that get nothing are evacuating.
+    pub states: Vec<Arc<CellState>>,
+    /// True when each of them gave an answer.
+    pub is_complete: bool,
 }
 
 // === impl Roster ===
 
 impl Roster {
-    /// Forgets cells that are not there any more; their calls end by themselves.
-    pub(super) fn keep(&mut self, presences: &BTreeMap<CellId, CellPresence>) {
-        self.known.retain(|cell, _| presences.contains_key(cell));
-        for cell in presences.keys() {
+    /// Forgets cells that are not among these, and waits for no answer of theirs.
+    pub fn keep(&mut self, cells: &BTreeSet<CellId>) {
+        self.known.retain(|cell, _| cells.contains(cell));
+        for cell in cells {
             self.known.entry(cell.clone()).or_default();
         }
     }
 
     /// The cells that owe no answer.
-    pub(super) fn idle(&self) -> Vec<CellId> {
+    pub fn idle(&self) -> Vec<CellId> {
         let idle = self.known.iter().filter(|(_, known)| !known.is_busy());
         idle.map(|(cell, _)| cell.clone()).collect()
     }
 
     /// True when there are cells, and each owes an answer.
-    pub(super) fn is_all_busy(&self) -> bool {
+    pub fn is_all_busy(&self) -> bool {
         !self.known.is_empty() && self.known.values().all(Known::is_busy)
     }
 
-    /// The call that asks a cell about itself is under way.
-    pub(super) fn ask(&mut self, cell: &CellId, call: BoxFuture<'static, Heard>) {
+    /// A cell is asked about itself.
+    pub fn ask(&mut self, cell: &CellId) {
         if let Some(known) = self.known.get_mut(cell) {
             known.is_asked = true;
         }
-        self.calls.push(call);
     }
 
-    /// The call that gives a cell this work is under way.
-    pub(super) fn give(&mut self, cell: &CellId, work: &Work, call: BoxFuture<'static, Heard>) {
+    /// A cell is given this work.
+    pub fn give(&mut self, cell: &CellId, work: &Work) {
         if let Some(known) = self.known.get_mut(cell) {
             known.is_working = true;
             if let Some(state) = &mut known.state {
-                reserve(state, work);
+                reserve(Arc::make_mut(state), work);
             }
         }
-        self.calls.push(call);
     }
 
-    /// The next answer; never, when nothing is under way.
-    pub(super) async fn next(&mut self) -> News {
+    /// A cell has answered, or it is known that it will not.
+    pub fn hear(&mut self, heard: Heard, now: Time) -> News {
         let mut news = News::default();
-        match self.calls.next().await {
-            Some(heard) => self.take(heard, &mut news),
-            None => pending().await,
-        }
-        news
-    }
-
-    /// Listens until these cells have answered, or have had their grace; it begins `now`, or when
-    /// the first of them has answered.
-    pub(super) async fn listen(&mut self, asked: &[CellId], begins: Grace) -> News {
-        let mut news = News::default();
-        let mut waited_for: BTreeSet<CellId> = asked.iter().cloned().collect();
-        let mut until = match begins {
-            Grace::Now => Some(Instant::now() + GRACE),
-            Grace::AfterTheFirst => None,
+        let Some(known) = self.known.get_mut(heard.cell()) else {
+            news.refused = heard.into_refused();
+            return news;
         };
-        while !waited_for.is_empty() {
-            let grace = async {
-                match until {
-                    Some(until) => sleep_until(until).await,
-                    None => pending().await,
+        match heard {
+            Heard::State(_, said) => {
+                known.is_asked = false;
+                known.heard_at = said.is_some().then_some(now);
+                if let Some(state) = said {
+                    known.is_slow = std::mem::take(&mut known.is_missed);
+                    news.is_capacity_back = known.is_slow;
+                    known.state = Some(Arc::from(state));
                 }
-            };
-            let heard = tokio::select! {
-                heard = self.calls.next() => heard,
-                () = grace => None,
-            };
-            let Some(heard) = heard else { break };
-            if waited_for.remove(heard.cell()) {
-                until.get_or_insert(Instant::now() + GRACE);
             }
-            self.take(heard, &mut news);
+            Heard::Performed(_, refused) => {
+                known.is_working = false;
+                news.is_capacity_back = known.is_missed;
+                news.refused = refused;
+            }
         }
         news
     }
 
     /// All cells. Those that do not answer, or are drained, take nothing.
-    pub(super) fn seen(&mut self, draining: &BTreeSet<CellId>) -> Seen {
+    pub fn seen(&mut self, draining: &BTreeSet<CellId>, now: Time) -> Seen {
         let mut seen = Seen { states: Vec::new(), is_complete: true };
-        let now = Instant::now();
         for (cell, known) in &mut self.known {
             let is_here = known.can_work(now);
             known.is_missed |= !is_here;
             seen.is_complete &= is_here;
             if let Some(state) = &known.state {
-                let mut state = state.clone();
-                state.evacuating |= !is_here || draining.contains(cell);
+                let mut state = Arc::clone(state);
+                if !is_here || draining.contains(cell) {
+                    Arc::make_mut(&mut state).evacuating = true;
+                }
                 seen.states.push(state);
             }
         }
         seen
-    }
-
-    fn take(&mut self, heard: Heard, news: &mut News) {
-        let Some(known) = self.known.get_mut(heard.cell()) else {
-            return news.refused.extend(heard.into_refused());
-        };
-        match heard {
-            Heard::State(_, said) => {
-                known.is_asked = false;
-                known.heard_at = said.is_ok().then(Instant::now);
-                match said {
-                    Ok(state) => {
-                        known.is_slow = std::mem::take(&mut known.is_missed);
-                        news.is_capacity_back |= known.is_slow;
-                        known.state = Some(*state);
-                    }
-                    Err(cause) => warn!(%cause, "a cell is left out of the auction"),
-                }
-            }
-            Heard::Performed(_, refused) => {
-                known.is_working = false;
-                news.is_capacity_back |= known.is_missed;
-                news.refused.extend(refused);
-            }
-        }
     }
 }
 
@@ -207,9 +174,9 @@ impl Known {
     }
 
     /// A cell that owes an answer may have died; one that is known to be slow has likely not.
-    fn can_work(&self, now: Instant) -> bool {
-        let is_fresh = |at: Instant| now.duration_since(at) <= FRESH;
-        let is_trusted = |at: Instant| !self.is_asked || (self.is_slow && is_fresh(at));
+    fn can_work(&self, now: Time) -> bool {
+        let is_fresh = |at: Time| now.since(at) <= FRESH;
+        let is_trusted = |at: Time| !self.is_asked || (self.is_slow && is_fresh(at));
         !self.is_working && self.heard_at.is_some_and(is_trusted)
     }
 }
@@ -227,10 +194,41 @@ fn reserve(state: &mut CellState, work: &Work) {
     state.starting_count += (work.lrps.len() + work.tasks.len()) as u64;
 }
 
+// === impl Wait ===
+
+impl Wait {
+    /// For these, from now on.
+    pub fn new(cells: impl IntoIterator<Item = CellId>, grace: Grace, now: Time) -> Self {
+        let until = match grace {
+            Grace::Now => Some(now + GRACE),
+            Grace::AfterTheFirst => None,
+        };
+        Self { cells: cells.into_iter().collect(), until }
+    }
+
+    /// One has answered.
+    pub fn note(&mut self, cell: &CellId, now: Time) {
+        if self.cells.remove(cell) {
+            self.until.get_or_insert(now + GRACE);
+        }
+    }
+
+    /// When the rest has had its grace; `None` while that has not begun.
+    pub const fn until(&self) -> Option<Time> {
+        self.until
+    }
+
+    /// True when all have answered, or have had their grace.
+    pub fn is_over(&self, now: Time) -> bool {
+        self.cells.is_empty() || self.until.is_some_and(|until| until <= now)
+    }
+}
+
 // === impl News ===
 
 impl News {
-    pub(super) fn absorb(&mut self, mut later: Self) {
+    /// Adds what came later.
+    pub fn absorb(&mut self, mut later: Self) {
         self.refused.append(&mut later.refused);
         self.is_capacity_back |= later.is_capacity_back;
     }
@@ -239,16 +237,20 @@ impl News {
 // === impl Heard ===
 
 impl Heard {
-    const fn cell(&self) -> &CellId {
+    /// Who has answered.
+    pub const fn cell(&self) -> &CellId {
         match self {
             Self::State(cell, _) | Self::Performed(cell, _) => cell,
         }
     }
 
-    fn into_refused(self) -> Vec<(Refused, u64)> {
+    fn into_refused(self) -> Vec<Returned> {
         match self {
             Self::State(..) => Vec::new(),
             Self::Performed(_, refused) => refused,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

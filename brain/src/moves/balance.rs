@@ -1,9 +1,10 @@
 //! How evenly instances are spread, and what one move would change of that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lattice_api::cell::{CellState, LrpSlot};
-use lattice_model::CellId;
+use lattice_model::{AppName, CellId};
 
 use super::Movable;
 
@@ -13,12 +14,12 @@ const WORTH_PERMILLE: u64 = 50;
 
 /// The cells as they would be after the moves planned so far, and what counts for the balance.
 pub(super) struct Ledger {
-    cells: Vec<CellState>,
+    cells: Vec<Arc<CellState>>,
     position: BTreeMap<CellId, usize>,
     /// Instances of an app by zone; every zone that takes work is there.
-    in_zone: BTreeMap<String, BTreeMap<String, u64>>,
+    in_zone: BTreeMap<AppName, BTreeMap<String, u64>>,
     /// Instances of an app by cell.
-    on_cell: BTreeMap<(String, usize), u64>,
+    on_cell: BTreeMap<(AppName, usize), u64>,
     /// How full the emptiest cell is.
     lowest_permille: u64,
 }
@@ -37,12 +38,12 @@ pub(super) struct Need {
 // === impl Ledger ===
 
 impl Ledger {
-    pub(super) fn new(cells: Vec<CellState>) -> Self {
+    pub(super) fn new(cells: Vec<Arc<CellState>>) -> Self {
         let ids = cells.iter().enumerate();
         let position = ids.map(|(n, state)| (state.presence.cell_id.clone(), n)).collect();
         let (in_zone, on_cell) = (BTreeMap::new(), BTreeMap::new());
         let mut ledger = Self { cells, position, in_zone, on_cell, lowest_permille: 0 };
-        let slots: Vec<(String, usize)> = ledger
+        let slots: Vec<(AppName, usize)> = ledger
             .cells
             .iter()
             .enumerate()
@@ -81,11 +82,12 @@ impl Ledger {
     }
 
     /// The cells without this instance, whose cell takes nothing.
-    pub(super) fn without(&self, one: &Movable) -> Vec<CellState> {
+    pub(super) fn without(&self, one: &Movable) -> Vec<Arc<CellState>> {
         let mut cells = self.cells.clone();
         if let Some(from) = self.position.get(&one.instance.cell_id) {
-            cells[*from].evacuating = true;
-            take_out(&mut cells[*from], one);
+            let state = Arc::make_mut(&mut cells[*from]);
+            state.evacuating = true;
+            take_out(state, one);
         }
         cells
     }
@@ -121,10 +123,10 @@ impl Ledger {
     pub(super) fn relocate(&mut self, one: &Movable, to: &CellId) {
         let places = (self.position.get(&one.instance.cell_id), self.position.get(to));
         let (Some(&from), Some(&to)) = places else { return };
-        take_out(&mut self.cells[from], one);
+        take_out(Arc::make_mut(&mut self.cells[from]), one);
         let resources = one.lrp.resources();
         let app = one.lrp.app.clone();
-        let state = &mut self.cells[to];
+        let state = Arc::make_mut(&mut self.cells[to]);
         state.available = state.available.minus(&resources);
         state.lrps.push(LrpSlot { key: one.key.clone(), app: app.clone(), resources });
         self.count(&app, from, -1);
@@ -132,19 +134,19 @@ impl Ledger {
         self.find_lowest();
     }
 
-    fn count(&mut self, app: &str, cell: usize, by: i64) {
-        let zones = self.in_zone.entry(app.to_owned()).or_insert_with(|| {
+    fn count(&mut self, app: &AppName, cell: usize, by: i64) {
+        let zones = self.in_zone.entry(app.clone()).or_insert_with(|| {
             let taking = self.cells.iter().filter(|state| !state.evacuating);
             taking.map(|state| (state.presence.zone.clone(), 0)).collect()
         });
         let zone = zones.entry(self.cells[cell].presence.zone.clone()).or_default();
         *zone = zone.saturating_add_signed(by);
-        let here = self.on_cell.entry((app.to_owned(), cell)).or_default();
+        let here = self.on_cell.entry((app.clone(), cell)).or_default();
         *here = here.saturating_add_signed(by);
     }
 
-    fn siblings(&self, app: &str, cell: usize) -> u64 {
-        self.on_cell.get(&(app.to_owned(), cell)).copied().unwrap_or_default()
+    fn siblings(&self, app: &AppName, cell: usize) -> u64 {
+        self.on_cell.get(&(app.clone(), cell)).copied().unwrap_or_default()
     }
 
     fn total(&self, cell: usize) -> u64 {

@@ -10,7 +10,7 @@ type Held<'a> = (&'a str, &'a str, &'a [(&'a str, u32, u64)]);
 fn survey(cells: &[Held<'_>]) -> Survey {
     let mut survey = Survey::default();
     for (cell, zone, holds) in cells {
-        survey.cells.push(cell_state(cell, zone, holds));
+        survey.cells.push(cell_state(cell, zone, holds).into());
         survey.movable.extend(holds.iter().map(|(app, index, memory)| Movable {
             key: crate::testing::key(app, *index),
             instance: instance(&format!("{app}-{index}"), cell),
@@ -50,8 +50,8 @@ fn a_drain_says_where_each_instance_would_go_or_why_nowhere() {
         Survey {
             movable: planned.iter().map(|p| p.movable.clone()).collect(),
             cells: vec![
-                cell_state("a", "z", &[("big", 0, 90)]),
-                cell_state("b", "z", &[("x", 0, 50)]),
+                cell_state("a", "z", &[("big", 0, 90)]).into(),
+                cell_state("b", "z", &[("x", 0, 50)]).into(),
             ],
         },
         &cell_id("a"),
@@ -105,7 +105,8 @@ fn what_is_spread_evenly_stays() {
 
 #[test]
 fn nothing_that_moves_goes_back_to_the_cell_it_leaves() {
-    let cells = || vec![cell_state("a", "z", &[]), cell_state("b", "z", &[("x", 0, 80)])];
+    let cells =
+        || vec![cell_state("a", "z", &[]).into(), cell_state("b", "z", &[("x", 0, 80)]).into()];
     let auctions = [lrp_auction(&lrp("web", 1, 10), 0), lrp_auction(&lrp("db", 1, 10), 0)];
     let batch = || Batch { lrps: auctions.to_vec(), tasks: Vec::new() };
     let leaving = BTreeMap::from([(auctions[0].key.clone(), cell_id("a"))]);
@@ -119,13 +120,15 @@ fn nothing_that_moves_goes_back_to_the_cell_it_leaves() {
     let outcome = hold_apart(cells(), &batch(), &all_leave, &Policy::default());
     assert_eq!(outcome.placed.len(), 2);
     let both = auctions.iter().map(|auction| (auction.key.clone(), cell_id("b"))).collect();
-    let outcome = hold_apart(vec![cell_state("b", "z", &[])], &batch(), &both, &Policy::default());
+    let outcome =
+        hold_apart(vec![cell_state("b", "z", &[]).into()], &batch(), &both, &Policy::default());
     assert_eq!((outcome.placed.len(), outcome.failed.len()), (0, 2));
 }
 
 #[test]
 fn what_was_placed_before_takes_room_for_what_leaves() {
-    let cells = vec![cell_state("a", "z", &[]), cell_state("b", "z", &[("x", 0, 60)])];
+    let cells =
+        vec![cell_state("a", "z", &[]).into(), cell_state("b", "z", &[("x", 0, 60)]).into()];
     let auctions = [lrp_auction(&lrp("first", 1, 90), 0), lrp_auction(&lrp("moves", 1, 30), 0)];
     let leaving = BTreeMap::from([(auctions[1].key.clone(), cell_id("b"))]);
     let batch = Batch { lrps: auctions.to_vec(), tasks: Vec::new() };
@@ -160,10 +163,10 @@ proptest! {
             for state in &mut after {
                 let resources = one.movable.lrp.resources();
                 if state.presence.cell_id == one.movable.instance.cell_id {
-                    state.available = state.available.plus(&resources);
+                    Arc::make_mut(state).available = state.available.plus(&resources);
                 } else if state.presence.cell_id == to {
                     prop_assert!(state.available.fits(&resources));
-                    state.available = state.available.minus(&resources);
+                    Arc::make_mut(state).available = state.available.minus(&resources);
                 }
             }
         }

@@ -1,12 +1,12 @@
 //! A whole brain behind its API: a store on disk, and one cell that starts what it is given.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lattice_api::brain::{Bbs as _, BrainError, Receptor as _, ReceptorClient, Target, routes};
-use lattice_api::cell::{CellError, CellState, Refused, Rep, RepConnector, Work};
+use lattice_api::cell::{CellError, CellState, LrpSlot, Refused, Rep, RepConnector, Work};
 use lattice_brain::http::{HttpConfig, serve};
 use lattice_brain::{Config, Handle};
 use lattice_daemon::clock::Clock;
@@ -43,6 +43,7 @@ impl Clock for ManualClock {
 #[derive(Default)]
 struct Cell {
     brain: OnceLock<Handle>,
+    held: Mutex<Vec<LrpSlot>>,
 }
 
 impl Cell {
@@ -61,7 +62,7 @@ fn presence() -> CellPresence {
         placement_tags: vec![],
         optional_placement_tags: vec![],
         volume_drivers: vec![],
-        labels: [].into(),
+        labels: [("disk".to_owned(), "ssd".to_owned())].into(),
     }
 }
 
@@ -69,14 +70,19 @@ fn presence() -> CellPresence {
 impl Rep for Cell {
     async fn state(&self) -> Result<CellState, CellError> {
         let presence = presence();
-        let (available, evacuating) = (presence.capacity, false);
-        let (lrps, tasks) = (Vec::new(), Vec::new());
+        let lrps = self.held.lock().unwrap().clone();
+        let left = |left: Resources, slot: &LrpSlot| left.minus(&slot.resources);
+        let available = lrps.iter().fold(presence.capacity, left);
+        let (tasks, evacuating) = (Vec::new(), false);
         Ok(CellState { presence, available, lrps, tasks, starting_count: 0, evacuating })
     }
 
     async fn perform(&self, work: Work) -> Result<Vec<Refused>, CellError> {
         let brain = self.brain();
         for lrp in work.lrps {
+            let (app, resources) = (lrp.lrp.app.clone(), lrp.lrp.resources());
+            let slot = LrpSlot { key: lrp.key.clone(), app, resources };
+            self.held.lock().unwrap().push(slot);
             let brain = brain.clone();
             tokio::spawn(async move {
                 let instance_guid = lrp.instance_guid;
@@ -90,6 +96,7 @@ impl Rep for Cell {
     }
 
     async fn stop_lrp(&self, key: &LrpKey, instance: &InstanceKey) -> Result<(), CellError> {
+        self.held.lock().unwrap().retain(|slot| slot.key != *key);
         let (brain, key, instance) = (self.brain(), key.clone(), instance.clone());
         tokio::spawn(async move { brain.remove_instance(&key, &instance).await });
         Ok(())

@@ -137,7 +137,7 @@ pub(crate) fn explanation(lrp: &DesiredLrp, index: u32) -> Explanation {
     Explanation {
         process_guid: lrp.process_guid.clone(),
         index,
-        app: lrp.app.clone(),
+        app: lrp.app.to_string(),
         strategy: Strategy::Spread,
         need: lrp.resources(),
         runs_on: None,

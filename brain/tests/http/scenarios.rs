@@ -350,3 +350,38 @@ async fn tasks_are_listed_by_domain() {
     assert_eq!(listed(Some(domain("other"))).await, ["a"]);
     assert_eq!(listed(Some(domain("empty"))).await, [""; 0]);
 }
+
+#[tokio::test]
+async fn an_explanation_is_of_what_the_cells_hold_now() {
+    let platform = Platform::start().await;
+    let (client, cell) = (&platform.client, &platform.cell);
+    platform.desire(&lrp("web", json!({"instances": 2, "memory_mb": 100}))).await.unwrap();
+    platform.until_running(2).await;
+    let web = client.explain(&guid("web"), 1).await.unwrap();
+    assert_eq!((&web.runs_on, &web.chosen), (&Some(cell.clone()), &Some(cell.clone())));
+    let [opinion] = &web.cells[..] else { panic!("{web:?}") };
+    assert_eq!(opinion.instances_on_cell, 1, "it is thought away itself");
+    assert_eq!(opinion.free.memory_mb, 1024 - 100);
+    assert!(opinion.score.is_some(), "{opinion:?}");
+
+    let placement = json!({"constraints": [{"label": "disk", "operator": "!=", "value": "ssd"}]});
+    let picky = lrp("picky", json!({"memory_mb": 2048, "placement": placement}));
+    platform.desire(&picky).await.unwrap();
+    let picky = client.explain(&guid("picky"), 0).await.unwrap();
+    assert_eq!((&picky.runs_on, &picky.chosen), (&None, &None));
+    let filters = picky.cells[0].filters;
+    assert!(filters.accepting && filters.rootfs && filters.placement_tags, "{filters:?}");
+    assert!(!filters.constraints && !filters.resources, "{filters:?}");
+    assert_eq!(picky.cells[0].score, None);
+    let rows = platform.until("it failed", |rows| {
+        rows.iter().any(|row| row.key.process_guid == guid("picky") && has_failed(row))
+    });
+    let rows = rows.await;
+    let row = rows.iter().find(|row| row.key.process_guid == guid("picky")).unwrap();
+    let ActualState::Unclaimed { placement_error: Some(error) } = &row.state else { panic!() };
+    assert_eq!((&error.reason, &error.detail), (&picky.placement_error, &picky.placement_detail));
+}
+
+fn has_failed(row: &lattice_model::ActualLrp) -> bool {
+    matches!(row.state, ActualState::Unclaimed { placement_error: Some(_) })
+}

@@ -12,8 +12,9 @@ const EXITED: &str = "Codependent step exited";
 /// Performs it.
 pub(super) async fn perform(group: &Group, cx: &StepContext) -> Result<(), Failure> {
     let cx = cx.as_source(&group.log_source).apart();
+    let steps = steps(group, &cx);
     let mut running: FuturesUnordered<_> =
-        steps(group).map(|step| perform_step(step, &cx)).collect();
+        steps.iter().map(|(step, cx)| perform_step(step, cx)).collect();
     let mut failures = Vec::new();
     while let Some(outcome) = running.next().await {
         let is_first = failures.is_empty();

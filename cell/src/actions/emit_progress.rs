@@ -7,7 +7,11 @@ use super::{Failure, StepContext, perform_inner};
 /// Performs it.
 pub(super) async fn perform(emit: &EmitProgress, cx: &StepContext) -> Result<(), Failure> {
     let log = cx.log.as_source(&emit.log_source);
-    log.out(&emit.start_message);
+    let begun = format!("{} begun", cx.path);
+    if !cx.place.journal.has(&begun) {
+        log.out(&emit.start_message);
+        cx.place.journal.note(&begun);
+    }
     let outcome = perform_inner(emit.action.as_deref(), cx).await;
     match &outcome {
         Ok(()) => log.out(&emit.success_message),

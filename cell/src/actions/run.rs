@@ -97,6 +97,7 @@ fn process_spec(run: &Run, cx: &StepContext, user: ResolvedUser) -> ProcessSpec 
         user: user.ids,
         nofile: run.resource_limits.nofile,
         nproc: run.resource_limits.nproc,
+        keep_as: (cx.role == Role::Work).then(|| cx.path.clone()),
     }
 }
 

@@ -6,8 +6,8 @@ use super::{Failure, StepContext, perform as perform_step, steps};
 
 /// Performs it.
 pub(super) async fn perform(group: &Group, cx: &StepContext) -> Result<(), Failure> {
-    for step in steps(group) {
-        perform_step(step, cx).await?;
+    for (step, cx) in steps(group, cx) {
+        perform_step(step, &cx).await?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Every row of the action semantics, against a scripted runtime.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -56,12 +57,22 @@ async fn bed() -> (Bed, StepContext) {
         runtime: Arc::clone(&bed.runtime) as _,
         files: Arc::clone(&bed.files) as _,
         transfers: Transfers::new(bed.config.downloads_dir(), &bed.config.limits).unwrap(),
+        journal: Journal::default(),
     };
     let seams = bed.seams();
     let target = LogTarget { log_source: String::new(), ..testing::log_target("app") };
     let log = LogWriter::new(&target, "0", bed.config.limits.logs, (seams.logs, seams.clock));
     let cancel = Cancel::new(GRACE);
-    (bed, StepContext { place: Arc::new(place), log, cancel, role: Role::Work })
+    (
+        bed,
+        StepContext {
+            place: Arc::new(place),
+            log,
+            cancel,
+            role: Role::Work,
+            path: "action".into(),
+        },
+    )
 }
 
 fn image() -> ImageConfig {
@@ -85,6 +96,13 @@ fn action(json: serde_json::Value) -> Action {
 
 fn program(path: &str) -> serde_json::Value {
     json!({"run": {"path": path, "user": "me"}})
+}
+
+/// Performs a step as one that nobody has performed before.
+async fn perform(action: &Action, cx: &StepContext) -> Result<(), Failure> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("action-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    super::perform(action, &cx.named(&name)).await
 }
 
 fn failed(reason: &str) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use lattice_model::wire::registration::{REGISTER, UNREGISTER};
 use super::telling::tell;
 use super::{Message, Owner, ToOwner};
 use crate::instance::{Answer, Effect, Input, Outcome, State, Telling};
-use crate::lifecycle::{Lifecycle, Report, Reports as _, removal};
+use crate::lifecycle::{Lifecycle, Made, Report, Reports as _, removal};
 use crate::logs::SOURCE_CELL;
 use crate::routes::{self, Change};
 use crate::work::{Order, Work, WorkId};
@@ -52,18 +52,34 @@ impl Owner {
     }
 
     fn run_work(&mut self, id: &WorkId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
+        if let Some(lifecycle) = self.lifecycle(id) {
+            self.spawn_worker(id, lifecycle.run());
+        }
+    }
+
+    /// Goes on with what an earlier process began.
+    pub(super) fn resume_work(&mut self, id: &WorkId, made: Made) {
+        if let Some(lifecycle) = self.lifecycle(id) {
+            self.spawn_worker(id, lifecycle.resume(made));
+        }
+    }
+
+    fn lifecycle(&mut self, id: &WorkId) -> Option<Lifecycle<ToOwner>> {
+        let slot = self.slots.get_mut(id)?;
         let credentials = std::mem::take(&mut slot.credentials);
-        let lifecycle = Lifecycle {
+        Some(Lifecycle {
             order: Order { work: slot.work.clone(), credentials },
             tools: Arc::clone(&self.tools),
             cancel: slot.cancel.clone(),
             reports: ToOwner { id: id.clone(), inbox: self.inbox.clone() },
-        };
+        })
+    }
+
+    fn spawn_worker(&self, id: &WorkId, work: impl Future<Output = ()> + Send + 'static) {
         let reports = ToOwner { id: id.clone(), inbox: self.inbox.clone() };
         let shutdown = self.tasks.shutdown().clone();
         self.tasks.spawn("instance", async move {
-            let mut worker = tokio::spawn(lifecycle.run());
+            let mut worker = tokio::spawn(work);
             let outcome = tokio::select! {
                 outcome = &mut worker => outcome,
                 () = shutdown.cancelled() => {
@@ -148,7 +164,7 @@ impl Owner {
         self.step(id, Input::Told(telling, answer));
     }
 
-    fn announce(&mut self, id: &WorkId) {
+    pub(super) fn announce(&mut self, id: &WorkId) {
         let Some(slot) = self.slots.get(id) else { return };
         let (Work::Lrp { key, instance, lrp }, State::Running { net }) =
             (&slot.work, slot.instance.state())

@@ -5,17 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lattice_api::brain::{BrainError, CellView};
-use lattice_model::task::TaskOutcome;
-use lattice_model::{DesiredLrp, InstanceKey, LrpKey, Task, TaskState, Time};
+use lattice_model::{DesiredLrp, InstanceKey, LrpKey, TaskGuid, Time};
 
 use super::{Message, Owner, Slot};
 use crate::instance::Input;
-use crate::instance::harmony::{Cure, ROW_SETTLES, lrp_cure, lrp_row, task_cure, task_row};
+use crate::instance::harmony::Cure;
 use crate::lifecycle::removal;
-use crate::work::{Work, WorkId};
-
-/// The failure reason of a task that its cell knows nothing of.
-const TASK_LOST: &str = "task container does not exist";
+use crate::work::{Missing, Work, WorkId};
 
 impl Owner {
     /// Compares, and cures what differs. `asked_at` is when the view was asked for: what happened
@@ -30,7 +26,7 @@ impl Owner {
             .slots
             .iter()
             .filter(|(_, slot)| slot.is_settled(asked_at))
-            .map(|(id, slot)| (id.clone(), slot.cure(&view)))
+            .map(|(id, slot)| (id.clone(), slot.work.cure(slot.instance.container(), &view)))
             .collect();
         for (id, cure) in cures {
             if cure != Cure::Wait {
@@ -56,18 +52,12 @@ impl Owner {
 
     /// Tells the brain of every record that names this cell for something that is not here.
     fn disown(&self, asked_at: Time, view: &CellView) {
-        let is_settled = |since: Time| since < self.started || since + ROW_SETTLES <= asked_at;
-        for (row, _) in view.lrps.iter().filter(|(row, _)| is_settled(row.since)) {
-            let Some(instance) = row.instance() else { continue };
-            let is_here = self.slots.contains_key(&WorkId::Lrp(instance.instance_guid.clone()));
-            if instance.cell_id == self.presence.cell_id && !is_here {
-                self.disown_lrp(row.key.clone(), instance.clone());
-            }
-        }
-        for task in view.tasks.iter().filter(|task| is_settled(task.updated_at)) {
-            let is_here = self.slots.contains_key(&WorkId::Task(task.definition.task_guid.clone()));
-            if self.is_ours(task) && !is_here {
-                self.disown_task(task);
+        let is_here = |id: &WorkId| self.slots.contains_key(id);
+        let times = (self.started, asked_at);
+        for missing in Missing::of(view, &self.presence.cell_id, times, is_here) {
+            match missing {
+                Missing::Lrp(key, instance) => self.disown_lrp(key.clone(), instance.clone()),
+                Missing::Task(guid) => self.disown_task(guid.clone()),
             }
         }
     }
@@ -78,17 +68,13 @@ impl Owner {
         self.tell_aside(async move { bbs.remove_instance(&key, &instance).await });
     }
 
-    fn disown_task(&self, task: &Task) {
-        let guid = task.definition.task_guid.clone();
+    fn disown_task(&self, guid: TaskGuid) {
         let cell_id = self.presence.cell_id.clone();
-        let outcome = TaskOutcome {
-            failed: true,
-            failure_reason: TASK_LOST.to_owned(),
-            result: String::new(),
-        };
         tracing::info!(task = %guid, "task without container");
         let bbs = Arc::clone(&self.tools.seams.bbs);
-        self.tell_aside(async move { bbs.complete_task(&guid, &cell_id, outcome).await });
+        self.tell_aside(
+            async move { bbs.complete_task(&guid, &cell_id, Missing::outcome()).await },
+        );
     }
 
     fn tell_aside(&self, call: impl Future<Output = Result<(), BrainError>> + Send + 'static) {
@@ -97,10 +83,6 @@ impl Owner {
                 tracing::info!(%error, "the brain did not agree");
             }
         });
-    }
-
-    fn is_ours(&self, task: &Task) -> bool {
-        matches!(&task.state, TaskState::Running { cell_id } if *cell_id == self.presence.cell_id)
     }
 
     fn retry_leftovers(&mut self) {
@@ -121,19 +103,7 @@ impl Owner {
 impl Slot {
     /// True when a view that was asked for at `asked_at` says something about it.
     fn is_settled(&self, asked_at: Time) -> bool {
-        let is_ending = self.instance.is_stopping() && !self.instance.is_completed();
-        self.tellings.is_empty()
-            && !self.is_removing
-            && !is_ending
-            && self.instance.since() < asked_at
-    }
-
-    fn cure(&self, view: &CellView) -> Cure {
-        let container = self.instance.container();
-        match &self.work {
-            Work::Lrp { key, instance, .. } => lrp_cure(container, lrp_row(view, key, instance)),
-            Work::Task(task) => task_cure(container, task_row(view, &task.definition.task_guid)),
-        }
+        self.tellings.is_empty() && !self.is_removing && self.instance.is_settled(asked_at)
     }
 
     /// Takes over a newer record of its LRP; true when it is newer.

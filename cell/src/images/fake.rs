@@ -111,6 +111,8 @@ impl Images for FakeImages {
         Ok(self.state().disk_bytes)
     }
 
+    fn adopt(&self, _: &ContainerId, _: &Image) {}
+
     async fn list(&self) -> Result<Vec<ContainerId>, ImageError> {
         Ok(self.state().mounted.keys().cloned().collect())
     }

@@ -315,6 +315,10 @@ impl Images for ImageStore {
         self.blocking(Rootfs::list).await
     }
 
+    fn adopt(&self, id: &ContainerId, image: &Image) {
+        self.mounted().insert(id.clone(), image.layers.clone());
+    }
+
     async fn tidy(&self) -> Result<(), ImageError> {
         let (content, unused_max) = (self.content.clone(), self.unused_max);
         let mounted = self.mounted().clone();

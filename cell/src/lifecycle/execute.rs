@@ -1,10 +1,11 @@
 //! What runs in a container once it exists: setup, then the action beside its monitor (LRP), or
 //! the action and its result file (task).
 
-use lattice_model::Action;
+use lattice_model::desired_lrp::RestartPolicy;
 use lattice_model::task::RESULT_BYTES_MAX;
+use lattice_model::{Action, DesiredLrp};
 
-use super::{Lifecycle, Made, Report, Reports};
+use super::{Lifecycle, Made, Reports};
 use crate::actions::{Failure, StepContext, original_client, perform};
 use crate::instance::Outcome;
 use crate::logs::SOURCE_CELL;
@@ -19,10 +20,11 @@ impl<R: Reports> Lifecycle<R> {
             return failed("there is no container to run");
         };
         if let Some(setup) = spec.setup.clone().and_then(original_client::without)
-            && let Err(failure) = perform(&setup, cx).await
+            && let Err(failure) = perform(&setup, &cx.named("setup")).await
         {
             return failed(failure);
         }
+        let cx = &cx.named("action");
         let Some(action) = original_client::without(spec.action.clone()) else {
             return failed("there is nothing to run but the platform's own helpers");
         };
@@ -31,10 +33,7 @@ impl<R: Reports> Lifecycle<R> {
                 let monitor = spec.monitor.clone().and_then(original_client::without);
                 match monitor {
                     None => self.run_unmonitored(&action, made, cx).await,
-                    Some(monitor) => {
-                        let start_timeout_s = lrp.start_timeout_s;
-                        self.run_monitored(&action, (&monitor, start_timeout_s), made, cx).await
-                    }
+                    Some(monitor) => self.run_monitored(&action, (&monitor, lrp), made, cx).await,
                 }
             }
             Work::Task(_) => self.run_task(&action, made, cx).await,
@@ -42,32 +41,37 @@ impl<R: Reports> Lifecycle<R> {
     }
 
     async fn run_unmonitored(&self, action: &Action, made: &Made, cx: &StepContext) -> Outcome {
-        self.reports.report(Report::Healthy(made.net.clone())).await;
+        self.became_healthy(made).await;
         ended(perform(action, cx).await)
     }
 
     /// The first of the two to fail ends the other. An action that ends well while there is a
-    /// monitor has made itself a daemon: the monitor decides from then on.
+    /// monitor has made itself a daemon: the monitor decides from then on. Unless it need not be
+    /// restarted: then it has done what it was to do.
     async fn run_monitored(
         &self,
         action: &Action,
-        (monitor, start_timeout_s): (&Action, u64),
+        (monitor, lrp): (&Action, &DesiredLrp),
         made: &Made,
         cx: &StepContext,
     ) -> Outcome {
         let (action_cx, check_cx) = (apart(cx), apart(cx));
         let running = perform(action, &action_cx);
-        let watching = self.watch(monitor, start_timeout_s, made, &check_cx);
+        let watching = self.watch(monitor, lrp.start_timeout_s, made, &check_cx);
         tokio::pin!(running, watching);
+        let may_be_daemon = match lrp.restart_policy {
+            RestartPolicy::Always => true,
+            RestartPolicy::OnFailure { .. } | RestartPolicy::Never => false,
+        };
         let mut is_daemon = false;
         loop {
             tokio::select! {
                 outcome = &mut running, if !is_daemon => match outcome {
-                    Ok(()) => is_daemon = true,
-                    Err(failure) => {
+                    Ok(()) if may_be_daemon => is_daemon = true,
+                    outcome => {
                         check_cx.cancel.cancel();
                         watching.await;
-                        return failed(failure);
+                        return ended(outcome);
                     }
                 },
                 reason = &mut watching => {
@@ -82,7 +86,7 @@ impl<R: Reports> Lifecycle<R> {
     }
 
     async fn run_task(&self, action: &Action, made: &Made, cx: &StepContext) -> Outcome {
-        self.reports.report(Report::Healthy(made.net.clone())).await;
+        self.became_healthy(made).await;
         match perform(action, cx).await {
             Err(failure) => failed(failure),
             Ok(()) => match self.read_result(cx).await {

@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use lattice_api::brain::ProgressStep;
 use lattice_model::desired_lrp::ContainerSpec;
-use lattice_model::{ImageRef, Limit, NetInfo};
+use lattice_model::{ImageRef, Limit};
 use tokio::sync::watch;
 
+use super::adoption::Record;
 use super::{Lifecycle, Made, Reports};
 use crate::actions::Place;
 use crate::environment;
 use crate::hosts_files::{self, Names};
 use crate::images::Image;
+use crate::journal::Journal;
 use crate::logs::{LogWriter, SOURCE_CELL};
 use crate::network::Attachment;
 use crate::runtime::{ContainerBlueprint, ContainerId};
+use crate::tools::Tools;
 
 /// Why something has no container that was stopped early.
 const STOPPED: &str = "stopped-before-running";
@@ -61,8 +64,12 @@ impl<R: Reports> Lifecycle<R> {
         let blueprint = blueprint(spec, &id, (&rootfs, &attachment), files);
         tools.step("create the container", tools.seams.runtime.create(blueprint)).await?;
         cell_log.out("Successfully created container");
-        let net = self.net_info(&attachment);
-        Ok(Made { place: Arc::new(self.place(spec, &image, rootfs, &attachment)), net })
+        let dir = tools.config.instances_dir().join(id.as_str());
+        let record = Record::new(self.work(), &image, rootfs, &attachment);
+        let written = Journal::open(&dir).and_then(|journal| record.write(&dir).map(|()| journal));
+        let journal = written.map_err(|e| format!("cannot write the instance's record: {e}"))?;
+        let net = tools.net_info(&attachment);
+        Ok(Made { place: Arc::new(place(tools, &record, journal)), net })
     }
 
     fn only_container(&self) -> Result<&ContainerSpec, String> {
@@ -120,37 +127,26 @@ impl<R: Reports> Lifecycle<R> {
         hosts_files::write(&dir, &names)
             .map_err(|error| format!("cannot write the container's files: {error}"))
     }
+}
 
-    fn net_info(&self, attachment: &Attachment) -> NetInfo {
-        NetInfo {
-            address: self.tools.config.external_address.to_string(),
-            instance_address: attachment.address.to_string(),
-            ports: attachment.ports.clone(),
-        }
-    }
-
-    fn place(
-        &self,
-        spec: &ContainerSpec,
-        image: &Image,
-        rootfs: PathBuf,
-        attachment: &Attachment,
-    ) -> Place {
-        let tools = &self.tools;
-        let mut env = self.work().identity();
-        env.extend(spec.env.iter().cloned());
-        Place {
-            id: self.container_id(),
-            rootfs,
-            address: attachment.address,
-            image: image.config.clone(),
-            env,
-            network_env: environment::network(tools.config.external_address, &attachment.ports),
-            limits: spec.limits,
-            runtime: Arc::clone(&tools.seams.runtime),
-            files: Arc::clone(&tools.seams.files),
-            transfers: Arc::clone(&tools.transfers),
-        }
+/// Where the steps of a container run that was made like this.
+pub(super) fn place(tools: &Tools, record: &Record, journal: Journal) -> Place {
+    let Record { work, image, rootfs, attachment, .. } = record;
+    let spec = work.containers().first();
+    let mut env = work.identity();
+    env.extend(spec.iter().flat_map(|spec| spec.env.iter().cloned()));
+    Place {
+        id: work.container_id(),
+        rootfs: rootfs.clone(),
+        address: attachment.address,
+        image: image.config.clone(),
+        env,
+        network_env: environment::network(tools.config.external_address, &attachment.ports),
+        limits: spec.map(|spec| spec.limits).unwrap_or_default(),
+        runtime: Arc::clone(&tools.seams.runtime),
+        files: Arc::clone(&tools.seams.files),
+        transfers: Arc::clone(&tools.transfers),
+        journal,
     }
 }
 

@@ -9,6 +9,12 @@ use futures_util::stream;
 use crate::runtime::ContainerId;
 use crate::tools::Tools;
 
+/// What an earlier process has left.
+pub(crate) struct Found {
+    /// Containers, networks, root filesystems.
+    lists: [BTreeSet<ContainerId>; 3],
+}
+
 /// Removes a container; may be called for one that is half made, or not there at all. Each part is
 /// tried, whatever becomes of the others; the error names all that failed.
 pub(crate) async fn remove(tools: &Tools, id: &ContainerId) -> Result<(), String> {
@@ -42,15 +48,29 @@ pub(crate) async fn remove_leftovers(
     stayed.into_iter().flatten().collect()
 }
 
-/// Everything here that looks like a container.
-pub(crate) async fn list(tools: &Tools) -> Result<BTreeSet<ContainerId>, String> {
+/// Looks for all that an earlier process has left.
+pub(crate) async fn find(tools: &Tools) -> Result<Found, String> {
     let seams = &tools.seams;
     let lists = [
         tools.step("list containers", seams.runtime.list()).await?,
         tools.step("list networks", seams.network.list()).await?,
         tools.step("list mounted images", seams.images.list()).await?,
     ];
-    Ok(lists.into_iter().flatten().collect())
+    Ok(Found { lists: lists.map(|list| list.into_iter().collect()) })
+}
+
+// === impl Found ===
+
+impl Found {
+    /// Everything here that looks like a container.
+    pub(crate) fn all(&self) -> BTreeSet<ContainerId> {
+        self.lists.iter().flatten().cloned().collect()
+    }
+
+    /// True when no part of it is missing.
+    pub(crate) fn is_whole(&self, id: &ContainerId) -> bool {
+        self.lists.iter().all(|list| list.contains(id))
+    }
 }
 
 fn remove_files(tools: &Tools, id: &ContainerId) -> Result<(), String> {

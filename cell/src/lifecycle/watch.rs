@@ -5,10 +5,11 @@ use std::time::Duration;
 use lattice_model::{Action, Time};
 use tokio::time::Instant;
 
-use super::{Lifecycle, Made, Report, Reports};
+use super::{Lifecycle, Made, Reports};
 use crate::actions::{Failure, Role, StepContext, perform};
 use crate::health::explain::explain;
-use crate::health::{Schedule, Verdict};
+use crate::health::{HEALTHY_INTERVAL, Schedule, Verdict};
+use crate::journal::HEALTHY;
 use crate::logs::{LogWriter, SOURCE_HEALTH};
 use crate::probe::Probe;
 
@@ -25,9 +26,19 @@ impl<R: Reports> Lifecycle<R> {
         cx: &StepContext,
     ) -> Option<String> {
         let log = cx.log.as_source(SOURCE_HEALTH);
-        log.out("Starting health monitoring of container");
         let began = Instant::now();
-        let mut schedule = Schedule::new(start_timeout_s, Time::default());
+        let mut schedule = if made.place.journal.has(HEALTHY) {
+            // An earlier process saw it so a moment ago. If it has ended since, its exit status is
+            // a better reason than that it does not answer.
+            tokio::select! {
+                () = tokio::time::sleep(HEALTHY_INTERVAL) => {}
+                () = cx.cancel.cancelled() => return None,
+            }
+            Schedule::healthy(Time::default())
+        } else {
+            log.out("Starting health monitoring of container");
+            Schedule::new(start_timeout_s, Time::default())
+        };
         // The wall clock may jump; a schedule must not.
         let elapsed = || Time::default() + began.elapsed();
         loop {
@@ -42,7 +53,7 @@ impl<R: Reports> Lifecycle<R> {
                 }
                 Verdict::BecameHealthy(pause) => {
                     log.out("Container became healthy");
-                    self.reports.report(Report::Healthy(made.net.clone())).await;
+                    self.became_healthy(made).await;
                     pause
                 }
                 Verdict::NeverHealthy { reason, waited } => {

@@ -33,6 +33,11 @@ impl Splitter {
         }
     }
 
+    /// How many bytes of a line that has only begun it holds.
+    pub fn held(&self) -> usize {
+        self.partial.len()
+    }
+
     fn append(&mut self, mut piece: &[u8], line: &mut impl FnMut(&[u8])) {
         while self.partial.len() + piece.len() > LINE_BYTES_MAX {
             let taken = LINE_BYTES_MAX - self.partial.len();

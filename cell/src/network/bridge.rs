@@ -38,6 +38,8 @@ pub struct NetworkConfig {
     pub host_port_range: RangeInclusive<u16>,
     /// The TCP ports of this host that instances may reach, at the gateway's address.
     pub router_ports: Vec<u16>,
+    /// Whether instances may reach the name server at the gateway's address.
+    pub serves_names: bool,
     /// The address where mapped ports are reachable from other hosts: `0.0.0.0` for all, `None`
     /// for none. This host itself always reaches them.
     pub external_address: Option<Ipv4Addr>,
@@ -77,8 +79,14 @@ impl NetworkConfig {
             subnet: Ipv4Net::new_assert(Ipv4Addr::new(10, 255, 0, 0), 20),
             host_port_range: 61000..=65535,
             router_ports: Vec::new(),
+            serves_names: false,
             external_address: None,
         }
+    }
+
+    /// The address instances see this host under.
+    pub fn gateway(&self) -> Ipv4Addr {
+        gateway(self.subnet.trunc())
     }
 
     /// All that is wrong with it.
@@ -122,6 +130,7 @@ impl BridgeNetwork {
             subnet: config.subnet,
             gateway: gateway(config.subnet),
             router_ports: config.router_ports.clone(),
+            serves_names: config.serves_names,
             external_address: config.external_address,
         };
         fs::create_dir_all(config.data_dir.join("netns"))

@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::NetworkError;
+use crate::dns::PORT;
 
 /// What a table is made from.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub(super) struct Firewall {
     pub(super) gateway: Ipv4Addr,
     /// TCP ports of the gateway that instances may reach.
     pub(super) router_ports: Vec<u16>,
+    /// Whether instances may reach the name server at the gateway.
+    pub(super) serves_names: bool,
     /// Where mapped ports are reachable from outside; `None` for nowhere.
     pub(super) external_address: Option<Ipv4Addr>,
 }
@@ -84,6 +87,11 @@ impl Firewall {
         } else {
             format!("ip daddr {gateway} tcp dport {{ {} }} accept", ports.join(", "))
         };
+        let to_names = if self.serves_names {
+            format!("ip daddr {gateway} meta l4proto {{ tcp, udp }} th dport {PORT} accept")
+        } else {
+            String::new()
+        };
         format!(
             r#"{absent}table inet {table} {{
   map host_ports {{
@@ -119,6 +127,7 @@ impl Firewall {
   chain from_instances {{
     ct state established,related accept
     {to_router}
+    {to_names}
     ip daddr {gateway} icmp type echo-request accept
     drop
   }}
@@ -168,6 +177,7 @@ mod tests {
             subnet: "10.255.0.0/20".parse().unwrap(),
             gateway: Ipv4Addr::new(10, 255, 0, 1),
             router_ports: router_ports.to_vec(),
+            serves_names: false,
             external_address,
         }
     }
@@ -188,6 +198,14 @@ mod tests {
         assert!(open.contains("tcp dport { 80, 443 } accept"), "{open}");
         let shut = firewall(None, &[]).table_text();
         assert!(!shut.contains("} accept"), "{shut}");
+    }
+
+    #[test]
+    fn the_name_servers_port_is_open_only_where_it_is_ours() {
+        let rule = "ip daddr 10.255.0.1 meta l4proto { tcp, udp } th dport 53 accept";
+        let ours = Firewall { serves_names: true, ..firewall(None, &[]) };
+        assert!(ours.table_text().contains(rule), "{}", ours.table_text());
+        assert!(!firewall(None, &[]).table_text().contains(" 53 "));
     }
 
     #[test]

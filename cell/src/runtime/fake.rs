@@ -10,8 +10,8 @@ use tokio::io::{AsyncWriteExt, duplex};
 use tokio::sync::watch;
 
 use super::{
-    ContainerBlueprint, ContainerId, ExitStatus, Process, ProcessControl, ProcessSpec, Runtime,
-    RuntimeError, Signal, Usage,
+    ContainerBlueprint, ContainerId, ExitStatus, PlainOutput, Process, ProcessControl, ProcessSpec,
+    Runtime, RuntimeError, Signal, Usage,
 };
 
 /// What a process that nobody reads may write before it waits, as with a real pipe.
@@ -62,7 +62,8 @@ struct Container {
 }
 
 struct FakeProcess {
-    ignores_terminate: bool,
+    script: Script,
+    name: Option<String>,
     end: watch::Sender<Option<ExitStatus>>,
 }
 
@@ -135,11 +136,14 @@ impl FakeRuntime {
         self.world().containers.get(id).map(|found| found.blueprint.clone())
     }
 
-    /// The same machine after its owner was killed: containers are leftovers, known by name only.
+    /// The same machine after its owner was killed: containers are leftovers until they are
+    /// adopted, and processes that are not kept have ended.
     #[must_use]
     pub fn after_crash(&self) -> Self {
         for container in self.world().containers.values_mut() {
             container.is_leftover = true;
+            let others = container.running.iter().filter(|process| process.name.is_none());
+            others.for_each(|process| process.finish(killed(false)));
         }
         self.clone()
     }
@@ -168,20 +172,34 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
+    async fn adopt(&self, id: &ContainerId, _: bool) -> Result<(), RuntimeError> {
+        let mut world = self.world();
+        let container = world.containers.get_mut(id);
+        let container = container.ok_or_else(|| RuntimeError::NotFound(id.to_string()))?;
+        container.is_leftover = false;
+        Ok(())
+    }
+
     async fn exec(&self, id: &ContainerId, process: ProcessSpec) -> Result<Process, RuntimeError> {
         let mut world = self.world();
         let program = process.argv.first().cloned().unwrap_or_default();
         let script = world.scripts.get(&program).cloned();
         let container = world.containers.get_mut(id).filter(|found| !found.is_leftover);
         let container = container.ok_or_else(|| RuntimeError::NotFound(id.to_string()))?;
+        let kept =
+            |known: &&Arc<FakeProcess>| known.name.is_some() && known.name == process.keep_as;
+        if let Some(kept) = container.running.iter().find(kept) {
+            return Ok(play(kept.clone()));
+        }
         let Some(script) = script else {
             let why = "there is no such file in the image, or its interpreter".to_owned();
             return Err(RuntimeError::NotExecutable { program, why });
         };
+        let (end, _) = watch::channel(None);
+        let handle = Arc::new(FakeProcess { script, name: process.keep_as.clone(), end });
         container.executed.push(process);
-        let (handle, process) = start(script);
-        container.running.push(handle);
-        Ok(process)
+        container.running.push(handle.clone());
+        Ok(play(handle))
     }
 
     async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError> {
@@ -225,7 +243,7 @@ impl FakeProcess {
 impl ProcessControl for FakeProcess {
     async fn signal(&self, signal: Signal) -> Result<(), RuntimeError> {
         match signal {
-            Signal::Terminate if self.ignores_terminate => {}
+            Signal::Terminate if self.script.ignores_terminate => {}
             Signal::Terminate => self.finish(ExitStatus { code: 143, out_of_memory: false }),
             Signal::Kill => self.finish(killed(false)),
         }
@@ -239,14 +257,13 @@ impl ProcessControl for FakeProcess {
     }
 }
 
-/// Plays a script.
-fn start(script: Script) -> (Arc<FakeProcess>, Process) {
-    let (end, _) = watch::channel(None);
-    let handle = Arc::new(FakeProcess { ignores_terminate: script.ignores_terminate, end });
+/// Plays the script of a process; once more, what it printed, when it is attached to again.
+fn play(handle: Arc<FakeProcess>) -> Process {
     let (stdout, mut out) = duplex(PIPE_BYTES);
     let (stderr, mut err) = duplex(PIPE_BYTES);
     let played = handle.clone();
     tokio::spawn(async move {
+        let script = &played.script;
         let by_itself = async {
             for line in &script.stdout {
                 // A reader who has gone is no concern of the program's.
@@ -268,12 +285,13 @@ fn start(script: Script) -> (Arc<FakeProcess>, Process) {
             }
         };
         tokio::select! {
+            biased;
             status = by_itself => played.finish(status),
             _ = played.wait() => {}
         }
     });
-    let control = handle.clone();
-    (handle, Process { stdout: Box::new(stdout), stderr: Box::new(stderr), control })
+    let (stdout, stderr) = (PlainOutput(stdout), PlainOutput(stderr));
+    Process { stdout: Box::new(stdout), stderr: Box::new(stderr), control: handle }
 }
 
 fn killed(out_of_memory: bool) -> ExitStatus {

@@ -17,8 +17,8 @@ use crate::images::{Image, ImageConfig, ImageError, Images, ProgressFn};
 use crate::network::{Attachment, Network, NetworkError};
 use crate::rootfs_files::{Extraction, FilesError, ResolvedUser, RootfsFiles};
 use crate::runtime::{
-    ContainerBlueprint, ContainerId, ExitStatus, Process, ProcessControl, ProcessSpec, Runtime,
-    RuntimeError, Signal, Usage, UserIds,
+    ContainerBlueprint, ContainerId, ExitStatus, PlainOutput, Process, ProcessControl, ProcessSpec,
+    Runtime, RuntimeError, Signal, Usage, UserIds,
 };
 
 /// How a program behaves.
@@ -63,6 +63,7 @@ pub(crate) struct FakeRuntime {
 
 struct FakeProcess {
     program: String,
+    name: Option<String>,
     script: Script,
     signals: Mutex<Vec<Signal>>,
     end: watch::Sender<Option<ExitStatus>>,
@@ -88,9 +89,26 @@ impl FakeRuntime {
         of_program.flat_map(|(_, process)| process.signals.lock().unwrap().clone()).collect()
     }
 
+    /// Ends a program that runs, whoever watches it or nobody.
+    pub(crate) fn end(&self, program: &str, code: i32) {
+        let running = self.running.lock().unwrap();
+        running.iter().filter(|(_, p)| p.program == program).for_each(|(_, p)| p.end(code));
+    }
+
+    fn kept(&self, id: &ContainerId, name: Option<&str>) -> Option<Arc<FakeProcess>> {
+        let running = self.running.lock().unwrap();
+        let mut kept = running.iter().filter(|(of, p)| of == id && p.name.is_some());
+        kept.find(|(_, p)| p.name.as_deref() == name).map(|(_, p)| Arc::clone(p))
+    }
+
     pub(crate) fn runs_of(&self, program: &str) -> usize {
         self.executed.lock().unwrap().iter().filter(|spec| spec.argv[0] == program).count()
     }
+}
+
+fn process(control: Arc<FakeProcess>, stdout: &str, stderr: &str) -> Process {
+    let output = |text: &str| Box::new(PlainOutput(Cursor::new(text.to_owned().into_bytes())));
+    Process { stdout: output(stdout), stderr: output(stderr), control }
 }
 
 impl FakeProcess {
@@ -111,12 +129,23 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
+    async fn adopt(&self, id: &ContainerId, _: bool) -> Result<(), RuntimeError> {
+        match self.containers.lock().unwrap().get(id) {
+            Some(Some(_)) => Ok(()),
+            Some(None) | None => Err(RuntimeError::NotFound(id.to_string())),
+        }
+    }
+
     async fn exec(&self, id: &ContainerId, spec: ProcessSpec) -> Result<Process, RuntimeError> {
         let program = spec.argv[0].clone();
-        self.executed.lock().unwrap().push(spec);
         if !self.has(id) {
             return Err(RuntimeError::NotFound(id.to_string()));
         }
+        if let Some(kept) = self.kept(id, spec.keep_as.as_deref()) {
+            return Ok(process(kept, "", ""));
+        }
+        let name = spec.keep_as.clone();
+        self.executed.lock().unwrap().push(spec);
         let Some(script) = self.programs.lock().unwrap().get(&program).cloned() else {
             let why = "no such file or directory".into();
             return Err(RuntimeError::NotExecutable { program, why });
@@ -124,20 +153,17 @@ impl Runtime for FakeRuntime {
         let (stdout, stderr) = (script.stdout.clone(), script.stderr.clone());
         let (ends_after, code) = (script.ends_after, script.code);
         let end = watch::channel(None).0;
-        let process = Arc::new(FakeProcess { program, script, signals: Mutex::default(), end });
-        self.running.lock().unwrap().push((id.clone(), Arc::clone(&process)));
+        let started =
+            Arc::new(FakeProcess { program, name, script, signals: Mutex::default(), end });
+        self.running.lock().unwrap().push((id.clone(), Arc::clone(&started)));
         if let Some(after) = ends_after {
-            let process = Arc::clone(&process);
+            let started = Arc::clone(&started);
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
-                process.end(code);
+                started.end(code);
             });
         }
-        Ok(Process {
-            stdout: Box::new(Cursor::new(stdout.into_bytes())),
-            stderr: Box::new(Cursor::new(stderr.into_bytes())),
-            control: process,
-        })
+        Ok(process(started, &stdout, &stderr))
     }
 
     async fn usage(&self, _: &ContainerId) -> Result<Usage, RuntimeError> {
@@ -230,6 +256,8 @@ impl Images for FakeImages {
     async fn disk_usage(&self, _: &ContainerId) -> Result<u64, ImageError> {
         Ok(5)
     }
+
+    fn adopt(&self, _: &ContainerId, _: &Image) {}
 
     async fn list(&self) -> Result<Vec<ContainerId>, ImageError> {
         Ok(self.mounted.lock().unwrap().iter().cloned().collect())

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use lattice_model::desired_lrp::RestartPolicy;
 use tokio::net::TcpListener;
 
 use super::{app, perform, until_told};
@@ -78,6 +79,36 @@ async fn an_app_that_exits_well_under_a_monitor_is_a_daemon() {
     use lattice_api::cell::Rep as _;
     cell.stop_lrp(&testing::key("web", 0), &testing::instance_key("ig")).await.unwrap();
     until_told(&bed, "remove ig").await;
+}
+
+#[tokio::test]
+async fn a_monitored_app_that_exits_well_and_is_not_to_be_restarted_has_exited() {
+    for policy in [RestartPolicy::Never, RestartPolicy::OnFailure { attempts_max: 3 }] {
+        let bed = Bed::new();
+        let cell = bed.start().await;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let mut lrp = app(&bed);
+        lrp.restart_policy = policy;
+        let soon = Script { ends_after: Some(Duration::from_millis(100)), ..Script::exits(0) };
+        bed.runtime.program("/app", soon);
+        let port = listener.local_addr().unwrap().port();
+        lrp.containers[0].monitor = Some(testing::healthcheck(port));
+        perform(&cell, testing::lrp_work(&lrp, "ig")).await;
+        until_told(&bed, "exit ig").await;
+        assert!(!bed.bbs.calls().iter().any(|call| call.starts_with("crash")), "{policy:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_monitored_app_that_fails_and_is_not_to_be_restarted_has_crashed() {
+    let bed = Bed::new();
+    let cell = bed.start().await;
+    let mut lrp = app(&bed);
+    lrp.restart_policy = RestartPolicy::Never;
+    bed.runtime.program("/app", Script::exits(7));
+    lrp.containers[0].monitor = Some(testing::healthcheck(testing::closed_port().await));
+    perform(&cell, testing::lrp_work(&lrp, "ig")).await;
+    until_told(&bed, "crash ig: Exited with status 7").await;
 }
 
 #[tokio::test]

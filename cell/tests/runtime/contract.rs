@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use lattice_cell::runtime::{
-    ContainerBlueprint, ContainerId, ExitStatus, Process, ProcessSpec, Runtime, RuntimeError,
-    Signal, Usage, UserIds,
+    ContainerBlueprint, ContainerId, ExitStatus, Output, Process, ProcessSpec, Runtime,
+    RuntimeError, Signal, Usage, UserIds,
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,8 +34,10 @@ pub(crate) trait Fixture: Send + Sync {
     fn runtime(&self) -> &dyn Runtime;
     fn blueprint(&self, name: &str) -> ContainerBlueprint;
     fn argv(&self, program: Program) -> Vec<String>;
-    /// Makes a container of this name in an owner that is killed then, and returns its successor.
-    async fn successor_of_killed(&self, name: &str) -> Box<dyn Runtime>;
+    /// Makes a container of this name in an owner, starts these programs in it (each kept under
+    /// its own name in `kept`, or not at all), kills the owner once all have begun, and returns its
+    /// successor.
+    async fn successor_of_killed(&self, name: &str, kept: &[Program]) -> Box<dyn Runtime>;
 }
 
 pub(crate) fn spec(argv: &[&str]) -> ProcessSpec {
@@ -47,23 +48,29 @@ pub(crate) fn spec(argv: &[&str]) -> ProcessSpec {
         user: UserIds::default(),
         nofile: None,
         nproc: None,
+        keep_as: None,
     }
 }
 
 /// Reads all until the end.
-pub(crate) async fn read_all(stream: &mut (dyn AsyncRead + Send + Unpin)) -> String {
-    let mut text = String::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text));
-    read.await.expect("the stream has an end").expect("the stream can be read");
-    text
+pub(crate) async fn read_all(output: &mut Box<dyn Output>) -> String {
+    let mut bytes = Vec::new();
+    let read = async {
+        while let Some(chunk) = output.next().await {
+            assert_eq!(chunk.lost_before, 0);
+            bytes.extend(chunk.bytes);
+            output.release(0);
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("the stream has an end");
+    String::from_utf8(bytes).unwrap()
 }
 
 /// Waits until a process has said that it is ready.
 async fn ready(process: &mut Process) {
-    let mut said = [0; 6];
-    let read = tokio::time::timeout(PATIENCE, process.stdout.read_exact(&mut said));
-    read.await.expect("it says so in time").expect("it says so");
-    assert_eq!(&said, b"ready\n");
+    let read = tokio::time::timeout(PATIENCE, process.stdout.next());
+    let said = read.await.expect("it says so in time").expect("it says so");
+    assert_eq!(said.bytes, b"ready\n");
 }
 
 async fn end(process: &Process) -> ExitStatus {
@@ -79,6 +86,7 @@ pub(crate) async fn check(fixture: &dyn Fixture) {
     usage_and_unknown_containers(fixture).await;
     delete_ends_processes_and_may_be_repeated(fixture).await;
     leftovers_of_a_killed_owner(fixture).await;
+    adoption(fixture).await;
 }
 
 async fn start(fixture: &dyn Fixture, id: &ContainerId, program: Program) -> Process {
@@ -201,11 +209,60 @@ async fn delete_ends_processes_and_may_be_repeated(fixture: &dyn Fixture) {
 }
 
 async fn leftovers_of_a_killed_owner(fixture: &dyn Fixture) {
-    let successor = fixture.successor_of_killed("leftover").await;
+    let successor = fixture.successor_of_killed("leftover", &[]).await;
     let id = ContainerId::new("leftover");
     assert_eq!(successor.list().await.unwrap(), vec![id.clone()]);
     successor.delete(&id).await.unwrap();
     assert_eq!(successor.list().await.unwrap(), []);
     successor.create(fixture.blueprint("leftover")).await.expect("the name is free again");
     successor.delete(&id).await.unwrap();
+}
+
+/// What a killed owner kept is found again: what runs, what has ended with its exit status, and
+/// what was written and not released.
+async fn adoption(fixture: &dyn Fixture) {
+    let kept = [Program::Runs, Program::Prints, Program::ExitsWith3];
+    let successor = fixture.successor_of_killed("adopted", &kept).await;
+    let id = ContainerId::new("adopted");
+    let stranger = successor.adopt(&ContainerId::new("nobody"), false).await.unwrap_err();
+    assert!(matches!(stranger, RuntimeError::NotFound(_)), "{stranger:?}");
+    successor.adopt(&id, false).await.unwrap();
+    assert!(successor.usage(&id).await.unwrap().pids >= 2, "one of them runs");
+
+    let mut runs = attach(fixture, successor.as_ref(), &id, Program::Runs).await;
+    ready(&mut runs).await;
+    let mut prints = attach(fixture, successor.as_ref(), &id, Program::Prints).await;
+    assert_eq!(read_all(&mut prints.stdout).await, "out\n");
+    assert_eq!(read_all(&mut prints.stderr).await, "err\n");
+    assert!(end(&prints).await.is_success());
+    let exits = attach(fixture, successor.as_ref(), &id, Program::ExitsWith3).await;
+    assert_eq!(end(&exits).await, ExitStatus { code: 3, out_of_memory: false });
+
+    let new = spec_of(fixture, Program::ExitsWith3);
+    let new = successor.exec(&id, new).await.unwrap();
+    assert_eq!(end(&new).await.code, 3, "new processes can be started in it");
+    runs.control.signal(Signal::Terminate).await.unwrap();
+    assert_eq!(end(&runs).await.code, 143);
+    successor.delete(&id).await.unwrap();
+    assert_eq!(successor.list().await.unwrap(), []);
+}
+
+/// A program's process, to be kept under the program's name.
+pub(crate) fn kept(fixture: &dyn Fixture, program: Program) -> ProcessSpec {
+    ProcessSpec { keep_as: Some(format!("{program:?}")), ..spec_of(fixture, program) }
+}
+
+fn spec_of(fixture: &dyn Fixture, program: Program) -> ProcessSpec {
+    let argv = fixture.argv(program);
+    spec(&argv.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+async fn attach(
+    fixture: &dyn Fixture,
+    runtime: &dyn Runtime,
+    id: &ContainerId,
+    program: Program,
+) -> Process {
+    let found = runtime.exec(id, kept(fixture, program)).await;
+    found.unwrap_or_else(|e| panic!("{program:?}: {e}"))
 }

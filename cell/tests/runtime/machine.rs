@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use lattice_cell::runtime::oci::{OciConfig, OciRuntime};
 use lattice_cell::runtime::{ContainerBlueprint, ContainerId, Runtime, init};
@@ -19,16 +20,21 @@ const PROGRAMS: [&str; 13] = [
     "wc",
 ];
 
-/// In a container this program is PID 1; in an owner that will be killed it is that owner. Both
-/// are told before the test harness reads its arguments.
+/// In a container this program is PID 1, and beside it, it is what holds it. Both are told before
+/// the test harness reads its arguments.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static BEFORE_MAIN: extern "C" fn() = before_main;
 
 extern "C" fn before_main() {
-    if std::env::args_os().next().is_some_and(|name| name == *init::PATH_INSIDE) {
+    let mut words = std::env::args_os();
+    if words.next().is_some_and(|name| name == *init::PATH_INSIDE) {
         init::run();
         std::process::exit(0);
+    }
+    if words.next().is_some_and(|word| word == "shim") {
+        let held = lattice_shim::run(&words.next().unwrap_or_default());
+        std::process::exit(i32::from(held != ExitCode::SUCCESS));
     }
 }
 
@@ -85,7 +91,7 @@ pub(crate) fn runtime_in(data_dir: &Path) -> OciRuntime {
     let config = OciConfig {
         data_dir: data_dir.to_owned(),
         program: None,
-        init_binary: "/proc/self/exe".into(),
+        own_program: "/proc/self/exe".into(),
     };
     OciRuntime::new(config).unwrap_or_else(|e| panic!("{e}"))
 }

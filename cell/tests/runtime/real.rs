@@ -17,6 +17,8 @@ use crate::machine::{Machine, blueprint_in, runtime_in};
 
 /// Names the directory of the machine to an owner that is started to be killed.
 const OWNER: &str = "LATTICE_TEST_OWNER_OF";
+/// Names the programs that this owner keeps.
+const KEPT: &str = "LATTICE_TEST_OWNER_KEEPS";
 
 struct Real {
     machine: Machine,
@@ -45,22 +47,16 @@ impl Fixture for Real {
     }
 
     fn argv(&self, program: Program) -> Vec<String> {
-        match program {
-            Program::ExitsWith3 => shell("exit 3"),
-            Program::Prints => shell("echo out; echo err >&2"),
-            Program::Runs => shell("echo ready; exec sleep 1000"),
-            Program::IgnoresTerminate => shell("trap '' TERM; echo ready; sleep 1000; sleep 1000"),
-            Program::EatsMemory => shell("head -c 200m /dev/zero | tail"),
-            Program::Missing => vec!["/no/such/program".to_owned()],
-        }
+        argv(program)
     }
 
-    async fn successor_of_killed(&self, name: &str) -> Box<dyn Runtime> {
+    async fn successor_of_killed(&self, name: &str, kept: &[Program]) -> Box<dyn Runtime> {
         let dir = self.machine.path("");
         let data_dir = dir.join("owned");
         let mut owner = Command::new("/proc/self/exe")
             .args(["--exact", "real::an_owner_lives_until_it_is_killed", "--nocapture"])
             .env(OWNER, format!("{}:{name}", dir.display()))
+            .env(KEPT, format!("{kept:?}"))
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -68,7 +64,19 @@ impl Fixture for Real {
         eventually("the owner has made its container", || ready.exists());
         owner.kill().unwrap();
         owner.wait().unwrap();
+        fs::remove_file(&ready).unwrap();
         Box::new(runtime_in(&data_dir))
+    }
+}
+
+fn argv(program: Program) -> Vec<String> {
+    match program {
+        Program::ExitsWith3 => shell("exit 3"),
+        Program::Prints => shell("echo out; echo err >&2"),
+        Program::Runs => shell("echo ready; exec sleep 1000"),
+        Program::IgnoresTerminate => shell("trap '' TERM; echo ready; sleep 1000; sleep 1000"),
+        Program::EatsMemory => shell("head -c 200m /dev/zero | tail"),
+        Program::Missing => vec!["/no/such/program".to_owned()],
     }
 }
 
@@ -97,8 +105,18 @@ async fn an_owner_lives_until_it_is_killed() {
     let dir = Path::new(&dir);
     let runtime = runtime_in(&dir.join("owned"));
     runtime.create(blueprint_in(dir, &name)).await.unwrap();
-    let process = runtime.exec(&ContainerId::new(&name), spec(&["sleep", "1000"]).in_path()).await;
-    let _process = process.unwrap_or_else(|e| panic!("{e}"));
+    let id = ContainerId::new(&name);
+    let process = runtime.exec(&id, spec(&["sleep", "1000"]).in_path()).await;
+    let mut processes = vec![process.unwrap_or_else(|e| panic!("{e}"))];
+    let kept = std::env::var(KEPT).unwrap();
+    for program in [Program::Runs, Program::Prints, Program::ExitsWith3] {
+        if kept.contains(&format!("{program:?}")) {
+            let argv = argv(program);
+            let mut spec = spec(&argv.iter().map(String::as_str).collect::<Vec<_>>());
+            spec.keep_as = Some(format!("{program:?}"));
+            processes.push(runtime.exec(&id, spec).await.unwrap_or_else(|e| panic!("{e}")));
+        }
+    }
     fs::write(dir.join("owner-is-ready"), "").unwrap();
     std::future::pending::<()>().await;
 }
@@ -333,4 +351,47 @@ async fn a_process_whose_caller_has_gone_does_not_stay() {
     }
     contract::idle(&real.runtime, &id).await;
     real.runtime.delete(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_written_while_nobody_reads_is_kept_and_too_much_loses_the_oldest() {
+    let real = Real::new();
+    let id = ContainerId::new("unread");
+    real.runtime.create(real.blueprint("unread")).await.unwrap();
+    let script = "i=0; while [ $i -lt 60000 ]; do echo line-$i; i=$((i+1)); done";
+    let mut spec = spec(&["/bin/sh", "-c", script]).in_path();
+    spec.keep_as = Some("talker".to_owned());
+    let first = real.runtime.exec(&id, spec.clone()).await.unwrap();
+    drop((first.stdout, first.stderr));
+    assert!(first.control.wait().await.is_success(), "nobody holds it up");
+    drop(first.control);
+
+    let mut again = real.runtime.exec(&id, spec).await.unwrap();
+    let (mut text, mut lost) = (Vec::new(), 0);
+    while let Some(chunk) = again.stdout.next().await {
+        lost += chunk.lost_before;
+        text.extend(chunk.bytes);
+        again.stdout.release(0);
+    }
+    let written: u64 = (0..60_000).map(|n: u64| format!("line-{n}\n").len() as u64).sum();
+    assert_eq!(lost + text.len() as u64, written, "what is missing is counted");
+    assert!(lost > 0 && text.len() >= 256 << 10, "{lost} lost, {} kept", text.len());
+    assert!(text.ends_with(b"line-59998\nline-59999\n"), "the last words are kept");
+    real.runtime.delete(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_container_whose_holder_was_killed_is_removed_without_a_trace() {
+    let real = Real::new();
+    let id = ContainerId::new("orphan");
+    real.runtime.create(real.blueprint("orphan")).await.unwrap();
+    let process = real.runtime.exec(&id, spec(&["/bin/sleep", "1000"])).await.unwrap();
+    let stamp = fs::read_to_string(real.machine.path("data/containers/orphan/shim.stamp")).unwrap();
+    let pid = stamp.lines().next().unwrap().trim_start_matches("pid ").to_owned();
+    assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    assert_eq!(process.control.wait().await.code, 255, "nobody can know how it ended");
+    let after = real.machine.runtime();
+    assert!(matches!(after.adopt(&id, false).await, Err(RuntimeError::NotFound(_))));
+    real.runtime.delete(&id).await.unwrap();
+    assert_eq!(real.runtime.list().await.unwrap(), []);
 }

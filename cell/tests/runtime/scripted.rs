@@ -39,8 +39,11 @@ impl Fixture for Scripted {
         vec![format!("{program:?}")]
     }
 
-    async fn successor_of_killed(&self, name: &str) -> Box<dyn Runtime> {
+    async fn successor_of_killed(&self, name: &str, kept: &[Program]) -> Box<dyn Runtime> {
         self.0.create(blueprint(name)).await.unwrap();
+        for program in kept {
+            self.0.exec(&ContainerId::new(name), contract::kept(self, *program)).await.unwrap();
+        }
         Box::new(self.0.after_crash())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lattice_model::actual_lrp::{InstanceKey, LrpKey};
 use lattice_model::{
-    CellPresence, DesiredLrp, InstanceGuid, RegistryCredentials, Resources, Task, TaskGuid,
+    AppName, CellPresence, DesiredLrp, InstanceGuid, RegistryCredentials, Resources, Task, TaskGuid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +72,7 @@ pub struct LrpSlot {
     /// Which.
     pub key: LrpKey,
     /// The app it belongs to.
-    pub app: String,
+    pub app: AppName,
     /// What it reserves.
     pub resources: Resources,
 }

@@ -7,3 +7,4 @@ pub mod localhost;
 pub mod log_aggregator;
 pub mod registry;
 pub mod router;
+pub mod shim;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, EnvVar};
-use crate::id::{Domain, ProcessGuid};
+use crate::id::{AppName, Domain, ProcessGuid};
 use crate::placement::Placement;
 use crate::resources::{Limit, Resources};
 use crate::route::Routes;
@@ -26,7 +26,7 @@ pub struct DesiredLrp {
     pub process_guid: ProcessGuid,
     /// The app it is a revision of; the process guid's text for an LRP that came without one.
     /// Anti-colocation, logs, metrics and routes are keyed by app.
-    pub app: String,
+    pub app: AppName,
     /// The domain it belongs to.
     pub domain: Domain,
     /// How many instances are wanted.
@@ -102,12 +102,13 @@ pub enum RestartPolicy {
     /// Restarted by Diego's crash policy.
     #[default]
     Always,
-    /// Restarted when it failed, at most this often.
+    /// Restarted when it failed, at most this often; once it ended well it has exited, whether it
+    /// has a monitor or not.
     OnFailure {
         /// The most attempts.
         attempts_max: u32,
     },
-    /// Left as it ended.
+    /// Left as it ended: exited, whether it has a monitor or not.
     Never,
 }
 

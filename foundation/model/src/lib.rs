@@ -26,7 +26,7 @@ pub use desired_lrp::{ContainerSpec, DesiredLrp, DesiredLrpUpdate, ModificationT
 pub use envelope::Envelope;
 pub use error::{ErrorName, Refusal};
 pub use event::{Event, InstanceCrash};
-pub use id::{CellId, Domain, InstanceGuid, ProcessGuid, TaskGuid};
+pub use id::{AppName, CellId, Domain, InstanceGuid, ProcessGuid, TaskGuid};
 pub use image::{ImageRef, RegistryCredentials};
 pub use placement::{Placement, Strategy};
 pub use resources::{Limit, Resources};

@@ -354,18 +354,32 @@ impl LabelRule {
     }
 
     fn check(&self) -> Result<(), String> {
-        let is_label_byte = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
-        if self.label.is_empty() || !self.label.bytes().all(is_label_byte) {
-            return Err("a label is letters, digits and - _ . /".to_owned());
-        }
-        for text in [&self.label, &self.value] {
-            let bytes = text.len();
-            if bytes > TEXT_BYTES_MAX {
-                return Err(format!("{bytes} bytes are more than {TEXT_BYTES_MAX}"));
-            }
-        }
+        check_label(&self.label, &self.value)?;
         self.compile().map(drop)
     }
+}
+
+/// Reads what an operator says of a cell, `LABEL=VALUE`: its name among labels, and its value.
+pub fn parse_label(text: &str) -> Result<(String, String), String> {
+    let Some((label, value)) = text.split_once('=') else {
+        return Err(format!("'{text}' is no label: write LABEL=VALUE, such as disk=ssd"));
+    };
+    check_label(label, value).map_err(|why| format!("'{text}': {why}"))?;
+    Ok((label.to_owned(), value.to_owned()))
+}
+
+fn check_label(label: &str, value: &str) -> Result<(), String> {
+    let is_label_byte = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
+    if label.is_empty() || !label.bytes().all(is_label_byte) {
+        return Err("a label is letters, digits and - _ . /".to_owned());
+    }
+    for text in [label, value] {
+        let bytes = text.len();
+        if bytes > TEXT_BYTES_MAX {
+            return Err(format!("{bytes} bytes are more than {TEXT_BYTES_MAX}"));
+        }
+    }
+    Ok(())
 }
 
 // === impl LabelTest ===

@@ -9,7 +9,9 @@ use lattice_api::brain::Bbs as _;
 use lattice_api::cell::{CellError, CellState, LrpSlot, LrpWork, Refused, Rep, RepConnector, Work};
 use lattice_brain::Handle;
 use lattice_daemon::tasks::Tasks;
-use lattice_model::{ActualLrp, CellId, CellPresence, InstanceKey, LrpKey, Resources, TaskGuid};
+use lattice_model::{
+    ActualLrp, AppName, CellId, CellPresence, InstanceKey, LrpKey, Resources, TaskGuid,
+};
 
 use super::records::{MEMORY_MB, Scale, cell_id};
 
@@ -63,7 +65,7 @@ impl Fleet {
     pub(crate) fn hold(&self, rows: &[ActualLrp]) {
         for row in rows {
             let cell = &self.cells[&row.instance().unwrap().cell_id];
-            cell.slots.lock().unwrap().push(slot(&row.key, row.key.process_guid.as_str()));
+            cell.slots.lock().unwrap().push(slot(&row.key, &row.key.process_guid.as_str().into()));
         }
     }
 
@@ -159,6 +161,6 @@ const fn amounts(instances: u64) -> Resources {
     Resources { memory_mb: amount, disk_mb: amount, containers: instances }
 }
 
-fn slot(key: &LrpKey, app: &str) -> LrpSlot {
-    LrpSlot { key: key.clone(), app: app.to_owned(), resources: amounts(1) }
+fn slot(key: &LrpKey, app: &AppName) -> LrpSlot {
+    LrpSlot { key: key.clone(), app: app.clone(), resources: amounts(1) }
 }

@@ -69,7 +69,7 @@ pub(crate) fn lrp(app: u32) -> DesiredLrp {
     let routes = serde_json::json!([{ "hostnames": [host], "port": 8080 }]);
     DesiredLrp {
         process_guid: ProcessGuid::new(&name).unwrap(),
-        app: name.clone(),
+        app: name.as_str().into(),
         domain: domain(),
         instances: INSTANCES_PER_APP,
         containers: vec![container()],

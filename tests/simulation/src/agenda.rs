@@ -53,8 +53,10 @@ pub(crate) enum BrainEvent {
     State(u64, CellId, Option<Box<CellState>>),
     /// A cell's answer to work; `None` as above.
     Performed(u64, CellId, Option<Vec<Refused>>),
-    /// An auction has waited long enough.
-    AuctionTimeout(u64),
+    /// The calls of this number have waited long enough.
+    CallTimeout(u64),
+    /// The auction may have waited long enough.
+    GraceEnds,
     /// A task's owner has been told, or could not be.
     Told(TaskGuid, bool),
 }

@@ -10,11 +10,12 @@ use lattice_api::brain::{CellView, PRESENCE_TTL_S};
 use lattice_brain::auction::Policy;
 use lattice_brain::board::{self, Applied, Board, Command, Effect, Records, Write};
 use lattice_brain::config::Limits;
+use lattice_brain::dispatch::gathered::Gathered;
 use lattice_cell::instance::Answer;
 use lattice_cell::work::WorkId;
-use lattice_model::{CellId, CellPresence, ErrorName, LrpKey, TaskGuid, Time};
+use lattice_model::{CellId, CellPresence, ErrorName, TaskGuid, Time};
 
-use self::dispatch::{Dispatcher, Gathered};
+use self::dispatch::Dispatcher;
 use crate::agenda::{Agenda, BrainEvent, Event, Link, ToCell};
 use crate::dice::Dice;
 use crate::ledger::{Cause, Ledger, Ticket};
@@ -193,7 +194,8 @@ impl Brain {
             BrainEvent::Performed(number, cell, refused) => {
                 self.on_performed(number, &cell, refused, at);
             }
-            BrainEvent::AuctionTimeout(number) => self.on_auction_timeout(number, at),
+            BrainEvent::CallTimeout(number) => self.on_call_timeout(number, at),
+            BrainEvent::GraceEnds => self.go_on(at),
             BrainEvent::Told(guid, is_told) => self.on_told(guid, is_told),
         }
         self.turns(at);
@@ -258,15 +260,7 @@ impl Brain {
             Ask::View(cell) => Reply::View(Box::new(self.board.view(&cell))),
             Ask::Open => Reply::Opened(self.board.capacity_round(), self.board.cells()),
             Ask::Sift(mut gathered) => {
-                gathered.lrps.retain(|key, _| self.board.is_unclaimed(key));
-                gathered.tasks.retain(|guid, _| self.board.is_pending(guid));
-                let draining = self.board.draining();
-                gathered.draining = draining.map(|draining| draining.cell_id).collect();
-                let leaves = |key: &LrpKey| {
-                    let cell = self.board.leaves(&key.process_guid, key.index)?;
-                    Some((key.clone(), cell))
-                };
-                gathered.leaving = gathered.lrps.keys().filter_map(leaves).collect();
+                gathered.keep_wanted(&self.board);
                 Reply::Sifted(gathered)
             }
         };
@@ -302,7 +296,7 @@ impl Brain {
         self.failures -= 1;
         let mut board = self.load(at.agenda.now);
         std::mem::swap(&mut self.board, &mut board);
-        self.board.adopt_presences(board);
+        self.board.adopt_presences(board, &turn.effects);
         at.ledger.reloaded(&self.kept, at.agenda.now);
         for (from, _) in turn.replies {
             self.answer(from, Reply::NotKept, at);

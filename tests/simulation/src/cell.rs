@@ -6,7 +6,7 @@ mod owner;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use lattice_api::cell::{CellState, LrpSlot, Refused};
+use lattice_api::cell::{CellState, Refused};
 use lattice_brain::board::Command;
 use lattice_cell::instance::{Input, Instance, Outcome, State, Telling};
 use lattice_cell::inventory::Inventory;
@@ -248,26 +248,8 @@ impl SimulatedCell {
     }
 
     fn state(&self) -> CellState {
-        let mut state = CellState {
-            presence: self.presence.clone(),
-            available: self.inventory.available(),
-            lrps: Vec::new(),
-            tasks: Vec::new(),
-            starting_count: 0,
-            evacuating: self.is_leaving,
-        };
-        for slot in self.slots.values() {
-            state.starting_count += u64::from(slot.instance.is_starting());
-            match &slot.work {
-                Work::Lrp { key, lrp, .. } => state.lrps.push(LrpSlot {
-                    key: key.clone(),
-                    app: lrp.app.clone(),
-                    resources: lrp.resources(),
-                }),
-                Work::Task(task) => state.tasks.push(task.definition.task_guid.clone()),
-            }
-        }
-        state
+        let held = self.slots.values().map(|slot| (&slot.work, &slot.instance));
+        self.inventory.state(self.presence.clone(), held, self.is_leaving)
     }
 
     fn perform(

@@ -33,7 +33,7 @@ pub(crate) struct Ledger {
     /// Claimed by the command that is being looked at.
     claimed: Vec<LrpKey>,
     /// Taken from their places by that command, perhaps for another.
-    taken: Vec<InstanceGuid>,
+    taken: Vec<Arc<ActualLrp>>,
     /// Of each LRP, the version that is certain to be durable and those that may be.
     desired: BTreeMap<ProcessGuid, VecDeque<Version>>,
     promised_tasks: BTreeSet<TaskGuid>,
@@ -41,6 +41,8 @@ pub(crate) struct Ledger {
     owners_told: BTreeMap<TaskGuid, TaskOutcome>,
     runs: BTreeMap<TaskGuid, u32>,
     finished: BTreeSet<TaskGuid>,
+    /// Instances that are healthy, or were so at their end, as the board has it.
+    healthy: BTreeSet<InstanceGuid>,
     /// Instances that somebody had reason to stop.
     stoppable: BTreeSet<InstanceGuid>,
     stamp: u64,
@@ -156,6 +158,9 @@ impl Ledger {
             Some((row.instance()?.instance_guid.clone(), id.clone()))
         };
         self.by_instance = self.rows.iter().filter_map(instance).collect();
+        let running = self.rows.values().filter(|row| row.net().is_some());
+        let running = running.filter_map(|row| row.instance());
+        self.healthy = running.map(|instance| instance.instance_guid.clone()).collect();
     }
 
     /// A command was applied.
@@ -240,7 +245,7 @@ impl Ledger {
                     && let Some(instance) = row.instance()
                 {
                     self.by_instance.remove(&instance.instance_guid);
-                    self.taken.push(instance.instance_guid.clone());
+                    self.taken.push(row);
                 }
             }
             Write::PutTask(task) => self.put_task(task, now),
@@ -265,16 +270,38 @@ impl Ledger {
         }
         if let Some(instance) = row.instance() {
             let is_new = before.as_ref().is_none_or(|before| before.instance() != Some(instance));
-            let is_relabelled = self.taken.contains(&instance.instance_guid);
+            let is_relabelled = self.taken.iter().any(|row| row.instance() == Some(instance));
             if is_new && !is_relabelled && matches!(row.state, ActualState::Claimed { .. }) {
                 self.claimed.push(row.key.clone());
             }
+            self.supersede(row, instance);
             let guid = instance.instance_guid.clone();
             if let Some(other) = self.by_instance.insert(guid, id) {
                 let what = format!("{instance:?} is in two records: {other:?} and {row:?}");
                 self.fault(what);
             }
         }
+    }
+
+    /// An instance that comes to its place replaces the others of its index; those that were
+    /// healthy only if it is.
+    fn supersede(&mut self, row: &ActualLrp, by: &InstanceKey) {
+        let runs = row.net().is_some();
+        // A claim that comes late takes an instance's health back.
+        match runs {
+            true => self.healthy.insert(by.instance_guid.clone()),
+            false => self.healthy.remove(&by.instance_guid),
+        };
+        if row.presence == Presence::Suspect {
+            return;
+        }
+        let presences = [Presence::Ordinary, Presence::Evacuating, Presence::Suspect];
+        let present = presences.iter().filter_map(|p| self.rows.get(&RowId::new(&row.key, *p)));
+        let taken = self.taken.iter().filter(|taken| taken.key == row.key);
+        let others = present.chain(taken).filter_map(|row| row.instance());
+        let others = others.filter(|other| *other != by).map(|other| &other.instance_guid);
+        let superseded = others.filter(|other| runs || !self.healthy.contains(*other));
+        self.stoppable.extend(superseded.cloned().collect::<Vec<_>>());
     }
 
     /// Where the usual record runs the suspect does not. The evacuating one may, for a moment.
@@ -378,8 +405,9 @@ impl Ledger {
         }
     }
 
-    /// Only what is unwanted, superseded, moved or retired is stopped; where nobody vouches for the
-    /// domain, only by somebody's own words.
+    /// Only what is unwanted, superseded, moved or retired is stopped, and what is healthy is moved
+    /// only when its replacement is so too; where nobody vouches for the domain, what nobody wants
+    /// is stopped only by somebody's own words.
     fn check_stop(
         &mut self,
         board: &Board,
@@ -394,10 +422,11 @@ impl Ledger {
         };
         let is_unwanted = !wants(board, key) && board.domains(now).contains(&key.domain);
         let ordinary = self.rows.get(&RowId::new(key, Presence::Ordinary));
-        let holder = ordinary.and_then(|row| row.instance());
-        let is_superseded = holder.is_some_and(|holder| holder != instance);
-        let is_moved = board.is_draining(&instance.cell_id);
-        if is_said || is_unwanted || is_superseded || is_moved {
+        let has_exited =
+            ordinary.is_some_and(|row| matches!(row.state, ActualState::Exited { .. }));
+        let is_moved =
+            board.is_draining(&instance.cell_id) && !self.healthy.contains(&instance.instance_guid);
+        if is_said || is_unwanted || has_exited || is_moved {
             self.stoppable.insert(instance.instance_guid.clone());
         } else if !self.stoppable.contains(&instance.instance_guid) {
             self.fault(format!("{key:?} {instance:?} is to stop for no reason known"));

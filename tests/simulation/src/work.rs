@@ -40,7 +40,7 @@ impl Templates {
     pub(crate) fn lrp(&self, app: u64, instances: u32, memory_mb: u64) -> DesiredLrp {
         let mut lrp = DesiredLrp {
             process_guid: app_guid(app),
-            app: app_guid(app).to_string(),
+            app: app_guid(app).as_str().into(),
             instances,
             ..self.lrp.clone()
         };

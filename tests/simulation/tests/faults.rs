@@ -41,6 +41,18 @@ seeds! { Scale::SMALL,
     after_any_faults_a_small_cluster_is_as_desired_9: 9_000..10_000;
 }
 
+seeds! { Scale::MOVING,
+    after_any_faults_and_moves_a_small_cluster_is_as_desired_0: 0..1_000;
+    after_any_faults_and_moves_a_small_cluster_is_as_desired_1: 1_000..2_000;
+    after_any_faults_and_moves_a_small_cluster_is_as_desired_2: 2_000..3_000;
+    after_any_faults_and_moves_a_small_cluster_is_as_desired_3: 3_000..4_000;
+    // Once failed: a suspect whose cell came back drained took its replacement's place and left.
+    after_moves_a_suspect_leaves_its_drained_cell: 3_866..3_867;
+    // Once failed: the stop of what was handed over came when its replacement was on the move.
+    after_moves_what_was_handed_over_stops: 5_833..5_834;
+    after_moves_what_was_handed_over_from_an_undrained_cell_stops: 7_285..7_286;
+}
+
 seeds! { Scale::LARGE,
     after_any_faults_a_thousand_cells_are_as_desired_0: 0..1;
     after_any_faults_a_thousand_cells_are_as_desired_1: 1..2;

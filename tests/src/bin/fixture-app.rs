@@ -2,18 +2,19 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its log")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture is a failed test")]
 
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::Query;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query};
 use axum::routing::{any, get, post};
 use futures_util::StreamExt as _;
 
 const HELP: &str = "fixture-app serve ADDR:PORT | hog MIB | deaf | exit CODE | sleep SECONDS | \
-                    write FILE TEXT | get ADDR:PORT PATH USER:PASSWORD | connect ADDR:PORT";
+                    write FILE TEXT | get ADDR:PORT PATH USER:PASSWORD | connect ADDR:PORT | \
+                    resolve NAME";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         ["write", file, text] => std::fs::write(file, text).expect("the file can be written"),
         ["get", address, path, account] => fetch(address, path, account),
         ["connect", address] => connect(address),
+        ["resolve", name] => resolve(name),
         _ => {
             eprintln!("{HELP}");
             return ExitCode::from(2);
@@ -47,6 +49,9 @@ async fn serve(address: &str) {
     let app = Router::new()
         .route("/", get(|| async { "fixture" }))
         .route("/kilobyte", get(|| async { Bytes::from_static(&[b'x'; 1024]) }))
+        .route("/index", get(|| async { std::env::var("INSTANCE_INDEX").unwrap_or_default() }))
+        .route("/say/{words}", get(|Path(words): Path<String>| async move { println!("{words}") }))
+        .route("/exit/{code}", get(|Path(code): Path<i32>| async move { exit(code) as () }))
         .route("/upload", post(upload))
         .route("/download", get(download))
         .route("/headers", any(headers))
@@ -153,6 +158,18 @@ fn fetch(address: &str, path: &str, account: &str) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer comes");
     println!("status {}", answer.trim_start_matches("HTTP/1.1 "));
+}
+
+fn resolve(name: &str) {
+    use std::net::ToSocketAddrs as _;
+
+    match (name, 0).to_socket_addrs() {
+        Ok(found) => {
+            let found: std::collections::BTreeSet<_> = found.map(|address| address.ip()).collect();
+            println!("resolved {found:?}");
+        }
+        Err(why) => println!("resolved nothing: {why}"),
+    }
 }
 
 fn connect(address: &str) {

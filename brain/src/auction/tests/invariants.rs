@@ -50,7 +50,7 @@ fn any_cell(n: usize) -> impl Strategy<Value = CellState> {
         cell.presence.labels = labels.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
         let slot = |(nth, app): (u32, u8)| LrpSlot {
             key: key(&format!("old-{n}"), nth),
-            app: format!("app-{app}"),
+            app: format!("app-{app}").into(),
             resources: Resources::default(),
         };
         cell.lrps = (0..).zip(apps).map(slot).collect();
@@ -113,7 +113,7 @@ fn any_batch() -> impl Strategy<Value = Batch> {
 fn any_lrp((n, of): (usize, (u64, Placement, bool, bool))) -> DesiredLrp {
     let (memory, placement, is_preloaded, is_tagged) = of;
     let mut lrp = lrp(&format!("lrp-{n}"), 9, memory);
-    lrp.app = format!("app-{}", n / 2);
+    lrp.app = format!("app-{}", n / 2).into();
     lrp.placement = placement;
     if is_preloaded {
         lrp.containers[0].rootfs = "preloaded:stack".into();
@@ -170,12 +170,12 @@ fn suits(cell: &CellPresence, placement: &Placement, rootfs: &str, tags: &[Strin
 
 fn hosts(cell: &CellState, placed: &[(String, CellId)], app: &str) -> bool {
     let is_here = |(name, at): &(String, CellId)| name == app && *at == cell.presence.cell_id;
-    cell.lrps.iter().any(|slot| slot.app == app) || placed.iter().any(is_here)
+    cell.lrps.iter().any(|slot| *slot.app == *app) || placed.iter().any(is_here)
 }
 
 fn app_of(batch: &Batch, item: &Item) -> Option<String> {
     let Item::Lrp(key) = item else { return None };
-    batch.lrps.iter().find(|auction| auction.key == *key).map(|auction| auction.lrp.app.clone())
+    batch.lrps.iter().find(|auction| auction.key == *key).map(|auction| auction.lrp.app.to_string())
 }
 
 proptest! {

@@ -189,24 +189,62 @@ fn an_empty_set_of_cells_never_forgets_a_running_instance() {
     assert_eq!(scene.rows("web"), [RUNNING_A, "1 RUNNING i2@b"]);
 }
 
+/// What the store has of this one LRP.
+fn kept(board: &Board, guid: &str) -> Records {
+    Records {
+        desired: vec![board.desired_lrp(&pg(guid)).unwrap().as_ref().clone()],
+        actual: board.actual_lrps(None),
+        ..Records::default()
+    }
+}
+
+/// A commit has failed: the board is read from the store.
+fn reload(scene: &mut Scene, records: Records, unreleased: &[Effect]) {
+    let mut board = Board::load(records, Limits::default(), 2, scene.now);
+    std::mem::swap(&mut scene.board, &mut board);
+    scene.board.adopt_presences(board, unreleased);
+}
+
 #[test]
 fn a_reload_in_mid_life_keeps_the_cells_and_the_stops() {
     let mut scene = Scene::new(&["a"]);
     scene.desire("web", 1);
     scene.start("web", 0, "i1", "a");
     scene.ok(Command::RetireLrp(pg("web"), 0));
-    let records = Records {
-        desired: vec![scene.board.desired_lrp(&pg("web")).unwrap().as_ref().clone()],
-        actual: scene.board.actual_lrps(None),
-        ..Records::default()
-    };
-    let mut fresh = Board::load(records, Limits::default(), 2, scene.now);
-    std::mem::swap(&mut scene.board, &mut fresh);
-    scene.board.adopt_presences(fresh);
+    let records = kept(&scene.board, "web");
+    reload(&mut scene, records, &[]);
     assert_eq!(scene.board.cells().len(), 1);
     assert_eq!(effects(&scene.ok(Command::Converge)), ["stop i1@a"]);
     scene.pass(16, &[]);
     assert!(scene.board.cells().is_empty(), "it still expires");
+}
+
+#[test]
+fn a_reload_in_mid_life_forgets_the_stops_of_a_wish_that_was_not_kept() {
+    let mut scene = Scene::new(&["a"]);
+    scene.desire("web", 1);
+    scene.start("web", 0, "i1", "a");
+    let records = kept(&scene.board, "web");
+    let refused = scene.ok(Command::RemoveLrp(pg("web")));
+    assert_eq!(effects(&refused), ["stop i1@a"]);
+    reload(&mut scene, records, &refused.effects);
+    assert_eq!(effects(&scene.ok(Command::Converge)), [""; 0]);
+    assert_eq!(scene.rows("web"), [RUNNING_A]);
+}
+
+#[test]
+fn a_reload_in_mid_life_knows_which_cells_are_lost() {
+    let mut scene = Scene::new(&["a"]);
+    scene.desire("web", 1);
+    scene.start("web", 0, "i1", "a");
+    let records = kept(&scene.board, "web");
+    scene.pass(16, &[]);
+    assert_eq!(scene.rows("web"), ["0 UNCLAIMED", "0 suspect RUNNING i1@a"]);
+    // What was made of the loss was not kept; that the cell is lost is so all the same.
+    reload(&mut scene, records, &[]);
+    assert_eq!(scene.rows("web"), [RUNNING_A]);
+    scene.ok(Command::Expire);
+    assert_eq!(scene.rows("web"), ["0 UNCLAIMED", "0 suspect RUNNING i1@a"]);
 }
 
 #[test]

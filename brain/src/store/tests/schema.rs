@@ -41,6 +41,17 @@ fn a_store_of_the_first_schema_is_opened_and_all_of_it_is_there() {
 }
 
 #[test]
+fn records_from_before_placement_rules_ask_nothing_of_their_cells() {
+    assert!(!FIRST.contains("\"placement\":"), "it is from before");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(STORE_FILE);
+    first_store(&path);
+    let records = Sqlite::open(&path).unwrap().load().unwrap();
+    assert!(records.desired.iter().all(|lrp| lrp.placement.is_default()));
+    assert!(records.tasks.iter().all(|task| task.definition.placement.is_default()));
+}
+
+#[test]
 fn a_store_of_a_later_version_is_refused_with_what_to_do_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(STORE_FILE);

@@ -176,7 +176,7 @@ fn mounts(spec: &ContainerBlueprint, host: &Host) -> Vec<Value> {
         mount("/sys", "sysfs", kernel),
         mount("/sys/fs/cgroup", "cgroup", &[kernel, &["relatime"]].concat()),
     ];
-    let init = (host.init_binary.clone(), init::PATH_INSIDE.to_owned());
+    let init = (host.own_program.clone(), init::PATH_INSIDE.to_owned());
     all.extend([&init].into_iter().chain(&spec.files).map(|(source, at)| {
         json!({
             "destination": at,

@@ -24,7 +24,6 @@ pub(super) struct Leaf {
     hierarchies: Arc<Hierarchies>,
     /// Relative to each hierarchy's mount point.
     path: PathBuf,
-    name: String,
 }
 
 /// Which cgroup file systems are mounted.
@@ -67,7 +66,7 @@ impl Cgroups {
 
     pub(super) fn leaf(&self, id: &ContainerId) -> Leaf {
         let path = Path::new(&self.parent).join(id.as_str());
-        Leaf { hierarchies: self.hierarchies.clone(), path, name: id.to_string() }
+        Leaf { hierarchies: self.hierarchies.clone(), path }
     }
 
     /// The names of all containers that have a cgroup.
@@ -97,11 +96,6 @@ impl Cgroups {
 // === impl Leaf ===
 
 impl Leaf {
-    /// The container's name.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// What the container uses.
     pub(super) fn usage(&self) -> io::Result<Usage> {
         match &self.hierarchies.counters {
@@ -131,13 +125,12 @@ impl Leaf {
         }
     }
 
-    /// How many processes in it the kernel has killed for want of memory; 0 when it is gone.
-    pub(super) fn memory_kills(&self) -> u64 {
-        let file = match &self.hierarchies.counters {
+    /// The file where the kernel counts what it killed in it for want of memory.
+    pub(super) fn memory_events(&self) -> PathBuf {
+        match &self.hierarchies.counters {
             Counters::V1 { memory, .. } => memory.join(&self.path).join("memory.oom_control"),
             Counters::V2(root) => root.join(&self.path).join("memory.events"),
-        };
-        field(&file, "oom_kill").unwrap_or(0)
+        }
     }
 
     /// The processes in it, those of cgroups that it made itself included.
@@ -156,12 +149,22 @@ impl Leaf {
         }
     }
 
+    /// Sends SIGTERM to all that is in it but one.
+    pub(super) fn terminate_all_but(&self, spared: Option<i32>) {
+        let targets = self.processes().into_iter().filter(|pid| Some(*pid) != spared);
+        for pid in targets.filter_map(Pid::from_raw) {
+            // One that has ended meanwhile is what was wanted.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+
     /// Removes it; an error while something lives in it, none when there is nothing.
     pub(super) fn remove(&self) -> io::Result<()> {
         self.dirs().iter().try_for_each(|dir| remove_tree(dir))
     }
 
-    fn dirs(&self) -> Vec<PathBuf> {
+    /// Where it is, in each hierarchy.
+    pub(super) fn dirs(&self) -> Vec<PathBuf> {
         self.hierarchies.all.iter().map(|mount| mount.join(&self.path)).collect()
     }
 }
@@ -291,8 +294,7 @@ mod tests {
     fn leaf_v2(root: &Path) -> Leaf {
         let hierarchies =
             Hierarchies { all: vec![root.to_owned()], counters: Counters::V2(root.to_owned()) };
-        let name = "c".to_owned();
-        Leaf { hierarchies: Arc::new(hierarchies), path: "p/c".into(), name }
+        Leaf { hierarchies: Arc::new(hierarchies), path: "p/c".into() }
     }
 
     #[test]
@@ -305,21 +307,19 @@ mod tests {
         fs::write(at.join("memory.stat"), "anon 1\ninactive_file 1000\n").unwrap();
         fs::write(at.join("cpu.stat"), "usage_usec 7\nuser_usec 3\n").unwrap();
         fs::write(at.join("pids.current"), "3\n").unwrap();
-        fs::write(at.join("memory.events"), "oom 4\noom_kill 2\n").unwrap();
         let mut expected =
             Usage { cpu_ns: 7000, memory_bytes: 4000, memory_peak_bytes: 5000, pids: 3 };
         assert_eq!(leaf.usage().unwrap(), expected);
         fs::write(at.join("memory.peak"), "9000\n").unwrap();
         expected.memory_peak_bytes = 9000;
         assert_eq!(leaf.usage().unwrap(), expected);
-        assert_eq!(leaf.memory_kills(), 2);
+        assert_eq!(leaf.memory_events(), at.join("memory.events"));
     }
 
     #[test]
-    fn a_cgroup_that_is_gone_has_no_kills_and_can_be_removed_again() {
+    fn a_cgroup_that_is_gone_can_be_removed_again() {
         let dir = tempfile::tempdir().unwrap();
         let leaf = leaf_v2(dir.path());
-        assert_eq!(leaf.memory_kills(), 0);
         leaf.remove().unwrap();
         assert!(leaf.usage().is_err());
     }

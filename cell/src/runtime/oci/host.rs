@@ -59,8 +59,8 @@ const CAPABILITIES: [&str; 41] = [
 /// What this machine can give.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
-    /// The program that is PID 1 inside.
-    pub(super) init_binary: PathBuf,
+    /// The program that is PID 1 inside, and holds containers.
+    pub(super) own_program: PathBuf,
     /// The most open files that may be asked for.
     pub(super) nofile_max: u64,
     /// The most processes of a user that may be asked for.
@@ -77,7 +77,7 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn inspect(init: &Path, cgroups: &Cgroups) -> Result<Self, RuntimeError> {
-        let init_binary = fs::canonicalize(init).map_err(|e| {
+        let own_program = fs::canonicalize(init).map_err(|e| {
             RuntimeError::Unavailable(format!(
                 "cannot find the containers' init {}: {e}; start again with the program in place",
                 init.display()
@@ -88,7 +88,7 @@ impl Host {
         let score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
         let own_score: i32 = score.trim().parse().unwrap_or(0);
         Ok(Self {
-            init_binary,
+            own_program,
             nofile_max: hard(Resource::Nofile),
             nproc_max: hard(Resource::Nproc),
             capabilities: capabilities(&status),

@@ -1,75 +1,167 @@
-//! The handle of a process in a container.
+//! The handles of a process in a container: a conversation with the process that holds it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use rustix::process::{Pid, kill_process};
+use lattice_api::shim::{Answer, Request, Stream};
+use tokio::sync::{mpsc, watch};
 
-use super::cgroup::Leaf;
-use super::children::{self, Child, Stat};
-use crate::runtime::{ExitStatus, ProcessControl, RuntimeError, Signal};
+use super::shim::Connection;
+use crate::runtime::{Chunk, ExitStatus, Output, Process, ProcessControl, RuntimeError, Signal};
 
-/// A process that was executed in a container. It was started by `setsid`.
-pub(super) struct OciProcess {
-    child: Child,
-    container: Leaf,
+/// How long a start may take; the other side gives up sooner.
+const START_MAX: Duration = Duration::from_secs(58);
+
+/// What is known of a process whose holder has vanished.
+const LOST: ExitStatus = ExitStatus { code: 255, out_of_memory: false };
+
+/// Why nothing was started.
+pub(super) enum StartError {
+    /// The OCI runtime's own log, or the holder's words.
+    Refused(String),
+    /// The holder cannot be spoken to.
+    Unreachable(String),
 }
 
-// === impl OciProcess ===
+/// A piece of output, and how many bytes of its stream come before.
+type Piece = (u64, Vec<u8>);
 
-impl OciProcess {
-    pub(super) fn new(child: Child, container: Leaf) -> Self {
-        Self { child, container }
+/// What is said as long as anyone has a handle.
+type Orders = mpsc::UnboundedSender<Request>;
+
+struct Control {
+    orders: Orders,
+    end: watch::Receiver<Option<ExitStatus>>,
+}
+
+struct HeldOutput {
+    stream: Stream,
+    orders: Orders,
+    /// Never more than the protocol's window.
+    chunks: mpsc::UnboundedReceiver<Piece>,
+    /// How far it was read, in bytes from the stream's beginning.
+    position: u64,
+}
+
+/// The other end of the handles.
+struct Conversation {
+    connection: Connection,
+    orders: mpsc::UnboundedReceiver<Request>,
+    chunks: [Option<mpsc::UnboundedSender<Piece>>; 2],
+    end: watch::Sender<Option<ExitStatus>>,
+}
+
+/// Starts a process, or attaches to the kept one of that name.
+pub(super) async fn run(dir: &Path, name: &str, process: Vec<u8>) -> Result<Process, StartError> {
+    let mut connection = Connection::open(dir).await.map_err(StartError::Unreachable)?;
+    let starting = async {
+        connection.say(&Request::Run { name: name.to_owned(), process }).await?;
+        connection.hear().await
+    };
+    let late = || format!("it was not started within {START_MAX:?}");
+    let answer = tokio::time::timeout(START_MAX, starting).await.unwrap_or_else(|_| Err(late()));
+    match answer.map_err(StartError::Unreachable)? {
+        Answer::Started { positions } => Ok(attend(connection, positions)),
+        Answer::Refused { why } => Err(StartError::Refused(why)),
+        other => Err(StartError::Unreachable(format!("the answer to a start was {other:?}"))),
     }
+}
 
-    /// What it left behind: the processes with its sid, and its descendants while it lives.
-    /// Where its number belongs to a newer process, nothing is left of its own.
-    fn family(&self) -> Vec<i32> {
-        let leader = self.child.pid();
-        if self.child.has_ended() && children::is_watched(leader) {
-            return Vec::new();
+fn attend(connection: Connection, positions: [u64; 2]) -> Process {
+    let (orders, received) = mpsc::unbounded_channel();
+    let (tell_end, end) = watch::channel(None);
+    let open = |stream: Stream| {
+        let (sender, chunks) = mpsc::unbounded_channel();
+        let position = positions[stream.index()];
+        (sender, HeldOutput { stream, orders: orders.clone(), chunks, position })
+    };
+    let ((out, stdout), (err, stderr)) = (open(Stream::Out), open(Stream::Err));
+    let chunks = [Some(out), Some(err)];
+    let conversation = Conversation { connection, orders: received, chunks, end: tell_end };
+    tokio::spawn(conversation.hold());
+    let control = Arc::new(Control { orders, end });
+    Process { stdout: Box::new(stdout), stderr: Box::new(stderr), control }
+}
+
+// === impl Conversation ===
+
+impl Conversation {
+    /// Until nobody has a handle any more, or the other side is gone.
+    async fn hold(mut self) {
+        loop {
+            let outcome = tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(order) => self.connection.say(&order).await,
+                    None => return,
+                },
+                answer = self.connection.hear() => answer.map(|answer| self.on(answer)),
+            };
+            if let Err(why) = outcome {
+                if self.end.borrow().is_none() {
+                    tracing::error!(%why, "the end of a process will not be known");
+                    self.end.send_replace(Some(LOST));
+                }
+                return;
+            }
         }
-        let members = self.container.processes();
-        members.into_iter().filter(|pid| *pid != leader && belongs_to(*pid, leader)).collect()
+    }
+
+    fn on(&mut self, answer: Answer) {
+        match answer {
+            Answer::Output { stream, position, bytes } => {
+                if let Some(chunks) = &self.chunks[stream.index()] {
+                    // Nobody may read it any more; what ends the process ends this.
+                    let _ = chunks.send((position, bytes));
+                }
+            }
+            Answer::Closed { stream } => self.chunks[stream.index()] = None,
+            Answer::Ended { code, out_of_memory } => {
+                self.end.send_replace(Some(ExitStatus { code, out_of_memory }));
+            }
+            Answer::Welcome { .. } | Answer::Started { .. } | Answer::Refused { .. } => {}
+        }
     }
 }
+
+// === impl HeldOutput ===
 
 #[async_trait]
-impl ProcessControl for OciProcess {
+impl Output for HeldOutput {
+    async fn next(&mut self) -> Option<Chunk> {
+        let (position, bytes) = self.chunks.recv().await?;
+        let lost_before = position.saturating_sub(self.position);
+        self.position = position + bytes.len() as u64;
+        Some(Chunk { bytes, lost_before })
+    }
+
+    fn release(&mut self, unfinished: usize) {
+        let position = self.position.saturating_sub(unfinished as u64);
+        // A conversation that is over has nothing to release.
+        let _ = self.orders.send(Request::Consumed { stream: self.stream, position });
+    }
+}
+
+// === impl Control ===
+
+#[async_trait]
+impl ProcessControl for Control {
     async fn signal(&self, signal: Signal) -> Result<(), RuntimeError> {
         let (number, family) = match signal {
-            Signal::Terminate => (rustix::process::Signal::TERM, Vec::new()),
-            Signal::Kill => (rustix::process::Signal::KILL, self.family()),
+            Signal::Terminate => (libc::SIGTERM, false),
+            Signal::Kill => (libc::SIGKILL, true),
         };
-        let sent = self.child.signal(number);
-        for pid in family.into_iter().filter_map(Pid::from_raw) {
-            // One that has ended meanwhile is what was wanted.
-            let _ = kill_process(pid, number);
-        }
-        sent.map_err(|e| RuntimeError::Failed {
-            what: "signal a process in",
-            id: self.container.name().to_owned(),
-            why: e.to_string(),
-        })
+        let number = u8::try_from(number).unwrap_or_default();
+        // Where the holder is gone, deleting the container ends all that is in it.
+        let _ = self.orders.send(Request::Signal { number, family });
+        Ok(())
     }
 
     async fn wait(&self) -> ExitStatus {
-        self.child.wait().await
+        let mut end = self.end.clone();
+        let ended = end.wait_for(Option::is_some).await;
+        // The conversation only goes away without an end with the whole tokio runtime.
+        ended.ok().and_then(|status| *status).unwrap_or(LOST)
     }
-}
-
-/// True for a process with the leader's sid and for a descendant.
-fn belongs_to(pid: i32, leader: i32) -> bool {
-    /// A chain of parents longer than this is a loop made by processes that come and go.
-    const ANCESTORS_MAX: usize = 64;
-    let mut at = pid;
-    for _ in 0..ANCESTORS_MAX {
-        let Some(stat) = Stat::read(at) else { return false };
-        if stat.sid == leader || stat.parent == leader {
-            return true;
-        }
-        if stat.parent <= 1 {
-            return false;
-        }
-        at = stat.parent;
-    }
-    false
 }

@@ -1,24 +1,14 @@
-//! Runs the OCI runtime's program: argument vectors in, its own words out.
+//! The OCI runtime's program: where it is, and what its words mean.
 
-use std::ffi::OsStr;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
-
-use tokio::process::Command;
 
 use crate::runtime::{ContainerId, RuntimeError};
-
-/// How long one call may take, on a machine that is very busy.
-const CALL_MAX: Duration = Duration::from_secs(50);
 
 /// An OCI runtime's program and its state directory.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
-    path: PathBuf,
-    root: PathBuf,
+    pub(super) path: PathBuf,
+    pub(super) root: PathBuf,
 }
 
 // === impl Program ===
@@ -41,34 +31,11 @@ impl Program {
     pub(super) fn state_of(&self, id: &ContainerId) -> PathBuf {
         self.root.join(id.as_str())
     }
+}
 
-    /// Runs one command; `output` is what a process it starts inherits. The error is its own.
-    pub(super) async fn run(
-        &self,
-        arguments: &[&OsStr],
-        log: &Path,
-        output: (Stdio, Stdio),
-    ) -> Result<(), String> {
-        let mut command = Command::new(&self.path);
-        command.arg("--root").arg(&self.root).arg("--log").arg(log);
-        command.args(["--log-format", "json"]).args(arguments);
-        command.env_clear().env("PATH", search_path());
-        command.stdin(Stdio::null()).stdout(output.0).stderr(output.1).kill_on_drop(true);
-        let told = |e: io::Error| format!("cannot run {}: {e}", self.path.display());
-        let mut child = command.spawn().map_err(told)?;
-        // The command holds the pipes' ends: they must close when the started process ends.
-        drop(command);
-        match tokio::time::timeout(CALL_MAX, child.wait()).await {
-            Err(_) => Err(format!("{} did not answer within {CALL_MAX:?}", self.path.display())),
-            Ok(Err(e)) => Err(told(e)),
-            Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => {
-                let log = fs::read_to_string(log).unwrap_or_default();
-                Err(last_error(&log)
-                    .unwrap_or_else(|| format!("{} says {status}", self.path.display())))
-            }
-        }
-    }
+/// What it says last in a log of JSON lines; other text speaks for itself.
+pub(super) fn words(log: &str) -> String {
+    last_error(log).unwrap_or_else(|| log.to_owned())
 }
 
 /// Why a process could not be started: for want of a program, or for another reason.
@@ -112,7 +79,7 @@ fn look_up(program: &Path) -> Option<PathBuf> {
 }
 
 /// The search path, with the places where Debian puts system programs.
-fn search_path() -> std::ffi::OsString {
+pub(super) fn search_path() -> std::ffi::OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin");
     path
@@ -139,6 +106,7 @@ mod tests {
                    not json\n{\"level\":\"error\",\"msg\":\"second\"}\n";
         assert_eq!(last_error(log).as_deref(), Some("second"));
         assert_eq!(last_error(""), None);
+        assert_eq!(words("killed by an elephant"), "killed by an elephant");
     }
 
     #[test]

@@ -134,3 +134,21 @@ fn a_strategy_is_known_by_its_name() {
     }
     assert!("pack".parse::<Strategy>().is_err());
 }
+
+#[test]
+fn a_cells_label_is_read_as_rules_name_it() {
+    let check = |text: &str, label: &str, value: &str| {
+        assert_eq!(parse_label(text), Ok((label.to_owned(), value.to_owned())));
+    };
+    check("disk=ssd", "disk", "ssd");
+    check("example.org/gpu-kind=a=b, c", "example.org/gpu-kind", "a=b, c");
+    check("spot=", "spot", "");
+    let refused = |text: &str, words: &str| {
+        let why = parse_label(text).unwrap_err();
+        assert!(why.contains(words), "{text}: {why}");
+    };
+    refused("ssd", "'ssd' is no label: write LABEL=VALUE");
+    refused("=ssd", "a label is letters, digits and - _ . /");
+    refused("a b=c", "a label is letters, digits and - _ . /");
+    refused(&format!("disk={}", "x".repeat(257)), "257 bytes are more than 256");
+}

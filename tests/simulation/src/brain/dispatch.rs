@@ -1,20 +1,18 @@
-//! The dispatcher's model: holds each effect once until it is taken, holds auctions over what has
-//! gathered, hands out work, delivers orders and tells tasks' owners.
+//! The dispatcher's model: the real roster and the real auctions between calls to cells on the
+//! virtual clock. Holds each effect once until it is taken, delivers orders and tells tasks'
+//! owners.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_api::cell::{CellState, LrpWork, Refused, TaskWork, Work, WorkItem};
-use lattice_brain::auction::{Batch, Failure, Item, LrpAuction, Outcome, Policy, TaskAuction};
-use lattice_brain::board::{Command, Effect, FailedPlacement};
-use lattice_brain::moves;
+use lattice_api::cell::{CellState, Refused, WorkItem};
+use lattice_brain::auction::{Item, Outcome, Policy};
+use lattice_brain::board::{Command, Effect};
+use lattice_brain::dispatch::gathered::{Gathered, item_of, items, returns, unanswered};
+use lattice_brain::dispatch::roster::{Grace, Heard, News, Roster, Seen, Wait};
 use lattice_cell::work::WorkId;
-use lattice_model::actual_lrp::PlacementError;
-use lattice_model::{
-    CellId, CellPresence, DesiredLrp, InstanceGuid, LrpKey, Resources, Task, TaskGuid, TaskState,
-    Time,
-};
+use lattice_model::{CellId, InstanceGuid, Resources, TaskGuid, TaskState, Time};
 
 use super::{Ask, Asker, Brain, Reply, Request, Surroundings};
 use crate::agenda::{BrainEvent, Event, Link, Question, ToCell};
@@ -22,16 +20,22 @@ use crate::sabotage::Sabotage;
 
 /// How long a cell may take to answer anything.
 const PATIENCE: Duration = Duration::from_secs(10);
-const NO_ANSWER: &str = "unable to communicate to compatible cells";
 
 /// Effects on their way, and the auction that is held.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     policy: Policy,
     gathered: Gathered,
+    roster: Roster,
     auction: Option<Auction>,
-    /// Counts what auctions waited for; answers to an earlier question are too late.
+    /// What cells have answered that the board does not know yet.
+    news: News,
+    /// When the auction is looked at next.
+    alarm: Option<Time>,
+    /// Counts what cells were called for.
     questions: u64,
+    /// Calls that are under way, by their number.
+    calls: BTreeMap<u64, BTreeMap<CellId, Call>>,
     instances_made: u64,
     /// When items came, and how often they were tried.
     waits: BTreeMap<Item, (Time, u32)>,
@@ -46,35 +50,30 @@ pub(crate) struct Placement {
     pub(crate) attempts: u32,
 }
 
-/// What wants a place, and the capacity round it was sent out with.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Gathered {
-    pub(super) lrps: BTreeMap<LrpKey, (Arc<DesiredLrp>, u64)>,
-    pub(super) tasks: BTreeMap<TaskGuid, (Arc<Task>, u64)>,
-    /// Instances that stay up on a cell until these run.
-    pub(super) leaving: BTreeMap<LrpKey, CellId>,
-    /// Cells that get nothing.
-    pub(super) draining: BTreeSet<CellId>,
-}
-
 /// Where an auction stands.
 #[derive(Debug)]
 enum Auction {
     /// Looks at the board.
     Opening,
+    /// Every cell owes an answer; one is awaited.
+    Stalled { round: u64 },
     /// Asks the cells.
-    Asking { round: u64, awaited: BTreeSet<CellId>, states: Vec<CellState> },
+    Asking { round: u64, wait: Wait },
     /// Asks the board what is still wanted.
-    Sifting { round: u64, states: Vec<CellState> },
+    Sifting { round: u64 },
     /// Waits for the cells to take the work.
-    Handing {
-        gathered: Gathered,
-        outcome: Outcome,
-        awaited: BTreeMap<CellId, Vec<WorkItem>>,
-        refused: Vec<Refused>,
-    },
+    Handing { gathered: Gathered, outcome: Outcome, wait: Wait },
     /// Tells the board what came to nothing.
     Reporting { awaited: usize },
+}
+
+/// A call to a cell.
+#[derive(Debug)]
+enum Call {
+    /// How do you stand?
+    State,
+    /// Take this; each item with its round.
+    Work { items: Vec<WorkItem>, rounds: BTreeMap<Item, u64> },
 }
 
 // === impl Dispatcher ===
@@ -84,8 +83,12 @@ impl Dispatcher {
         Self {
             policy,
             gathered: Gathered::default(),
+            roster: Roster::default(),
             auction: None,
+            news: News::default(),
+            alarm: None,
             questions: 0,
+            calls: BTreeMap::new(),
             instances_made: 0,
             waits: BTreeMap::new(),
             placements: Vec::new(),
@@ -95,48 +98,47 @@ impl Dispatcher {
     /// The process is gone, and all of this with it.
     pub(super) fn forget(&mut self) {
         self.gathered = Gathered::default();
+        self.roster = Roster::default();
         self.auction = None;
+        self.news = News::default();
+        self.calls.clear();
     }
-}
 
-// === impl Gathered ===
-
-impl Gathered {
-    fn batch(&self) -> Batch {
-        let lrp = |(key, (lrp, _)): (&LrpKey, &(Arc<DesiredLrp>, u64))| LrpAuction {
-            key: key.clone(),
-            lrp: Arc::clone(lrp),
-        };
-        let task = |(task, _): &(Arc<Task>, u64)| TaskAuction { task: Arc::clone(task) };
-        Batch {
-            lrps: self.lrps.iter().map(lrp).collect(),
-            tasks: self.tasks.values().map(task).collect(),
+    fn hear(&mut self, heard: Heard, now: Time) {
+        let cell = heard.cell().clone();
+        self.news.absorb(self.roster.hear(heard, now));
+        if let Some(Auction::Asking { wait, .. } | Auction::Handing { wait, .. }) =
+            &mut self.auction
+        {
+            wait.note(&cell, now);
         }
     }
 
-    fn need_of(&self, item: &Item) -> Resources {
-        let need = match item {
-            Item::Lrp(key) => self.lrps.get(key).map(|(lrp, _)| lrp.resources()),
-            Item::Task(guid) => self.tasks.get(guid).map(|(task, _)| task.definition.resources()),
-        };
-        need.unwrap_or_default()
+    fn begin_call(&mut self, question: Question, cell: &CellId, call: Call) {
+        self.calls.entry(question.number).or_default().insert(cell.clone(), call);
     }
 
-    fn round_of(&self, item: &Item) -> u64 {
-        let round = match item {
-            Item::Lrp(key) => self.lrps.get(key).map(|(_, round)| *round),
-            Item::Task(guid) => self.tasks.get(guid).map(|(_, round)| *round),
-        };
-        round.unwrap_or_default()
+    /// Ends a call; `None` when it has ended before.
+    fn end_call(&mut self, number: u64, cell: &CellId) -> Option<Call> {
+        let calls = self.calls.get_mut(&number)?;
+        let call = calls.remove(cell);
+        if calls.is_empty() {
+            self.calls.remove(&number);
+        }
+        call
     }
 
-    fn date_back_to(&mut self, round: u64) {
-        let lrps = self.lrps.values_mut().map(|(_, of)| of);
-        lrps.chain(self.tasks.values_mut().map(|(_, of)| of)).for_each(|of| *of = round.min(*of));
+    fn name(&mut self) -> InstanceGuid {
+        self.instances_made += 1;
+        InstanceGuid::new(format!("instance-{}", self.instances_made)).expect("a number is a guid")
     }
 
-    fn is_empty(&self) -> bool {
-        self.lrps.is_empty() && self.tasks.is_empty()
+    fn note_placed(&mut self, items: &[Item], now: Time) {
+        for item in items {
+            if let Some((since, attempts)) = self.waits.remove(item) {
+                self.placements.push(Placement { waited: now.since(since), attempts });
+            }
+        }
     }
 }
 
@@ -154,13 +156,12 @@ impl Brain {
                 Effect::AuctionLrp { key, lrp, round } => {
                     let item = Item::Lrp(key.clone());
                     self.dispatcher.waits.entry(item).or_insert((now, 0));
-                    self.dispatcher.gathered.lrps.insert(key, (lrp, round));
+                    self.dispatcher.gathered.add_lrp(key, lrp, round);
                 }
                 Effect::AuctionTask { task, round } => {
-                    let guid = task.definition.task_guid.clone();
-                    let item = Item::Task(guid.clone());
+                    let item = Item::Task(task.definition.task_guid.clone());
                     self.dispatcher.waits.entry(item).or_insert((now, 0));
-                    self.dispatcher.gathered.tasks.insert(guid, (task, round));
+                    self.dispatcher.gathered.add_task(task, round);
                 }
                 Effect::StopInstance { instance, .. } => {
                     self.order(&instance.cell_id, WorkId::Lrp(instance.instance_guid), at);
@@ -175,50 +176,141 @@ impl Brain {
                 }
             }
         }
-        self.open_auction();
+        self.go_on(at);
     }
 
-    fn order(&mut self, cell: &CellId, id: WorkId, at: &mut Surroundings<'_>) {
-        let Some(&cell) = self.numbers.get(cell) else { return };
-        at.agenda.send(Link::FromBrain(cell), Event::ToCell(cell, ToCell::Stop(id)));
+    fn order(&self, cell: &CellId, id: WorkId, at: &mut Surroundings<'_>) {
+        self.send(cell, ToCell::Stop(id), at);
     }
 
-    fn open_auction(&mut self) {
-        if self.dispatcher.auction.is_none() && !self.dispatcher.gathered.is_empty() {
+    /// Takes the auction as far as it can go now, or begins what is next.
+    pub(super) fn go_on(&mut self, at: &mut Surroundings<'_>) {
+        let now = at.agenda.now;
+        match self.dispatcher.auction.take() {
+            None => self.begin(),
+            Some(Auction::Stalled { round }) if !self.dispatcher.roster.is_all_busy() => {
+                self.ask_cells(round, at);
+            }
+            Some(Auction::Asking { round, wait }) if wait.is_over(now) => {
+                self.dispatcher.auction = Some(Auction::Sifting { round });
+                let gathered = std::mem::take(&mut self.dispatcher.gathered);
+                self.queue.push(Request { ask: Ask::Sift(gathered), from: Asker::Auction });
+            }
+            Some(Auction::Handing { gathered, outcome, wait }) if wait.is_over(now) => {
+                let News { refused, is_capacity_back } = std::mem::take(&mut self.dispatcher.news);
+                let reports = gathered.reports(outcome);
+                let returned = returns(refused, is_capacity_back);
+                self.report(reports.into_iter().chain(returned).collect());
+            }
+            waiting => {
+                if let Some(Auction::Asking { wait, .. } | Auction::Handing { wait, .. }) = &waiting
+                    && let Some(until) = wait.until()
+                    && self.dispatcher.alarm.replace(until) != Some(until)
+                {
+                    at.agenda.at(until, Event::Brain(self.life, BrainEvent::GraceEnds));
+                }
+                self.dispatcher.auction = waiting;
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        let News { refused, is_capacity_back } = std::mem::take(&mut self.dispatcher.news);
+        let returned = returns(refused, is_capacity_back);
+        if !returned.is_empty() {
+            self.report(returned);
+        } else if !self.dispatcher.gathered.is_empty() {
             self.dispatcher.auction = Some(Auction::Opening);
             self.queue.push(Request { ask: Ask::Open, from: Asker::Auction });
         }
     }
 
+    /// Tells the board; the auction is over when it has answered.
+    fn report(&mut self, commands: Vec<Command>) {
+        if commands.is_empty() {
+            return self.begin();
+        }
+        self.dispatcher.auction = Some(Auction::Reporting { awaited: commands.len() });
+        let request =
+            |command| Request { ask: Ask::Apply(Box::new(command)), from: Asker::Auction };
+        self.queue.extend(commands.into_iter().map(request));
+    }
+
     pub(super) fn on_auction_reply(&mut self, reply: Reply, at: &mut Surroundings<'_>) {
         match (self.dispatcher.auction.take(), reply) {
             (Some(Auction::Opening), Reply::Opened(round, cells)) => {
-                self.ask_cells(round, &cells, at);
+                let cells = cells.into_iter().map(|presence| presence.cell_id).collect();
+                self.dispatcher.roster.keep(&cells);
+                self.dispatcher.auction = Some(Auction::Stalled { round });
             }
-            (Some(Auction::Sifting { round, states }), Reply::Sifted(gathered)) => {
-                self.hold(round, states, gathered, at);
+            (Some(Auction::Sifting { round }), Reply::Sifted(gathered)) => {
+                self.hold(round, gathered, at);
             }
             (Some(Auction::Reporting { awaited }), _) if awaited > 1 => {
                 self.dispatcher.auction = Some(Auction::Reporting { awaited: awaited - 1 });
             }
             // The board could not be looked at, or all of it is reported.
-            (_, _) => self.open_auction(),
+            (_, _) => {}
         }
+        self.go_on(at);
     }
 
-    fn ask_cells(&mut self, round: u64, cells: &[CellPresence], at: &mut Surroundings<'_>) {
+    fn ask_cells(&mut self, round: u64, at: &mut Surroundings<'_>) {
         let question = self.question(at);
-        let mut awaited = BTreeSet::new();
-        for cell in cells {
-            if let Some(&n) = self.numbers.get(&cell.cell_id) {
-                awaited.insert(cell.cell_id.clone());
-                at.agenda.send(Link::FromBrain(n), Event::ToCell(n, ToCell::State(question)));
-            }
+        let asked = self.dispatcher.roster.idle();
+        let wait = Wait::new(asked.clone(), Grace::AfterTheFirst, at.agenda.now);
+        self.dispatcher.auction = Some(Auction::Asking { round, wait });
+        for cell in asked {
+            self.dispatcher.roster.ask(&cell);
+            self.dispatcher.begin_call(question, &cell, Call::State);
+            self.send(&cell, ToCell::State(question), at);
         }
-        let is_over = awaited.is_empty();
-        self.dispatcher.auction = Some(Auction::Asking { round, awaited, states: Vec::new() });
-        if is_over {
-            self.sift();
+        self.go_on(at);
+    }
+
+    fn hold(&mut self, round: u64, mut gathered: Gathered, at: &mut Surroundings<'_>) {
+        let now = at.agenda.now;
+        gathered.date_back_to(round);
+        if gathered.is_empty() {
+            return;
+        }
+        let Seen { mut states, is_complete } =
+            self.dispatcher.roster.seen(gathered.draining(), now);
+        let told = states.iter().map(|state| (state.presence.cell_id.clone(), state.available));
+        let mut left: BTreeMap<CellId, Resources> = told.collect();
+        if self.sabotage == Sabotage::AuctionOverbooks {
+            let empty = |state: &mut Arc<CellState>| {
+                let state = Arc::make_mut(state);
+                state.available = state.presence.capacity;
+            };
+            states.iter_mut().for_each(empty);
+        }
+        for item in gathered.items() {
+            self.dispatcher.waits.entry(item).or_insert((now, 0)).1 += 1;
+        }
+        let outcome = gathered.hold(states, is_complete, &self.dispatcher.policy);
+        at.ledger.held(&outcome, &mut left, |item| gathered.need_of(item));
+        self.hand_out(gathered, outcome, at);
+    }
+
+    /// Gives each cell its work; all cells at once.
+    fn hand_out(&mut self, gathered: Gathered, outcome: Outcome, at: &mut Surroundings<'_>) {
+        let question = self.question(at);
+        let works = gathered.works(&outcome, || self.dispatcher.name(), |_| Vec::new());
+        let told: BTreeSet<CellId> = works.keys().cloned().collect();
+        let wait = Wait::new(told, Grace::Now, at.agenda.now);
+        for (cell, work) in works {
+            self.dispatcher.roster.give(&cell, &work);
+            let call = Call::Work { items: items(&work), rounds: gathered.rounds(&work) };
+            self.dispatcher.begin_call(question, &cell, call);
+            self.send(&cell, ToCell::Perform(question, Box::new(work)), at);
+        }
+        self.dispatcher.auction = Some(Auction::Handing { gathered, outcome, wait });
+    }
+
+    fn send(&self, cell: &CellId, message: ToCell, at: &mut Surroundings<'_>) {
+        if let Some(&n) = self.numbers.get(cell) {
+            at.agenda.send(Link::FromBrain(n), Event::ToCell(n, message));
         }
     }
 
@@ -227,80 +319,11 @@ impl Brain {
         number: u64,
         cell: &CellId,
         state: Option<Box<CellState>>,
-        _at: &mut Surroundings<'_>,
-    ) {
-        if number != self.dispatcher.questions {
-            return;
-        }
-        let Some(Auction::Asking { awaited, states, .. }) = &mut self.dispatcher.auction else {
-            return;
-        };
-        if awaited.remove(cell) {
-            states.extend(state.map(|state| *state));
-            if awaited.is_empty() {
-                self.sift();
-            }
-        }
-    }
-
-    fn sift(&mut self) {
-        if let Some(Auction::Asking { round, states, .. }) = self.dispatcher.auction.take() {
-            self.dispatcher.auction = Some(Auction::Sifting { round, states });
-            let gathered = std::mem::take(&mut self.dispatcher.gathered);
-            self.queue.push(Request { ask: Ask::Sift(gathered), from: Asker::Auction });
-        }
-    }
-
-    fn hold(
-        &mut self,
-        round: u64,
-        mut states: Vec<CellState>,
-        mut gathered: Gathered,
         at: &mut Surroundings<'_>,
     ) {
-        gathered.date_back_to(round);
-        if gathered.is_empty() {
-            self.open_auction();
-            return;
-        }
-        let told = states.iter().map(|state| (state.presence.cell_id.clone(), state.available));
-        let mut left: BTreeMap<CellId, Resources> = told.collect();
-        if self.sabotage == Sabotage::AuctionOverbooks {
-            states.iter_mut().for_each(|state| state.available = state.presence.capacity);
-        }
-        let batch = gathered.batch();
-        let tried = gathered.lrps.keys().cloned().map(Item::Lrp);
-        for item in tried.chain(gathered.tasks.keys().cloned().map(Item::Task)) {
-            self.dispatcher.waits.entry(item).or_insert((at.agenda.now, 0)).1 += 1;
-        }
-        let is_draining =
-            |state: &&mut CellState| gathered.draining.contains(&state.presence.cell_id);
-        states.iter_mut().filter(is_draining).for_each(|state| state.evacuating = true);
-        let outcome = moves::hold_apart(states, &batch, &gathered.leaving, &self.dispatcher.policy);
-        at.ledger.held(&outcome, &mut left, |item| gathered.need_of(item));
-        self.hand_out(gathered, outcome, at);
-    }
-
-    /// Gives each cell its work; all cells at once.
-    fn hand_out(&mut self, gathered: Gathered, outcome: Outcome, at: &mut Surroundings<'_>) {
-        let question = self.question(at);
-        let mut works: BTreeMap<CellId, Work> = BTreeMap::new();
-        for (item, cell) in &outcome.placed {
-            self.dispatcher.add(works.entry(cell.clone()).or_default(), &gathered, item);
-        }
-        let awaited: BTreeMap<_, _> =
-            works.iter().map(|(cell, work)| (cell.clone(), items(work))).collect();
-        for (cell, work) in works {
-            if let Some(&n) = self.numbers.get(&cell) {
-                let perform = ToCell::Perform(question, Box::new(work));
-                at.agenda.send(Link::FromBrain(n), Event::ToCell(n, perform));
-            }
-        }
-        let is_over = awaited.is_empty();
-        let refused = Vec::new();
-        self.dispatcher.auction = Some(Auction::Handing { gathered, outcome, awaited, refused });
-        if is_over {
-            self.report();
+        if self.dispatcher.end_call(number, cell).is_some() {
+            self.dispatcher.hear(Heard::State(cell.clone(), state), at.agenda.now);
+            self.go_on(at);
         }
     }
 
@@ -311,70 +334,38 @@ impl Brain {
         answer: Option<Vec<Refused>>,
         at: &mut Surroundings<'_>,
     ) {
-        if number != self.dispatcher.questions {
-            return;
-        }
-        let Some(Auction::Handing { awaited, refused, .. }) = &mut self.dispatcher.auction else {
+        let Some(Call::Work { items, rounds }) = self.dispatcher.end_call(number, cell) else {
             return;
         };
-        let Some(items) = awaited.remove(cell) else { return };
-        let is_over = awaited.is_empty();
-        match answer {
+        let refused = match answer {
             Some(answer) => {
                 let is_taken = |item: &&WorkItem| answer.iter().all(|one| one.item != **item);
                 let taken: Vec<Item> = items.iter().filter(is_taken).map(item_of).collect();
-                refused.extend(answer);
                 self.dispatcher.note_placed(&taken, at.agenda.now);
+                answer
             }
-            None => refused.extend(unanswered(items)),
-        }
-        if is_over {
-            self.report();
-        }
-    }
-
-    pub(super) fn on_auction_timeout(&mut self, number: u64, _at: &mut Surroundings<'_>) {
-        if number != self.dispatcher.questions {
-            return;
-        }
-        match &mut self.dispatcher.auction {
-            Some(Auction::Asking { .. }) => self.sift(),
-            Some(Auction::Handing { awaited, refused, .. }) => {
-                refused.extend(std::mem::take(awaited).into_values().flat_map(unanswered));
-                self.report();
-            }
-            Some(Auction::Opening | Auction::Sifting { .. } | Auction::Reporting { .. }) | None => {
-            }
-        }
-    }
-
-    /// Tells the board what found no place.
-    fn report(&mut self) {
-        let Some(Auction::Handing { gathered, outcome, refused, .. }) =
-            self.dispatcher.auction.take()
-        else {
-            return;
+            None => unanswered(items, "no answer"),
         };
-        let refusals = refused.into_iter().map(|Refused { item, reason }| {
-            let error = PlacementError { reason, detail: String::new() };
-            Failure { item: item_of(&item), error, is_impossible: false }
-        });
-        let failures = outcome.failed.into_iter().chain(refusals);
-        let failures = failures.map(|Failure { item, error, is_impossible }| {
-            let round = gathered.round_of(&item);
-            Command::FailPlacement(FailedPlacement { item, error, is_impossible, round })
-        });
-        let deferred =
-            (!outcome.deferred.is_empty()).then_some(Command::DeferPlacement(outcome.deferred));
-        let commands: Vec<_> = failures.chain(deferred).collect();
-        if commands.is_empty() {
-            self.open_auction();
-            return;
+        let dated = |one: Refused| {
+            let round = rounds.get(&item_of(&one.item)).copied().unwrap_or_default();
+            (one, round)
+        };
+        let refused = refused.into_iter().map(dated).collect();
+        self.dispatcher.hear(Heard::Performed(cell.clone(), refused), at.agenda.now);
+        self.go_on(at);
+    }
+
+    /// The cells that have not answered by now will not.
+    pub(super) fn on_call_timeout(&mut self, number: u64, at: &mut Surroundings<'_>) {
+        let late = self.dispatcher.calls.get(&number).into_iter().flatten();
+        let is_work = |call: &Call| matches!(call, Call::Work { .. });
+        let late: Vec<_> = late.map(|(cell, call)| (cell.clone(), is_work(call))).collect();
+        for (cell, is_work) in late {
+            match is_work {
+                true => self.on_performed(number, &cell, None, at),
+                false => self.on_state(number, &cell, None, at),
+            }
         }
-        self.dispatcher.auction = Some(Auction::Reporting { awaited: commands.len() });
-        let request =
-            |command| Request { ask: Ask::Apply(Box::new(command)), from: Asker::Auction };
-        self.queue.extend(commands.into_iter().map(request));
     }
 
     /// The task says that its owner is being told; now the owner is told.
@@ -399,54 +390,7 @@ impl Brain {
     fn question(&mut self, at: &mut Surroundings<'_>) -> Question {
         self.dispatcher.questions += 1;
         let number = self.dispatcher.questions;
-        at.agenda.after(PATIENCE, Event::Brain(self.life, BrainEvent::AuctionTimeout(number)));
+        at.agenda.after(PATIENCE, Event::Brain(self.life, BrainEvent::CallTimeout(number)));
         Question { life: self.life, number }
     }
-}
-
-impl Dispatcher {
-    fn add(&mut self, work: &mut Work, gathered: &Gathered, item: &Item) {
-        match item {
-            Item::Lrp(key) => {
-                let Some((lrp, _)) = gathered.lrps.get(key) else { return };
-                self.instances_made += 1;
-                let guid = InstanceGuid::new(format!("instance-{}", self.instances_made));
-                work.lrps.push(LrpWork {
-                    key: key.clone(),
-                    instance_guid: guid.expect("a number is a guid"),
-                    lrp: Arc::clone(lrp),
-                    credentials: Vec::new(),
-                });
-            }
-            Item::Task(guid) => {
-                let Some((task, _)) = gathered.tasks.get(guid) else { return };
-                work.tasks.push(TaskWork { task: Arc::clone(task), credentials: Vec::new() });
-            }
-        }
-    }
-
-    fn note_placed(&mut self, items: &[Item], now: Time) {
-        for item in items {
-            if let Some((since, attempts)) = self.waits.remove(item) {
-                self.placements.push(Placement { waited: now.since(since), attempts });
-            }
-        }
-    }
-}
-
-fn items(work: &Work) -> Vec<WorkItem> {
-    let lrps = work.lrps.iter().map(|work| WorkItem::Lrp(work.key.clone()));
-    let task = |work: &TaskWork| WorkItem::Task(work.task.definition.task_guid.clone());
-    lrps.chain(work.tasks.iter().map(task)).collect()
-}
-
-fn item_of(item: &WorkItem) -> Item {
-    match item {
-        WorkItem::Lrp(key) => Item::Lrp(key.clone()),
-        WorkItem::Task(guid) => Item::Task(guid.clone()),
-    }
-}
-
-fn unanswered(items: Vec<WorkItem>) -> impl Iterator<Item = Refused> {
-    items.into_iter().map(|item| Refused { item, reason: NO_ANSWER.to_owned() })
 }

@@ -4,13 +4,10 @@ use std::collections::VecDeque;
 
 use lattice_api::brain::CellView;
 use lattice_brain::board::Command;
-use lattice_cell::instance::harmony::{
-    Cure, LrpRow, ROW_SETTLES, TaskRow, lrp_cure, lrp_row, task_cure, task_row,
-};
+use lattice_cell::instance::harmony::{Cure, LrpRow, TaskRow, lrp_row, task_row};
 use lattice_cell::instance::{Answer, Effect, Input, Instance, Outcome, Telling};
-use lattice_cell::work::{Work, WorkId};
-use lattice_model::task::TaskOutcome;
-use lattice_model::{NetInfo, TaskState, Time};
+use lattice_cell::work::{Missing, Work, WorkId};
+use lattice_model::{NetInfo, Time};
 
 use super::{PATIENCE, SimulatedCell, Slot};
 use crate::agenda::{CellEvent, Event, Link};
@@ -270,27 +267,17 @@ impl SimulatedCell {
 
     /// Tells the brain of every record that names this cell for something that is not here.
     fn disown(&self, asked_at: Time, view: &CellView, at: &mut Surroundings<'_>) {
-        let is_settled = |since: Time| since < self.started || since + ROW_SETTLES <= asked_at;
-        for (row, _) in view.lrps.iter().filter(|(row, _)| is_settled(row.since)) {
-            let Some(instance) = row.instance() else { continue };
-            let is_here = self.slots.contains_key(&WorkId::Lrp(instance.instance_guid.clone()));
-            if instance.cell_id == *self.id() && !is_here {
-                let remove = Command::RemoveInstance(row.key.clone(), instance.clone());
-                self.tell_aside(remove, at.agenda);
-            }
-        }
-        for task in view.tasks.iter().filter(|task| is_settled(task.updated_at)) {
-            let guid = task.definition.task_guid.clone();
-            let is_ours =
-                matches!(&task.state, TaskState::Running { cell_id } if cell_id == self.id());
-            if is_ours && !self.slots.contains_key(&WorkId::Task(guid.clone())) {
-                let outcome = TaskOutcome {
-                    failed: true,
-                    failure_reason: "task container does not exist".to_owned(),
-                    result: String::new(),
-                };
-                self.tell_aside(Command::CompleteTask(guid, self.id().clone(), outcome), at.agenda);
-            }
+        let is_here = |id: &WorkId| self.slots.contains_key(id);
+        for missing in Missing::of(view, self.id(), (self.started, asked_at), is_here) {
+            let command = match missing {
+                Missing::Lrp(key, instance) => {
+                    Command::RemoveInstance(key.clone(), instance.clone())
+                }
+                Missing::Task(guid) => {
+                    Command::CompleteTask(guid.clone(), self.id().clone(), Missing::outcome())
+                }
+            };
+            self.tell_aside(command, at.agenda);
         }
     }
 }
@@ -299,30 +286,19 @@ impl SimulatedCell {
 
 impl Slot {
     fn is_settled(&self, asked_at: Time) -> bool {
-        let is_ending = self.instance.is_stopping() && !self.instance.is_completed();
-        self.tellings.is_empty()
-            && !self.is_removing
-            && !is_ending
-            && self.instance.since() < asked_at
+        self.tellings.is_empty() && !self.is_removing && self.instance.is_settled(asked_at)
     }
 
     /// What it needs, and whether the view says anything of it.
     fn cure(&self, view: &CellView, sabotage: Sabotage) -> (Cure, bool) {
-        let container = self.instance.container();
-        let (cure, is_seen) = match &self.work {
-            Work::Lrp { key, instance, .. } => {
-                let row = lrp_row(view, key, instance);
-                (lrp_cure(container, row), row != LrpRow::Unseen)
-            }
-            Work::Task(task) => {
-                let row = task_row(view, &task.definition.task_guid);
-                (task_cure(container, row), row != TaskRow::Unseen)
-            }
+        let is_seen = match &self.work {
+            Work::Lrp { key, instance, .. } => lrp_row(view, key, instance) != LrpRow::Unseen,
+            Work::Task(task) => task_row(view, &task.definition.task_guid) != TaskRow::Unseen,
         };
         if !is_seen && sabotage == Sabotage::CellTakesAbsenceForAnOrder {
             return (Cure::Discard, is_seen);
         }
-        (cure, is_seen)
+        (self.work.cure(self.instance.container(), view), is_seen)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::runtime::{ContainerId, UserIds};
 
 fn host() -> Host {
     Host {
-        init_binary: "/opt/lattice".into(),
+        own_program: "/opt/lattice".into(),
         nofile_max: 20_000,
         nproc_max: 500,
         capabilities: CAPABILITIES.into_iter().chain(["CAP_SYS_ADMIN"]).collect::<BTreeSet<_>>(),
@@ -38,6 +38,7 @@ fn spec() -> ProcessSpec {
         user: UserIds { uid: 7, gid: 8, additional_gids: vec![9] },
         nofile: None,
         nproc: None,
+        keep_as: None,
     }
 }
 

@@ -5,7 +5,7 @@ use lattice_model::desired_lrp::{
     ContainerSpec, INSTANCES_MAX, ModificationTag, ROUTES_BYTES_MAX, RestartPolicy, UpdateStrategy,
 };
 use lattice_model::id::check_guid;
-use lattice_model::{DesiredLrp, DesiredLrpUpdate, ErrorName, Placement, Refusal, Routes};
+use lattice_model::{AppName, DesiredLrp, DesiredLrpUpdate, ErrorName, Placement, Refusal, Routes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -89,7 +89,7 @@ impl<'a> From<&'a DesiredLrp> for DesiredLrpResponse<'a> {
             annotation: &lrp.annotation,
             egress_rules: &lrp.egress_rules,
             modification_tag: &lrp.modification_tag,
-            app: (lrp.app != guid).then_some(lrp.app.as_str()),
+            app: (*lrp.app != *guid).then_some(&*lrp.app),
             restart_policy: unless_default(lrp.restart_policy),
             placement_tags: &lrp.placement_tags,
             volume_drivers: &lrp.volume_drivers,
@@ -143,7 +143,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
         privileged,
     };
     Ok(DesiredLrp {
-        app: app.unwrap_or_else(|| process_guid.as_str().to_owned()),
+        app: app.map_or_else(|| process_guid.as_str().into(), AppName::from),
         process_guid,
         domain: domain.expect("complained otherwise"),
         instances,

@@ -378,7 +378,7 @@ fn what_is_ours_is_added_and_read_back() {
     );
     let lrp = desired_lrp::parse_create(&body).unwrap();
     assert_eq!(lrp.log.bytes_per_s_max, Some(0));
-    assert_eq!(lrp.app, "shop");
+    assert_eq!(&*lrp.app, "shop");
     assert_eq!(lrp.restart_policy, RestartPolicy::OnFailure { attempts_max: 3 });
     let written = serde_json::to_value(DesiredLrpResponse::from(&lrp)).unwrap();
     assert_eq!(desired_lrp::parse_response(&written).unwrap(), lrp);

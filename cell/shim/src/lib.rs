@@ -1,0 +1,79 @@
+//! Holds one instance: a small process of one thread that is the parent of the container's init and
+//! of all that is executed in it. It keeps their output, as much as fits, and their exit statuses,
+//! and tells them to whoever connects, so that an instance outlives the cell that made it.
+//!
+//! | Part | Is |
+//! |---|---|
+//! | [`run`] | what `lattice shim DIR` does; DIR holds an OCI bundle and the settings |
+//! | `holder` | the loop, and what follows from what happens |
+//! | `process` | one process in the container, and where it stands |
+//! | `buffer` | the output that nobody has taken yet; pure |
+//! | `client` | one connection of a cell |
+//! | `oci` | calls of the OCI runtime's program |
+//! | `kin` | who belongs to whom among a container's processes |
+//! | `signals` | what the kernel says to this process |
+
+mod buffer;
+mod client;
+mod holder;
+mod kin;
+mod oci;
+mod process;
+mod signals;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixListener;
+use std::process::ExitCode;
+
+use lattice_api::shim::{SETTINGS, SOCKET, STAMP, Settings, Stamp};
+
+use crate::holder::Holder;
+
+/// Makes the container whose bundle is in `dir` and holds it until it is gone. Says on standard
+/// output that it is made ([`lattice_api::shim::MADE`]), or why not.
+pub fn run(dir: &OsStr) -> ExitCode {
+    let outcome = begin(dir).and_then(|mut holder| holder.hold().map_err(|e| e.to_string()));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            // Nobody may listen any more; then the cell has gone, and finds what is left.
+            let _ = io::stdout().write_all(why.as_bytes());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin(dir: &OsStr) -> Result<Holder, String> {
+    let told = |what: &'static str| move |e: io::Error| format!("cannot {what}: {e}");
+    std::env::set_current_dir(dir).map_err(told("enter the instance's directory"))?;
+    let settings = fs::read_to_string(SETTINGS).map_err(told("read the instance's settings"))?;
+    let settings =
+        Settings::parse(&settings).map_err(|e| format!("cannot read {SETTINGS}: {e}"))?;
+    let signals = signals::Signals::listen().map_err(told("listen for signals"))?;
+    detach().map_err(told("leave the cell's session"))?;
+    let listener = UnixListener::bind(SOCKET).map_err(told("listen for the cell"))?;
+    listener.set_nonblocking(true).map_err(told("listen for the cell"))?;
+    let stamp = stamp().map_err(told("tell who this process is"))?;
+    fs::write(STAMP, stamp.print()).map_err(told("say who holds the instance"))?;
+    Holder::new(settings, listener, signals).map_err(told("start the OCI runtime"))
+}
+
+/// Neither the terminal nor the cell's process group is this process's affair, but every orphan of
+/// the container is.
+fn detach() -> io::Result<()> {
+    // One that leads its group already, as when a person starts it, stays where it is.
+    let _ = rustix::process::setsid();
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    rustix::thread::set_name(c"lattice-shim")?;
+    Ok(())
+}
+
+fn stamp() -> io::Result<Stamp> {
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let began = kin::began(&stat).ok_or(io::ErrorKind::InvalidData)?;
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+    Ok(Stamp { pid, began, boot })
+}

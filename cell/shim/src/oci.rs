@@ -1,0 +1,128 @@
+//! Calls of the OCI runtime's program, which are waited for like every other child.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lattice_api::shim::Settings;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long one call may take, on a machine that is very busy.
+const CALL_MAX: Duration = Duration::from_secs(50);
+/// The most of a log that is passed on, in bytes.
+const LOG_BYTES_MAX: usize = 8 << 10;
+
+/// A call that is under way. Its files go with it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pid: i32,
+    pid_file: PathBuf,
+    log: PathBuf,
+    process: Option<PathBuf>,
+    deadline: Instant,
+}
+
+// === impl Call ===
+
+impl Call {
+    /// Makes the container whose bundle is the working directory.
+    pub(crate) fn create(settings: &Settings) -> io::Result<Self> {
+        let (pid_file, log) = (PathBuf::from("init.pid"), PathBuf::from("create.log"));
+        let arguments = [
+            OsStr::new("run"),
+            OsStr::new("--detach"),
+            OsStr::new("--bundle"),
+            OsStr::new("."),
+            OsStr::new("--pid-file"),
+            pid_file.as_os_str(),
+            OsStr::new(&settings.id),
+        ];
+        let pid = start(settings, &arguments, &log, (Stdio::null(), Stdio::null()))?;
+        Ok(Self { pid, pid_file, log, process: None, deadline: Instant::now() + CALL_MAX })
+    }
+
+    /// Starts a process in the container; it writes to `output`.
+    pub(crate) fn exec(
+        settings: &Settings,
+        number: u64,
+        process: &[u8],
+        output: [OwnedFd; 2],
+    ) -> io::Result<Self> {
+        let file = |end: &str| PathBuf::from(format!("process-{number}.{end}"));
+        let (spec, pid_file, log) = (file("json"), file("pid"), file("log"));
+        fs::write(&spec, process)?;
+        let arguments = [
+            OsStr::new("exec"),
+            OsStr::new("--detach"),
+            OsStr::new("--pid-file"),
+            pid_file.as_os_str(),
+            OsStr::new("--process"),
+            spec.as_os_str(),
+            OsStr::new(&settings.id),
+        ];
+        let [out, err] = output;
+        let started = start(settings, &arguments, &log, (out.into(), err.into()));
+        let pid = started.inspect_err(|_| drop(fs::remove_file(&spec)))?;
+        let process = Some(spec);
+        Ok(Self { pid, pid_file, log, process, deadline: Instant::now() + CALL_MAX })
+    }
+
+    /// The program's own process id.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Ends a call that takes too long.
+    pub(crate) fn end_when_late(&self, now: Instant) {
+        if now > self.deadline
+            && let Some(pid) = Pid::from_raw(self.pid)
+        {
+            // It may have ended just now.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
+    /// What came of it once the program has ended with `code`: a process id, or why there is none.
+    pub(crate) fn outcome(&self, code: i32) -> Result<i32, String> {
+        if code != 0 {
+            let log = fs::read(&self.log).unwrap_or_default();
+            let tail = &log[log.len().saturating_sub(LOG_BYTES_MAX)..];
+            let said = String::from_utf8_lossy(tail).trim().to_owned();
+            return Err(match said.is_empty() {
+                true => format!("the OCI runtime ended with {code} and said nothing"),
+                false => said,
+            });
+        }
+        let text = fs::read_to_string(&self.pid_file);
+        let text = text.map_err(|e| format!("the OCI runtime wrote no process id: {e}"))?;
+        text.trim().parse().map_err(|_| format!("{text:?} is no process id"))
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // A container's own files stay; they go with the bundle.
+        let Some(process) = &self.process else { return };
+        for file in [process, &self.pid_file, &self.log] {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
+fn start(
+    settings: &Settings,
+    arguments: &[&OsStr],
+    log: &Path,
+    output: (Stdio, Stdio),
+) -> io::Result<i32> {
+    let mut command = Command::new(&settings.program);
+    command.arg("--root").arg(&settings.root).arg("--log").arg(log);
+    command.args(["--log-format", "json"]).args(arguments);
+    command.stdin(Stdio::null()).stdout(output.0).stderr(output.1);
+    let child = command.spawn()?;
+    i32::try_from(child.id()).map_err(io::Error::other)
+}

@@ -1,0 +1,174 @@
+//! The processes that hold containers, as seen from the cell: started, found again, spoken to, and
+//! ended. `lattice-shim` is their other side.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use lattice_api::shim::{
+    Answer, FRAME_BYTES_MAX, Frames, MADE, Request, SETTINGS, SOCKET, STAMP, Settings, Stamp,
+    VERSION, VERSION_OLDEST,
+};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::process::Command;
+
+/// How long such a process may take to end.
+const END_MAX: Duration = Duration::from_secs(5);
+/// How long a greeting may take on a machine that is very busy.
+const GREETING_MAX: Duration = Duration::from_secs(10);
+const READ_BYTES: usize = 16 << 10;
+
+/// A connection to one of them, which has agreed on a version.
+pub(super) struct Connection {
+    stream: UnixStream,
+    frames: Frames,
+}
+
+/// Starts the process that makes and holds the container whose bundle is in `dir`; an error is its
+/// own words.
+pub(super) async fn start(program: &Path, dir: &Path, settings: &Settings) -> Result<(), String> {
+    let told = |e: io::Error| format!("cannot start the process that holds it: {e}");
+    let text = settings.print().map_err(|e| format!("cannot write its settings: {e}"))?;
+    fs::write(dir.join(SETTINGS), text).map_err(told)?;
+    let mut command = Command::new(program);
+    command.arg("shim").arg(dir).env_clear().env("PATH", super::program::search_path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stderr(fs::File::create(dir.join("shim.log")).map_err(told)?);
+    let mut child = command.spawn().map_err(told)?;
+    let mut said = child.stdout.take().ok_or("it has no standard output")?;
+    // It outlives this process; as long as this one lives, it has to be reaped.
+    tokio::spawn(async move { child.wait().await });
+    let mut words = Vec::new();
+    while let Ok(1..) = said.read_buf(&mut words).await {
+        if words == MADE.as_bytes() {
+            return Ok(());
+        }
+    }
+    match String::from_utf8_lossy(&words).trim() {
+        "" => Err("the process that holds it died".to_owned()),
+        words => Err(words.to_owned()),
+    }
+}
+
+/// Who holds the container of `dir`; `None` when nobody does, or nobody of this boot.
+pub(super) fn holder(dir: &Path) -> Option<Stamp> {
+    let stamp = Stamp::parse(&fs::read_to_string(dir.join(STAMP)).ok()?).ok()?;
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    (stamp.boot == boot.trim() && is_alive(&stamp)).then_some(stamp)
+}
+
+/// Ends the process that held the container of `dir`, which is gone; no error when there is none.
+pub(super) async fn end(dir: &Path) -> Result<(), String> {
+    let Some(stamp) = holder(dir) else { return Ok(()) };
+    let asked = async {
+        let mut connection = Connection::open(dir).await?;
+        connection.say(&Request::Quit).await
+    };
+    if asked.await.is_err() {
+        kill(&stamp);
+    }
+    let began = Instant::now();
+    while is_alive(&stamp) {
+        if began.elapsed() > END_MAX / 2 {
+            kill(&stamp);
+        }
+        if began.elapsed() > END_MAX {
+            return Err(format!("process {}, which held it, does not end", stamp.pid));
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}
+
+fn kill(stamp: &Stamp) {
+    if let Some(pid) = Pid::from_raw(stamp.pid).filter(|_| is_alive(stamp)) {
+        // One that has ended meanwhile is what was wanted.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// True while the process has not been reaped; one whose parent is not this process may stay
+/// unreaped for as long as that one likes.
+fn is_alive(stamp: &Stamp) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", stamp.pid)).unwrap_or_default();
+    let Some((_, fields)) = stat.rsplit_once(") ") else { return false };
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let own = std::process::id().to_string();
+    let is_ended = fields.first() == Some(&"Z") && fields.get(1) != Some(&own.as_str());
+    fields.get(19).is_some_and(|began| *began == stamp.began.to_string()) && !is_ended
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Connects, and agrees on a version.
+    pub(super) async fn open(dir: &Path) -> Result<Self, String> {
+        let greeting = async {
+            // A socket's path may not be longer than 107 bytes; this one is short.
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let place: OwnedFd = openat(CWD, dir, flags, Mode::empty()).map_err(io::Error::from)?;
+            let path = format!("/proc/self/fd/{}/{SOCKET}", place.as_raw_fd());
+            let stream = UnixStream::connect(path).await?;
+            Ok::<_, io::Error>(Self { stream, frames: Frames::default() })
+        };
+        let agreed = async {
+            let mut connection = greeting
+                .await
+                .map_err(|e| format!("cannot reach the process that holds it: {e}"))?;
+            connection.say(&Request::Hello { oldest: VERSION_OLDEST, newest: VERSION }).await?;
+            match connection.hear().await? {
+                Answer::Welcome { .. } => Ok(connection),
+                Answer::Refused { why } => Err(why),
+                other => Err(format!("the process that holds it answered {other:?} to a greeting")),
+            }
+        };
+        let silent = || "the process that holds it does not answer".to_owned();
+        tokio::time::timeout(GREETING_MAX, agreed).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    pub(super) async fn say(&mut self, request: &Request) -> Result<(), String> {
+        let mut bytes = Vec::new();
+        request.encode(&mut bytes);
+        if bytes.len() > FRAME_BYTES_MAX {
+            return Err(format!(
+                "its arguments and environment are {} bytes, more than {FRAME_BYTES_MAX}",
+                bytes.len()
+            ));
+        }
+        self.stream.write_all(&bytes).await.map_err(|e| lost(&e))
+    }
+
+    /// The next answer. Nothing is lost when the call is broken off.
+    pub(super) async fn hear(&mut self) -> Result<Answer, String> {
+        loop {
+            if let Some(frame) = self.frames.take().map_err(|e| lost(&e))? {
+                return Answer::decode(&frame).map_err(|e| lost(&e));
+            }
+            self.stream.readable().await.map_err(|e| lost(&e))?;
+            self.read()?;
+        }
+    }
+
+    /// Takes in what is there. Not in [`Self::hear`], which would hold the memory for it as long as
+    /// nothing comes, once for every process.
+    fn read(&mut self) -> Result<(), String> {
+        let mut bytes = [0; READ_BYTES];
+        match self.stream.try_read(&mut bytes) {
+            Ok(0) => return Err(lost(&"it hung up")),
+            Ok(count) => self.frames.push(&bytes[..count]),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(lost(&e)),
+        }
+        Ok(())
+    }
+}
+
+fn lost(why: &dyn std::fmt::Display) -> String {
+    format!("the process that holds the container is lost: {why}")
+}

@@ -1,0 +1,158 @@
+//! A cell that comes after another one on the same machine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lattice_api::brain::CellView;
+use lattice_api::cell::Rep as _;
+use lattice_daemon::bus::Bus as _;
+use lattice_model::wire::registration::Registration;
+use lattice_model::{ActualLrp, ActualState, DesiredLrp, ModificationTag, NetInfo, Presence, Time};
+
+use super::{app, perform, run, until_told};
+use crate::rep::Handle;
+use crate::testing::{self, Bed, Script, eventually};
+
+/// Ends the cell as its process would, and starts the next.
+async fn next_cell(bed: &mut Bed) -> Handle {
+    bed.succeed().await;
+    bed.start().await
+}
+
+/// The brain holds that the instance runs.
+fn know_running(bed: &Bed) {
+    let instance = testing::instance_key("ig");
+    let row = ActualLrp {
+        key: testing::key("web", 0),
+        presence: Presence::Ordinary,
+        state: ActualState::Running { instance, net: NetInfo::default() },
+        since: Time::from_secs(1),
+        crash_count: 0,
+        crash_reason: String::new(),
+        modification_tag: ModificationTag::default(),
+    };
+    *bed.bbs.view.lock().unwrap() = CellView { lrps: vec![(row, None)], tasks: vec![] };
+}
+
+fn record_of(bed: &Bed, lrp: &DesiredLrp) -> PathBuf {
+    let id = testing::container_of(lrp, "ig");
+    bed.config.instances_dir().join(id.as_str()).join("record.json")
+}
+
+#[tokio::test]
+async fn an_instance_is_taken_over_as_it_is_and_announced_at_once() {
+    let mut bed = Bed::new();
+    let cell = bed.start().await;
+    let mut lrp = app(&bed);
+    let routes = serde_json::json!([{"hostnames": ["web.test"], "port": 8080}]);
+    lrp.routes.0.insert("cf-router".into(), routes);
+    run(&bed, &cell, &lrp).await;
+    know_running(&bed);
+    bed.succeed().await;
+    let told_before = bed.bbs.calls().len();
+    let mut routers = bed.bus.subscribe("router.register");
+    let cell = bed.start().await;
+    let message = tokio::time::timeout(Duration::from_secs(10), routers.next()).await;
+    let message = message.unwrap().unwrap();
+    let registration: Registration = serde_json::from_slice(&message.payload).unwrap();
+    assert_eq!(registration.private_instance_id, "ig");
+    until_told(&bed, "heartbeat cell-1").await;
+    let state = cell.state().await.unwrap();
+    assert_eq!((state.lrps.len(), state.starting_count), (1, 0));
+    assert_eq!(state.available.memory_mb, 924, "what it uses is counted");
+    let told: Vec<String> = bed.bbs.calls().split_off(told_before);
+    let of_it = ["claim", "start", "crash", "remov", "progr"];
+    assert!(told.iter().all(|call| !of_it.contains(&&call[..5])), "{told:?}");
+    assert_eq!(bed.runtime.runs_of("/app"), 1, "it was not started again");
+    assert!(bed.runtime.signals_of("/app").is_empty());
+}
+
+#[tokio::test]
+async fn one_that_ended_meanwhile_is_reported_with_its_exit_status() {
+    let mut bed = Bed::new();
+    let cell = bed.start().await;
+    let lrp = app(&bed);
+    run(&bed, &cell, &lrp).await;
+    know_running(&bed);
+    bed.succeed().await;
+    bed.runtime.end("/app", 42);
+    let _cell = bed.start().await;
+    until_told(&bed, "crash ig: Exited with status 42").await;
+    let id = testing::container_of(&lrp, "ig");
+    eventually("nothing is left", || !bed.runtime.has(&id)).await;
+}
+
+#[tokio::test]
+async fn steps_that_are_done_are_not_done_again() {
+    let mut bed = Bed::new();
+    let cell = bed.start().await;
+    let mut lrp = app(&bed);
+    bed.runtime.program("/setup", Script::exits(0));
+    lrp.containers[0].setup = Some(testing::run("/setup"));
+    run(&bed, &cell, &lrp).await;
+    know_running(&bed);
+    let cell = next_cell(&mut bed).await;
+    bed.runtime.end("/app", 1);
+    until_told(&bed, "crash ig: Exited with status 1").await;
+    assert_eq!((bed.runtime.runs_of("/setup"), bed.runtime.runs_of("/app")), (1, 1));
+    drop(cell);
+}
+
+#[tokio::test]
+async fn a_task_is_taken_over_and_completes() {
+    let mut bed = Bed::new();
+    let cell = bed.start().await;
+    bed.runtime.program("/job", Script::forever());
+    let task = testing::task("t", testing::run("/job"));
+    perform(&cell, testing::task_work(&task)).await;
+    eventually("it runs", || bed.runtime.runs_of("/job") == 1).await;
+    let _cell = next_cell(&mut bed).await;
+    bed.runtime.end("/job", 0);
+    until_told(&bed, "complete t result: ").await;
+}
+
+#[tokio::test]
+async fn what_was_taken_over_can_be_stopped() {
+    let mut bed = Bed::new();
+    let cell = bed.start().await;
+    let lrp = app(&bed);
+    run(&bed, &cell, &lrp).await;
+    know_running(&bed);
+    let cell = next_cell(&mut bed).await;
+    cell.stop_lrp(&testing::key("web", 0), &testing::instance_key("ig")).await.unwrap();
+    until_told(&bed, "remove ig").await;
+    assert_eq!(cell.state().await.unwrap().available.memory_mb, 1024);
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_over_is_removed_and_the_brain_is_told() {
+    type Harm = fn(&Bed, &DesiredLrp);
+    let harms: [(&str, Harm); 5] = [
+        ("no record", |bed, lrp| std::fs::remove_file(record_of(bed, lrp)).unwrap()),
+        ("nonsense", |bed, lrp| std::fs::write(record_of(bed, lrp), "{\"version\":").unwrap()),
+        ("a later form", |bed, lrp| {
+            let record = std::fs::read_to_string(record_of(bed, lrp)).unwrap();
+            let later = record.replacen("\"version\":1", "\"version\":2", 1);
+            assert_ne!(later, record);
+            std::fs::write(record_of(bed, lrp), later).unwrap();
+        }),
+        ("no network", |bed, _| bed.network.attached.lock().unwrap().clear()),
+        // As after a reboot: names are left, and nothing behind them.
+        ("no container", |bed, lrp| bed.runtime.leave(&testing::container_of(lrp, "ig"))),
+    ];
+    for (what, harm) in harms {
+        let mut bed = Bed::new();
+        let cell = bed.start().await;
+        let lrp = app(&bed);
+        run(&bed, &cell, &lrp).await;
+        know_running(&bed);
+        bed.succeed().await;
+        harm(&bed, &lrp);
+        let cell = bed.start().await;
+        until_told(&bed, "remove ig").await;
+        assert!(!bed.runtime.has(&testing::container_of(&lrp, "ig")), "{what}");
+        assert!(bed.network.attached.lock().unwrap().is_empty(), "{what}");
+        assert!(!record_of(&bed, &lrp).exists(), "{what}");
+        assert_eq!(cell.state().await.unwrap().lrps.len(), 0, "{what}");
+    }
+}

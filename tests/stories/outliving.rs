@@ -1,0 +1,190 @@
+//! Apps outlive the platform: it is killed, stopped and started anew, and they do not notice.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lattice_tests::appliance::Appliance;
+use lattice_tests::web::Web;
+use lattice_tests::{PATIENCE, eventually, expect, image, machine};
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+
+use crate::lifecycle::answers_from;
+use crate::recovery::{create, instance_guids, root_filesystems};
+
+#[test]
+fn killed_and_stopped_under_load_it_finds_its_apps_again_which_answered_all_the_time() {
+    machine::isolate();
+    let mut lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "fixture-app", &["serve", "0.0.0.0:8080"]);
+    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap(), "--instances", "2"]);
+    answers_from(&web, "web", 2);
+    let before = what_is_known(&lattice, &web);
+    let addresses: Vec<SocketAddr> = before.iter().map(address).collect();
+    for (round, signal) in [Signal::KILL, Signal::TERM].into_iter().enumerate() {
+        let words = format!("while you were away {round}");
+        let path = format!("/say/{}", words.replace(' ', "%20"));
+        under_load(&addresses, || {
+            lattice.stop(signal);
+            addresses.iter().for_each(|at| assert_eq!(get(*at, &path).unwrap(), 200));
+            lattice.up();
+        });
+        let web = Web::new();
+        answers_from(&web, "web", 2);
+        assert_eq!(what_is_known(&lattice, &web), before, "{signal:?}");
+        // The log-aggregator is as new as the platform, so all of this came after the start.
+        for index in 0..2 {
+            eventually("what was logged meanwhile is there, once", PATIENCE, || {
+                let lines = lattice.recent_logs(&web, "web");
+                let own = lines.iter().filter(|line| line.contains(&format!("|{index} ")));
+                let said = own.filter(|line| line.ends_with(&words)).count();
+                expect(said == 1, lines)
+            });
+        }
+    }
+    lattice.ltc_ok(&["scale", "web", "1"]);
+    eventually("what was taken over can be stopped", PATIENCE, || {
+        let roots = root_filesystems(&lattice);
+        expect(roots.len() == 1, roots)
+    });
+    lattice.ltc_ok(&["remove", "web"]);
+    eventually("nothing is left", PATIENCE, || {
+        let holders = machine::holders(&lattice.data_dir());
+        expect(holders.is_empty() && root_filesystems(&lattice).is_empty(), holders)
+    });
+}
+
+#[test]
+fn an_instance_that_ended_meanwhile_is_reported_with_its_true_exit_status() {
+    machine::isolate();
+    let mut lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "fixture-app", &["serve", "0.0.0.0:8080"]);
+    lattice.ltc_ok(&["create", "brief", layout.to_str().unwrap()]);
+    let before = instance_guids(&lattice, &web, "brief");
+    let at = address(&lattice.instances(&web, "brief")[0]);
+    lattice.kill();
+    get(at, "/exit/42").expect_err("it ends without an answer");
+    eventually("it has ended", PATIENCE, || {
+        let running = machine::executed(&lattice.data_dir());
+        expect(running.is_empty(), running)
+    });
+    lattice.up();
+    let web = Web::new();
+    eventually("its end is told", PATIENCE, || {
+        let lrp = lattice.instances(&web, "brief").remove(0);
+        let reason = lrp["crash_reason"].as_str().unwrap_or_default().to_owned();
+        expect(reason.contains("Exited with status 42"), lrp)
+    });
+    lattice.wait_logged(&web, "brief", "Exit status 42");
+    eventually("another one was started", PATIENCE, || {
+        let guids = instance_guids(&lattice, &web, "brief");
+        expect(guids != before, guids)
+    });
+}
+
+#[test]
+fn a_task_that_ended_meanwhile_has_its_result() {
+    let (mut lattice, web) = crate::tasks::stage();
+    crate::tasks::submit(&lattice, "long", &["sleep", "5"], "");
+    eventually("it runs", PATIENCE, || {
+        let running = machine::executed(&lattice.data_dir());
+        expect(running.len() == 1, running)
+    });
+    let task = crate::tasks::task(&lattice, &web, "long");
+    assert_eq!(task["state"], "RUNNING", "{task}");
+    lattice.kill();
+    eventually("it has ended", PATIENCE, || {
+        let running = machine::executed(&lattice.data_dir());
+        expect(running.is_empty(), running)
+    });
+    lattice.up();
+    let task = crate::tasks::completed(&lattice, &Web::new(), "long");
+    assert_eq!(task["failed"], false, "{task}");
+}
+
+#[test]
+fn an_instance_whose_holder_is_killed_comes_back_and_leaves_nothing() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    create(&lattice, "web", 1);
+    let before = instance_guids(&lattice, &web, "web");
+    let holders = machine::holders(&lattice.data_dir());
+    assert_eq!(holders.len(), 1, "{holders:?}");
+    kill_process(holders[0], Signal::KILL).unwrap();
+    eventually("another instance runs", PATIENCE, || {
+        let guids = instance_guids(&lattice, &web, "web");
+        let states = lattice.states(&web, "web");
+        expect(guids != before && states == ["RUNNING"], (guids, states))
+    });
+    answers_from(&web, "web", 1);
+    let now = (machine::holders(&lattice.data_dir()), root_filesystems(&lattice));
+    assert!(now.0.len() == 1 && now.1.len() == 1 && now.0 != holders, "{now:?}");
+}
+
+#[test]
+fn what_runs_on_alone_is_stopped_by_lattice_down() {
+    machine::isolate();
+    let mut lattice = Appliance::start(&[]);
+    create(&lattice, "web", 2);
+    lattice.kill();
+    assert_eq!(machine::executed(&lattice.data_dir()).len(), 2);
+    let said = lattice.down(&[]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("2 instances that ran on were stopped"), "{said:?}");
+    assert_eq!(machine::executed(&lattice.data_dir()), [] as [String; 0]);
+    assert!(machine::holders(&lattice.data_dir()).is_empty());
+    assert!(root_filesystems(&lattice).is_empty());
+    lattice.up();
+    answers_from(&Web::new(), "web", 2);
+}
+
+/// Who runs where since when, and how often it crashed.
+fn what_is_known(lattice: &Appliance, web: &Web) -> Vec<Value> {
+    let mut instances = lattice.instances(web, "web");
+    instances.sort_by_key(|lrp| lrp["index"].as_u64());
+    instances
+}
+
+/// Where an instance answers by itself.
+fn address(lrp: &Value) -> SocketAddr {
+    let ip = lrp["instance_address"].as_str().unwrap();
+    format!("{ip}:8080").parse().unwrap()
+}
+
+/// Does something while every address is asked all the time; none may fail once.
+fn under_load(addresses: &[SocketAddr], work: impl FnOnce()) {
+    let is_over = AtomicBool::new(false);
+    let ask = |at: SocketAddr| {
+        let mut answers = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            assert_eq!(get(at, "/index").unwrap(), 200, "after {answers} answers");
+            answers += 1;
+        }
+        answers
+    };
+    std::thread::scope(|scope| {
+        let askers: Vec<_> = addresses.iter().map(|at| scope.spawn(|| ask(*at))).collect();
+        work();
+        is_over.store(true, Ordering::Relaxed);
+        for asker in askers {
+            let answers = asker.join().expect("every request is answered");
+            assert!(answers > 0, "it was asked");
+        }
+    });
+}
+
+/// The status of one request on a connection of its own.
+fn get(at: SocketAddr, path: &str) -> std::io::Result<u16> {
+    let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    status.ok_or_else(|| std::io::Error::other(answer))
+}
