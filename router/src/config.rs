@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use crate::access_log::ExtraField;
 pub use crate::pool::Balance;
 pub use crate::tls::BackendTls;
 
@@ -31,6 +32,11 @@ pub struct Config {
     pub front_tls: Option<Arc<rustls::ServerConfig>>,
     /// What is spoken to endpoints under TLS; without it nobody is trusted.
     pub backend_tls: Option<BackendTls>,
+    /// Whether a client's connection may begin with a header of the PROXY protocol, which is
+    /// believed: true only where none but load balancers connect.
+    pub reads_preamble: bool,
+    /// The zone whose endpoints get the first attempt of each request, if any of them can.
+    pub zone: Option<String>,
     /// How the router speaks of itself on the bus.
     pub identity: Identity,
     /// Which registrations are carried.
@@ -41,6 +47,8 @@ pub struct Config {
     pub balance: Balance,
     /// Which requests get an access line.
     pub lines: AccessLines,
+    /// What lines show beside the usual, and what of the usual they do not.
+    pub line_rules: LineRules,
     /// What is said in headers beyond what always is.
     pub headers: HeaderRules,
     /// Which cookies keep a client with its instance.
@@ -113,6 +121,22 @@ pub enum AccessLines {
     All,
     /// None.
     None,
+}
+
+/// What access lines show beside the usual, and what of the usual they do not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LineRules {
+    /// Further fields, in their order.
+    pub extra: Vec<ExtraField>,
+    /// Names of headers, whose values are shown as endpoints saw them.
+    pub headers: Vec<String>,
+    /// `X-Forwarded-For` is not shown.
+    pub hides_forwarded_for: bool,
+    /// The client's address is not shown.
+    pub hides_client: bool,
+    /// What stands behind the `?` of a GET is not shown.
+    pub hides_query: bool,
 }
 
 /// How routes age.
@@ -273,11 +297,14 @@ impl Config {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             front_tls: None,
             backend_tls: None,
+            reads_preamble: false,
+            zone: None,
             identity: Identity::default(),
             sharding: Sharding::default(),
             freshness: Freshness::default(),
             balance: Balance::default(),
             lines: AccessLines::default(),
+            line_rules: LineRules::default(),
             headers: HeaderRules::default(),
             sticky: Sticky::default(),
             limits: Limits::default(),

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
@@ -38,6 +38,15 @@ pub(crate) struct Lease {
     pub(crate) backend: Arc<Backend>,
     /// How far the answer's head was read.
     pub(crate) head_end: HeadEnd,
+    /// What it took to make it; nothing where it was kept.
+    pub(crate) effort: Effort,
+}
+
+/// How long a new connection took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Effort {
+    pub(crate) dial: Option<Duration>,
+    pub(crate) tls: Option<Duration>,
 }
 
 /// How sure one must be that a kept connection is alive.
@@ -80,23 +89,28 @@ impl Connections {
     /// A new connection.
     pub(crate) async fn dial(&self, backend: &Arc<Backend>) -> Result<Lease, Trouble> {
         count(&self.traffic.dials);
+        let begun = Instant::now();
         let connecting = connect(backend);
         let tcp = match tokio::time::timeout(self.limits.dial_timeout, connecting).await {
             Ok(Ok(tcp)) => tcp,
             Ok(Err(why)) => return Err(Trouble::Dial(why.to_string())),
             Err(_) => return Err(Trouble::DialTimeout),
         };
+        let mut effort = Effort { dial: Some(begun.elapsed()), tls: None };
         let stream = match &backend.tls {
             None => Stream::Plain(tcp),
             Some(name) => {
                 let handshake = secure(tcp, self.tls.clone(), name, backend);
                 match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
-                    Ok(secured) => Stream::Tls(Box::new(secured?)),
+                    Ok(secured) => {
+                        effort.tls = effort.dial.map(|dial| begun.elapsed().saturating_sub(dial));
+                        Stream::Tls(Box::new(secured?))
+                    }
                     Err(_) => return Err(Trouble::Tls(Distrust::Late, "timed out".to_owned())),
                 }
             }
         };
-        Ok(Lease::new(stream, backend.clone()))
+        Ok(Lease { effort, ..Lease::new(stream, backend.clone()) })
     }
 
     /// Keeps a connection whose last answer was read to its end.
@@ -147,7 +161,8 @@ impl Connections {
 
 impl Lease {
     fn new(stream: Stream, backend: Arc<Backend>) -> Self {
-        Self { wire: Wire::new(stream), backend, head_end: HeadEnd::default() }
+        let (head_end, effort) = (HeadEnd::default(), Effort::default());
+        Self { wire: Wire::new(stream), backend, head_end, effort }
     }
 }
 

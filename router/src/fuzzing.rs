@@ -11,6 +11,7 @@ use crate::h1::Body;
 use crate::h1::head::{HeadEnd, LINES_CEILING, LineEnds, Slots};
 use crate::h1::reading::Reading;
 use crate::h1::response::ResponseHead;
+use crate::preamble::Preamble;
 use crate::proxy::answer::{self, Added};
 use crate::registrar::{Registrar, Rules};
 use crate::reserved::ReservedHosts;
@@ -20,6 +21,14 @@ use crate::table::{self, Editor};
 /// Reads a text as gorouter's configuration, which may be refused and nothing else.
 pub fn gorouter_file(text: &str) {
     let _ = crate::alone::gorouter::read(text);
+}
+
+/// Reads bytes as the header of the PROXY protocol, which never reaches beyond them.
+pub fn preamble(bytes: &[u8]) {
+    if let Preamble::Header { length, .. } = Preamble::read(bytes) {
+        assert!(length <= bytes.len());
+        assert_eq!(Preamble::read(&bytes[..length]), Preamble::read(bytes));
+    }
 }
 
 /// Registers what each line says, or withdraws it when a `-` stands before it, and checks that

@@ -14,6 +14,7 @@
 //! | [`reserved`] | the platform's own hosts; pure |
 //! | `registrar` | the bus's messages to changes of the table; its one owner |
 //! | `worker`, `listening`, `connections` | threads, listeners, connections to instances |
+//! | `preamble` | whom a load balancer speaks for; pure |
 //! | [`h1`] | HTTP/1 as bytes, strictly; pure |
 //! | `wire`, `memory`, `watch` | sockets, the memory they lend, and who stands still |
 //! | `proxy` | the stages of one request |
@@ -42,6 +43,7 @@ mod listening;
 mod memory;
 pub mod metrics;
 pub mod pool;
+mod preamble;
 mod proxy;
 mod registrar;
 pub mod reserved;
@@ -68,8 +70,9 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 pub use config::{
-    AccessLines, BackendTls, Balance, Config, ForwardedCertificate, ForwardedProto, Freshness,
-    HeaderRules, Identity, Limits, Listener, Reserved, Sharding, Side, Sticky, Tracing,
+    AccessLines, BackendTls, Balance, Config, ExtraField, ForwardedCertificate, ForwardedProto,
+    Freshness, HeaderRules, Identity, Limits, LineRules, Listener, Reserved, Sharding, Side,
+    Sticky, Tracing,
 };
 use metrics::{OfComponent, Registrations, Totals, Traffic};
 use registrar::Registrar;
@@ -165,6 +168,7 @@ pub async fn start(
         headers: config.headers,
         sticky: config.sticky,
         lines: config.lines,
+        line_rules: config.line_rules,
         logs,
         clock: clock.clone(),
         source_type,
@@ -172,6 +176,8 @@ pub async fn start(
         suspecting,
         front_tls: config.front_tls,
         backend_tls: config.backend_tls.unwrap_or_default(),
+        reads_preamble: config.reads_preamble,
+        zone: config.zone,
     });
     let messages = bus.subscribe("router.*");
     let registrar = Registrar::new(editor, reserved, registrar_rules, clock.clone(), bus);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use lattice_model::Time;
 
 /// A host and path, and who serves it.
@@ -20,6 +20,16 @@ pub struct Route {
     turn: AtomicUsize,
     emptied_at: AtomicI64,
     balance: AtomicU8,
+    hash_by: ArcSwapOption<HashBy>,
+}
+
+/// What decides for [`Balance::Hash`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct HashBy {
+    /// The header whose value decides; without it requests go round.
+    pub header: String,
+    /// How many times the average an endpoint may have under way; 0 for any number.
+    pub factor: f64,
 }
 
 /// How requests are spread over a route's endpoints.
@@ -32,6 +42,9 @@ pub enum Balance {
     RoundRobin,
     /// To the one with the fewest requests under way.
     LeastConnection,
+    /// To the one that goes best with a header's value; only a registration can ask for it.
+    #[serde(skip_deserializing)]
+    Hash,
 }
 
 /// One instance as one route sees it.
@@ -113,6 +126,7 @@ impl Route {
             turn: AtomicUsize::new(turn),
             emptied_at: AtomicI64::new(now.0),
             balance: AtomicU8::default(),
+            hash_by: ArcSwapOption::empty(),
         }
     }
 
@@ -125,13 +139,26 @@ impl Route {
     pub fn balance(&self) -> Balance {
         match self.balance.load(Ordering::Relaxed) {
             0 => Balance::RoundRobin,
-            _ => Balance::LeastConnection,
+            1 => Balance::LeastConnection,
+            _ => Balance::Hash,
         }
     }
 
     /// Notes how requests are to be spread.
     pub fn balance_by(&self, balance: Balance) {
         self.balance.store(balance as u8, Ordering::Relaxed);
+    }
+
+    /// What decides for [`Balance::Hash`].
+    pub fn hash_by(&self) -> Option<Arc<HashBy>> {
+        self.hash_by.load_full()
+    }
+
+    /// Notes what decides.
+    pub fn decide_by(&self, hash_by: Option<Arc<HashBy>>) {
+        if self.hash_by.load().as_deref() != hash_by.as_deref() {
+            self.hash_by.store(hash_by);
+        }
     }
 
     /// Whether nobody serves it.

@@ -17,7 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::config::Config;
-use crate::pool::{Balance, Facts, Route, Tag};
+use crate::pool::{Balance, Facts, HashBy, Route, Tag};
 pub use editor::Editor;
 use key::Key;
 
@@ -61,6 +61,8 @@ pub struct Announcement {
     pub facts: Option<Arc<Facts>>,
     /// How the route's requests are to be spread, where the registration says so.
     pub balance: Option<Balance>,
+    /// What decides where that is [`Balance::Hash`].
+    pub hash_by: Option<Arc<HashBy>>,
     /// Speaks TLS, with a certificate for this name; for its address where that is empty.
     pub tls: Option<Arc<str>>,
     /// What it is told with each request: whole header lines.
@@ -223,6 +225,7 @@ impl Announcement {
             component: 0,
             facts: None,
             balance: None,
+            hash_by: None,
             tls: None,
             lines: lines.into_bytes().into(),
             stale_after: None,

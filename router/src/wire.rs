@@ -38,6 +38,14 @@ impl Wire {
         Self { stream, input: Buffer::default() }
     }
 
+    /// Takes bytes that were read before.
+    pub(crate) fn begin_with(&mut self, memory: &Memory, early: &[u8]) {
+        if !early.is_empty() {
+            self.input = Buffer::new(memory.lend_buffer());
+            self.input.put(early);
+        }
+    }
+
     /// Reads once; 0 is the end. Memory is taken when there is something to read, and given back
     /// when there is nothing.
     pub(crate) fn poll_read(

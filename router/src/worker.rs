@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::config::{AccessLines, BackendTls, HeaderRules, Limits, Side, Sticky};
+use crate::config::{AccessLines, BackendTls, HeaderRules, Limits, LineRules, Side, Sticky};
 use crate::connections::Connections;
 use crate::memory::Memory;
 use crate::metrics::Traffic;
@@ -41,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) headers: HeaderRules,
     pub(crate) sticky: Sticky,
     pub(crate) lines: AccessLines,
+    pub(crate) line_rules: LineRules,
     pub(crate) logs: Arc<dyn LogIngress>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Who writes access lines: `RTR`.
@@ -52,6 +53,10 @@ pub(crate) struct Shared {
     /// What listeners under TLS speak.
     pub(crate) front_tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) backend_tls: BackendTls,
+    /// A load balancer may say for whom it speaks.
+    pub(crate) reads_preamble: bool,
+    /// The zone whose endpoints are preferred.
+    pub(crate) zone: Option<String>,
 }
 
 /// How the router ends.
@@ -83,6 +88,8 @@ pub(crate) struct Peer {
     pub(crate) side: Side,
     /// The address without port.
     pub(crate) forwarded_for: String,
+    /// The router's own address on this connection.
+    pub(crate) local: Option<SocketAddr>,
     /// What its handshake came to; none in clear.
     pub(crate) tls: Option<Known>,
     _slot: Slot,
@@ -310,9 +317,14 @@ impl Drop for Slot {
 // === impl Peer ===
 
 impl Peer {
-    fn new(addr: SocketAddr, side: Side, tls: Option<Known>, slot: Slot) -> Self {
+    fn new(
+        (addr, local): (SocketAddr, Option<SocketAddr>),
+        side: Side,
+        tls: Option<Known>,
+        slot: Slot,
+    ) -> Self {
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
         let (label, forwarded_for) = (addr.to_string(), addr.ip().to_string());
-        Self { addr, label, side, forwarded_for, tls, _slot: slot }
+        Self { addr, label, side, forwarded_for, local, tls, _slot: slot }
     }
 }

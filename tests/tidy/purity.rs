@@ -34,6 +34,7 @@ const PURE: &[&str] = &[
     "router/src/h1",
     "router/src/http_date.rs",
     "router/src/pool.rs",
+    "router/src/preamble.rs",
     "router/src/proxy/answer",
     "router/src/proxy/instance.rs",
     "router/src/proxy/intake.rs",

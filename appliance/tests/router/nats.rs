@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::process::{PATIENCE, eventually};
 
@@ -24,9 +25,18 @@ pub(crate) struct Heard {
     pub(crate) payload: String,
 }
 
-/// A port that nobody has at this moment.
+/// A port that nobody has at this moment. It is below those that the kernel gives to clients, and
+/// each test's process begins to look elsewhere.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    static PICKED: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let nth = PICKED.fetch_add(1, Ordering::Relaxed);
+        let place = std::process::id().wrapping_mul(131).wrapping_add(nth) % 20_000;
+        let port = u16::try_from(10_000 + place).expect("30,000 is a port");
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Nats {

@@ -13,8 +13,8 @@ use super::access::{Access, Network, Syslog};
 use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
 use super::stdout::Logging;
 use crate::config::{
-    AccessLines, Balance, Config, ForwardedProto, Freshness, HeaderRules, Limits, Listener,
-    Sharding, Side, Sticky, Tracing,
+    AccessLines, Balance, Config, ForwardedProto, Freshness, HeaderRules, Limits, LineRules,
+    Listener, Sharding, Side, Sticky, Tracing,
 };
 use keys::File;
 use ports::status;
@@ -53,9 +53,12 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
     let start_delay = file.start_response_delay_interval;
     router.identity = settings::identity(file.index, start_delay);
     router.sharding = judge.take(sharding(&file), Sharding::All);
+    router.reads_preamble = file.enable_proxy;
+    router.zone = judge.take(zone(&file), None);
     router.freshness = freshness(&file);
     router.balance = judge.take(balance(&file.balancing_algorithm), Balance::RoundRobin);
     router.lines = AccessLines::All;
+    router.line_rules = line_rules(&file, &mut judge);
     router.headers = headers(&file);
     router.headers.client_certificate = secrets::forwarded(&file, &mut judge);
     router.sticky = Sticky {
@@ -83,7 +86,6 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
 /// What gorouter can, and this router cannot.
 fn refuse_unsupported(file: &File, judge: &mut Judge) {
     let lacks = [
-        (file.enable_proxy, "enable_proxy: this router does not read the PROXY protocol yet"),
         (file.routing_api.is_some(), "routing_api: this router takes routes from NATS only"),
         (
             file.disable_http && !file.enable_ssl,
@@ -119,6 +121,20 @@ fn balance(asked: &str) -> Result<Balance, String> {
         other => {
             Err(format!("balancing_algorithm is `{other}`: take round-robin or least-connection"))
         }
+    }
+}
+
+/// The zone whose endpoints are preferred, if any is.
+fn zone(file: &File) -> Result<Option<String>, String> {
+    match file.balancing_algorithm_az_preference.as_str() {
+        "" | "none" => Ok(None),
+        "locally-optimistic" if file.zone.is_empty() => {
+            Err("balancing_algorithm_az_preference is locally-optimistic: name the zone".into())
+        }
+        "locally-optimistic" => Ok(Some(file.zone.clone())),
+        other => Err(format!(
+            "balancing_algorithm_az_preference is `{other}`: take none or locally-optimistic"
+        )),
     }
 }
 
@@ -206,6 +222,24 @@ fn nats(nats: &keys::Nats, judge: &mut Judge) -> NatsConfig {
         password: nats.pass.clone(),
         tls: secrets::nats(nats, judge),
         ping_interval: nats.ping_interval,
+    }
+}
+
+fn line_rules(file: &File, judge: &mut Judge) -> LineRules {
+    let hides_query = match file.logging.redact_query_params.as_str() {
+        "" | "none" => false,
+        "all" => true,
+        other => {
+            judge.refuse(format!("logging.redact_query_params is `{other}`: take none or all"));
+            false
+        }
+    };
+    LineRules {
+        extra: file.extra_access_log_fields.clone(),
+        headers: file.extra_headers_to_log.clone(),
+        hides_forwarded_for: file.logging.disable_log_forwarded_for,
+        hides_client: file.logging.disable_log_source_ip,
+        hides_query,
     }
 }
 

@@ -13,8 +13,8 @@ use super::reload::{CertificateFiles, Reload};
 use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
 use super::stdout::{Logging, Timestamps};
 use crate::config::{
-    AccessLines, Balance, Config, Freshness, HeaderRules, Limits, Listener, Sharding, Side, Sticky,
-    duration,
+    AccessLines, Balance, Config, Freshness, HeaderRules, Limits, LineRules, Listener, Sharding,
+    Side, Sticky, duration,
 };
 use crate::http::Status;
 use crate::tls::{BackendTls, Clients, Front, Version, Versions};
@@ -39,6 +39,10 @@ struct File {
     index: u32,
     /// How requests are spread where no registration says it.
     balance: Balance,
+    /// The zone whose endpoints get the first attempt of each request.
+    zone: Option<String>,
+    /// Load balancers may say by the PROXY protocol for whom they speak.
+    proxy_header: bool,
     /// Which registrations are carried: all, or those of these segments.
     isolation_segments: Vec<String>,
     /// Also those without a segment.
@@ -120,6 +124,8 @@ struct AccessLog {
     file: Option<PathBuf>,
     syslog: Option<Syslog>,
     metron: Option<String>,
+    /// What lines show beside the usual, and what of it they do not.
+    rules: LineRules,
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,12 +146,47 @@ struct Times {
 pub(super) fn read(text: &str) -> Read {
     let file: File = toml::from_str(text).map_err(|error| Refused::Malformed(error.to_string()))?;
     let mut judge = Judge::default();
-    if file.listen.is_empty() && file.listen_tls.is_empty() {
-        judge.refuse("listen is empty: name an address, such as 0.0.0.0:80");
-    }
+    refuse_contradictions(&file, &mut judge);
     let reload = reload(&file, &mut judge);
     let front_tls = reload.as_ref().and_then(|reload| front(&file.tls, reload, &mut judge));
     let backend_tls = judge.found("backends", backends(&file.backends));
+    let defaults = Config::new(&file.domain);
+    let router = Config {
+        listeners: listeners(&file),
+        front_tls,
+        backend_tls,
+        workers: file.workers.unwrap_or(defaults.workers),
+        identity: settings::identity(file.index, file.lifecycle.register_interval),
+        sharding: sharding(file.isolation_segments, file.carry_shared),
+        freshness: file.freshness,
+        balance: file.balance,
+        zone: file.zone,
+        reads_preamble: file.proxy_header,
+        lines: AccessLines::All,
+        line_rules: file.access_log.rules.clone(),
+        headers: file.headers,
+        sticky: file.sticky,
+        limits: file.limits,
+        ..defaults
+    };
+    let AccessLog { file: path, syslog, metron, .. } = file.access_log;
+    let Times { start_delay, drain_wait, .. } = file.lifecycle;
+    judge.over(Settings {
+        router,
+        nats: file.nats.into(),
+        reload,
+        status: file.status.into(),
+        logging: Logging { level: file.log.level, timestamps: file.log.timestamps },
+        access: Access { file: path, syslog, metron },
+        lifecycle: Lifecycle { start_delay, drain_wait },
+        unknown_keys: Vec::new(),
+    })
+}
+
+fn refuse_contradictions(file: &File, judge: &mut Judge) {
+    if file.listen.is_empty() && file.listen_tls.is_empty() {
+        judge.refuse("listen is empty: name an address, such as 0.0.0.0:80");
+    }
     if file.carry_shared && file.isolation_segments.is_empty() {
         judge.refuse("carry_shared without isolation_segments: name some, or leave it out");
     }
@@ -155,60 +196,32 @@ pub(super) fn read(text: &str) -> Read {
     if !["debug", "info", "warn", "error"].contains(&&*file.log.level) {
         judge.refuse(format!("log.level is `{}`: take debug, info, warn or error", file.log.level));
     }
-    let sharding = match (file.isolation_segments, file.carry_shared) {
-        (segments, _) if segments.is_empty() => Sharding::All,
-        (segments, true) => Sharding::SharedAndSegments(segments),
-        (segments, false) => Sharding::Segments(segments),
-    };
+}
+
+fn listeners(file: &File) -> Vec<Listener> {
     let listener = |is_tls| move |&addr: &SocketAddr| Listener { addr, side: Side::Public, is_tls };
-    let (plain, tls) = (file.listen.iter().map(listener(false)), file.listen_tls.iter());
-    let listeners = plain.chain(tls.map(listener(true))).collect();
-    let defaults = Config::new(&file.domain);
-    let router = Config {
-        listeners,
-        front_tls,
-        backend_tls,
-        workers: file.workers.unwrap_or(defaults.workers),
-        identity: settings::identity(file.index, file.lifecycle.register_interval),
-        sharding,
-        freshness: file.freshness,
-        balance: file.balance,
-        lines: AccessLines::All,
-        headers: file.headers,
-        sticky: file.sticky,
-        limits: file.limits,
-        ..defaults
-    };
-    judge.over(Settings {
-        router,
-        nats: NatsConfig {
-            servers: file.nats.servers,
-            user: file.nats.user,
-            password: file.nats.password,
-            tls: None,
-            ping_interval: file.nats.ping_interval,
-        },
-        reload,
-        status: Status {
-            health: file.status.health,
-            routes: file.status.routes,
-            metrics: file.status.metrics,
-            user: file.status.user,
-            password: file.status.password,
-            ..Status::default()
-        },
-        logging: Logging { level: file.log.level, timestamps: file.log.timestamps },
-        access: Access {
-            file: file.access_log.file,
-            syslog: file.access_log.syslog,
-            metron: file.access_log.metron,
-        },
-        lifecycle: Lifecycle {
-            start_delay: file.lifecycle.start_delay,
-            drain_wait: file.lifecycle.drain_wait,
-        },
-        unknown_keys: Vec::new(),
-    })
+    let tls = file.listen_tls.iter().map(listener(true));
+    file.listen.iter().map(listener(false)).chain(tls).collect()
+}
+
+fn sharding(segments: Vec<String>, carries_shared: bool) -> Sharding {
+    match (segments.is_empty(), carries_shared) {
+        (true, _) => Sharding::All,
+        (false, true) => Sharding::SharedAndSegments(segments),
+        (false, false) => Sharding::Segments(segments),
+    }
+}
+
+impl From<Nats> for NatsConfig {
+    fn from(Nats { servers, user, password, ping_interval }: Nats) -> Self {
+        Self { servers, user, password, tls: None, ping_interval }
+    }
+}
+
+impl From<Shown> for Status {
+    fn from(Shown { health, routes, metrics, user, password }: Shown) -> Self {
+        Self { health, routes, metrics, user, password, ..Self::default() }
+    }
 }
 
 fn reload(file: &File, judge: &mut Judge) -> Option<Reload> {
@@ -287,6 +300,8 @@ impl Default for File {
             workers: None,
             index: 0,
             balance: Balance::default(),
+            zone: None,
+            proxy_header: false,
             isolation_segments: Vec::new(),
             carry_shared: false,
             nats: Nats::default(),

@@ -47,6 +47,7 @@ fn name(balance: Balance) -> &'static str {
     match balance {
         Balance::RoundRobin => "round-robin",
         Balance::LeastConnection => "least-connection",
+        Balance::Hash => "hash",
     }
 }
 

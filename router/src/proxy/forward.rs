@@ -69,6 +69,7 @@ pub(crate) async fn send(
             count(&exchange.worker.traffic.retries);
         }
         exchange.goes_to(&endpoint);
+        exchange.course.attempt();
         let trouble = match attempt(exchange, client, &endpoint).await {
             Ok(answer) => return Ok(answer),
             Err(Failure::Endpoint(trouble)) => trouble,
@@ -98,6 +99,8 @@ fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Cho
         turn,
         tried,
         preferred: exchange.stickiness.wish(),
+        hashed: exchange.hashed,
+        zone: shared.zone.as_deref(),
         in_flight_max: shared.limits.in_flight_per_endpoint_max,
         now: shared.clock.now(),
     };
@@ -127,6 +130,7 @@ async fn attempt(
         }
     }
     let lease = dial(exchange, client, endpoint).await?;
+    exchange.course.effort = lease.effort;
     send_on(exchange, client, lease).await
 }
 

@@ -85,6 +85,17 @@ impl Outbound {
         &self.bytes
     }
 
+    /// The value of a header; empty if there is none.
+    pub(crate) fn header(&self, name: &[u8]) -> &[u8] {
+        for line in self.bytes.split(|&b| b == b'\n').skip(1) {
+            let Some(colon) = line.iter().position(|&b| b == b':') else { continue };
+            if line[..colon].eq_ignore_ascii_case(name) {
+                return line[colon + 1..].trim_ascii();
+            }
+        }
+        b""
+    }
+
     /// What stands at a mark.
     pub(crate) fn at(&self, mark: &Range<usize>) -> &[u8] {
         self.bytes.get(mark.clone()).unwrap_or_default()

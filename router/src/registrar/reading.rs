@@ -4,11 +4,11 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_model::wire::registration::Registration;
+use lattice_model::wire::registration::{Options, Registration};
 use serde::Deserialize;
 
 use crate::metrics::Components;
-use crate::pool::{Balance, Facts, Tag};
+use crate::pool::{Balance, Facts, HashBy, Tag};
 use crate::reserved::ReservedHosts;
 use crate::table::Announcement;
 use crate::table::key::Key;
@@ -31,7 +31,8 @@ pub(super) enum Ignored {
     #[error("`{host}` belongs to the platform and is served by {rightful} only, not by {addr}")]
     Reserved { host: String, rightful: SocketAddr, addr: SocketAddr },
     #[error(
-        "`{asked}` is no way to spread requests, and the route keeps its own; take round-robin or least-connection"
+        "`{asked}` is no way to spread requests, and the route keeps its own; take round-robin, least-connection, or hash with a hash_header and a \
+         hash_balance of 0 or at least 1"
     )]
     Balance { asked: String },
     #[error("the table is full with {routes} routes")]
@@ -99,7 +100,7 @@ pub(super) fn read(
         Announcement::new(addr, &told.app, &told.private_instance_id, &told.private_instance_index)
             .ok_or(Ignored::Unprintable { addr })?;
     announcement.process = told.tags.get("process_id").map_or("", String::as_str).into();
-    announcement.balance = balance(&told.options.loadbalancing);
+    (announcement.balance, announcement.hash_by) = balance(&told.options);
     announcement.tls = (told.tls_port != 0).then(|| told.server_cert_domain_san.as_str().into());
     announcement.stale_after = Some(stale_after(&told, stale_after_max));
     announcement.tag = tag_of(payload);
@@ -133,12 +134,23 @@ fn address_of(told: &Registration) -> Result<SocketAddr, Ignored> {
     }
 }
 
-fn balance(asked: &str) -> Option<Balance> {
-    match asked {
-        "round-robin" => Some(Balance::RoundRobin),
-        "least-connection" => Some(Balance::LeastConnection),
-        _ => None,
+/// How requests are to be spread, and what decides for a hash, which must have a header and no
+/// share below the average.
+fn balance(options: &Options) -> (Option<Balance>, Option<Arc<HashBy>>) {
+    match options.loadbalancing.as_str() {
+        "round-robin" => (Some(Balance::RoundRobin), None),
+        "least-connection" => (Some(Balance::LeastConnection), None),
+        "hash" if is_hashable(options) => {
+            let (header, factor) = (options.hash_header.clone(), options.hash_balance);
+            (Some(Balance::Hash), Some(Arc::new(HashBy { header, factor })))
+        }
+        _ => (None, None),
     }
+}
+
+fn is_hashable(options: &Options) -> bool {
+    let factor = options.hash_balance;
+    !options.hash_header.is_empty() && (factor == 0.0 || factor >= 1.0)
 }
 
 fn stale_after(told: &Registration, max: Duration) -> Duration {

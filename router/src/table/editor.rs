@@ -78,6 +78,7 @@ impl Editor {
             return Registered::Outdated;
         }
         if let Some(balance) = told.balance {
+            route.decide_by(told.hash_by.clone());
             route.balance_by(balance);
         }
         self.move_in(told, &route, now);

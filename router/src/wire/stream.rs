@@ -136,6 +136,16 @@ impl Secured {
         Self { tcp, tls: RefCell::new(tls.into()) }
     }
 
+    /// Takes bytes that were read before the handshake.
+    pub(crate) fn begin_with(&self, mut early: &[u8]) -> io::Result<()> {
+        let mut tls = self.tls.borrow_mut();
+        while !early.is_empty() {
+            tls.read_tls(&mut early)?;
+            tls.process_new_packets().map_err(invalid)?;
+        }
+        Ok(())
+    }
+
     /// Ready when both sides know each other.
     pub(crate) fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut tls = self.tls.borrow_mut();

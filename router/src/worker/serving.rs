@@ -16,11 +16,16 @@ use tracing::{debug, warn};
 
 use super::{Known, Opened, Peer, Slot, Worker};
 use crate::config::Side;
+use crate::preamble::Preamble;
 use crate::proxy;
 use crate::proxy::client::Client;
 use crate::watch::{Phase, Watch};
 use crate::wire::{Secured, Stream};
 
+/// How long a load balancer may take to say for whom it speaks.
+const PREAMBLE_WAIT: Duration = Duration::from_millis(100);
+/// So much is read at once until then.
+const PREAMBLE_BYTES: usize = 512;
 /// How long accepting rests when the machine has no descriptors left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -69,24 +74,70 @@ async fn serve(worker: Rc<Worker>, tcp: TcpStream, addr: SocketAddr, kind: Kind,
     worker.enter(&watch);
     let work = pin!(async {
         watch.enters(Phase::Head);
-        let Some((stream, known)) = meet(&worker, tcp, kind.1).await else { return };
+        let local = tcp.local_addr().ok();
+        let reads = worker.shared.reads_preamble && kind.0 == Side::Public;
+        let Some((source, early)) = introduced(&tcp, reads).await else { return };
+        let Some((stream, known)) = meet(&worker, (tcp, &early), kind.1).await else { return };
         watch.enters(Phase::Idle);
-        let peer = Rc::new(Peer::new(addr, kind.0, known, slot));
+        let addrs = (source.unwrap_or(addr), local);
+        let peer = Rc::new(Peer::new(addrs, kind.0, known, slot));
         let mut client = Client::new(stream, peer, watch.clone());
+        if !kind.1 {
+            client.wire.begin_with(&worker.memory, &early);
+        }
         proxy::serve(&worker, &mut client).await;
     });
     watch.over(work).await;
     worker.leave(&watch);
 }
 
+/// For whom a load balancer speaks, and what it sent beyond that. Nothing where nobody may say it;
+/// none for what is a header and makes no sense.
+async fn introduced(tcp: &TcpStream, reads: bool) -> Option<(Option<SocketAddr>, Vec<u8>)> {
+    let mut early = Vec::new();
+    if !reads {
+        return Some((None, early));
+    }
+    let patience = tokio::time::Instant::now() + PREAMBLE_WAIT;
+    loop {
+        match Preamble::read(&early) {
+            Preamble::Absent => return Some((None, early)),
+            Preamble::Malformed => return None,
+            Preamble::Header { length, source } => {
+                early.drain(..length);
+                return Some((source, early));
+            }
+            Preamble::Partial => {}
+        }
+        match tokio::time::timeout_at(patience, tcp.readable()).await {
+            // Who says nothing says nothing of others.
+            Err(_) => return Some((None, early)),
+            Ok(ready) => ready.ok()?,
+        }
+        let mut chunk = [0; PREAMBLE_BYTES];
+        match tcp.try_read(&mut chunk) {
+            Ok(0) => return None,
+            Ok(n) => early.extend_from_slice(&chunk[..n]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return None,
+        }
+    }
+}
+
 /// The stream in clear or, after a handshake, under TLS; none for who cannot be spoken to.
-async fn meet(worker: &Worker, tcp: TcpStream, is_tls: bool) -> Option<(Stream, Option<Known>)> {
+async fn meet(
+    worker: &Worker,
+    (tcp, early): (TcpStream, &[u8]),
+    is_tls: bool,
+) -> Option<(Stream, Option<Known>)> {
     if !is_tls {
         return Some((Stream::Plain(tcp), None));
     }
     let config = worker.shared.front_tls.clone()?;
     let secured = Secured::new(tcp, ServerConnection::new(config).ok()?);
-    if let Err(error) = poll_fn(|cx| secured.poll_handshake(cx)).await {
+    let begun = secured.begin_with(early);
+    let met = poll_fn(|cx| secured.poll_handshake(cx));
+    if let Err(error) = async { begun.and(met.await) }.await {
         debug!(%error, "a client's handshake failed");
         return None;
     }

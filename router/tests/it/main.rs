@@ -8,6 +8,7 @@ mod failures;
 mod headers;
 mod hostile;
 mod instances;
+mod preamble;
 mod proxying;
 mod sides;
 mod support;

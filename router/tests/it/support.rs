@@ -141,6 +141,12 @@ impl World {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
     }
 
+    /// The body that a tenant of `web.test` gets.
+    pub(crate) async fn ask_for(&self, tenant: u32) -> String {
+        let request = format!("GET / HTTP/1.1\r\nHost: web.test\r\nX-Tenant: {tenant}\r\n\r\n");
+        self.ask(&request).await.text().to_owned()
+    }
+
     /// The next access line.
     pub(crate) async fn line(&mut self) -> String {
         let next = tokio::time::timeout(PATIENCE, self.logs.envelopes.recv()).await;

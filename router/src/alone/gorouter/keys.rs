@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::alone::stdout::Timestamps;
-use crate::config::duration;
+use crate::config::{ExtraField, duration};
 
 /// Keys that gorouter knows and that need nothing done here.
 const WITHOUT_EFFECT: &[&str] = &[
@@ -75,7 +75,12 @@ pub(super) struct File {
     #[serde(deserialize_with = "list")]
     pub(super) isolation_segments: Vec<String>,
     pub(super) routing_table_sharding_mode: String,
+    pub(super) extra_access_log_fields: Vec<ExtraField>,
+    #[serde(deserialize_with = "list")]
+    pub(super) extra_headers_to_log: Vec<String>,
     pub(super) balancing_algorithm: String,
+    pub(super) balancing_algorithm_az_preference: String,
+    pub(super) zone: String,
     pub(super) healthcheck_user_agent: String,
     #[serde(deserialize_with = "list")]
     pub(super) hop_by_hop_headers_to_filter: Vec<String>,
@@ -177,6 +182,9 @@ pub(super) struct Logging {
     pub(super) syslog_network: String,
     pub(super) loggregator_enabled: bool,
     pub(super) metron_address: String,
+    pub(super) redact_query_params: String,
+    pub(super) disable_log_forwarded_for: bool,
+    pub(super) disable_log_source_ip: bool,
     pub(super) format: Format,
 }
 
@@ -297,7 +305,11 @@ impl Default for File {
             routing_api: None,
             isolation_segments: Vec::new(),
             routing_table_sharding_mode: "all".to_owned(),
+            extra_access_log_fields: Vec::new(),
+            extra_headers_to_log: Vec::new(),
             balancing_algorithm: "round-robin".to_owned(),
+            balancing_algorithm_az_preference: "none".to_owned(),
+            zone: String::new(),
             healthcheck_user_agent: "HTTP-Monitor/1.1".to_owned(),
             hop_by_hop_headers_to_filter: Vec::new(),
             force_forwarded_proto_https: false,
@@ -376,6 +388,9 @@ impl Default for Logging {
             syslog_network: "udp".to_owned(),
             loggregator_enabled: false,
             metron_address: "localhost:3457".to_owned(),
+            redact_query_params: "none".to_owned(),
+            disable_log_forwarded_for: false,
+            disable_log_source_ip: false,
             format: Format::default(),
         }
     }

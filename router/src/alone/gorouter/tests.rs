@@ -18,6 +18,9 @@ logging:
   format: {timestamp: rfc3339}
 port: 80
 index: 3
+zone: z1
+enable_proxy: true
+balancing_algorithm_az_preference: locally-optimistic
 go_max_procs: -1
 prune_stale_droplets_interval: 30s
 droplet_stale_threshold: 1m40s
@@ -64,6 +67,7 @@ fn a_usual_file_is_understood() {
     let segments = vec!["is1".to_owned(), "is2".to_owned()];
     assert_eq!(router.sharding, Sharding::SharedAndSegments(segments));
     assert_eq!(router.balance, Balance::LeastConnection);
+    assert_eq!((router.zone.as_deref(), router.reads_preamble), (Some("z1"), true));
     assert_eq!(router.limits.attempts_max, 5);
     assert_eq!(router.limits.in_flight_per_endpoint_max, 500);
     assert_eq!(router.limits.failed_for, Duration::from_secs(25));
@@ -111,6 +115,11 @@ fn what_cannot_be_is_refused_with_what_to_do() {
         ("access_log: {enable_streaming: true}", "logging.syslog_addr"),
         ("logging: {syslog_network: pigeon}", "take udp or tcp"),
         ("disable_http: true", "nothing would listen"),
+        ("logging: {redact_query_params: hash}", "take none or all"),
+        ("extra_access_log_fields: [shoe_size]", "shoe_size"),
+        ("balancing_algorithm: hash", "take round-robin or least-connection"),
+        ("balancing_algorithm_az_preference: locally-optimistic", "name the zone"),
+        ("balancing_algorithm_az_preference: far", "take none or locally-optimistic"),
         ("enable_ssl: true", "give at least one cert_chain and private_key"),
         ("enable_ssl: true\ntls_pem: [{cert_chain: x, private_key: y}]", "no private key in it"),
         ("forwarded_client_cert: maybe", "take always_forward, forward or sanitize_set"),
