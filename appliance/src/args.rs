@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 
 use clap::{Args, Parser, Subcommand};
+use lattice_cell::images::Mirror;
+use lattice_cell::network::egress::EgressPolicy;
 use lattice_daemon::gate::parse_origin;
 use lattice_model::Strategy;
 use lattice_model::placement::parse_label;
@@ -126,9 +128,19 @@ pub struct Up {
     /// A registry that may be spoken to in plain HTTP; may be given more than once
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
     pub insecure_registries: Vec<String>,
+    /// Where to look for a registry's images first; may be given more than once
+    #[arg(long = "registry-mirror", value_name = "REGISTRY=HOST[:PORT]")]
+    pub registry_mirrors: Vec<Mirror>,
+    /// Disk to keep free of images in MiB [default: 1024, or a twentieth of a small disk]
+    #[arg(long, value_name = "MIB")]
+    pub disk_free_mb: Option<u64>,
     /// Addresses for instances; the first is this machine's
     #[arg(long, default_value = "10.255.0.0/20", value_name = "CIDR")]
     pub subnet: String,
+    /// What instances reach beyond this machine whose egress rules say nothing of it: `open` is
+    /// everything but link-local addresses, `closed` is nothing
+    #[arg(long, default_value_t, value_name = "POLICY")]
+    pub egress: EgressPolicy,
     /// The bridge that instances are on
     #[arg(long, default_value = "lattice0", value_name = "NAME")]
     pub bridge: String,

@@ -12,9 +12,10 @@ use anyhow::Context as _;
 use futures_util::future::join_all;
 use lattice_api::registry::OwnRegistry;
 use lattice_cell::dns;
-use lattice_cell::images::{ImageStore, Images as _, ImagesConfig};
+use lattice_cell::images::{ImageStore, Images as _, ImagesConfig, Mirror};
 use lattice_cell::network::Network as _;
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
+use lattice_cell::network::egress::EgressPolicy;
 use lattice_cell::runtime::Runtime as _;
 use lattice_cell::runtime::oci::{OciConfig, OciRuntime};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,15 @@ pub struct Settings {
     /// The platform's own registry as images name it; it is behind the router's port.
     #[serde(default)]
     pub own_registry: Option<String>,
+    /// Where images are looked for first.
+    #[serde(skip)]
+    pub mirrors: Vec<Mirror>,
+    /// What is to stay free of images on the disk, in MiB.
+    #[serde(skip)]
+    pub disk_free_mb: Option<u64>,
+    /// What instances reach whose rules say nothing of it.
+    #[serde(skip)]
+    pub egress: EgressPolicy,
 }
 
 /// The three parts of the real machinery.
@@ -129,6 +139,8 @@ impl Machinery {
             host,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.http_port)),
         });
+        images.mirrors = settings.mirrors.clone();
+        images.free_min_bytes = settings.disk_free_mb.map(|mb| mb.saturating_mul(1 << 20));
         let images = ImageStore::open(images)?;
         let mut network = network_config(data_dir, settings)?;
         let names = take_names(network.gateway());
@@ -166,6 +178,7 @@ pub fn network_config(data_dir: &Path, settings: &Settings) -> Result<NetworkCon
     network.subnet = subnet;
     network.router_ports = vec![settings.http_port];
     network.external_address = settings.external_address;
+    network.egress = settings.egress;
     Ok(network)
 }
 

@@ -302,6 +302,9 @@ fn settings(args: &Up) -> Settings {
         },
         insecure_registries: args.insecure_registries.clone(),
         own_registry: Some(format!("registry.{}", target(args))),
+        mirrors: args.registry_mirrors.clone(),
+        disk_free_mb: args.disk_free_mb,
+        egress: args.egress,
     }
 }
 

@@ -131,7 +131,7 @@ impl Board {
             process.desired = Some(Arc::new(lrp));
         }
         for row in records.actual {
-            board.adopt_row(row);
+            board.adopt_row(Arc::new(row));
         }
         for task in records.tasks {
             board.adopt_task(Arc::new(task), now);

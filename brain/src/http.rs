@@ -16,6 +16,7 @@ mod desired_lrps;
 mod domains;
 mod endpoints;
 mod events;
+mod images;
 mod limit;
 pub(crate) mod listener;
 mod moves;

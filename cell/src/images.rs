@@ -2,6 +2,7 @@
 //! filesystems; behind one seam, [`Images`].
 
 mod archive;
+pub mod collect;
 mod confined;
 mod content;
 pub mod fake;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use lattice_api::cell::images::{ImageStock, PrunedImages};
 use lattice_model::action::EnvVar;
 use lattice_model::{ImageRef, RegistryCredentials};
 use serde::{Deserialize, Serialize};
@@ -25,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::runtime::ContainerId;
 
 pub use fake::FakeImages;
-pub use store::{ImageStore, ImagesConfig};
+pub use store::{Disk, ImageStore, ImagesConfig, Mirror};
 pub use unpack::UnpackLimits;
 
 /// Fetches images and makes root filesystems of them.
@@ -45,13 +47,19 @@ pub trait Images: Send + Sync {
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError>;
     /// How many bytes the container has written to its root filesystem.
     async fn disk_usage(&self, id: &ContainerId) -> Result<u64, ImageError>;
-    /// Takes over the root filesystem that an earlier process mounted for a container.
-    fn adopt(&self, id: &ContainerId, image: &Image);
     /// Every container that has a root filesystem here, leftovers included.
     async fn list(&self) -> Result<Vec<ContainerId>, ImageError>;
     /// Removes what no container has used for long; it is fetched anew when it is wanted.
     async fn tidy(&self) -> Result<(), ImageError> {
         Ok(())
+    }
+    /// What is kept; nothing where nothing is fetched.
+    async fn stock(&self) -> Result<ImageStock, ImageError> {
+        Ok(ImageStock::default())
+    }
+    /// Removes all that no container uses.
+    async fn prune(&self) -> Result<PrunedImages, ImageError> {
+        Ok(PrunedImages::default())
     }
 }
 
@@ -67,7 +75,25 @@ pub struct Image {
     pub config: ImageConfig,
     /// Its unpacked layers, the lowest first.
     pub layers: Vec<PathBuf>,
+    /// Keeps them for as long as the image lives. What is mounted needs none.
+    #[serde(skip)]
+    pub hold: Hold,
 }
+
+/// Keeps layers from being removed while it lives; equal to every other.
+#[derive(Debug, Clone, Default)]
+pub struct Hold {
+    /// Whoever removes layers looks whether anybody still has this.
+    _layers: Option<Arc<[PathBuf]>>,
+}
+
+impl PartialEq for Hold {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Hold {}
 
 /// What an image says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +153,25 @@ pub enum ImageError {
         image: String,
         /// What is wrong with it.
         why: String,
+    },
+    /// The disk is too full for it.
+    #[error(
+        "no room for {image}: it needs at least {} MB and {} MB of the disk are to stay free, but \
+         {} MB are free, and no image is left that could go; free disk in {directory}, or give it \
+         a larger one",
+        needed >> 20, kept_free >> 20, free >> 20
+    )]
+    DiskLow {
+        /// Which image.
+        image: String,
+        /// What it needs, in bytes.
+        needed: u64,
+        /// What is to stay free, in bytes.
+        kept_free: u64,
+        /// What is free, in bytes.
+        free: u64,
+        /// The data directory.
+        directory: String,
     },
     /// This machine failed.
     #[error("cannot {what}: {why}")]

@@ -73,8 +73,10 @@ use crate::config::{CapacityError, capacity_of};
 use crate::lifecycle::{adoption, removal};
 use crate::tools::Tools;
 
-/// How often images that nobody uses are looked for.
-const TIDY_INTERVAL: Duration = Duration::from_secs(3600);
+/// When images that nobody uses are first looked for.
+const FIRST_TIDYING: Duration = Duration::from_secs(3600);
+/// How often they are looked for from then on.
+const TIDY_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Why a cell cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -147,11 +149,12 @@ fn spawn_tidying(handle: &Handle, tasks: &Tasks) {
     let images = Arc::clone(&handle.tools.seams.images);
     let shutdown = tasks.shutdown().clone();
     let tidying = async move {
+        tokio::time::sleep(FIRST_TIDYING).await;
         loop {
-            tokio::time::sleep(TIDY_INTERVAL).await;
             if let Err(error) = images.tidy().await {
                 tracing::warn!(%error, "cannot tidy the image store");
             }
+            tokio::time::sleep(TIDY_INTERVAL).await;
         }
     };
     tasks.spawn("cell image tidying", async move {

@@ -3,6 +3,7 @@
 
 mod addresses;
 pub mod bridge;
+pub mod egress;
 pub mod fake;
 mod firewall;
 mod links;
@@ -14,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use lattice_model::PortMapping;
+use lattice_model::{EgressRule, PortMapping};
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::ContainerId;
@@ -22,8 +23,14 @@ use crate::runtime::ContainerId;
 /// Gives containers a place on the network.
 #[async_trait]
 pub trait Network: Send + Sync {
-    /// Makes a network namespace with an address of its own, and maps host ports to `ports`.
-    async fn attach(&self, id: &ContainerId, ports: &[u16]) -> Result<Attachment, NetworkError>;
+    /// Makes a network namespace with an address of its own, maps host ports to `ports`, and lets
+    /// through what `egress` allows besides what everyone may.
+    async fn attach(
+        &self,
+        id: &ContainerId,
+        ports: &[u16],
+        egress: &[EgressRule],
+    ) -> Result<Attachment, NetworkError>;
     /// Takes all that away; no error when there is nothing.
     async fn detach(&self, id: &ContainerId) -> Result<(), NetworkError>;
     /// The TCP sockets that are listened on in the container's network namespace.

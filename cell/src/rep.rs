@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lattice_api::cell::images::{ImageStock, PrunedImages};
 use lattice_api::cell::{CellError, CellState, Refused, Rep, Work};
 use lattice_model::{CellPresence, InstanceKey, LrpKey, TaskGuid};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::actor::Message;
+use crate::images::ImageError;
 use crate::tools::Tools;
 use crate::work::{Order, WorkId};
 
@@ -68,6 +70,10 @@ impl Handle {
         answered.await.map_err(|_| self.gone())
     }
 
+    fn failed(&self, error: &ImageError) -> CellError {
+        CellError::Unhealthy { cell: self.presence.cell_id.to_string(), cause: error.to_string() }
+    }
+
     fn gone(&self) -> CellError {
         CellError::Unreachable {
             cell: self.presence.cell_id.to_string(),
@@ -94,5 +100,13 @@ impl Rep for Handle {
 
     async fn cancel_task(&self, guid: &TaskGuid) -> Result<(), CellError> {
         self.send(Message::Stop(WorkId::Task(guid.clone()))).await
+    }
+
+    async fn images(&self) -> Result<ImageStock, CellError> {
+        self.tools.seams.images.stock().await.map_err(|error| self.failed(&error))
+    }
+
+    async fn prune_images(&self) -> Result<PrunedImages, CellError> {
+        self.tools.seams.images.prune().await.map_err(|error| self.failed(&error))
     }
 }

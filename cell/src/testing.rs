@@ -15,8 +15,9 @@ use lattice_model::desired_lrp::{
     ContainerLimits, ContainerSpec, LogTarget, RestartPolicy, UpdateStrategy,
 };
 use lattice_model::{
-    Action, CellId, DesiredLrp, Domain, InstanceGuid, InstanceKey, Limit, LrpKey, ModificationTag,
-    ProcessGuid, Resources, Routes, Task, TaskDefinition, TaskGuid, TaskState, Time,
+    Action, CellId, DesiredLrp, Domain, EgressRule, InstanceGuid, InstanceKey, Limit, LrpKey,
+    ModificationTag, ProcessGuid, Resources, Routes, Task, TaskDefinition, TaskGuid, TaskState,
+    Time,
 };
 use tokio::net::TcpListener;
 
@@ -135,6 +136,12 @@ pub(crate) fn container_spec(action: Action) -> ContainerSpec {
         ports: vec![8080],
         privileged: false,
     }
+}
+
+/// One rule, to the documentation's network.
+pub(crate) fn egress_rules() -> Vec<EgressRule> {
+    let rule = serde_json::json!({"protocol": "all", "destinations": ["192.0.2.0/24"]});
+    vec![serde_json::from_value(rule).unwrap()]
 }
 
 pub(crate) fn log_target(guid: &str) -> LogTarget {

@@ -9,8 +9,8 @@ use lattice_model::action::EnvVar;
 use lattice_model::desired_lrp::{ContainerSpec, LogTarget};
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
-    CellId, DesiredLrp, InstanceGuid, InstanceKey, LrpKey, RegistryCredentials, Resources, Task,
-    TaskGuid, TaskState, Time,
+    CellId, DesiredLrp, EgressRule, InstanceGuid, InstanceKey, LrpKey, RegistryCredentials,
+    Resources, Task, TaskGuid, TaskState, Time,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -138,6 +138,14 @@ impl Work {
         match self {
             Self::Lrp { lrp, .. } => lrp.resources(),
             Self::Task(task) => task.definition.resources(),
+        }
+    }
+
+    /// What it may reach besides what the cell's network allows everyone.
+    pub fn egress_rules(&self) -> &[EgressRule] {
+        match self {
+            Self::Lrp { lrp, .. } => &lrp.egress_rules,
+            Self::Task(task) => &task.definition.egress_rules,
         }
     }
 

@@ -6,9 +6,9 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
-    cancel_task, cells, completion, create, debug_logs, delete_task, drain, explain, help, list,
-    logs, rebalance, registry, remove, scale, status, submit_lrp, submit_task, target, task, trust,
-    update, version, visualize,
+    cancel_task, cells, completion, create, debug_logs, delete_task, drain, explain, help, images,
+    list, logs, rebalance, registry, remove, scale, status, submit_lrp, submit_task, target, task,
+    trust, update, version, visualize,
 };
 use crate::exit::Exit;
 use crate::out::Format;
@@ -80,6 +80,9 @@ pub enum Command {
     Undrain(drain::UndrainArgs),
     /// Spread instances anew over the machines, once
     Rebalance(rebalance::Args),
+    /// Show the images that machines keep, or remove those that nobody uses
+    #[command(visible_alias = "im")]
+    Images(images::Args),
     /// Show how instances spread over the machines
     #[command(visible_alias = "vz")]
     Visualize(visualize::Args),

@@ -9,6 +9,7 @@ pub mod delete_task;
 pub mod drain;
 pub mod explain;
 pub mod help;
+pub mod images;
 pub mod list;
 pub mod logs;
 pub mod rebalance;
@@ -46,6 +47,7 @@ pub async fn run(command: Option<Command>, local: &Local) -> Outcome {
         Command::List(args) => Box::pin(list::run(args, &local.connect()?)).await,
         Command::Status(args) => Box::pin(status::run(args, &local.connect()?)).await,
         Command::Cells(args) => Box::pin(cells::run(args, &local.connect()?)).await,
+        Command::Images(args) => Box::pin(images::run(args, &local.connect()?)).await,
         Command::Drain(args) => Box::pin(drain::run(args, &local.connect()?)).await,
         Command::Undrain(args) => Box::pin(drain::undrain(args, &local.connect()?)).await,
         Command::Rebalance(args) => Box::pin(rebalance::run(args, &local.connect()?)).await,

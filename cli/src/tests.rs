@@ -2,6 +2,7 @@
 
 mod apps;
 mod fakes;
+mod images;
 mod logs;
 mod moves;
 mod placement;

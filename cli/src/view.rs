@@ -7,6 +7,7 @@ pub mod cells;
 pub mod distribution;
 pub mod explain;
 pub mod help;
+pub mod images;
 pub mod list;
 pub mod log_line;
 pub mod moves;

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lattice_api::brain::images::{CellImages, CellPruned};
 use lattice_api::brain::moves::{DrainRequest, MovePlan, Moves, PlannedMove, RebalanceRequest};
 use lattice_api::brain::{
     BrainError, EventId, EventStream, Explanation, InstanceProgress, Receptor, Version,
 };
+use lattice_api::cell::CellError;
+use lattice_api::cell::images::{ImageStock, PrunedImages};
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::cell::Draining;
 use lattice_model::{
@@ -171,6 +174,25 @@ impl Receptor for Handle {
 
     async fn moves(&self) -> Result<Moves, BrainError> {
         self.read(|board, _| board.moves_under_way(), Patience::Refuse).await
+    }
+
+    async fn images(&self) -> Result<Vec<CellImages>, BrainError> {
+        let told = self.scout.of_each(self.cells().await?, |rep| async move { rep.images().await });
+        let one = |(cell_id, told): (CellId, Result<ImageStock, CellError>)| match told {
+            Ok(stock) => CellImages { cell_id, stock, error: String::new() },
+            Err(e) => CellImages { cell_id, stock: ImageStock::default(), error: e.to_string() },
+        };
+        Ok(told.await.into_iter().map(one).collect())
+    }
+
+    async fn prune_images(&self) -> Result<Vec<CellPruned>, BrainError> {
+        let cells = self.cells().await?;
+        let told = self.scout.of_each(cells, |rep| async move { rep.prune_images().await });
+        let one = |(cell_id, told): (CellId, Result<PrunedImages, CellError>)| match told {
+            Ok(pruned) => CellPruned { cell_id, pruned, error: String::new() },
+            Err(e) => CellPruned { cell_id, pruned: PrunedImages::default(), error: e.to_string() },
+        };
+        Ok(told.await.into_iter().map(one).collect())
     }
 
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {

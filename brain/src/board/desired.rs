@@ -37,7 +37,7 @@ impl Board {
         let lrp = Arc::new(lrp);
         self.processes.entry(guid).or_default().desired = Some(Arc::clone(&lrp));
         out.writes.push(Write::PutDesired(Arc::clone(&lrp)));
-        out.events.push(Event::DesiredLrpCreated(Box::new(lrp.as_ref().clone())));
+        out.events.push(Event::DesiredLrpCreated(Arc::clone(&lrp)));
         self.fill_indices(&lrp, 0..lrp.instances, out);
         Ok(())
     }
@@ -62,10 +62,8 @@ impl Board {
         self.instances_total -= before.instances as usize;
         self.processes.entry(guid.clone()).or_default().desired = Some(Arc::clone(&after));
         out.writes.push(Write::PutDesired(Arc::clone(&after)));
-        out.events.push(Event::DesiredLrpChanged {
-            before: Box::new(before.as_ref().clone()),
-            after: Box::new(after.as_ref().clone()),
-        });
+        let (old, new) = (Arc::clone(&before), Arc::clone(&after));
+        out.events.push(Event::DesiredLrpChanged { before: old, after: new });
         self.fill_indices(&after, before.instances..after.instances, out);
         for index in after.instances..before.instances {
             self.retire_index(guid, index, out);
@@ -83,7 +81,7 @@ impl Board {
         let indices = process.indices();
         self.instances_total -= lrp.instances as usize;
         out.writes.push(Write::DeleteDesired(guid.clone()));
-        out.events.push(Event::DesiredLrpRemoved(Box::new(lrp.as_ref().clone())));
+        out.events.push(Event::DesiredLrpRemoved(lrp));
         for index in indices {
             self.retire_index(guid, index, out);
         }

@@ -64,11 +64,9 @@ impl Board {
         out.writes.push(Write::DeleteActual(id.clone()));
         let tag = before.modification_tag.next();
         let after = ActualLrp { presence, modification_tag: tag, ..before.as_ref().clone() };
-        out.writes.push(Write::PutActual(Arc::new(after.clone())));
-        out.events.push(Event::ActualLrpChanged {
-            before: Box::new(before.as_ref().clone()),
-            after: Box::new(after.clone()),
-        });
+        let after = Arc::new(after);
+        out.writes.push(Write::PutActual(Arc::clone(&after)));
+        out.events.push(Event::ActualLrpChanged { before, after: Arc::clone(&after) });
         self.adopt_row(after);
     }
 
@@ -79,8 +77,9 @@ impl Board {
             Some(before) => before.modification_tag.next(),
             None => ModificationTag { epoch: self.tags.epoch(), index: 0 },
         };
-        let after = Box::new(row.clone());
-        match before.map(|before| Box::new(before.as_ref().clone())) {
+        let row = Arc::new(row);
+        let after = Arc::clone(&row);
+        match before {
             None => out.events.push(Event::ActualLrpCreated(after)),
             // The incarnation goes, which for its followers is an end and a beginning.
             Some(before) if is_unclaimed(&row) && !is_unclaimed(&before) => {
@@ -89,7 +88,7 @@ impl Board {
             }
             Some(before) => out.events.push(Event::ActualLrpChanged { before, after }),
         }
-        out.writes.push(Write::PutActual(Arc::new(row.clone())));
+        out.writes.push(Write::PutActual(Arc::clone(&row)));
         self.adopt_row(row);
     }
 
@@ -101,12 +100,12 @@ impl Board {
             self.progress.remove(&(id.guid.clone(), id.index));
         }
         out.writes.push(Write::DeleteActual(id.clone()));
-        out.events.push(Event::ActualLrpRemoved(Box::new(row.as_ref().clone())));
+        out.events.push(Event::ActualLrpRemoved(row));
         self.forget_if_empty(&id.guid);
     }
 
     /// Puts a record in its place and into the indexes, without a word.
-    pub(super) fn adopt_row(&mut self, row: ActualLrp) {
+    pub(super) fn adopt_row(&mut self, row: Arc<ActualLrp>) {
         let id = RowId::of(&row);
         let place = (id.guid.clone(), id.index);
         if let Some(instance) = row.instance() {
@@ -133,7 +132,7 @@ impl Board {
         }
         self.note_for_moves(&id, row.instance().map(|instance| &instance.cell_id));
         let process = self.processes.entry(id.guid).or_default();
-        process.rows.insert((id.index, id.presence), Arc::new(row));
+        process.rows.insert((id.index, id.presence), row);
         self.rows_total += 1;
     }
 

@@ -222,12 +222,12 @@ impl Board {
     /// Keeps a task, and says so.
     pub(super) fn put_task(&mut self, task: Task, out: &mut Applied) {
         let before = self.take_task(&task.definition.task_guid);
-        let after = Box::new(task.clone());
+        let task = Arc::new(task);
+        let after = Arc::clone(&task);
         out.events.push(match before {
-            Some(before) => Event::TaskChanged { before: Box::new(before.as_ref().clone()), after },
+            Some(before) => Event::TaskChanged { before, after },
             None => Event::TaskCreated(after),
         });
-        let task = Arc::new(task);
         out.writes.push(Write::PutTask(Arc::clone(&task)));
         self.adopt_task(task, out.at);
     }
@@ -236,7 +236,7 @@ impl Board {
     pub(super) fn drop_task(&mut self, guid: &TaskGuid, out: &mut Applied) {
         if let Some(task) = self.take_task(guid) {
             out.writes.push(Write::DeleteTask(guid.clone()));
-            out.events.push(Event::TaskRemoved(Box::new(task.as_ref().clone())));
+            out.events.push(Event::TaskRemoved(task));
         }
     }
 

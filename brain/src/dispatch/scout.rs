@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use lattice_api::cell::{CellError, CellState, RepConnector};
+use lattice_api::cell::{CellError, CellState, Rep, RepConnector};
 use lattice_model::{CellId, CellPresence};
 use tokio::time::timeout;
 use tracing::warn;
@@ -47,6 +47,29 @@ impl Scout {
         }
         let cause = format!("it says that it is {}", state.presence.cell_id);
         Err(CellError::Unhealthy { cell: cell.to_string(), cause })
+    }
+
+    /// Asks each of these cells for the same, all at once.
+    pub(crate) async fn of_each<T, F>(
+        &self,
+        presences: Vec<CellPresence>,
+        call: impl Fn(Arc<dyn Rep>) -> F,
+    ) -> Vec<(CellId, Result<T, CellError>)>
+    where
+        F: Future<Output = Result<T, CellError>>,
+    {
+        let asked = presences.into_iter().map(|presence| {
+            let answer = self.reps.connect(&presence).map(&call);
+            let cell = presence.cell_id;
+            async move {
+                let told = match answer {
+                    Some(answer) => self.within(&cell, answer).await,
+                    None => Err(no_way_to(&cell)),
+                };
+                (cell, told)
+            }
+        });
+        join_all(asked).await
     }
 
     /// Waits for a cell, but not for ever.

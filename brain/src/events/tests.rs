@@ -11,7 +11,7 @@ fn hub(events_max: usize) -> Hub {
 }
 
 fn event(name: &str) -> Event {
-    Event::TaskCreated(Box::new(task_record(name)))
+    Event::TaskCreated(Arc::new(task_record(name)))
 }
 
 fn id(sequence: u64) -> Option<EventId> {
@@ -39,7 +39,7 @@ fn a_reader_sees_what_changes_from_its_arrival_on_in_order() {
     let hub = hub(8);
     hub.publish([event("before")]);
     let mut reader = hub.subscribe(None);
-    hub.publish([event("a"), Event::DesiredLrpCreated(Box::new(lrp("b", 1, 1)))]);
+    hub.publish([event("a"), Event::DesiredLrpCreated(Arc::new(lrp("b", 1, 1)))]);
     assert_eq!(told(&mut reader), ["mark 1", "2", "3"]);
     hub.publish((0..40).map(|n| event(&format!("t{n}"))));
     assert_eq!(told(&mut reader), ["too_slow 43"], "forty do not fit into eight");
@@ -94,7 +94,7 @@ fn a_first_reader_may_resume_from_the_very_beginning() {
 fn the_history_is_bounded_in_bytes_too_but_holds_the_last_event() {
     let big = |bytes: usize| {
         let annotation = "x".repeat(bytes);
-        Event::DesiredLrpCreated(Box::new(DesiredLrp { annotation, ..lrp("b", 1, 1) }))
+        Event::DesiredLrpCreated(Arc::new(DesiredLrp { annotation, ..lrp("b", 1, 1) }))
     };
     let hub = Hub::new(LIFE, HistoryLimits { events_max: 100, bytes_max: 50_000 });
     hub.publish((0..10).map(|_| big(10_000)));

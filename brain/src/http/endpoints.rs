@@ -7,7 +7,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use lattice_api::brain::routes;
 
 use super::{
-    Api, actual_lrps, auth, cells, desired_lrps, domains, events, moves, openapi, progress,
+    Api, actual_lrps, auth, cells, desired_lrps, domains, events, images, moves, openapi, progress,
     registry_credentials, sync, tasks, version,
 };
 
@@ -174,6 +174,12 @@ fn of_the_platform() -> Vec<Endpoint> {
         get(routes::CELLS, "listCells", cells::list)
             .says("Live cells, by id")
             .answers(200, Many("Cell")),
+        get(routes::IMAGES, "listImages", images::list)
+            .says("The images that cells keep unpacked, and how full their disks are")
+            .answers(200, Many("CellImages")),
+        post(routes::PRUNE_IMAGES, "pruneImages", images::prune)
+            .says("Removes the images that no instance uses; they are pulled anew when wanted")
+            .answers(200, Many("CellPruned")),
         get(routes::DOMAINS, "listDomains", domains::list)
             .says("Fresh domains")
             .answers(200, Many("Domain")),

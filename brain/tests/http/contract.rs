@@ -262,3 +262,13 @@ async fn cells_are_drained_and_instances_spread_anew() {
         "Invalid field: max_moves (from 1 to 10000)",
     );
 }
+
+#[tokio::test]
+async fn images_of_cells_are_listed_and_removed() {
+    let served = Served::start().await;
+    let client = served.client();
+    assert_eq!(client.images().await.unwrap(), samples::images());
+    assert_eq!(client.prune_images().await.unwrap(), samples::pruned());
+    let (status, _) = answer(served.anonymous("POST", routes::PRUNE_IMAGES)).await;
+    assert_eq!(status, 401);
+}

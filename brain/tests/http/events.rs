@@ -29,12 +29,12 @@ const fn id(sequence: u64) -> EventId {
 }
 
 fn all_kinds() -> Vec<Event> {
-    let lrp = || Box::new(samples::lrp("web"));
-    let instance = |index: usize| Box::new(samples::instances("web").swap_remove(index));
-    let task = || Box::new(samples::running_task("one"));
+    let lrp = || Arc::new(samples::lrp("web"));
+    let instance = |index: usize| Arc::new(samples::instances("web").swap_remove(index));
+    let task = || Arc::new(samples::running_task("one"));
     vec![
         Event::DesiredLrpCreated(lrp()),
-        Event::DesiredLrpChanged { before: lrp(), after: Box::new(samples::lrp("web2")) },
+        Event::DesiredLrpChanged { before: lrp(), after: Arc::new(samples::lrp("web2")) },
         Event::DesiredLrpRemoved(lrp()),
         Event::ActualLrpCreated(instance(0)),
         Event::ActualLrpChanged { before: instance(1), after: instance(2) },
@@ -144,7 +144,7 @@ async fn a_slow_reader_loses_its_own_place_is_told_so_and_harms_nobody() {
     // More than all buffers between the server and the reader hold.
     const COUNT: u64 = 160;
     for sequence in 1..=COUNT {
-        served.receptor.tell(Event::DesiredLrpCreated(Box::new(lrp.clone())));
+        served.receptor.tell(Event::DesiredLrpCreated(Arc::new(lrp.clone())));
         let told = frame(&mut quick).await;
         let expected = format!("id: {}\n", id(sequence));
         assert!(told.starts_with(&expected), "the quick one waits for nobody");
@@ -162,7 +162,7 @@ async fn a_slow_reader_loses_its_own_place_is_told_so_and_harms_nobody() {
         seen += 1;
     };
     assert_eq!(told, id(COUNT));
-    served.receptor.tell(Event::DesiredLrpRemoved(Box::new(samples::lrp("web"))));
+    served.receptor.tell(Event::DesiredLrpRemoved(Arc::new(samples::lrp("web"))));
     let next = frame(&mut slow).await;
     assert!(next.starts_with(&format!("id: {}\nevent: desired_lrp_removed", id(COUNT + 1))));
 }
@@ -175,7 +175,7 @@ async fn a_reader_that_takes_nothing_at_all_is_cut_off() {
     let mut lrp = samples::lrp("web");
     lrp.routes = Routes([("x".to_owned(), "y".repeat(100_000).into())].into());
     eventually("the reader is gone", || {
-        served.receptor.tell(Event::DesiredLrpCreated(Box::new(lrp.clone())));
+        served.receptor.tell(Event::DesiredLrpCreated(Arc::new(lrp.clone())));
         served.receptor.readers() == 0
     })
     .await;
@@ -272,7 +272,7 @@ async fn streams_have_a_limit_and_give_their_place_back() {
     drop(first);
     eventually("the reader is gone", || {
         // Telling something is what makes the server notice.
-        served.receptor.tell(Event::DesiredLrpCreated(Box::new(samples::lrp("web"))));
+        served.receptor.tell(Event::DesiredLrpCreated(Arc::new(samples::lrp("web"))));
         served.receptor.readers() == 0
     })
     .await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use lattice_api::brain::images::{CellImages, CellPruned};
 use lattice_api::brain::moves::{
     DrainRequest, DrainingCell, MovePlan, Moves, PlannedMove, RebalanceRequest,
 };
@@ -99,7 +100,7 @@ impl Receptor for FakeReceptor {
         }
         lrp.modification_tag = ModificationTag { epoch: "epoch".into(), index: 0 };
         self.state().lrps.insert(guid, Arc::new(lrp.clone()));
-        self.tell(Event::DesiredLrpCreated(Box::new(lrp)));
+        self.tell(Event::DesiredLrpCreated(Arc::new(lrp)));
         Ok(())
     }
 
@@ -114,15 +115,15 @@ impl Receptor for FakeReceptor {
         after.routes = update.routes.unwrap_or(after.routes);
         after.annotation = update.annotation.unwrap_or(after.annotation);
         after.modification_tag = after.modification_tag.next();
-        self.state().lrps.insert(guid.clone(), Arc::new(after.clone()));
-        let before = Box::new(before.as_ref().clone());
-        self.tell(Event::DesiredLrpChanged { before, after: Box::new(after) });
+        let after = Arc::new(after);
+        self.state().lrps.insert(guid.clone(), Arc::clone(&after));
+        self.tell(Event::DesiredLrpChanged { before, after });
         Ok(())
     }
 
     async fn remove_lrp(&self, guid: &ProcessGuid) -> Result<(), BrainError> {
         let removed = self.state().lrps.remove(guid).ok_or_else(|| no_lrp(guid))?;
-        self.tell(Event::DesiredLrpRemoved(Box::new(removed.as_ref().clone())));
+        self.tell(Event::DesiredLrpRemoved(Arc::new(removed.as_ref().clone())));
         Ok(())
     }
 
@@ -194,7 +195,7 @@ impl Receptor for FakeReceptor {
             placement_detail: String::new(),
         };
         self.state().tasks.insert(guid, task.clone());
-        self.tell(Event::TaskCreated(Box::new(task)));
+        self.tell(Event::TaskCreated(Arc::new(task)));
         Ok(())
     }
 
@@ -274,6 +275,14 @@ impl Receptor for FakeReceptor {
             tasks_left: 1,
         });
         Ok(Moves { draining: draining.into_iter().collect(), moves: Vec::new(), planned: 3 })
+    }
+
+    async fn images(&self) -> Result<Vec<CellImages>, BrainError> {
+        Ok(samples::images())
+    }
+
+    async fn prune_images(&self) -> Result<Vec<CellPruned>, BrainError> {
+        Ok(samples::pruned())
     }
 
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {

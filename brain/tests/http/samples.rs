@@ -3,6 +3,8 @@
 use lattice_api::brain::Explanation;
 use lattice_api::brain::bodies::{desired_lrp, task};
 use lattice_api::brain::explanation::{CellOpinion, Filters, Scores};
+use lattice_api::brain::images::{CellImages, CellPruned};
+use lattice_api::cell::images::{ImageStock, KeptImage, PrunedImages};
 use lattice_model::actual_lrp::{PlacementError, PortMapping, Presence};
 use lattice_model::{
     ActualLrp, ActualState, CellId, DesiredLrp, Domain, InstanceCrash, InstanceGuid, InstanceKey,
@@ -147,6 +149,41 @@ pub(crate) fn explanation(lrp: &DesiredLrp, index: u32) -> Explanation {
         placement_detail: String::new(),
         cells: vec![cell],
     }
+}
+
+/// What two cells keep, of which one does not answer.
+pub(crate) fn images() -> Vec<CellImages> {
+    let image = KeptImage {
+        name: "docker.io/library/redis:7".into(),
+        digest: format!("sha256:{}", "a".repeat(64)),
+        bytes: 40 << 20,
+        layers: 3,
+        in_use: true,
+        last_used: Time(9),
+    };
+    let stock = ImageStock {
+        images: vec![image],
+        layers_bytes: 50 << 20,
+        disk_free_bytes: 1 << 30,
+        disk_total_bytes: 8 << 30,
+    };
+    let cell = |id: &str| CellId::new(id).unwrap();
+    vec![
+        CellImages { cell_id: cell("cell-1"), stock, error: String::new() },
+        CellImages {
+            cell_id: cell("cell-2"),
+            stock: ImageStock::default(),
+            error: "cannot reach cell cell-2: no answer within 10 s".into(),
+        },
+    ]
+}
+
+/// What one of them removed.
+pub(crate) fn pruned() -> Vec<CellPruned> {
+    let images = vec!["docker.io/library/redis:6".to_owned()];
+    let pruned = PrunedImages { images, layers: 2, bytes: 10 << 20 };
+    let cell_id = CellId::new("cell-1").unwrap();
+    vec![CellPruned { cell_id, pruned, error: String::new() }]
 }
 
 /// The end of the fourth instance.

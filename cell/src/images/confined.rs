@@ -57,6 +57,11 @@ impl Root {
         Ok(Self { fd, resolve: ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS })
     }
 
+    /// Something that is on the same disk, and stays.
+    pub(crate) fn same_disk(&self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+
     fn open(path: &Path, resolve: ResolveFlags) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty())?;

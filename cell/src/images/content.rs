@@ -1,6 +1,8 @@
 //! The content store: documents by digest, layers unpacked once each, and which image a name last
 //! meant. What has its final name is whole: everything arrives by one rename.
 
+pub(crate) mod garbage;
+
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
@@ -8,14 +10,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use lattice_api::registry::digest_of;
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::archive::decompressed;
-use super::confined::{Root, Trouble, remove_all};
+use super::confined::{Root, Trouble};
 use super::plan::Dialect;
 use super::unpack::{Manner, UnpackLimits, unpack, unreadable};
 
@@ -23,6 +25,8 @@ use super::unpack::{Manner, UnpackLimits, unpack, unreadable};
 const FILES: &str = "fs";
 /// Beside them: the directories the layer did not describe, each ended by a zero byte.
 const IMPLIED: &str = "implied";
+/// Beside them: how much of the disk they take, in decimal digits.
+const BYTES: &str = "bytes";
 
 /// The store's directory.
 #[derive(Debug, Clone)]
@@ -66,11 +70,13 @@ impl Content {
 
     /// The digest of the manifest a name last meant.
     pub(crate) fn last_meaning(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.name_path(name)).ok()
+        let text = fs::read_to_string(self.name_path(name)).ok()?;
+        Some(text.split(' ').next().unwrap_or_default().to_owned())
     }
 
+    /// The name stands behind the digest, for whoever lists what is here.
     pub(crate) fn keep_meaning(&self, name: &str, digest: &str) -> io::Result<()> {
-        self.write(&self.name_path(name), digest.as_bytes())
+        self.write(&self.name_path(name), format!("{digest} {name}").as_bytes())
     }
 
     /// A layer's files, if it is here. It counts as used now.
@@ -79,38 +85,6 @@ impl Content {
         let layer = self.layer_path(diff_id);
         let files = layer.join(FILES);
         (files.is_dir() && used_now(&layer).is_ok()).then_some(files)
-    }
-
-    /// Removes layers that were not used for so long; those whose files are `mounted` are used now.
-    /// Returns the removed ones' names.
-    pub(crate) fn remove_unused_layers(
-        &self,
-        mounted: &HashSet<PathBuf>,
-        unused_max: Duration,
-    ) -> io::Result<Vec<String>> {
-        let mut removed = Vec::new();
-        for entry in fs::read_dir(self.directory.join("layers"))? {
-            let (layer, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
-            if mounted.contains(&layer.join(FILES)) {
-                used_now(&layer)?;
-            } else if let Some(gone) = self.take_away(&layer, unused_max)? {
-                remove_all(gone.path())?;
-                removed.push(name.to_string_lossy().into_owned());
-            }
-        }
-        Ok(removed)
-    }
-
-    /// Takes a layer's name away, if it was not used for so long; what is left of it is returned.
-    fn take_away(&self, layer: &Path, unused_max: Duration) -> io::Result<Option<TempDir>> {
-        let _nobody_takes_it = self.layers.write().unwrap_or_else(PoisonError::into_inner);
-        let unused = fs::metadata(layer)?.modified()?.elapsed().unwrap_or_default();
-        if unused <= unused_max {
-            return Ok(None);
-        }
-        let gone = TempDir::new_in(self.directory.join("tmp"))?;
-        fs::rename(layer, gone.path())?;
-        Ok(Some(gone))
     }
 
     /// A file for what is being fetched; gone when it is dropped.
@@ -138,6 +112,7 @@ impl Content {
             let why = format!("unpacked, its layer should be {diff_id}, but is {got}");
             return Err(Trouble::Refused(why));
         }
+        fs::write(home.path().join(BYTES), unpacked.bytes.to_string())?;
         let implied = unpacked.implied.iter().flat_map(|p| [p.as_bytes(), b"\0"].concat());
         fs::write(home.path().join(IMPLIED), implied.collect::<Vec<u8>>())?;
         self.settle(home, diff_id)
@@ -166,6 +141,11 @@ impl Content {
         Ok(())
     }
 
+    /// Where a layer's files are, or will be.
+    pub(crate) fn files_path(&self, diff_id: &str) -> PathBuf {
+        self.layer_path(diff_id).join(FILES)
+    }
+
     fn blob_path(&self, digest: &str) -> PathBuf {
         self.directory.join("blobs").join(file_name(digest))
     }
@@ -190,7 +170,11 @@ impl<R: Read> Read for Hashing<R> {
 }
 
 fn used_now(layer: &Path) -> io::Result<()> {
-    File::open(layer)?.set_modified(SystemTime::now())
+    set_used(layer, SystemTime::now())
+}
+
+fn set_used(layer: &Path, at: SystemTime) -> io::Result<()> {
+    File::open(layer)?.set_modified(at)
 }
 
 /// The directories that the layer with these files did not describe.

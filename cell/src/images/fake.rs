@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use lattice_model::{ImageRef, RegistryCredentials};
 use tempfile::TempDir;
 
-use super::{Image, ImageConfig, ImageError, Images, ProgressFn};
+use super::{Hold, Image, ImageConfig, ImageError, Images, ProgressFn};
 use crate::runtime::ContainerId;
 
 /// Hands out empty directories as root filesystems. Every image is there, with an empty
@@ -87,7 +87,7 @@ impl Images for FakeImages {
         drop(state);
         progress(1, 1);
         let digest = lattice_api::registry::digest_of(name.as_bytes());
-        Ok(Arc::new(Image { digest, config, layers: Vec::new() }))
+        Ok(Arc::new(Image { digest, config, layers: Vec::new(), hold: Hold::default() }))
     }
 
     async fn mount(&self, _image: &Image, id: &ContainerId) -> Result<PathBuf, ImageError> {
@@ -110,8 +110,6 @@ impl Images for FakeImages {
     async fn disk_usage(&self, _id: &ContainerId) -> Result<u64, ImageError> {
         Ok(self.state().disk_bytes)
     }
-
-    fn adopt(&self, _: &ContainerId, _: &Image) {}
 
     async fn list(&self) -> Result<Vec<ContainerId>, ImageError> {
         Ok(self.state().mounted.keys().cloned().collect())

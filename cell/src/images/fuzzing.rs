@@ -14,7 +14,8 @@ use super::{ImageError, UnpackLimits};
 /// # Errors
 /// When the layer is refused, or the machine fails.
 pub fn unpack_layer(root: &Path, layer: &[u8]) -> Result<(), ImageError> {
-    let limits = UnpackLimits { bytes_max: 1024 * 1024, entries_max: 1000 };
+    let limits =
+        UnpackLimits { bytes_max: 1024 * 1024, entries_max: 1000, ..UnpackLimits::default() };
     let manner = Manner { dialect: Dialect::Layer, owner: None, limits };
     let unpacked = Root::strict(root)
         .map_err(Trouble::from)

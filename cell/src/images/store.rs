@@ -1,28 +1,33 @@
 //! The real [`Images`]: pulls from registries into the content store, and mounts from it.
 
+mod pins;
+mod pull;
+mod upkeep;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use lattice_api::registry::document::LAYERS_MAX;
-use lattice_api::registry::{
-    Access, Client, Descriptor, ImageDocument, Manifest, Options, RegistryError, Repository,
-};
-use lattice_model::image::{ImageVersion, is_digest};
+use lattice_api::cell::images::{ImageStock, PrunedImages};
+use lattice_api::registry::{Client, ImageDocument, Manifest, Options};
+use lattice_model::image::ImageVersion;
 use lattice_model::{ImageRef, RegistryCredentials};
-use tokio::sync::OwnedMutexGuard;
-use tracing::{info, warn};
+use tokio::sync::Semaphore;
 
+use super::collect::Goal;
 use super::content::Content;
-use super::registry::{about, check_platform, image_config};
+use super::registry::image_config;
+use super::rootfs::machine;
 use super::rootfs::overlay::Rootfs;
-use super::rootfs::{machine, told};
 use super::{Image, ImageError, Images, ProgressFn, UnpackLimits};
 use crate::runtime::ContainerId;
+use pins::Pins;
+pub use upkeep::Disk;
+
+/// What stays free of a disk unless that is said; of a small disk a twentieth.
+const FREE_MIN_BYTES: u64 = 1 << 30;
 
 /// Where images are kept, and what they may use.
 #[derive(Debug, Clone)]
@@ -31,12 +36,28 @@ pub struct ImagesConfig {
     pub data_dir: PathBuf,
     /// How registries are spoken to; which in plain HTTP among it.
     pub registry: Options,
+    /// Asked before the registries they stand for, in this order.
+    pub mirrors: Vec<Mirror>,
     /// What unpacking one layer may use up.
     pub limits: UnpackLimits,
     /// The most layers of one image that are fetched at the same time.
     pub downloads_max: usize,
+    /// The most layers of all images that are fetched at the same time.
+    pub downloads_of_all_max: usize,
     /// Layers that were not used for so long are removed when the store is tidied.
     pub unused_max: Duration,
+    /// What is to stay free of the disk, in bytes; `None` is 1 GiB, or a twentieth of a disk that
+    /// is smaller than 20 GiB.
+    pub free_min_bytes: Option<u64>,
+}
+
+/// A registry that has what another has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// The registry it stands for, as in [`ImageRef::registry`].
+    pub registry: String,
+    /// `host` or `host:port`. It is sent no credentials.
+    pub host: String,
 }
 
 /// Pulls, keeps and mounts images. Cheap to clone.
@@ -45,35 +66,17 @@ pub struct ImageStore {
     client: Client,
     content: Content,
     rootfs: Rootfs,
-    limits: UnpackLimits,
-    downloads_max: usize,
-    unused_max: Duration,
-    /// The layers of each root filesystem that was mounted here.
-    mounted: Arc<Mutex<HashMap<ContainerId, Vec<PathBuf>>>>,
+    config: Arc<ImagesConfig>,
+    free_min_bytes: u64,
+    /// Says how full the disk is.
+    disk: Disk,
+    /// Layers that are about to be used.
+    pins: Pins,
+    downloads: Arc<Semaphore>,
+    /// Held by whoever makes room.
+    collecting: Arc<tokio::sync::Mutex<()>>,
     /// One lock for each layer that is being fetched.
     under_way: Arc<Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>>,
-}
-
-/// An image to be had, and where.
-#[derive(Clone, Copy)]
-struct Wanted<'a> {
-    image: &'a ImageRef,
-    repository: &'a Repository,
-}
-
-/// One layer of it.
-struct Layer<'a> {
-    of: Wanted<'a>,
-    blob: &'a Descriptor,
-    diff_id: &'a str,
-    at: usize,
-}
-
-/// Adds up how far the layers of an image are.
-struct Meter {
-    done: Vec<AtomicU64>,
-    total: u64,
-    progress: ProgressFn,
 }
 
 // === impl ImagesConfig ===
@@ -84,9 +87,34 @@ impl ImagesConfig {
         Self {
             data_dir: data_dir.to_owned(),
             registry: Options { insecure_registries, ..Options::default() },
+            mirrors: Vec::new(),
             limits: UnpackLimits::default(),
             downloads_max: 3,
+            downloads_of_all_max: 6,
             unused_max: Duration::from_secs(7 * 24 * 3600),
+            free_min_bytes: None,
+        }
+    }
+}
+
+// === impl Mirror ===
+
+impl std::str::FromStr for Mirror {
+    type Err = String;
+
+    /// Reads `REGISTRY=HOST[:PORT]`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_host = |host: &str| {
+            // As part of an image's name it is checked by the rules for those.
+            !host.is_empty()
+                && !host.contains('/')
+                && ImageRef::from_rootfs(&format!("docker://{host}/x")).is_ok()
+        };
+        match text.split_once('=') {
+            Some((registry, host)) if is_host(registry) && is_host(host) => {
+                Ok(Self { registry: registry.to_owned(), host: host.to_owned() })
+            }
+            _ => Err(format!("'{text}' is not REGISTRY=HOST, such as docker.io=mirror:5000")),
         }
     }
 }
@@ -99,17 +127,22 @@ impl ImageStore {
         let what = || format!("open the image store in {}", config.data_dir.display());
         let content = Content::open(&config.data_dir).map_err(|e| machine(&what(), e))?;
         let rootfs = Rootfs::open(&config.data_dir).map_err(|e| machine(&what(), e))?;
-        let client = Client::new(config.registry)
+        let client = Client::new(config.registry.clone())
             .map_err(|e| ImageError::Machine { what: what(), why: e.to_string() })?;
+        let disk = Disk::of(&config.data_dir);
+        let total = disk.space().map_err(|e| machine(&what(), e))?.total;
+        let free_min_bytes = config.free_min_bytes.unwrap_or(FREE_MIN_BYTES.min(total / 20));
         Ok(Self {
             client,
             content,
             rootfs,
-            limits: config.limits,
-            downloads_max: config.downloads_max.max(1),
-            unused_max: config.unused_max,
-            mounted: Arc::default(),
+            free_min_bytes,
+            disk,
+            pins: Pins::default(),
+            downloads: Arc::new(Semaphore::new(config.downloads_of_all_max.max(1))),
+            collecting: Arc::default(),
             under_way: Arc::default(),
+            config: Arc::new(config),
         })
     }
 
@@ -122,140 +155,12 @@ impl ImageStore {
         };
         let manifest: Manifest = parse(&self.content.document(&digest)?)?;
         let document: ImageDocument = parse(&self.content.document(&manifest.config.digest)?)?;
-        let diff_ids = document.rootfs.diff_ids.iter();
-        let layers = diff_ids.map(|id| self.content.layer(id)).collect::<Option<Vec<_>>>()?;
-        Some(Image { digest, config: image_config(&document), layers })
-    }
-
-    /// Asks the registry, and fetches what is missing here.
-    async fn fetch(
-        &self,
-        wanted: Wanted<'_>,
-        progress: ProgressFn,
-    ) -> Result<Image, RegistryOrImage> {
-        let Wanted { image, repository } = wanted;
-        let resolved = repository.resolve(image.version.reference()).await?;
-        self.keep(&resolved.digest, &resolved.bytes)?;
-        let config_digest = &resolved.manifest.config.digest;
-        let bytes = match self.content.document(config_digest) {
-            Some(bytes) => bytes,
-            None => {
-                let bytes = repository.document(&resolved.manifest.config).await?;
-                self.keep(config_digest, &bytes)?;
-                bytes
-            }
-        };
-        let document: ImageDocument = parse(&bytes).ok_or_else(|| {
-            corrupt(image, format!("its configuration {config_digest} is no JSON"))
-        })?;
-        let architecture = &self.client.options().architecture;
-        check_platform(image, &document, architecture)?;
-        let layers = self.layers(wanted, &resolved.manifest, &document, progress).await?;
-        self.content
-            .keep_meaning(&image.to_string(), &resolved.digest)
-            .map_err(|e| machine("keep what the image's name means", e))?;
-        Ok(Image { digest: resolved.digest, config: image_config(&document), layers })
-    }
-
-    fn keep(&self, digest: &str, bytes: &[u8]) -> Result<(), ImageError> {
-        self.content.keep_document(digest, bytes).map_err(|e| machine("keep a document", e))
-    }
-
-    async fn layers(
-        &self,
-        wanted: Wanted<'_>,
-        manifest: &Manifest,
-        document: &ImageDocument,
-        progress: ProgressFn,
-    ) -> Result<Vec<PathBuf>, RegistryOrImage> {
-        let (blobs, diff_ids) = (&manifest.layers, &document.rootfs.diff_ids);
-        check_layers(wanted.image, blobs, diff_ids, self.limits.bytes_max)?;
-        let missing = blobs.iter().zip(diff_ids).filter(|(_, id)| self.content.layer(id).is_none());
-        let meter = Meter {
-            total: missing.map(|(blob, _)| blob.size).fold(0, u64::saturating_add),
-            done: blobs.iter().map(|_| AtomicU64::new(0)).collect(),
-            progress,
-        };
-        meter.tell();
-        let layers = blobs.iter().zip(diff_ids).enumerate();
-        let layers = layers.map(|(at, (blob, diff_id))| Layer { of: wanted, blob, diff_id, at });
-        let fetches = layers.map(|layer| self.layer(layer, &meter));
-        let fetches: Vec<_> = fetches.collect();
-        stream::iter(fetches).buffered(self.downloads_max).try_collect().await
-    }
-
-    /// One layer's files: from the store, or fetched and unpacked into it by whoever is first.
-    async fn layer(&self, layer: Layer<'_>, meter: &Meter) -> Result<PathBuf, RegistryOrImage> {
-        if let Some(files) = self.content.layer(layer.diff_id) {
-            return Ok(files);
-        }
-        let guard = self.lock(layer.diff_id).await;
-        if self.content.layer(layer.diff_id).is_none() {
-            self.fetch_layer(&layer, meter, guard).await?;
-        }
-        meter.set(layer.at, layer.blob.size);
-        self.content.layer(layer.diff_id).ok_or_else(|| {
-            let gone = std::io::Error::other("it is gone again");
-            machine("find the layer that was just unpacked", gone).into()
-        })
-    }
-
-    async fn fetch_layer(
-        &self,
-        layer: &Layer<'_>,
-        meter: &Meter,
-        guard: OwnedMutexGuard<()>,
-    ) -> Result<(), RegistryOrImage> {
-        let cannot = |e| machine("make room for a layer", e);
-        let fetched = self.content.temporary_file().map_err(cannot)?;
-        let mut sink = tokio::fs::File::from_std(fetched.reopen().map_err(cannot)?);
-        let Wanted { image, repository } = layer.of;
-        repository.download(layer.blob, &mut sink, &|done| meter.set(layer.at, done)).await?;
-        let (content, limits, diff_id) =
-            (self.content.clone(), self.limits, layer.diff_id.to_owned());
-        let unpack = move || {
-            // Held to the end, also when nobody waits for the layer any more.
-            let _guard = guard;
-            content.unpack_layer(fetched.path(), &diff_id, limits)
-        };
-        let digest = &layer.blob.digest;
-        match tokio::task::spawn_blocking(unpack).await {
-            Ok(Ok(())) => {
-                info!(%image, layer = %digest, "layer unpacked");
-                Ok(())
-            }
-            Ok(Err(trouble)) => {
-                let what = format!("unpack layer {digest}");
-                Err(match told(&what, &image.to_string(), trouble) {
-                    ImageError::Corrupt { image, why } => {
-                        ImageError::Corrupt { image, why: format!("layer {digest}: {why}") }
-                    }
-                    other => other,
-                }
-                .into())
-            }
-            Err(e) => Err(machine("unpack a layer", std::io::Error::other(e)).into()),
-        }
-    }
-
-    async fn lock(&self, diff_id: &str) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            under_way.retain(|_, lock| lock.strong_count() > 0);
-            match under_way.get(diff_id).and_then(Weak::upgrade) {
-                Some(lock) => lock,
-                None => {
-                    let lock = Arc::new(tokio::sync::Mutex::new(()));
-                    under_way.insert(diff_id.to_owned(), Arc::downgrade(&lock));
-                    lock
-                }
-            }
-        };
-        lock.lock_owned().await
-    }
-
-    fn mounted(&self) -> MutexGuard<'_, HashMap<ContainerId, Vec<PathBuf>>> {
-        self.mounted.lock().unwrap_or_else(PoisonError::into_inner)
+        let diff_ids = &document.rootfs.diff_ids;
+        let layers: Vec<_> = diff_ids.iter().map(|id| self.content.files_path(id)).collect();
+        // First held, then looked for: what is found then stays.
+        let hold = self.pins.pin(layers.clone());
+        let is_whole = diff_ids.iter().all(|id| self.content.layer(id).is_some());
+        is_whole.then(|| Image { digest, config: image_config(&document), layers, hold })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -276,34 +181,17 @@ impl Images for ImageStore {
         credentials: Option<&RegistryCredentials>,
         progress: ProgressFn,
     ) -> Result<Arc<Image>, ImageError> {
-        // Credentials go to the registry they are for, and to no other.
-        let credentials = credentials.filter(|c| c.registry == image.registry);
-        let repository = self.client.repository(image, credentials, Access::Pull);
-        match self.fetch(Wanted { image, repository: &repository }, progress).await {
-            Ok(image) => Ok(Arc::new(image)),
-            Err(RegistryOrImage::Image(error)) => Err(error),
-            Err(RegistryOrImage::Registry(error)) => match (&error, self.cached(image)) {
-                (RegistryError::Unreachable { why, .. }, Some(cached)) => {
-                    let digest = &cached.digest;
-                    warn!(%image, %digest, %why, "registry unreachable, using what is here");
-                    Ok(Arc::new(cached))
-                }
-                _ => Err(about(image, error)),
-            },
-        }
+        self.pull_or_reuse(image, credentials, progress).await.map(Arc::new)
     }
 
     async fn mount(&self, image: &Image, id: &ContainerId) -> Result<PathBuf, ImageError> {
         let (layers, id) = (image.layers.clone(), id.clone());
-        self.mounted().insert(id.clone(), layers.clone());
         self.blocking(move |rootfs| rootfs.mount(&layers, &id)).await
     }
 
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError> {
-        let gone = id.clone();
-        self.blocking(move |rootfs| rootfs.unmount(&gone)).await?;
-        self.mounted().remove(id);
-        Ok(())
+        let id = id.clone();
+        self.blocking(move |rootfs| rootfs.unmount(&id)).await
     }
 
     async fn disk_usage(&self, id: &ContainerId) -> Result<u64, ImageError> {
@@ -315,89 +203,18 @@ impl Images for ImageStore {
         self.blocking(Rootfs::list).await
     }
 
-    fn adopt(&self, id: &ContainerId, image: &Image) {
-        self.mounted().insert(id.clone(), image.layers.clone());
-    }
-
     async fn tidy(&self) -> Result<(), ImageError> {
-        let (content, unused_max) = (self.content.clone(), self.unused_max);
-        let mounted = self.mounted().clone();
-        let removed = self.blocking(move |rootfs| {
-            if rootfs.list()?.iter().any(|id| !mounted.contains_key(id)) {
-                // An earlier process left it; nobody knows which layers it uses.
-                return Ok(Vec::new());
-            }
-            let layers = mounted.into_values().flatten().collect();
-            let removed = content.remove_unused_layers(&layers, unused_max);
-            removed.map_err(|e| machine("remove unused layers", e))
-        });
-        for layer in removed.await? {
-            info!(layer, "layer removed, which no app has used for long");
-        }
-        Ok(())
-    }
-}
-
-/// A registry's error keeps its kind until it is known whether the store can help.
-enum RegistryOrImage {
-    Registry(RegistryError),
-    Image(ImageError),
-}
-
-impl From<RegistryError> for RegistryOrImage {
-    fn from(error: RegistryError) -> Self {
-        Self::Registry(error)
-    }
-}
-
-impl From<ImageError> for RegistryOrImage {
-    fn from(error: ImageError) -> Self {
-        Self::Image(error)
-    }
-}
-
-// === impl Meter ===
-
-impl Meter {
-    fn set(&self, at: usize, bytes: u64) {
-        self.done[at].store(bytes, Ordering::Relaxed);
-        self.tell();
+        self.collect(Goal::UnusedFor(self.config.unused_max)).await?;
+        self.keep_room().await
     }
 
-    fn tell(&self) {
-        let done = self.done.iter().map(|d| d.load(Ordering::Relaxed));
-        let done = done.fold(0, u64::saturating_add);
-        (self.progress)(done.min(self.total), self.total);
+    async fn stock(&self) -> Result<ImageStock, ImageError> {
+        self.take_stock().await
     }
-}
 
-fn check_layers(
-    image: &ImageRef,
-    blobs: &[Descriptor],
-    diff_ids: &[String],
-    bytes_max: u64,
-) -> Result<(), ImageError> {
-    if let Some(big) = blobs.iter().find(|blob| blob.size > bytes_max) {
-        let (digest, size) = (&big.digest, big.size);
-        let why = format!("layer {digest} is {size} bytes; at most {bytes_max} are taken");
-        return Err(corrupt(image, why));
+    async fn prune(&self) -> Result<PrunedImages, ImageError> {
+        self.collect(Goal::Everything).await
     }
-    if blobs.len() != diff_ids.len() {
-        let (blobs, ids) = (blobs.len(), diff_ids.len());
-        return Err(corrupt(image, format!("{blobs} layers, but {ids} diff ids")));
-    }
-    if diff_ids.len() > LAYERS_MAX {
-        let layers = diff_ids.len();
-        return Err(corrupt(image, format!("{layers} layers; at most {LAYERS_MAX} are taken")));
-    }
-    match diff_ids.iter().find(|id| !is_digest(id)) {
-        Some(bad) => Err(corrupt(image, format!("'{bad}' is not a sha256 digest"))),
-        None => Ok(()),
-    }
-}
-
-fn corrupt(image: &ImageRef, why: String) -> ImageError {
-    ImageError::Corrupt { image: image.to_string(), why }
 }
 
 fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Option<T> {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod,
@@ -21,6 +22,10 @@ const COPY_BYTES: usize = 128 * 1024;
 /// The most memory for the names of directories that are to be remembered.
 const NAMES_BYTES_MAX: usize = 256 * 1024 * 1024;
 const OPAQUE: &str = "trusted.overlay.opaque";
+/// How many bytes are unpacked between two looks at what the disk has left.
+const LOOK_BYTES: u64 = 64 * 1024 * 1024;
+/// What files are counted in.
+const BLOCK_BYTES: u64 = 4096;
 
 /// What unpacking may use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,10 @@ pub struct UnpackLimits {
     pub bytes_max: u64,
     /// The most entries, directories that have to be made for them included.
     pub entries_max: u64,
+    /// The longest that one archive may take.
+    pub time_max: Duration,
+    /// What the disk must have left while it is unpacked; 0 is not looked at.
+    pub free_min_bytes: u64,
 }
 
 /// How an archive is applied.
@@ -45,6 +54,8 @@ pub(crate) struct Manner {
 pub(crate) struct Unpacked {
     /// Directories that were needed but not in the archive: their attributes are guesses.
     pub(crate) implied: Vec<InnerPath>,
+    /// About how much of the disk it takes.
+    pub(crate) bytes: u64,
 }
 
 struct Applier {
@@ -55,25 +66,35 @@ struct Applier {
     directory_times: BTreeMap<InnerPath, (i64, u32)>,
     names_bytes: usize,
     entries: u64,
+    bytes: u64,
 }
 
-/// Counts what is read, and stops at the limit.
+/// Counts what is read, and stops at the limits.
 struct Limited<R> {
     reader: R,
-    left: u64,
-    bytes_max: u64,
+    read: u64,
+    limits: UnpackLimits,
+    deadline: Instant,
+    /// On the disk that fills.
+    disk: OwnedFd,
+    /// When the disk is looked at again.
+    next_look: u64,
 }
 
 impl Default for UnpackLimits {
     fn default() -> Self {
-        Self { bytes_max: 10 * 1024 * 1024 * 1024, entries_max: 1_000_000 }
+        Self {
+            bytes_max: 10 * 1024 * 1024 * 1024,
+            entries_max: 1_000_000,
+            time_max: Duration::from_secs(15 * 60),
+            free_min_bytes: 0,
+        }
     }
 }
 
 /// Unpacks an uncompressed tar stream into `root`, and reads the stream to its end.
 pub(crate) fn unpack(root: Root, stream: impl Read, manner: Manner) -> Result<Unpacked, Trouble> {
-    let bytes_max = manner.limits.bytes_max;
-    let mut archive = Archive::new(Limited { reader: stream, left: bytes_max, bytes_max });
+    let mut archive = Archive::new(Limited::new(stream, manner.limits, root.same_disk()?));
     let mut applier = Applier {
         root,
         manner,
@@ -81,6 +102,7 @@ pub(crate) fn unpack(root: Root, stream: impl Read, manner: Manner) -> Result<Un
         directory_times: BTreeMap::new(),
         names_bytes: 0,
         entries: 0,
+        bytes: 0,
     };
     while let Some(head) = archive.next().map_err(unreadable)? {
         applier.count(1, 0)?;
@@ -150,6 +172,7 @@ impl Applier {
         let fd = self.root.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)?;
         self.dress(&fd, head)?;
         self.count(0, path.as_bytes().len())?;
+        self.bytes += BLOCK_BYTES;
         self.directory_times.insert(path.clone(), head.mtime);
         Ok(())
     }
@@ -170,6 +193,7 @@ impl Applier {
                 n => file.write_all(&buffer[..n])?,
             }
         }
+        self.bytes += file.metadata()?.len().next_multiple_of(BLOCK_BYTES);
         self.dress(&file, head)?;
         rustix::fs::futimens(&file, &times(head.mtime))?;
         Ok(())
@@ -291,31 +315,62 @@ impl Applier {
                 rustix::fs::futimens(&fd, &times(*mtime))?;
             }
         }
-        Ok(Unpacked { implied: self.implied.into_iter().collect() })
+        Ok(Unpacked { implied: self.implied.into_iter().collect(), bytes: self.bytes })
     }
 }
 
 // === impl Limited ===
 
+impl<R> Limited<R> {
+    fn new(reader: R, limits: UnpackLimits, disk: OwnedFd) -> Self {
+        let deadline = Instant::now() + limits.time_max;
+        Self { reader, read: 0, limits, deadline, disk, next_look: 0 }
+    }
+
+    fn check(&mut self) -> io::Result<()> {
+        let UnpackLimits { bytes_max, time_max, free_min_bytes, .. } = self.limits;
+        if self.read > bytes_max {
+            let why = format!("unpacked it is more than {bytes_max} bytes, which is the limit");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        if Instant::now() > self.deadline {
+            let seconds = time_max.as_secs();
+            let why = format!("unpacking it took more than {seconds} s, which is the limit");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        if free_min_bytes == 0 || self.read < self.next_look {
+            return Ok(());
+        }
+        self.next_look = self.read + LOOK_BYTES;
+        let disk = rustix::fs::fstatvfs(&self.disk)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free >= free_min_bytes {
+            return Ok(());
+        }
+        let why = format!(
+            "the disk has {} MB left while it is unpacked, and {} MB are to stay free",
+            free >> 20,
+            free_min_bytes >> 20
+        );
+        Err(io::Error::new(io::ErrorKind::StorageFull, why))
+    }
+}
+
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.reader.read(buffer)?;
-        let Some(left) = self.left.checked_sub(n as u64) else {
-            let most = self.bytes_max;
-            let why = format!("unpacked it is more than {most} bytes, which is the limit");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-        };
-        self.left = left;
+        self.read += n as u64;
+        self.check()?;
         Ok(n)
     }
 }
 
 /// What is wrong with an archive that cannot be read: the machine only where it says so itself.
 pub(crate) fn unreadable(error: io::Error) -> Trouble {
-    match error.raw_os_error() {
-        Some(_) => Trouble::Machine(error),
-        None => Trouble::Refused(error.to_string()),
+    if error.raw_os_error().is_some() || error.kind() == io::ErrorKind::StorageFull {
+        return Trouble::Machine(error);
     }
+    Trouble::Refused(error.to_string())
 }
 
 fn set_opaque(place: &Place) -> io::Result<()> {

@@ -123,7 +123,6 @@ async fn adopt(tools: &Tools, found: &Found, id: &ContainerId) -> Result<Adopted
     let adopting = tools.seams.runtime.adopt(id, spec.privileged);
     tools.step("take the container over", adopting).await?;
     let journal = Journal::open(&dir).map_err(|e| format!("its journal cannot be read: {e}"))?;
-    tools.seams.images.adopt(id, &record.image);
     let net = tools.net_info(&record.attachment);
     let healthy = journal.has(HEALTHY).then(|| net.clone());
     let place = super::prepare::place(tools, &record, journal);

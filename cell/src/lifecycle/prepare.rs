@@ -58,7 +58,7 @@ impl<R: Reports> Lifecycle<R> {
         self.progress(ProgressStep::Creating).await;
         let (tools, id) = (&self.tools, self.container_id());
         let rootfs = tools.step("mount the image", tools.seams.images.mount(&image, &id)).await?;
-        let attach = tools.seams.network.attach(&id, &spec.ports);
+        let attach = tools.seams.network.attach(&id, &spec.ports, self.work().egress_rules());
         let attachment = tools.step("connect the container", attach).await?;
         let files = self.write_files(&id, &attachment)?;
         let blueprint = blueprint(spec, &id, (&rootfs, &attachment), files);

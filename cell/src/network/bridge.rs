@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
-use lattice_model::PortMapping;
+use lattice_model::{EgressRule, PortMapping};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use super::addresses::{Addresses, Ports, gateway};
-use super::firewall::{Firewall, Mapping};
+use super::egress::EgressPolicy;
+use super::firewall::{Firewall, Opening};
 use super::links::{self, Links};
 use super::records::{Record, Records};
 use super::{Attachment, Network, NetworkError, listening, namespaces};
@@ -43,6 +44,8 @@ pub struct NetworkConfig {
     /// The address where mapped ports are reachable from other hosts: `0.0.0.0` for all, `None`
     /// for none. This host itself always reaches them.
     pub external_address: Option<Ipv4Addr>,
+    /// What instances reach whose rules say nothing of it.
+    pub egress: EgressPolicy,
 }
 
 /// The instances' network on this host.
@@ -81,6 +84,7 @@ impl NetworkConfig {
             router_ports: Vec::new(),
             serves_names: false,
             external_address: None,
+            egress: EgressPolicy::Open,
         }
     }
 
@@ -132,13 +136,14 @@ impl BridgeNetwork {
             router_ports: config.router_ports.clone(),
             serves_names: config.serves_names,
             external_address: config.external_address,
+            egress: config.egress,
         };
         fs::create_dir_all(config.data_dir.join("netns"))
             .map_err(|e| failed("make the directory of the network namespaces", e))?;
         let records = Records::open(config.data_dir.join("network"))
             .map_err(|e| failed("read the network's records", e))?;
         let in_use = InUse::restore(&config, records.load());
-        firewall.install(&in_use.mappings()).await?;
+        firewall.install(&in_use.openings()).await?;
         let (links, bridge) = raise_bridge(&config, &hash)
             .await
             .map_err(|e| failed(&format!("set up the bridge {}", config.bridge), e))?;
@@ -151,9 +156,15 @@ impl BridgeNetwork {
 
 #[async_trait]
 impl Network for BridgeNetwork {
-    async fn attach(&self, id: &ContainerId, ports: &[u16]) -> Result<Attachment, NetworkError> {
-        let (shared, id, ports) = (self.shared.clone(), id.clone(), ports.to_vec());
-        to_its_end(async move { shared.attach(&id, &ports).await }).await
+    async fn attach(
+        &self,
+        id: &ContainerId,
+        ports: &[u16],
+        egress: &[EgressRule],
+    ) -> Result<Attachment, NetworkError> {
+        let (shared, id) = (self.shared.clone(), id.clone());
+        let (ports, egress) = (ports.to_vec(), egress.to_vec());
+        to_its_end(async move { shared.attach(&id, &ports, egress).await }).await
     }
 
     async fn detach(&self, id: &ContainerId) -> Result<(), NetworkError> {
@@ -189,8 +200,13 @@ impl Network for BridgeNetwork {
 // === impl Shared ===
 
 impl Shared {
-    async fn attach(&self, id: &ContainerId, ports: &[u16]) -> Result<Attachment, NetworkError> {
-        let record = self.reserve(id, ports).await?;
+    async fn attach(
+        &self,
+        id: &ContainerId,
+        ports: &[u16],
+        egress: Vec<EgressRule>,
+    ) -> Result<Attachment, NetworkError> {
+        let record = self.reserve(id, ports, egress).await?;
         match self.connect(id, &record).await {
             Ok(()) => Ok(Attachment {
                 netns: self.netns(id),
@@ -206,13 +222,18 @@ impl Shared {
 
     /// Writes down what the container gets before any of it exists, so that whoever comes after
     /// a crash finds it.
-    async fn reserve(&self, id: &ContainerId, ports: &[u16]) -> Result<Record, NetworkError> {
+    async fn reserve(
+        &self,
+        id: &ContainerId,
+        ports: &[u16],
+        egress: Vec<EgressRule>,
+    ) -> Result<Record, NetworkError> {
         let mut in_use = self.in_use.lock().await;
         let what = format!("attach {id} to the network");
         if in_use.attached.contains_key(id) || self.netns(id).exists() {
             return Err(failed(&what, "it is attached already; detach it first"));
         }
-        let record = in_use.take(ports)?;
+        let record = Record { egress, ..in_use.take(ports)? };
         if let Err(e) = self.records.write(id, &record) {
             in_use.release(&record);
             return Err(failed(&what, e));
@@ -233,20 +254,20 @@ impl Shared {
         namespaces::inside(netns, move || links::configure_inside(address, gateway))
             .await
             .map_err(step)?;
-        if record.ports.is_empty() {
+        if !record.opens_something() {
             return Ok(());
         }
         let in_use = self.in_use.lock().await;
-        self.firewall.map_ports(&in_use.mappings()).await
+        self.firewall.open(&record.opening(id), &in_use.openings()).await
     }
 
     async fn detach(&self, id: &ContainerId) -> Result<(), NetworkError> {
         let step = |e: io::Error| failed(&format!("detach {id} from the network"), e);
         let mut in_use = self.in_use.lock().await;
         if let Some(record) = in_use.attached.get(id).cloned() {
-            let others = in_use.mappings_without(id);
-            if !record.ports.is_empty() {
-                self.firewall.map_ports(&others).await?;
+            if record.opens_something() {
+                let others = in_use.openings_without(id);
+                self.firewall.close(&record.opening(id), &others).await?;
             }
             self.links.remove(&self.cable(record.address)).await.map_err(step)?;
             namespaces::remove(&self.netns(id)).map_err(step)?;
@@ -329,7 +350,7 @@ impl InUse {
         let ports = pairs
             .map(|(&container_port, host_port)| PortMapping { container_port, host_port })
             .collect();
-        Ok(Record { address, ports })
+        Ok(Record { address, ports, egress: Vec::new() })
     }
 
     fn release(&mut self, record: &Record) {
@@ -337,13 +358,13 @@ impl InUse {
         self.ports.release(&record.host_ports());
     }
 
-    fn mappings(&self) -> Vec<Mapping> {
-        self.attached.values().flat_map(Record::mappings).collect()
+    fn openings(&self) -> Vec<Opening> {
+        self.attached.iter().map(|(id, record)| record.opening(id)).collect()
     }
 
-    fn mappings_without(&self, id: &ContainerId) -> Vec<Mapping> {
+    fn openings_without(&self, id: &ContainerId) -> Vec<Opening> {
         let others = self.attached.iter().filter(|(other, _)| *other != id);
-        others.flat_map(|(_, record)| record.mappings()).collect()
+        others.map(|(id, record)| record.opening(id)).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
-use lattice_model::PortMapping;
+use lattice_model::{EgressRule, PortMapping};
 
 use super::addresses::{Addresses, Ports, gateway};
 use super::{Attachment, Network, NetworkError};
@@ -26,6 +26,7 @@ struct World {
     addresses: Addresses,
     ports: Ports,
     attached: BTreeMap<ContainerId, (Ipv4Addr, Vec<u16>)>,
+    egress: BTreeMap<ContainerId, Vec<EgressRule>>,
     listening: BTreeMap<ContainerId, Vec<SocketAddr>>,
     attach_error: Option<String>,
 }
@@ -39,6 +40,7 @@ impl FakeNetwork {
             addresses: Addresses::new(SUBNET),
             ports: Ports::new(61000..=65535),
             attached: BTreeMap::new(),
+            egress: BTreeMap::new(),
             listening: BTreeMap::new(),
             attach_error: None,
         };
@@ -55,6 +57,11 @@ impl FakeNetwork {
         self.world().attach_error = Some(why.to_owned());
     }
 
+    /// What a container may reach besides what everyone may.
+    pub fn egress_of(&self, id: &ContainerId) -> Vec<EgressRule> {
+        self.world().egress.get(id).cloned().unwrap_or_default()
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,7 +75,12 @@ impl Default for FakeNetwork {
 
 #[async_trait]
 impl Network for FakeNetwork {
-    async fn attach(&self, id: &ContainerId, ports: &[u16]) -> Result<Attachment, NetworkError> {
+    async fn attach(
+        &self,
+        id: &ContainerId,
+        ports: &[u16],
+        egress: &[EgressRule],
+    ) -> Result<Attachment, NetworkError> {
         let mut world = self.world();
         let known = world.attached.contains_key(id).then(|| "it is attached already".to_owned());
         if let Some(why) = known.or_else(|| world.attach_error.take()) {
@@ -80,6 +92,7 @@ impl Network for FakeNetwork {
             world.addresses.release(address);
         })?;
         world.attached.insert(id.clone(), (address, host_ports.clone()));
+        world.egress.insert(id.clone(), egress.to_vec());
         let pairs = ports.iter().zip(host_ports);
         let ports = pairs
             .map(|(&container_port, host_port)| PortMapping { container_port, host_port })
@@ -91,6 +104,7 @@ impl Network for FakeNetwork {
     async fn detach(&self, id: &ContainerId) -> Result<(), NetworkError> {
         let mut world = self.world();
         world.listening.remove(id);
+        world.egress.remove(id);
         if let Some((address, ports)) = world.attached.remove(id) {
             world.addresses.release(address);
             world.ports.release(&ports);
@@ -126,15 +140,15 @@ mod tests {
     async fn what_is_detached_is_free_again() {
         let network = FakeNetwork::new();
         let (a, b) = (ContainerId::new("a"), ContainerId::new("b"));
-        let first = network.attach(&a, &[80, 81]).await.unwrap();
-        let second = network.attach(&b, &[80]).await.unwrap();
+        let first = network.attach(&a, &[80, 81], &[]).await.unwrap();
+        let second = network.attach(&b, &[80], &[]).await.unwrap();
         assert_ne!(first.address, second.address);
         assert_eq!(first.ports[1], PortMapping { container_port: 81, host_port: 61001 });
         assert_eq!(second.ports[0].host_port, 61002);
-        assert!(network.attach(&a, &[]).await.is_err());
+        assert!(network.attach(&a, &[], &[]).await.is_err());
         network.remove_all().await.unwrap();
         assert_eq!(network.list().await.unwrap(), []);
-        network.attach(&a, &[]).await.unwrap();
+        network.attach(&a, &[], &[]).await.unwrap();
     }
 
     #[tokio::test]
@@ -142,8 +156,8 @@ mod tests {
         let network = FakeNetwork::new();
         let id = ContainerId::new("a");
         network.fail_next_attach("no cable");
-        let error = network.attach(&id, &[]).await.unwrap_err().to_string();
+        let error = network.attach(&id, &[], &[]).await.unwrap_err().to_string();
         assert_eq!(error, "cannot attach a: no cable");
-        network.attach(&id, &[]).await.unwrap();
+        network.attach(&id, &[], &[]).await.unwrap();
     }
 }

@@ -6,10 +6,12 @@ use std::fmt::Write as _;
 use std::process::Stdio;
 
 use ipnet::Ipv4Net;
+use lattice_model::EgressRule;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::NetworkError;
+use super::egress::{self, EgressPolicy};
 use crate::dns::PORT;
 
 /// What a table is made from.
@@ -26,24 +28,49 @@ pub(super) struct Firewall {
     pub(super) serves_names: bool,
     /// Where mapped ports are reachable from outside; `None` for nowhere.
     pub(super) external_address: Option<Ipv4Addr>,
+    /// What instances reach whose rules say nothing of it.
+    pub(super) egress: EgressPolicy,
 }
 
-/// One mapped port: host port, and where it leads.
-pub(super) type Mapping = (u16, Ipv4Addr, u16);
+/// What is let through for one instance alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Opening {
+    /// The instance's, for whoever reads the kernel's log.
+    pub(super) name: String,
+    pub(super) address: Ipv4Addr,
+    /// Mapped ports: the host's, and the instance's.
+    pub(super) ports: Vec<(u16, u16)>,
+    pub(super) egress: Vec<EgressRule>,
+}
 
 // === impl Firewall ===
 
 impl Firewall {
     /// Makes the table, or replaces what an earlier process left.
-    pub(super) async fn install(&self, mappings: &[Mapping]) -> Result<(), NetworkError> {
-        apply(&format!("{}{}", self.table_text(), self.mappings_text(mappings))).await
+    pub(super) async fn install(&self, all: &[Opening]) -> Result<(), NetworkError> {
+        let openings: String = all.iter().map(|opening| self.open_text(opening)).collect();
+        apply(&format!("{}{openings}", self.table_text())).await
     }
 
-    /// Replaces the mapped ports; makes the table again where somebody else has flushed it.
-    pub(super) async fn map_ports(&self, mappings: &[Mapping]) -> Result<(), NetworkError> {
-        match apply(&self.mappings_text(mappings)).await {
+    /// Opens what an instance has; makes the table again, for `all` of them, where somebody else
+    /// has flushed it.
+    pub(super) async fn open(&self, new: &Opening, all: &[Opening]) -> Result<(), NetworkError> {
+        match apply(&self.open_text(new)).await {
             Ok(()) => Ok(()),
-            Err(_) => self.install(mappings).await,
+            Err(_) => self.install(all).await,
+        }
+    }
+
+    /// Closes what an instance had; makes the table again, for the `others`, where it is not as it
+    /// was left.
+    pub(super) async fn close(
+        &self,
+        gone: &Opening,
+        others: &[Opening],
+    ) -> Result<(), NetworkError> {
+        match apply(&self.close_text(gone)).await {
+            Ok(()) => Ok(()),
+            Err(_) => self.install(others).await,
         }
     }
 
@@ -57,21 +84,52 @@ impl Firewall {
         format!("add table inet {table}\ndelete table inet {table}\n")
     }
 
-    fn mappings_text(&self, mappings: &[Mapping]) -> String {
-        let table = &self.table;
-        let mut text = format!("flush map inet {table} host_ports\n");
-        for (host_port, address, port) in mappings {
+    fn open_text(&self, opening: &Opening) -> String {
+        let Self { table, .. } = self;
+        let Opening { name, address, ports, egress } = opening;
+        let mut text = String::new();
+        for (host_port, port) in ports {
             let element = format!("{{ {host_port} : {address} . {port} }}");
             // Writing to a String cannot fail.
             let _ = writeln!(text, "add element inet {table} host_ports {element}");
         }
+        if egress.is_empty() {
+            return text;
+        }
+        let chain = egress::chain_of(*address);
+        let _ = writeln!(text, "add chain inet {table} {chain}");
+        for rule in egress::rules_of(egress, name) {
+            let _ = writeln!(text, "add rule inet {table} {chain} {rule}");
+        }
+        let element = format!("{{ {address} : jump {chain} }}");
+        let _ = writeln!(text, "add element inet {table} egress_of {element}");
         text
     }
 
-    /// Replies pass first everywhere. An instance reaches the router's ports on the gateway and
-    /// the world, but no other instance, nothing else of this host, and no metadata service.
+    fn close_text(&self, opening: &Opening) -> String {
+        let Self { table, .. } = self;
+        let Opening { address, ports, egress, .. } = opening;
+        let mut text = String::new();
+        for (host_port, _) in ports {
+            let _ = writeln!(text, "delete element inet {table} host_ports {{ {host_port} }}");
+        }
+        if egress.is_empty() {
+            return text;
+        }
+        let chain = egress::chain_of(*address);
+        let _ = writeln!(text, "delete element inet {table} egress_of {{ {address} }}");
+        let _ = writeln!(text, "flush chain inet {table} {chain}");
+        let _ = writeln!(text, "delete chain inet {table} {chain}");
+        text
+    }
+
+    /// Replies pass first everywhere. An instance reaches the router's ports on the gateway, and of
+    /// the world what its rules and the policy allow; but no other instance, and nothing else of
+    /// this host, whatever its rules say.
     fn table_text(&self) -> String {
         let Self { table, bridge, subnet, gateway, .. } = self;
+        let (link_local, verdict) = (egress::LINK_LOCAL, self.egress.verdict());
+        let to_host = self.to_host().join("\n    ");
         let absent = self.absent_text();
         let from_outside = self.external_address.map_or_else(String::new, |address| {
             let to_us = if address.is_unspecified() {
@@ -81,21 +139,13 @@ impl Firewall {
             };
             format!("iifname != \"{bridge}\" {to_us} dnat ip to tcp dport map @host_ports")
         });
-        let ports: Vec<String> = self.router_ports.iter().map(u16::to_string).collect();
-        let to_router = if ports.is_empty() {
-            String::new()
-        } else {
-            format!("ip daddr {gateway} tcp dport {{ {} }} accept", ports.join(", "))
-        };
-        let to_names = if self.serves_names {
-            format!("ip daddr {gateway} meta l4proto {{ tcp, udp }} th dport {PORT} accept")
-        } else {
-            String::new()
-        };
         format!(
             r#"{absent}table inet {table} {{
   map host_ports {{
     type inet_service : ipv4_addr . inet_service
+  }}
+  map egress_of {{
+    type ipv4_addr : verdict
   }}
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
@@ -112,13 +162,19 @@ impl Firewall {
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
-    iifname "{bridge}" oifname "{bridge}" drop
-    iifname "{bridge}" ip daddr 169.254.0.0/16 drop
-    iifname "{bridge}" meta nfproto ipv6 drop
-    iifname "{bridge}" ip saddr != {subnet} drop
+    iifname "{bridge}" goto from_instances_out
     oifname "{bridge}" ct state established,related accept
     oifname "{bridge}" ct status dnat accept
     oifname "{bridge}" drop
+  }}
+  chain from_instances_out {{
+    oifname "{bridge}" drop
+    meta nfproto ipv6 drop
+    ip saddr != {subnet} drop
+    ct state established,related accept
+    ip saddr vmap @egress_of
+    ip daddr {link_local} drop
+    {verdict}
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
@@ -126,14 +182,25 @@ impl Firewall {
   }}
   chain from_instances {{
     ct state established,related accept
-    {to_router}
-    {to_names}
+    {to_host}
     ip daddr {gateway} icmp type echo-request accept
     drop
   }}
 }}
 "#
         )
+    }
+
+    /// What of this host instances reach.
+    fn to_host(&self) -> Vec<String> {
+        let Self { gateway, router_ports, .. } = self;
+        let ports: Vec<String> = router_ports.iter().map(u16::to_string).collect();
+        let to_router = (!ports.is_empty())
+            .then(|| format!("ip daddr {gateway} tcp dport {{ {} }} accept", ports.join(", ")));
+        let to_names = self.serves_names.then(|| {
+            format!("ip daddr {gateway} meta l4proto {{ tcp, udp }} th dport {PORT} accept")
+        });
+        to_router.into_iter().chain(to_names).collect()
     }
 }
 
@@ -179,6 +246,7 @@ mod tests {
             router_ports: router_ports.to_vec(),
             serves_names: false,
             external_address,
+            egress: EgressPolicy::Open,
         }
     }
 
@@ -209,10 +277,28 @@ mod tests {
     }
 
     #[test]
-    fn mapped_ports_replace_the_earlier_ones_in_one_batch() {
-        let text = firewall(None, &[]).mappings_text(&[(61000, Ipv4Addr::new(10, 255, 0, 2), 80)]);
-        let expected = "flush map inet lattice_x host_ports\n\
-                        add element inet lattice_x host_ports { 61000 : 10.255.0.2 . 80 }\n";
-        assert_eq!(text, expected);
+    fn what_is_opened_for_an_instance_is_closed_again_whole() {
+        let rule = serde_json::json!({"protocol": "all", "destinations": ["10.0.0.1"]});
+        let opening = Opening {
+            name: "web-1".to_owned(),
+            address: Ipv4Addr::new(10, 255, 0, 2),
+            ports: vec![(61000, 80)],
+            egress: vec![serde_json::from_value(rule).unwrap()],
+        };
+        let firewall = firewall(None, &[]);
+        let expected = "\
+            add element inet lattice_x host_ports { 61000 : 10.255.0.2 . 80 }\n\
+            add chain inet lattice_x egress_10_255_0_2\n\
+            add rule inet lattice_x egress_10_255_0_2 ip daddr 169.254.0.0/16 drop\n\
+            add rule inet lattice_x egress_10_255_0_2 ip daddr 10.0.0.1 accept\n\
+            add element inet lattice_x egress_of { 10.255.0.2 : jump egress_10_255_0_2 }\n";
+        assert_eq!(firewall.open_text(&opening), expected);
+        let expected = "delete element inet lattice_x host_ports { 61000 }\n\
+            delete element inet lattice_x egress_of { 10.255.0.2 }\n\
+            flush chain inet lattice_x egress_10_255_0_2\n\
+            delete chain inet lattice_x egress_10_255_0_2\n";
+        assert_eq!(firewall.close_text(&opening), expected);
+        let plain = Opening { ports: vec![], egress: vec![], ..opening };
+        assert_eq!((firewall.open_text(&plain), firewall.close_text(&plain)), Default::default());
     }
 }

@@ -6,10 +6,10 @@ use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use lattice_model::PortMapping;
+use lattice_model::{EgressRule, PortMapping};
 use serde::{Deserialize, Serialize};
 
-use super::firewall::Mapping;
+use super::firewall::Opening;
 use crate::runtime::ContainerId;
 
 /// A container's address and mapped ports.
@@ -17,6 +17,9 @@ use crate::runtime::ContainerId;
 pub(super) struct Record {
     pub(super) address: Ipv4Addr,
     pub(super) ports: Vec<PortMapping>,
+    /// What it may reach besides what everyone may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) egress: Vec<EgressRule>,
 }
 
 /// A directory with a file for each container.
@@ -32,9 +35,20 @@ impl Record {
         self.ports.iter().map(|mapping| mapping.host_port).collect()
     }
 
-    pub(super) fn mappings(&self) -> Vec<Mapping> {
+    /// True when the firewall treats it in another way than everyone.
+    pub(super) fn opens_something(&self) -> bool {
+        !self.ports.is_empty() || !self.egress.is_empty()
+    }
+
+    /// What the firewall lets through for it alone.
+    pub(super) fn opening(&self, id: &ContainerId) -> Opening {
         let ports = self.ports.iter();
-        ports.map(|mapping| (mapping.host_port, self.address, mapping.container_port)).collect()
+        Opening {
+            name: id.as_str().to_owned(),
+            address: self.address,
+            ports: ports.map(|mapping| (mapping.host_port, mapping.container_port)).collect(),
+            egress: self.egress.clone(),
+        }
     }
 }
 
@@ -95,13 +109,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let records = Records::open(dir.path().join("network")).unwrap();
         let ports = vec![PortMapping { container_port: 80, host_port: 61000 }];
-        let record = Record { address: Ipv4Addr::new(10, 0, 0, 2), ports };
+        let rule = serde_json::json!({"protocol": "all", "destinations": ["10.0.0.0/8"]});
+        let egress = vec![serde_json::from_value(rule).unwrap()];
+        let record = Record { address: Ipv4Addr::new(10, 0, 0, 2), ports, egress };
         let (whole, cut) = (ContainerId::new("whole"), ContainerId::new("cut"));
         records.write(&whole, &record).unwrap();
         fs::write(dir.path().join("network/cut"), "{\"addr").unwrap();
         fs::copy(dir.path().join("network/whole"), dir.path().join("network/.tmp1")).unwrap();
         assert_eq!(records.load(), BTreeMap::from([(whole.clone(), record.clone())]));
-        assert_eq!(record.mappings(), [(61000, record.address, 80)]);
+        assert_eq!(record.opening(&whole).ports, [(61000, 80)]);
+        let older = r#"{"address":"10.0.0.3","ports":[]}"#;
+        fs::write(dir.path().join("network/older"), older).unwrap();
+        assert!(!records.load()[&ContainerId::new("older")].opens_something());
+        records.remove(&ContainerId::new("older")).unwrap();
         records.remove(&whole).unwrap();
         records.remove(&cut).expect("it is gone already");
         assert!(records.load().is_empty());

@@ -10,10 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lattice_daemon::log_ingress::LogIngress;
 use lattice_model::envelope::{LogStream, Message};
-use lattice_model::{Envelope, ImageRef, PortMapping, RegistryCredentials};
+use lattice_model::{EgressRule, Envelope, ImageRef, PortMapping, RegistryCredentials};
 use tokio::sync::watch;
 
-use crate::images::{Image, ImageConfig, ImageError, Images, ProgressFn};
+use crate::images::{Hold, Image, ImageConfig, ImageError, Images, ProgressFn};
 use crate::network::{Attachment, Network, NetworkError};
 use crate::rootfs_files::{Extraction, FilesError, ResolvedUser, RootfsFiles};
 use crate::runtime::{
@@ -240,7 +240,12 @@ impl Images for FakeImages {
             return Err(ImageError::NotFound { image: image.to_string(), why });
         }
         let config = self.config.lock().unwrap().clone();
-        Ok(Arc::new(Image { digest: "sha256:0".into(), config, layers: vec![] }))
+        Ok(Arc::new(Image {
+            digest: "sha256:0".into(),
+            config,
+            layers: vec![],
+            hold: Hold::default(),
+        }))
     }
 
     async fn mount(&self, _: &Image, id: &ContainerId) -> Result<PathBuf, ImageError> {
@@ -257,8 +262,6 @@ impl Images for FakeImages {
         Ok(5)
     }
 
-    fn adopt(&self, _: &ContainerId, _: &Image) {}
-
     async fn list(&self) -> Result<Vec<ContainerId>, ImageError> {
         Ok(self.mounted.lock().unwrap().iter().cloned().collect())
     }
@@ -268,12 +271,19 @@ impl Images for FakeImages {
 #[derive(Default)]
 pub(crate) struct FakeNetwork {
     pub(crate) attached: Mutex<BTreeSet<ContainerId>>,
+    pub(crate) egress: Mutex<BTreeMap<ContainerId, Vec<EgressRule>>>,
     pub(crate) listening: Mutex<Vec<SocketAddr>>,
 }
 
 #[async_trait]
 impl Network for FakeNetwork {
-    async fn attach(&self, id: &ContainerId, ports: &[u16]) -> Result<Attachment, NetworkError> {
+    async fn attach(
+        &self,
+        id: &ContainerId,
+        ports: &[u16],
+        egress: &[EgressRule],
+    ) -> Result<Attachment, NetworkError> {
+        self.egress.lock().unwrap().insert(id.clone(), egress.to_vec());
         self.attached.lock().unwrap().insert(id.clone());
         let mapping = |&port| PortMapping { container_port: port, host_port: 61_000 };
         Ok(Attachment {

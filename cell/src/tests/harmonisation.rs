@@ -190,9 +190,9 @@ async fn a_route_change_is_announced_at_once() {
     let before = lrp.clone();
     with(&mut lrp, "new.test", 2);
     let changed =
-        Event::DesiredLrpChanged { before: Box::new(before.clone()), after: Box::new(lrp) };
+        Event::DesiredLrpChanged { before: Arc::new(before.clone()), after: Arc::new(lrp) };
     let stale =
-        Event::DesiredLrpChanged { before: Box::new(before.clone()), after: Box::new(before) };
+        Event::DesiredLrpChanged { before: Arc::new(before.clone()), after: Arc::new(before) };
     eventually("it listens", || bed.bbs.listeners() > 0).await;
     for event in [changed, stale] {
         bed.bbs.publish(SequencedEvent::Event { id: EventId::FOREIGN, event: Arc::new(event) });

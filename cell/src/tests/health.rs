@@ -94,7 +94,7 @@ async fn a_monitored_app_that_exits_well_and_is_not_to_be_restarted_has_exited()
         let port = listener.local_addr().unwrap().port();
         lrp.containers[0].monitor = Some(testing::healthcheck(port));
         perform(&cell, testing::lrp_work(&lrp, "ig")).await;
-        until_told(&bed, "exit ig").await;
+        until_told(&bed, "exit ig: Exited with status 0").await;
         assert!(!bed.bbs.calls().iter().any(|call| call.starts_with("crash")), "{policy:?}");
     }
 }

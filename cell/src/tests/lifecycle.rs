@@ -252,3 +252,14 @@ async fn usage_becomes_metrics_soon_after_the_start() {
     run(&bed, &cell, &lrp).await;
     eventually("a metric arrives", || bed.logs.metrics() > 0).await;
 }
+
+#[tokio::test]
+async fn the_rules_of_an_instance_come_to_the_network() {
+    let bed = Bed::new();
+    let cell = bed.start().await;
+    let mut lrp = app(&bed);
+    lrp.egress_rules = testing::egress_rules();
+    run(&bed, &cell, &lrp).await;
+    let id = testing::container_of(&lrp, "ig");
+    assert_eq!(bed.network.egress.lock().unwrap()[&id], lrp.egress_rules);
+}

@@ -98,3 +98,15 @@ async fn a_cancelled_task_ends() {
     until_told(&bed, "complete t failed: task was cancelled").await;
     assert!(bed.runtime.containers.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn the_rules_of_a_task_come_to_the_network() {
+    let bed = bed();
+    let cell = bed.start().await;
+    let mut task = testing::task("t", testing::run("/ok"));
+    task.definition.egress_rules = testing::egress_rules();
+    perform(&cell, testing::task_work(&task)).await;
+    until_told(&bed, "complete t result: ").await;
+    let egress = bed.network.egress.lock().unwrap();
+    assert_eq!(egress.values().collect::<Vec<_>>(), [&task.definition.egress_rules]);
+}

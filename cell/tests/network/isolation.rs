@@ -15,8 +15,8 @@ fn the_host_reaches_instances_and_they_do_not_reach_each_other() {
     apart(async || {
         let dir = Folder::new();
         let network = start(config(dir.path())).await;
-        let a = network.attach(&id("a"), &[]).await.unwrap();
-        let b = network.attach(&id("b"), &[]).await.unwrap();
+        let a = network.attach(&id("a"), &[], &[]).await.unwrap();
+        let b = network.attach(&id("b"), &[], &[]).await.unwrap();
         assert_ne!(a.address, b.address);
         serve(Some(&a.netns), "0.0.0.0:8080", "a for");
         serve(Some(&b.netns), "0.0.0.0:8080", "b for");
@@ -35,8 +35,8 @@ fn a_host_port_leads_to_the_instance_from_every_address_of_this_host() {
     apart(async || {
         let dir = Folder::new();
         let network = start(config(dir.path())).await;
-        let a = network.attach(&id("a"), &[8080, 9090]).await.unwrap();
-        let b = network.attach(&id("b"), &[8080]).await.unwrap();
+        let a = network.attach(&id("a"), &[8080, 9090], &[]).await.unwrap();
+        let b = network.attach(&id("b"), &[8080], &[]).await.unwrap();
         serve(Some(&a.netns), "0.0.0.0:8080", "a/8080 for");
         serve(Some(&a.netns), "0.0.0.0:9090", "a/9090 for");
         serve(Some(&b.netns), "0.0.0.0:8080", "b/8080 for");
@@ -62,7 +62,7 @@ fn an_instance_reaches_the_router_and_nothing_else_of_this_host() {
         let dir = Folder::new();
         let outside = neighbour(dir.path());
         let network = start(NetworkConfig { router_ports: vec![8000], ..config(dir.path()) }).await;
-        let a = network.attach(&id("a"), &[]).await.unwrap();
+        let a = network.attach(&id("a"), &[], &[]).await.unwrap();
         for port in [8000, 8001] {
             serve(None, &format!("0.0.0.0:{port}"), "host for");
         }
@@ -92,7 +92,7 @@ fn an_instance_reaches_the_world_under_this_hosts_address_but_no_metadata_servic
         let dir = Folder::new();
         let outside = neighbour(dir.path());
         let network = start(config(dir.path())).await;
-        let a = network.attach(&id("a"), &[]).await.unwrap();
+        let a = network.attach(&id("a"), &[], &[]).await.unwrap();
         serve(Some(&outside), "0.0.0.0:80", "the world for");
         let asks = Some(a.netns.as_path());
         assert_eq!(ask(asks, "192.0.2.2:80").unwrap(), "the world for 192.0.2.1");
@@ -112,7 +112,7 @@ fn other_hosts_reach_mapped_ports_only_where_that_is_asked_for() {
             let external_address = external.map(Ipv4Addr::from);
             let data = dir.path().join("data");
             let network = start(NetworkConfig { external_address, ..config(&data) }).await;
-            let a = network.attach(&id("a"), &[8080]).await.unwrap();
+            let a = network.attach(&id("a"), &[8080], &[]).await.unwrap();
             serve(Some(&a.netns), "0.0.0.0:8080", "a for");
             let mapped = format!("192.0.2.1:{}", a.ports[0].host_port);
             if is_open {

@@ -34,8 +34,8 @@ fn removing_all_leaves_no_trace() {
         let data = dir.path().join("data");
         let before = traces();
         let network = start(config(&data)).await;
-        network.attach(&id("a"), &[80, 81]).await.unwrap();
-        network.attach(&id("b"), &[]).await.unwrap();
+        network.attach(&id("a"), &[80, 81], &[]).await.unwrap();
+        network.attach(&id("b"), &[], &[]).await.unwrap();
         assert_ne!(traces(), before, "the test would see a trace");
         network.remove_all().await.unwrap();
         assert_eq!(traces(), before);
@@ -56,7 +56,7 @@ fn the_machines_own_network_is_not_touched_by_these_tests() {
     apart(async || {
         let dir = Folder::new();
         let network = start(config(dir.path())).await;
-        network.attach(&id("kept"), &[80]).await.unwrap();
+        network.attach(&id("kept"), &[80], &[]).await.unwrap();
         assert_eq!(forwarding(), "1\n");
     });
     let ours = |all: Vec<String>| -> Vec<String> {
@@ -79,11 +79,11 @@ fn what_is_detached_is_free_again_and_may_be_detached_twice() {
         assert_eq!(network.gateway().to_string(), "10.9.8.1");
         let idle = traces();
         for round in 0..4 {
-            let a = network.attach(&id("a"), &[80, 81]).await.unwrap();
-            assert!(network.attach(&id("a"), &[]).await.is_err(), "a name is used once");
+            let a = network.attach(&id("a"), &[80, 81], &[]).await.unwrap();
+            assert!(network.attach(&id("a"), &[], &[]).await.is_err(), "a name is used once");
             serve(Some(&a.netns), "0.0.0.0:80", "a for");
             assert!(ask(None, &format!("127.0.0.1:{}", a.ports[0].host_port)).is_ok(), "{round}");
-            let error = network.attach(&id("b"), &[1, 2]).await.unwrap_err().to_string();
+            let error = network.attach(&id("b"), &[1, 2], &[]).await.unwrap_err().to_string();
             assert_eq!(error, "no host port is left; 2 are in use");
             assert_eq!(network.list().await.unwrap(), [id("a")]);
             network.detach(&id("a")).await.unwrap();
@@ -104,7 +104,7 @@ fn an_address_that_is_handed_on_answers_at_once() {
         let network = start(NetworkConfig { subnet, ..config(dir.path()) }).await;
         let mut seen = Vec::new();
         for _ in 0..8 {
-            let one = network.attach(&id("one"), &[]).await.unwrap();
+            let one = network.attach(&id("one"), &[], &[]).await.unwrap();
             serve(Some(&one.netns), "0.0.0.0:80", "hello");
             let address = format!("{}:80", one.address);
             // The very first packet may be lost while the link comes up; it is sent again after
@@ -127,7 +127,7 @@ fn many_at_once_get_addresses_and_ports_of_their_own() {
         let dir = Folder::new();
         let network = start(config(dir.path())).await;
         let ids: Vec<_> = (0..20).map(|n| id(&format!("c{n}"))).collect();
-        let all = join_all(ids.iter().map(|id| network.attach(id, &[80, 81]))).await;
+        let all = join_all(ids.iter().map(|id| network.attach(id, &[80, 81], &[]))).await;
         let all: Vec<_> = all.into_iter().map(|a| a.unwrap_or_else(|e| panic!("{e}"))).collect();
         let addresses: BTreeSet<_> = all.iter().map(|a| a.address).collect();
         let ports: BTreeSet<_> = all.iter().flat_map(|a| &a.ports).map(|p| p.host_port).collect();
@@ -148,7 +148,7 @@ fn a_port_of_a_server_of_this_host_is_not_mapped() {
         let network =
             start(NetworkConfig { host_port_range: 62000..=62001, ..config(dir.path()) }).await;
         serve(None, "0.0.0.0:62000", "host for");
-        let a = network.attach(&id("a"), &[80]).await.unwrap();
+        let a = network.attach(&id("a"), &[80], &[]).await.unwrap();
         assert_eq!(a.ports[0].host_port, 62001);
         network.remove_all().await.unwrap();
     });
@@ -159,7 +159,7 @@ fn what_an_instance_listens_on_is_told() {
     apart(async || {
         let dir = Folder::new();
         let network = start(config(dir.path())).await;
-        let a = network.attach(&id("a"), &[]).await.unwrap();
+        let a = network.attach(&id("a"), &[], &[]).await.unwrap();
         assert_eq!(network.listening(&id("a")).await.unwrap(), []);
         serve(Some(&a.netns), "127.0.0.1:3000", "x");
         serve(Some(&a.netns), "[::]:80", "y");
@@ -183,7 +183,7 @@ fn leftovers_of_a_killed_owner_stay_in_use_until_they_are_detached() {
         fs::write(data.join("network/half"), "{").unwrap();
         let network = start(config(&data)).await;
         assert_eq!(network.list().await.unwrap(), [id("left-1"), id("left-2")]);
-        let fresh = network.attach(&id("fresh"), &[80]).await.unwrap();
+        let fresh = network.attach(&id("fresh"), &[80], &[]).await.unwrap();
         assert_eq!(fresh.address.to_string(), "10.255.0.4", "two addresses are in use");
         assert_eq!(fresh.ports[0].host_port, 61002, "two ports are in use");
         let netns = data.join("netns/left-1");
@@ -220,8 +220,8 @@ fn kill_an_owner(data: &Path) {
 async fn an_owner_lives_until_it_is_killed() {
     let Some(data) = std::env::var_os(OWNER) else { return };
     let network = start(config(Path::new(&data))).await;
-    network.attach(&id("left-1"), &[80]).await.unwrap();
-    network.attach(&id("left-2"), &[80]).await.unwrap();
+    network.attach(&id("left-1"), &[80], &[]).await.unwrap();
+    network.attach(&id("left-2"), &[80], &[]).await.unwrap();
     fs::write(Path::new(&data).join("ready"), "").unwrap();
     std::future::pending::<()>().await;
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
+use lattice_api::brain::images::{CellImages, CellPruned};
 use lattice_api::brain::moves::{
     DrainRequest, DrainingCell, MovePlan, MoveUnderWay, Moves, RebalanceRequest,
 };
@@ -15,6 +16,7 @@ use lattice_api::brain::{
     BrainError, EventId, EventStream, Explanation, InstanceProgress, ProgressStep, Receptor,
     Version,
 };
+use lattice_api::cell::images::PrunedImages;
 use lattice_api::log_aggregator::{EnvelopeStream, LogError, LogReader};
 use lattice_api::router::{Reached, RouteProbe};
 use lattice_model::actual_lrp::PlacementError;
@@ -56,6 +58,7 @@ pub(crate) struct State {
     pub(crate) explanation: Option<Explanation>,
     pub(crate) cells: Vec<CellPresence>,
     pub(crate) moves: Movings,
+    pub(crate) kept_images: Vec<CellImages>,
     pub(crate) domains: Vec<(String, Option<u64>)>,
     pub(crate) registries: Vec<RegistryCredentials>,
     pub(crate) submitted: Vec<(String, String)>,
@@ -254,6 +257,7 @@ impl Platform {
             explanation: None,
             cells: vec![cell("cell-1")],
             moves: Movings::default(),
+            kept_images: vec![],
             domains: vec![],
             registries: vec![],
             submitted: vec![],
@@ -569,6 +573,26 @@ impl Receptor for Client {
 
     async fn moves(&self) -> Result<Moves, BrainError> {
         Ok(self.enter()?.moves.look())
+    }
+
+    async fn images(&self) -> Result<Vec<CellImages>, BrainError> {
+        Ok(self.enter()?.kept_images.clone())
+    }
+
+    async fn prune_images(&self) -> Result<Vec<CellPruned>, BrainError> {
+        let mut state = self.enter()?;
+        let prune = |cell: &mut CellImages| {
+            let (kept, gone): (Vec<_>, Vec<_>) =
+                cell.stock.images.drain(..).partition(|image| image.in_use);
+            cell.stock.images = kept;
+            let pruned = PrunedImages {
+                layers: gone.iter().map(|image| image.layers).sum(),
+                bytes: gone.iter().map(|image| image.bytes).sum(),
+                images: gone.into_iter().map(|image| image.name).collect(),
+            };
+            CellPruned { cell_id: cell.cell_id.clone(), pruned, error: cell.error.clone() }
+        };
+        Ok(state.kept_images.iter_mut().map(prune).collect())
     }
 
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {

@@ -6,7 +6,7 @@ use clap::Command;
 const GROUPS: [(&str, &[&str]); 8] = [
     ("Target a Lattice", &["target", "registry", "trust"]),
     ("Run apps", &["create", "update", "scale", "remove"]),
-    ("See what runs", &["list", "status", "cells", "visualize", "explain"]),
+    ("See what runs", &["list", "status", "cells", "images", "visualize", "explain"]),
     ("Move what runs", &["drain", "undrain", "rebalance"]),
     ("Read logs", &["logs", "debug-logs"]),
     ("Tasks", &["task", "cancel-task", "delete-task"]),

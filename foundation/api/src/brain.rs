@@ -4,6 +4,7 @@ pub mod bodies;
 pub mod client;
 mod event_id;
 pub mod explanation;
+pub mod images;
 pub mod moves;
 pub mod routes;
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use client::{ReceptorClient, Target};
 pub use event_id::{EventId, NotAnEventId};
 pub use explanation::Explanation;
+use images::{CellImages, CellPruned};
 use moves::{DrainRequest, MovePlan, Moves, RebalanceRequest};
 
 /// Why a call to the brain did not do what was asked.
@@ -115,6 +117,10 @@ pub trait Receptor: Send + Sync {
     async fn rebalance(&self, how: RebalanceRequest) -> Result<MovePlan, BrainError>;
     /// What moves now.
     async fn moves(&self) -> Result<Moves, BrainError>;
+    /// The images that live cells keep, by cell.
+    async fn images(&self) -> Result<Vec<CellImages>, BrainError>;
+    /// Has every live cell remove the images that no instance uses.
+    async fn prune_images(&self) -> Result<Vec<CellPruned>, BrainError>;
     /// Vouches for a domain for so many seconds; `None` is for ever.
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError>;
     /// Fresh domains.

@@ -1,5 +1,7 @@
 //! The cell's face towards the brain: Diego's rep.
 
+pub mod images;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,6 +10,8 @@ use lattice_model::{
     AppName, CellPresence, DesiredLrp, InstanceGuid, RegistryCredentials, Resources, Task, TaskGuid,
 };
 use serde::{Deserialize, Serialize};
+
+use images::{ImageStock, PrunedImages};
 
 /// Why a cell did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,6 +45,14 @@ pub trait Rep: Send + Sync {
     async fn stop_lrp(&self, key: &LrpKey, instance: &InstanceKey) -> Result<(), CellError>;
     /// Ends a task; returns before it is done.
     async fn cancel_task(&self, guid: &TaskGuid) -> Result<(), CellError>;
+    /// The images it keeps; a cell that fetches none keeps none.
+    async fn images(&self) -> Result<ImageStock, CellError> {
+        Ok(ImageStock::default())
+    }
+    /// Removes every image that no container uses.
+    async fn prune_images(&self) -> Result<PrunedImages, CellError> {
+        Ok(PrunedImages::default())
+    }
 }
 
 /// Finds the rep of a cell from its presence: a handle in this process, or a client.

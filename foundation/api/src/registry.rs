@@ -47,9 +47,10 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// The most time without a byte.
     pub read_timeout: Duration,
-    /// How often one blob's transfer is begun or resumed before it counts as failed.
+    /// How often one blob's transfer is begun or resumed without coming on before it counts as
+    /// failed.
     pub transfer_attempts: u32,
-    /// How long to wait before it is resumed, times the number of failures.
+    /// How long to wait before it is resumed; twice as long each time.
     pub resume_delay: Duration,
     /// How many bytes go into one request of an upload.
     pub chunk_bytes: usize,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, EnvVar};
+use crate::egress::EgressRule;
 use crate::id::{AppName, Domain, ProcessGuid};
 use crate::placement::Placement;
 use crate::resources::{Limit, Resources};
@@ -53,8 +54,8 @@ pub struct DesiredLrp {
     /// What else is asked of cells; records from before this have none.
     #[serde(default, skip_serializing_if = "Placement::is_default")]
     pub placement: Placement,
-    /// What an instance may reach; validated, enforced from the network policy on.
-    pub egress_rules: Vec<serde_json::Value>,
+    /// What an instance may reach, besides what its cell's network policy allows everyone.
+    pub egress_rules: Vec<EgressRule>,
     /// Counts the updates.
     pub modification_tag: ModificationTag,
 }

@@ -1,5 +1,7 @@
 //! What has changed, told after the commit that made it so.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::actual_lrp::{ActualLrp, InstanceKey, LrpKey};
@@ -11,40 +13,40 @@ use crate::time::Time;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// A desired LRP is new.
-    DesiredLrpCreated(Box<DesiredLrp>),
+    DesiredLrpCreated(Arc<DesiredLrp>),
     /// A desired LRP changed.
     DesiredLrpChanged {
         /// As it was.
-        before: Box<DesiredLrp>,
+        before: Arc<DesiredLrp>,
         /// As it is.
-        after: Box<DesiredLrp>,
+        after: Arc<DesiredLrp>,
     },
     /// A desired LRP is gone.
-    DesiredLrpRemoved(Box<DesiredLrp>),
+    DesiredLrpRemoved(Arc<DesiredLrp>),
     /// An instance's record is new.
-    ActualLrpCreated(Box<ActualLrp>),
+    ActualLrpCreated(Arc<ActualLrp>),
     /// An instance's record changed.
     ActualLrpChanged {
         /// As it was.
-        before: Box<ActualLrp>,
+        before: Arc<ActualLrp>,
         /// As it is.
-        after: Box<ActualLrp>,
+        after: Arc<ActualLrp>,
     },
     /// An instance's record is gone.
-    ActualLrpRemoved(Box<ActualLrp>),
+    ActualLrpRemoved(Arc<ActualLrp>),
     /// An instance ended by itself; told besides the change of its record.
     ActualLrpCrashed(Box<InstanceCrash>),
     /// A task is new.
-    TaskCreated(Box<Task>),
+    TaskCreated(Arc<Task>),
     /// A task changed.
     TaskChanged {
         /// As it was.
-        before: Box<Task>,
+        before: Arc<Task>,
         /// As it is.
-        after: Box<Task>,
+        after: Arc<Task>,
     },
     /// A task is gone.
-    TaskRemoved(Box<Task>),
+    TaskRemoved(Arc<Task>),
 }
 
 /// The end of an instance that nobody asked for.

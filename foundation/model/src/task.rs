@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::desired_lrp::{ContainerSpec, LogTarget, reserved};
+use crate::egress::EgressRule;
 use crate::id::{CellId, Domain, TaskGuid};
 use crate::placement::Placement;
 use crate::resources::Resources;
@@ -35,8 +36,8 @@ pub struct TaskDefinition {
     /// What else is asked of cells; records from before this have none.
     #[serde(default, skip_serializing_if = "Placement::is_default")]
     pub placement: Placement,
-    /// What it may reach.
-    pub egress_rules: Vec<serde_json::Value>,
+    /// What it may reach, besides what its cell's network policy allows everyone.
+    pub egress_rules: Vec<EgressRule>,
 }
 
 /// A task and how far it has come.

@@ -71,9 +71,14 @@ pub(crate) fn replacement(bench: &Bench, runtime: &Runtime, brain: &Handle, flee
     fleet.given().clear();
     eprintln!("{count} cells with {lost} instances are lost");
     let expiry = last_words + Duration::from_secs(PRESENCE_TTL_S);
+    let own = i32::try_from(std::process::id()).unwrap();
+    let cpu_before = cpu_time(own);
     eventually("all is replaced", PATIENCE, || expect(fleet.given().len() == lost, lost));
+    let cpu = (cpu_time(own) - cpu_before).as_secs_f64() * 1e3;
     let last = fleet.given().iter().map(|given| given.at).max().unwrap();
     bench.print("replacement_ms", "ms", &[last.duration_since(expiry).as_secs_f64() * 1e3]);
+    // That of the cells, and of a presence's life without a loss, too.
+    bench.print("replacement_cpu_ms", "ms", &[cpu]);
 }
 
 /// The value below which this part of all lies.

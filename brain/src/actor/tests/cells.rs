@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
+use lattice_api::cell::images::{ImageStock, PrunedImages};
 use lattice_api::cell::{
     CellError, CellState, LrpSlot, LrpWork, Refused, Rep, RepConnector, Work, WorkItem,
 };
@@ -254,5 +255,15 @@ impl Rep for FakeRep {
 
     async fn cancel_task(&self, _: &TaskGuid) -> Result<(), CellError> {
         self.check().await
+    }
+
+    async fn images(&self) -> Result<ImageStock, CellError> {
+        self.check().await?;
+        Ok(ImageStock { layers_bytes: self.0.memory_mb, ..ImageStock::default() })
+    }
+
+    async fn prune_images(&self) -> Result<PrunedImages, CellError> {
+        self.check().await?;
+        Ok(PrunedImages { layers: 2, ..PrunedImages::default() })
     }
 }

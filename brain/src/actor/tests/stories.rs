@@ -265,3 +265,17 @@ async fn credentials_go_to_the_cell_that_pulls_and_nowhere_else() {
     assert_eq!(name(events.next().await.unwrap().unwrap()), "mark");
     assert!(events.next().await.is_none(), "the first brain said nothing of them");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_cell_is_asked_for_its_images_and_one_that_is_silent_says_why() {
+    let world = World::new(&["a", "b"]).await;
+    world.fleet.get("b").set_up(false);
+    let images = world.brain.images().await.unwrap();
+    let told: Vec<_> = images.iter().map(|c| (c.cell_id.as_str(), c.stock.layers_bytes)).collect();
+    assert_eq!(told, [("a", 1_000), ("b", 0)]);
+    assert!(images[0].error.is_empty());
+    assert_eq!(images[1].error, "cannot reach cell b: connection refused");
+    let pruned = world.brain.prune_images().await.unwrap();
+    assert_eq!((pruned[0].pruned.layers, pruned[1].pruned.layers), (2, 0));
+    assert_eq!(pruned[1].error, "cannot reach cell b: connection refused");
+}

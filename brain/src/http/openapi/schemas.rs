@@ -13,7 +13,16 @@ use super::reference;
 /// All schemas by name.
 pub(super) fn all() -> Value {
     let mut schemas = Map::new();
-    let nouns = [parts(), placement(), actions(), desired_lrps(), actual_lrps(), tasks(), moves()];
+    let nouns = [
+        parts(),
+        placement(),
+        actions(),
+        desired_lrps(),
+        actual_lrps(),
+        tasks(),
+        moves(),
+        images(),
+    ];
     let ours = [explanation(), events_of_ours()];
     nouns.into_iter().chain(ours).for_each(|part| schemas.extend(part));
     schemas.into()
@@ -383,6 +392,24 @@ fn moves() -> Schemas {
             "planned": amount("moves that have yet to begin"),
         }), &[]),
     }))
+}
+
+fn images() -> Schemas {
+    let image = json!({"name": text(), "digest": text(), "bytes": amount("bytes on the disk"),
+        "layers": amount("layers"), "in_use": truth(), "last_used": time()});
+    let kept = json!({
+        "cell_id": guid(),
+        "images": list(written_but(image, &[])),
+        "layers_bytes": amount("bytes on the disk; what images share is there once"),
+        "disk_free_bytes": amount("bytes"),
+        "disk_total_bytes": amount("bytes"),
+        "error": {"type": "string", "description": "why the cell did not say"},
+    });
+    let pruned = json!({"cell_id": guid(), "images": list(text()), "layers": amount("layers"),
+        "bytes": amount("bytes"),
+        "error": {"type": "string", "description": "why the cell did not say"}});
+    map(json!({"CellImages": written_but(kept, &["error"]),
+        "CellPruned": written_but(pruned, &["error"])}))
 }
 
 fn explanation() -> Schemas {

@@ -1,10 +1,11 @@
 //! Writable root filesystems: layers stacked by overlayfs, one upper directory a container.
 
 use std::collections::HashSet;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,8 @@ use crate::images::content::implied_directories;
 use crate::runtime::ContainerId;
 
 const BLOCK_BYTES: u64 = 512;
+/// In a root filesystem's directory: the layers it stands on, each ended by a zero byte.
+const LAYERS: &str = "layers";
 
 /// The directory of all root filesystems.
 #[derive(Debug, Clone)]
@@ -85,7 +88,22 @@ impl Rootfs {
         read().map_err(|e| machine("list the root filesystems", e))
     }
 
+    /// The layers that root filesystems stand on; `None` when one does not say which, as those
+    /// that an older version mounted.
+    pub(crate) fn layers_in_use(&self) -> Result<Option<HashSet<PathBuf>>, ImageError> {
+        let mut all = HashSet::new();
+        for id in self.list()? {
+            match fs::read(self.directory.join(id.as_str()).join(LAYERS)) {
+                Ok(bytes) => all.extend(paths(&bytes)),
+                Err(_) if !self.directory.join(id.as_str()).exists() => {}
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(all))
+    }
+
     fn stack(&self, layers: &[PathBuf], home: &Path) -> io::Result<PathBuf> {
+        keep_layers(home, layers)?;
         let (upper, work, merged) = (home.join("upper"), home.join("work"), home.join("merged"));
         for directory in [&upper, &work, &merged] {
             fs::create_dir(directory)?;
@@ -113,6 +131,17 @@ impl Rootfs {
         }
         remove_all(home)
     }
+}
+
+/// Before anything is mounted, so that whoever collects layers knows.
+pub(crate) fn keep_layers(home: &Path, layers: &[PathBuf]) -> io::Result<()> {
+    let names = layers.iter().flat_map(|l| [l.as_os_str().as_bytes(), b"\0"].concat());
+    fs::write(home.join(LAYERS), names.collect::<Vec<u8>>())
+}
+
+fn paths(bytes: &[u8]) -> impl Iterator<Item = PathBuf> {
+    let names = bytes.split(|b| *b == 0).filter(|name| !name.is_empty());
+    names.map(|name| PathBuf::from(OsStr::from_bytes(name)))
 }
 
 /// Names the directories by descriptors: the kernel takes one page of options, and paths may hold
@@ -170,7 +199,7 @@ fn attributes(of: &fs::Metadata) -> (u32, u32, u32) {
 }
 
 /// Space on the disk; a file with several names counts once.
-fn used_bytes(directory: &Path) -> io::Result<u64> {
+pub(crate) fn used_bytes(directory: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     let mut seen = HashSet::new();
     let mut open = vec![directory.to_owned()];

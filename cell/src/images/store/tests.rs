@@ -1,3 +1,4 @@
+mod mirrors;
 mod own;
 mod tidying;
 
@@ -13,10 +14,12 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use lattice_api::registry::digest_of;
+use futures_util::StreamExt as _;
+use lattice_api::cell::images::PrunedImages;
 use lattice_api::registry::document::{
     DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST,
 };
+use lattice_api::registry::{RegistryError, digest_of};
 use serde_json::json;
 
 use super::*;
@@ -31,6 +34,8 @@ struct Tricks {
     /// How often an answer with a blob still breaks off in its middle.
     breaks: usize,
     ignores_ranges: bool,
+    /// How many questions for manifests are still answered with 503.
+    failing: usize,
     /// `Basic ...` or `Bearer ...`; what is wanted.
     wants: Option<String>,
     challenge: String,
@@ -86,6 +91,10 @@ async fn answer(State(tricks): State<Arc<StdMutex<Tricks>>>, request: Request) -
         return (StatusCode::UNAUTHORIZED, challenge).into_response();
     }
     let last = uri.path().rsplit('/').next().unwrap().to_owned();
+    if uri.path().contains("/manifests/") && tricks.failing > 0 {
+        tricks.failing -= 1;
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     if uri.path().contains("/manifests/") && request.method() == Method::GET {
         return match tricks.manifests.get(&last) {
             Some((kind, bytes)) => {

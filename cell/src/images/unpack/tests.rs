@@ -316,7 +316,8 @@ fn damaged_streams_say_so() {
 
 #[test]
 fn bombs_stop_at_the_limits() {
-    let limits = UnpackLimits { bytes_max: 1024 * 1024, entries_max: 50 };
+    let limits =
+        UnpackLimits { bytes_max: 1024 * 1024, entries_max: 50, ..UnpackLimits::default() };
     let many = (0..51).fold(Tar::default(), |tar, n| tar.file(&format!("f{n}"), ""));
     let why = Bench::new().unpack(&many.bytes(), limits).unwrap_err();
     assert!(why.contains("more than 50 entries"), "{why}");
@@ -332,6 +333,23 @@ fn bombs_stop_at_the_limits() {
         let why = Bench::new().unpack(&bomb, limits).unwrap_err();
         assert!(why.contains("more than 1048576 bytes"), "{case}: {why}");
     }
+}
+
+#[test]
+fn time_and_the_disk_have_their_limits_too() {
+    let bytes = Tar::default().file("a", &"x".repeat(100_000)).bytes();
+    let limits = UnpackLimits { time_max: Duration::ZERO, ..UnpackLimits::default() };
+    let why = Bench::new().unpack(&bytes, limits).unwrap_err();
+    assert!(why.contains("took more than 0 s, which is the limit"), "{why}");
+    let limits = UnpackLimits { free_min_bytes: u64::MAX, ..UnpackLimits::default() };
+    let bench = Bench::new();
+    let manner = Manner { dialect: Dialect::Layer, owner: None, limits };
+    let unpacked = unpack(Root::strict(&bench.home.path().join("layer")).unwrap(), &*bytes, manner);
+    let Err(Trouble::Machine(why)) = unpacked else { panic!("{unpacked:?}") };
+    let why = why.to_string();
+    assert!(why.contains("MB left while it is unpacked") && why.contains("stay free"), "{why}");
+    let limits = UnpackLimits { free_min_bytes: 1, ..UnpackLimits::default() };
+    Bench::new().unpack(&bytes, limits).unwrap();
 }
 
 #[test]
@@ -437,7 +455,7 @@ proptest! {
     #[test]
     fn random_bytes_never_crash_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..2048)) {
         let bench = Bench::new();
-        let _ = bench.unpack(&bytes, UnpackLimits { bytes_max: 1 << 20, entries_max: 10 });
+        let _ = bench.unpack(&bytes, UnpackLimits { bytes_max: 1 << 20, entries_max: 10, ..UnpackLimits::default() });
         bench.assert_outside_is_untouched("random bytes");
     }
 

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::bodies::{self, ActualLrpResponse, CellResponse, DesiredLrpResponse};
+use super::images::{CellImages, CellPruned};
 use super::moves::{DrainRequest, MovePlan, Moves, RebalanceRequest};
 use super::{
     BrainError, EventId, EventStream, Explanation, InstanceProgress, Receptor, Version, routes,
@@ -309,6 +310,14 @@ impl Receptor for ReceptorClient {
 
     async fn moves(&self) -> Result<Moves, BrainError> {
         self.get(routes::MOVES).await
+    }
+
+    async fn images(&self) -> Result<Vec<CellImages>, BrainError> {
+        self.get(routes::IMAGES).await
+    }
+
+    async fn prune_images(&self) -> Result<Vec<CellPruned>, BrainError> {
+        self.fetch(routes::PRUNE_IMAGES, self.request(Method::POST, routes::PRUNE_IMAGES)).await
     }
 
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {

@@ -30,6 +30,10 @@ pub const DRAIN: &str = "/v1/cells/{cell}/drain";
 pub const REBALANCE: &str = "/v1/rebalance";
 /// What moves now; ours.
 pub const MOVES: &str = "/v1/moves";
+/// Images that cells keep; ours.
+pub const IMAGES: &str = "/v1/images";
+/// Removes those that no instance uses; ours.
+pub const PRUNE_IMAGES: &str = "/v1/images/prune";
 /// Domains.
 pub const DOMAINS: &str = "/v1/domains";
 /// One domain.

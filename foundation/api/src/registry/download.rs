@@ -1,10 +1,17 @@
 //! Fetching a blob: streamed, counted, hashed, and taken up again where it broke off.
 
+use std::time::Duration;
+
 use reqwest::Response;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::{Descriptor, RegistryError, Repository};
+
+/// The longest pause before a transfer is taken up again.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A try that brings so many bytes counts as a success, though it broke off.
+const PROGRESS_BYTES: u64 = 1024 * 1024;
 
 /// Where a transfer stands; survives a broken connection.
 struct Progress<'a> {
@@ -25,13 +32,21 @@ impl Repository {
         told: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<(), RegistryError> {
         let mut progress = Progress { blob, hasher: Sha256::new(), received: 0, sink, told };
-        let mut failures = 0;
-        while let Err(error) = self.take(&mut progress).await {
+        let options = &self.client.options;
+        let (mut failures, mut pause) = (0, options.resume_delay);
+        loop {
+            let before = progress.received;
+            let Err(error) = self.take(&mut progress).await else { break };
+            if progress.received - before >= PROGRESS_BYTES {
+                // It comes on: a line that is cut now and then brings a large layer all the same.
+                (failures, pause) = (0, options.resume_delay);
+            }
             failures += 1;
-            if !error.is_transient() || failures >= self.client.options.transfer_attempts {
+            if !error.is_transient() || failures >= options.transfer_attempts {
                 return Err(error);
             }
-            tokio::time::sleep(self.client.options.resume_delay * failures).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
         }
         let got = format!("sha256:{}", hex::encode(progress.hasher.finalize()));
         if got != blob.digest {

@@ -1,5 +1,6 @@
 //! Desired LRPs (B.2).
 
+use lattice_model::EgressRule;
 use lattice_model::action::{Action, EnvVar};
 use lattice_model::desired_lrp::{
     ContainerSpec, INSTANCES_MAX, ModificationTag, ROUTES_BYTES_MAX, RestartPolicy, UpdateStrategy,
@@ -41,7 +42,7 @@ pub struct DesiredLrpResponse<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     annotation: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    egress_rules: &'a [Value],
+    egress_rules: &'a [EgressRule],
     modification_tag: &'a ModificationTag,
     #[serde(skip_serializing_if = "Option::is_none")]
     app: Option<&'a str>,

@@ -1,27 +1,36 @@
 //! Egress rules (B.4): checked, kept in one form, and enforced by the cell's network policy.
 
-use core::net::IpAddr;
-
 use lattice_model::Refusal;
-use serde_json::{Map, Value, json};
+use lattice_model::egress::{Destination, EgressRule, IcmpInfo, PortRange, Protocol};
 
 use super::Complaints;
 use super::field::Object;
+
+/// The most destinations of all rules together: each is a rule of the cell's firewall.
+const DESTINATIONS_MAX: usize = 1_000;
+/// ICMP types and codes; a negative one is every one.
+const ICMP: std::ops::RangeInclusive<i64> = -1..=255;
 
 /// Reads all rules; each bad one is named with what is wrong with it.
 pub(super) fn decode(
     fields: &Object<'_>,
     complaints: &mut Complaints,
-) -> Result<Vec<Value>, Refusal> {
+) -> Result<Vec<EgressRule>, Refusal> {
     let mut rules = Vec::new();
     for object in fields.objects("egress_rules")? {
         let rule = Rule::read(&object)?;
-        let inner = rule.complaints();
+        let mut inner = Complaints::default();
+        rules.extend(rule.decode(&mut inner));
         if !inner.is_empty() {
             complaints.invalid("egress_rules");
             complaints.append(inner);
         }
-        rules.push(rule.into_value());
+    }
+    let destinations: usize = rules.iter().map(|rule| rule.destinations.len()).sum();
+    if destinations > DESTINATIONS_MAX {
+        complaints.invalid(&format!(
+            "egress_rules [ {destinations} destinations, at most {DESTINATIONS_MAX} ]"
+        ));
     }
     Ok(rules)
 }
@@ -63,25 +72,37 @@ impl Rule {
         })
     }
 
-    fn complaints(&self) -> Complaints {
-        let mut complaints = Complaints::default();
-        match self.protocol.as_str() {
-            "tcp" | "udp" => {
-                self.check_ports(&mut complaints);
-                complain_if(self.icmp_info.is_some(), "icmp_info", &mut complaints);
-                complain_if(self.protocol == "udp" && self.log, "log", &mut complaints);
+    /// The rule, complained of where it is wrong; `None` when it cannot even be written down.
+    fn decode(self, complaints: &mut Complaints) -> Option<EgressRule> {
+        let protocol = Protocol::named(&self.protocol);
+        match protocol {
+            Some(Protocol::Tcp | Protocol::Udp) => {
+                self.check_ports(complaints);
+                complain_if(self.icmp_info.is_some(), "icmp_info", complaints);
+                complain_if(protocol == Some(Protocol::Udp) && self.log, "log", complaints);
             }
-            "icmp" | "all" => {
-                let is_icmp = self.protocol == "icmp";
-                complain_if(self.port_range.is_some(), "port_range", &mut complaints);
-                complain_if(self.ports.is_some(), "ports", &mut complaints);
-                complain_if(self.icmp_info.is_some() != is_icmp, "icmp_info", &mut complaints);
-                complain_if(is_icmp && self.log, "log", &mut complaints);
+            Some(Protocol::Icmp | Protocol::All) => {
+                let is_icmp = protocol == Some(Protocol::Icmp);
+                complain_if(self.port_range.is_some(), "port_range", complaints);
+                complain_if(self.ports.is_some(), "ports", complaints);
+                let is_told = |(kind, code)| ICMP.contains(&kind) && ICMP.contains(&code);
+                let is_good = self.icmp_info.map_or(!is_icmp, |info| is_icmp && is_told(info));
+                complain_if(!is_good, "icmp_info", complaints);
+                complain_if(is_icmp && self.log, "log", complaints);
             }
-            _ => complaints.invalid("protocol"),
+            None => complaints.invalid("protocol"),
         }
-        self.check_destinations(&mut complaints);
-        complaints
+        let destinations = self.destinations(complaints);
+        let port = |port: u32| u16::try_from(port).ok();
+        let ports = self.ports.map(|ports| ports.into_iter().filter_map(port).collect());
+        let range = self.port_range.map(|(start, end)| (port(start), port(end)));
+        let port_range = match range {
+            Some((Some(start), Some(end))) => Some(PortRange { start, end }),
+            Some(_) | None => None,
+        };
+        let icmp_info = self.icmp_info.map(|(kind, code)| IcmpInfo { kind, code });
+        let log = self.log;
+        Some(EgressRule { protocol: protocol?, destinations, ports, port_range, icmp_info, log })
     }
 
     fn check_ports(&self, complaints: &mut Complaints) {
@@ -100,32 +121,23 @@ impl Rule {
         }
     }
 
-    fn check_destinations(&self, complaints: &mut Complaints) {
+    fn destinations(&self, complaints: &mut Complaints) -> Vec<Destination> {
         if self.destinations.is_empty() {
             complaints.invalid("destinations [ Must have at least 1 destination ]");
         }
-        for destination in &self.destinations {
-            if let Some(why) = bad_destination(destination) {
-                complaints.invalid(&format!("destinations [ {why} ]"));
+        let mut good = Vec::new();
+        for text in &self.destinations {
+            match text.parse() {
+                Ok(Destination::Range(first, last))
+                    if first > last || first.is_ipv4() != last.is_ipv4() =>
+                {
+                    complaints.invalid(&format!("destinations [ Invalid IP range, {text} ]"));
+                }
+                Ok(destination) => good.push(destination),
+                Err(why) => complaints.invalid(&format!("destinations [ {why} ]")),
             }
         }
-    }
-
-    fn into_value(self) -> Value {
-        let mut rule = Map::new();
-        rule.insert("protocol".into(), self.protocol.into());
-        rule.insert("destinations".into(), self.destinations.into());
-        if let Some(ports) = self.ports {
-            rule.insert("ports".into(), ports.into());
-        }
-        if let Some((start, end)) = self.port_range {
-            rule.insert("port_range".into(), json!({"start": start, "end": end}));
-        }
-        if let Some((kind, code)) = self.icmp_info {
-            rule.insert("icmp_info".into(), json!({"type": kind, "code": code}));
-        }
-        rule.insert("log".into(), self.log.into());
-        Value::Object(rule)
+        good
     }
 }
 
@@ -133,21 +145,4 @@ fn complain_if(is_wrong: bool, field: &str, complaints: &mut Complaints) {
     if is_wrong {
         complaints.invalid(field);
     }
-}
-
-/// Why a text is neither an address, nor `FIRST-LAST`, nor a CIDR block.
-fn bad_destination(text: &str) -> Option<String> {
-    let is_ip = |text: &str| text.parse::<IpAddr>().is_ok();
-    if let Some((first, last)) = text.split_once('-') {
-        return (!is_ip(first) || !is_ip(last)).then(|| format!("Invalid IP range, {text}"));
-    }
-    let is_good = match text.split_once('/') {
-        None => is_ip(text),
-        Some((address, prefix)) => match (address.parse(), prefix.parse::<u8>()) {
-            (Ok(IpAddr::V4(_)), Ok(bits)) => bits <= 32,
-            (Ok(IpAddr::V6(_)), Ok(bits)) => bits <= 128,
-            _ => false,
-        },
-    };
-    (!is_good).then(|| format!("Invalid IP, invalid CIDR address: {text}"))
 }

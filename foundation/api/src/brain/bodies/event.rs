@@ -1,5 +1,7 @@
 //! Events (B.8): a name and a body.
 
+use std::sync::Arc;
+
 use lattice_model::id::IdError;
 use lattice_model::{
     ActualLrp, CellId, DesiredLrp, Domain, ErrorName, Event, InstanceCrash, InstanceGuid,
@@ -160,13 +162,13 @@ impl TryFrom<CrashBody> for InstanceCrash {
 
 /// Reads an event from its name and body; `None` for a name that is not known.
 pub fn parse(name: &str, body: &Value) -> Result<Option<Event>, Refusal> {
-    let desired = |field: &str| -> Result<Box<DesiredLrp>, Refusal> {
-        desired_lrp::parse_response(&body[field]).map(Box::new)
+    let desired = |field: &str| -> Result<Arc<DesiredLrp>, Refusal> {
+        desired_lrp::parse_response(&body[field]).map(Arc::new)
     };
     let actual =
-        |field: &str| -> Result<Box<ActualLrp>, Refusal> { actual_lrp(&body[field]).map(Box::new) };
-    let task = |field: &str| -> Result<Box<Task>, Refusal> {
-        task::parse_response(&body[field]).map(Box::new)
+        |field: &str| -> Result<Arc<ActualLrp>, Refusal> { actual_lrp(&body[field]).map(Arc::new) };
+    let task = |field: &str| -> Result<Arc<Task>, Refusal> {
+        task::parse_response(&body[field]).map(Arc::new)
     };
     Ok(Some(match name {
         "desired_lrp_created" => Event::DesiredLrpCreated(desired("desired_lrp")?),

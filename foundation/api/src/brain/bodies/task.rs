@@ -1,5 +1,6 @@
 //! Tasks (B.6).
 
+use lattice_model::EgressRule;
 use lattice_model::action::{Action, EnvVar};
 use lattice_model::desired_lrp::ContainerSpec;
 use lattice_model::task::TaskOutcome;
@@ -41,7 +42,7 @@ pub struct TaskResponse<'a> {
     result: &'a str,
     state: &'static str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    egress_rules: &'a [Value],
+    egress_rules: &'a [EgressRule],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     placement_tags: &'a [String],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -86,7 +87,7 @@ struct Definition<'a> {
     rootfs: &'a str,
     privileged: bool,
     env: &'a [EnvVar],
-    egress_rules: &'a [Value],
+    egress_rules: &'a [EgressRule],
     placement_tags: &'a [String],
     volume_drivers: &'a [String],
     #[serde(skip_serializing_if = "Placement::is_default")]

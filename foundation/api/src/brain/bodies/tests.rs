@@ -287,11 +287,24 @@ fn egress_rules_are_refused_in_the_receptors_words() {
             json!({"protocol": "all", "destinations": ["1.2.3.4/99"]}),
             "Invalid field: destinations [ Invalid IP, invalid CIDR address: 1.2.3.4/99 ]",
         ),
+        (
+            json!({"protocol": "all", "destinations": ["1.2.3.4-1.2.3.3", "1.2.3.4-::1"]}),
+            "Invalid field: destinations [ Invalid IP range, 1.2.3.4-1.2.3.3 ], \
+             Invalid field: destinations [ Invalid IP range, 1.2.3.4-::1 ]",
+        ),
+        (
+            json!({"protocol": "icmp", "destinations": to, "icmp_info": {"type": 256, "code": 0}}),
+            "Invalid field: icmp_info",
+        ),
     ] {
         let body = with(valid_lrp(), json!({"egress_rules": [rule]}));
         let message = format!("Invalid field: egress_rules, {message}");
         check(create(&body), ErrorName::InvalidLRP, &message, &body);
     }
+    let many = json!([{"protocol": "all", "destinations": vec!["1.2.3.4"; 1_001]}]);
+    let body = with(valid_lrp(), json!({"egress_rules": many}));
+    let message = "Invalid field: egress_rules [ 1001 destinations, at most 1000 ]";
+    check(create(&body), ErrorName::InvalidLRP, message, &body);
     let rules = json!([
         {"protocol": "tcp", "destinations": ["1.2.3.4-1.2.3.9"], "ports": [80], "log": true},
         {"protocol": "icmp", "destinations": ["::/0"], "icmp_info": {"type": 8, "code": 0}},
