@@ -44,6 +44,11 @@ pub enum Command {
     Restore(Restore),
     /// Write a systemd unit that runs `lattice up` at boot
     Install(Install),
+    /// Run a router alone, which takes its routes from NATS
+    ///
+    /// SIGUSR1 drains it: load balancers are told first, then requests under way end. SIGTERM and
+    /// SIGINT end it within seconds.
+    Router(Router),
     /// The first process of a container; not for people
     #[command(hide = true)]
     Init,
@@ -60,6 +65,18 @@ pub enum Command {
         /// The instance's directory
         dir: PathBuf,
     },
+}
+
+/// `lattice router`.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct Router {
+    /// A file of gorouter's: YAML, as it is; keys that nobody knows are ignored with a warning
+    #[arg(short = 'c', value_name = "FILE")]
+    pub gorouter: Option<PathBuf>,
+    /// A file of ours: TOML, in which every key must be known
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Where state is kept unless another place is named; `ltc` looks there too.
@@ -85,6 +102,10 @@ pub struct Up {
     /// The router's port; any but 80 is part of every URL
     #[arg(long, env = "LATTICE_HTTP_PORT", default_value_t = 80, value_name = "PORT")]
     pub http_port: u16,
+    /// The router's port for TLS, with certificates that `ltc trust` makes a machine believe; 0 for
+    /// none
+    #[arg(long, env = "LATTICE_HTTPS_PORT", default_value_t = 443, value_name = "PORT")]
+    pub https_port: u16,
     /// Also listen on this address; without it only this machine and its instances reach the
     /// router
     #[arg(long, env = "LATTICE_LISTEN", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST),

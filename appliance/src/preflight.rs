@@ -42,6 +42,8 @@ pub fn check_ports(args: &Up) -> Result<(), Usage> {
     let wanted = [
         (loopback, args.http_port, "--http-port"),
         (args.listen, args.http_port, "--http-port"),
+        (loopback, args.https_port, "--https-port"),
+        (args.listen, args.https_port, "--https-port"),
         (loopback, args.receptor_port, "--receptor-port"),
         (loopback, args.doppler_port, "--doppler-port"),
     ];
@@ -83,11 +85,12 @@ fn mistakes_of(args: &Up, settings: &Settings) -> Vec<String> {
     }
     let ports = [
         (args.http_port, "--http-port"),
+        (args.https_port, "--https-port"),
         (args.receptor_port, "--receptor-port"),
         (args.doppler_port, "--doppler-port"),
     ];
     for (at, (port, flag)) in ports.iter().enumerate() {
-        if *port == 0 {
+        if *port == 0 && *flag != "--https-port" {
             mistakes.push(format!("{flag} 0 is no port that people could be told"));
         }
         if let Some((_, other)) = ports[..at].iter().find(|(other, _)| other == port) {
