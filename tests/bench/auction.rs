@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use lattice_api::cell::{CellState, LrpSlot};
 use lattice_brain::auction::{Batch, Item, LrpAuction, Outcome, Policy, hold};
+use lattice_model::CheckDefinition;
 use lattice_model::action::{Action, Run};
+use lattice_model::desired_lrp::StopPolicy;
 use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy, UpdateStrategy};
 use lattice_model::{
     CellId, CellPresence, ContainerSpec, DesiredLrp, Domain, Limit, LrpKey, ModificationTag,
@@ -170,6 +172,8 @@ fn container(rootfs: &str, amount: u64) -> ContainerSpec {
         setup: None,
         action: Action::Run(Run { path: "/app".into(), user: "u".into(), ..Run::default() }),
         monitor: None,
+        checks: CheckDefinition::default(),
+        stop: StopPolicy::default(),
         limits: ContainerLimits {
             memory_mb: Limit::AtMost(amount),
             disk_mb: Limit::AtMost(amount),

@@ -5,6 +5,7 @@
 pub mod action;
 pub mod actual_lrp;
 pub mod cell;
+pub mod checks;
 pub mod desired_lrp;
 pub mod egress;
 pub mod envelope;
@@ -23,6 +24,7 @@ pub mod wire;
 pub use action::Action;
 pub use actual_lrp::{ActualLrp, ActualState, InstanceKey, LrpKey, NetInfo, PortMapping, Presence};
 pub use cell::{CellCapacity, CellPresence};
+pub use checks::CheckDefinition;
 pub use desired_lrp::{ContainerSpec, DesiredLrp, DesiredLrpUpdate, ModificationTag};
 pub use egress::EgressRule;
 pub use envelope::Envelope;
