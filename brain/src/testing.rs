@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_api::cell::{CellState, LrpSlot, Rep, RepConnector};
+use lattice_model::CheckDefinition;
 use lattice_model::action::{Action, Run};
+use lattice_model::desired_lrp::StopPolicy;
 use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy, UpdateStrategy};
 use lattice_model::{
     CellId, CellPresence, ContainerSpec, DesiredLrp, Domain, InstanceGuid, InstanceKey, Limit,
@@ -57,6 +59,8 @@ fn container(memory_mb: u64) -> ContainerSpec {
         setup: None,
         action: Action::Run(Run { path: "/app".into(), user: "u".into(), ..Run::default() }),
         monitor: None,
+        checks: CheckDefinition::default(),
+        stop: StopPolicy::default(),
         limits: ContainerLimits {
             memory_mb: Limit::from_wire(memory_mb),
             disk_mb: Limit::from_wire(memory_mb),

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use lattice_model::Action;
 use lattice_model::action::{EnvVar, Group};
-use lattice_model::desired_lrp::ContainerLimits;
+use lattice_model::desired_lrp::{ContainerLimits, StopSignal};
 
 use crate::cancel::Cancel;
 use crate::downloads::Transfers;
@@ -51,6 +51,8 @@ pub struct Place {
     pub network_env: Vec<EnvVar>,
     /// Its bounds.
     pub limits: ContainerLimits,
+    /// What asks its processes to end.
+    pub stop_signal: StopSignal,
     /// Starts processes in it.
     pub runtime: Arc<dyn Runtime>,
     /// Reaches its files.

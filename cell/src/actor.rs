@@ -181,7 +181,8 @@ impl Owner {
             self.inventory.claim(&work.resources());
             let instance = Instance::adopted(work.kind(), healthy, self.tools.now());
             let order = Order { work, credentials: Vec::new() };
-            self.slots.insert(id.clone(), Slot::new(order, instance, self.tools.config.stop_grace));
+            let grace = self.tools.config.stop_grace;
+            self.slots.insert(id.clone(), Slot::new(order, instance, grace));
             self.announce(&id);
             self.resume_work(&id, made);
         }
@@ -213,9 +214,10 @@ impl Owner {
             return Err(format!("cell {} is shutting down", self.presence.cell_id));
         }
         self.inventory.reserve(&order.work.resources())?;
+        let grace = self.tools.config.stop_grace;
         let instance = Instance::reserved(order.work.kind(), self.tools.now());
         tracing::info!(work = %id, "work taken");
-        self.slots.insert(id.clone(), Slot::new(order, instance, self.tools.config.stop_grace));
+        self.slots.insert(id.clone(), Slot::new(order, instance, grace));
         self.step(&id, Input::Begin);
         Ok(())
     }
@@ -230,7 +232,7 @@ impl Owner {
         let ids: Vec<WorkId> = self.slots.keys().cloned().collect();
         for id in ids {
             if let Some(slot) = self.slots.get(&id) {
-                slot.cancel.set_grace(grace);
+                slot.cancel.set_grace(slot.cancel.grace().min(grace));
             }
             self.step(&id, Input::StopAsked);
         }
@@ -249,7 +251,9 @@ impl Owner {
 // === impl Slot ===
 
 impl Slot {
+    /// With that grace, unless the work has one of its own.
     fn new(order: Order, instance: Instance, grace: Duration) -> Self {
+        let grace = order.work.stop_grace().unwrap_or(grace);
         Self {
             work: order.work,
             credentials: order.credentials,
@@ -266,6 +270,7 @@ fn input(report: Report) -> Input {
     match report {
         Report::ContainerCreated => Input::ContainerCreated,
         Report::Healthy(net) => Input::Healthy(net),
+        Report::Ready(is_ready) => Input::Ready(is_ready),
         Report::Ended(outcome) => Input::Ended(outcome),
     }
 }

@@ -4,6 +4,7 @@
 //! every 30 s. One failure of a healthy instance ends it.
 
 pub mod explain;
+pub mod streak;
 
 use core::time::Duration;
 

@@ -110,6 +110,9 @@ pub struct ImageConfig {
     pub working_dir: String,
     /// TCP ports, ascending.
     pub exposed_ports: Vec<u16>,
+    /// What asks its program to end (`SIGQUIT`); empty is SIGTERM.
+    #[serde(default)]
+    pub stop_signal: String,
 }
 
 /// Why an image is not to be had. To a person: what happened, why, and what to do.

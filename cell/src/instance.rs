@@ -80,6 +80,8 @@ pub enum Input {
     ContainerCreated,
     /// It is healthy, and is reached like this.
     Healthy(NetInfo),
+    /// It is healthy, and may get requests or may not.
+    Ready(bool),
     /// Nothing of it runs any more.
     Ended(Outcome),
     /// Someone who may asks it to end.
@@ -228,6 +230,7 @@ impl Instance {
             Input::Told(telling, answer) => self.on_told(&telling, answer, now),
             Input::ContainerCreated => self.on_container_created(now),
             Input::Healthy(net) => self.on_healthy(net, now),
+            Input::Ready(is_ready) => self.on_ready(is_ready),
             Input::Ended(outcome) => self.on_ended(outcome, now),
             Input::StopAsked => self.on_stop_asked(now),
             Input::Removed { is_whole } => self.on_removed(is_whole),
@@ -285,8 +288,8 @@ impl Instance {
     fn on_start_told(&mut self, answer: Answer, now: Time) -> Vec<Effect> {
         match (&self.state, answer) {
             // Silence is not an order: what runs is reachable, brain or no brain.
-            (State::Running { .. }, Answer::Done | Answer::Declined | Answer::Silence)
-                if !self.is_stopping =>
+            (State::Running { net }, Answer::Done | Answer::Declined | Answer::Silence)
+                if !self.is_stopping && !net.unready =>
             {
                 vec![Effect::Announce]
             }
@@ -324,6 +327,17 @@ impl Instance {
             Kind::Lrp if !self.is_stopping => vec![Effect::Tell(Telling::Start(net))],
             Kind::Lrp | Kind::Task => vec![],
         }
+    }
+
+    /// Routes go at once, and come when the brain has been told.
+    fn on_ready(&mut self, is_ready: bool) -> Vec<Effect> {
+        let State::Running { net } = &mut self.state else { return vec![] };
+        if net.unready != is_ready || self.is_stopping {
+            return vec![];
+        }
+        net.unready = !is_ready;
+        let told = Effect::Tell(Telling::Start(net.clone()));
+        if is_ready { vec![told] } else { vec![Effect::Withdraw, told] }
     }
 
     fn on_ended(&mut self, outcome: Outcome, now: Time) -> Vec<Effect> {

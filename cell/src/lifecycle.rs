@@ -2,6 +2,7 @@
 //! action beside monitor, end. It reports to the owner and decides nothing about the instance.
 
 pub(crate) mod adoption;
+mod checks;
 mod execute;
 mod prepare;
 pub(crate) mod removal;
@@ -28,6 +29,8 @@ pub(crate) enum Report {
     ContainerCreated,
     /// The instance is healthy.
     Healthy(NetInfo),
+    /// The instance, which is healthy, may get requests, or may not.
+    Ready(bool),
     /// Nothing of it runs any more. Comes exactly once, last.
     Ended(Outcome),
 }
@@ -89,9 +92,9 @@ impl<R: Reports> Lifecycle<R> {
         }
     }
 
-    async fn became_healthy(&self, made: &Made) {
+    async fn became_healthy(&self, made: &Made, unready: bool) {
         made.place.journal.note(HEALTHY);
-        self.reports.report(Report::Healthy(made.net.clone())).await;
+        self.reports.report(Report::Healthy(NetInfo { unready, ..made.net.clone() })).await;
     }
 
     fn work(&self) -> &Work {

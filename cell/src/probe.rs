@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use lattice_model::action::Run;
+use lattice_model::checks::Check;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -55,6 +56,20 @@ impl Probe {
             probe.set(name, &value);
         }
         Some(probe)
+    }
+
+    /// The same for a declarative check.
+    pub fn of_check(check: &Check) -> Self {
+        let path = match check {
+            Check::TcpCheck(_) => None,
+            Check::HttpCheck(http) if http.path.is_empty() => Some("/".to_owned()),
+            Check::HttpCheck(http) => Some(http.path.clone()),
+        };
+        let timeout = match check.timeout_ms() {
+            0 => TIMEOUT_DEFAULT,
+            ms => Duration::from_millis(ms),
+        };
+        Self { port: check.port(), path, timeout }
     }
 
     fn set(&mut self, name: &str, value: &str) {
@@ -195,6 +210,28 @@ mod tests {
         );
         assert_eq!(Probe::of_run(&run("/bin/sh", &["-c", "healthcheck"])), None);
         assert_eq!(Probe::of_run(&run("/tmp/healthcheck2", &[])), None);
+    }
+
+    #[test]
+    fn a_declarative_check_is_the_same_check() {
+        for (json, expected) in [
+            (
+                serde_json::json!({"tcp_check": {"port": 80}}),
+                Probe { port: 80, path: None, timeout: TIMEOUT_DEFAULT },
+            ),
+            (
+                serde_json::json!({"http_check": {"port": 81, "request_timeout_ms": 300}}),
+                probe(81, Some("/")),
+            ),
+            (
+                serde_json::json!({"http_check": {"port": 81, "path": "/up",
+                    "request_timeout_ms": 300}}),
+                probe(81, Some("/up")),
+            ),
+        ] {
+            let check: Check = serde_json::from_value(json).unwrap();
+            assert_eq!(Probe::of_check(&check), expected);
+        }
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lattice_model::Limit;
 use lattice_model::action::EnvVar;
+use lattice_model::desired_lrp::StopSignal;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// Names a container on its cell: `process_guid-instance_guid` hashed or shortened to what a
@@ -139,10 +140,15 @@ pub trait ProcessControl: Send + Sync {
 /// The signals a cell sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM: please end.
-    Terminate,
+    /// Please end.
+    Stop(StopSignal),
     /// SIGKILL: end.
     Kill,
+}
+
+impl Signal {
+    /// What asks a process to end that wants no other signal.
+    pub const TERMINATE: Self = Self::Stop(StopSignal::Sigterm);
 }
 
 /// How a process ended.

@@ -10,7 +10,9 @@ use lattice_api::cell::{LrpWork, TaskWork, Work as Ordered};
 use lattice_daemon::bus::{Bus, InProcessBus};
 use lattice_daemon::clock::SystemClock;
 use lattice_daemon::tasks::Tasks;
+use lattice_model::CheckDefinition;
 use lattice_model::action::Run;
+use lattice_model::desired_lrp::StopPolicy;
 use lattice_model::desired_lrp::{
     ContainerLimits, ContainerSpec, LogTarget, RestartPolicy, UpdateStrategy,
 };
@@ -128,6 +130,8 @@ pub(crate) fn container_spec(action: Action) -> ContainerSpec {
         setup: None,
         action,
         monitor: None,
+        checks: CheckDefinition::default(),
+        stop: StopPolicy::default(),
         limits: ContainerLimits {
             memory_mb: Limit::AtMost(100),
             disk_mb: Limit::AtMost(10),

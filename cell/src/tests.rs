@@ -1,6 +1,7 @@
 //! A whole cell between scripted seams.
 
 mod adoption;
+mod checks;
 mod harmonisation;
 mod health;
 mod lifecycle;

@@ -76,6 +76,7 @@ impl Tools {
             address: self.config.external_address.to_string(),
             instance_address: attachment.address.to_string(),
             ports: attachment.ports.clone(),
+            unready: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lattice_api::brain::CellView;
 use lattice_api::cell::{LrpWork, TaskWork, WorkItem};
@@ -139,6 +140,11 @@ impl Work {
             Self::Lrp { lrp, .. } => lrp.resources(),
             Self::Task(task) => task.definition.resources(),
         }
+    }
+
+    /// How long its processes have to end when they are asked to, where it says so.
+    pub fn stop_grace(&self) -> Option<Duration> {
+        self.containers().first()?.stop.grace_ms.map(Duration::from_millis)
     }
 
     /// What it may reach besides what the cell's network allows everyone.

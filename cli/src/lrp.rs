@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use lattice_model::CheckDefinition;
 use lattice_model::action::{Action, EnvVar, Run};
+use lattice_model::desired_lrp::StopPolicy;
 use lattice_model::desired_lrp::{
     ContainerLimits, ContainerSpec, LogTarget, RestartPolicy, UpdateStrategy,
 };
@@ -159,6 +161,8 @@ pub fn build(
         setup: None,
         action: Action::Run(Run { path, args, dir, user, ..Run::default() }),
         monitor,
+        checks: CheckDefinition::default(),
+        stop: StopPolicy::default(),
         limits: limits(request),
         ports,
         privileged: request.privileged,

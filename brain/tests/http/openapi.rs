@@ -104,10 +104,16 @@ fn what_is_ours_in_an_lrp_and_a_task_is_described_too() {
         "volume_drivers": ["nfs"], "placement": {"strategy": "binpack",
             "constraints": [{"label": "disk", "operator": "==", "value": "ssd"}],
             "affinities": [{"app": "db", "relation": "with", "weight": 10}]}});
+    let of_lrps = json!({"stop": {"signal": "SIGINT", "grace_ms": 5},
+        "check_definition": {"checks": [{"tcp_check": {"port": 80, "interval_ms": 500}}],
+            "readiness_checks": [{"http_check": {"port": 80, "path": "/up"}}]}});
     let (mut lrp, mut one) = (samples::lrp_body("web"), samples::task_body("one"));
     for (name, value) in ours.as_object().unwrap() {
         lrp[name] = value.clone();
         one[name] = value.clone();
+    }
+    for (name, value) in of_lrps.as_object().unwrap() {
+        lrp[name] = value.clone();
     }
     assert_eq!(faults(&lrp, schema("DesiredLrpCreate")), [""; 0]);
     assert_eq!(faults(&one, schema("TaskCreate")), [""; 0]);

@@ -78,6 +78,7 @@ pub(crate) fn instances(guid: &str) -> Vec<ActualLrp> {
         address: "10.1.1.1".into(),
         instance_address: "10.254.0.2".into(),
         ports: vec![PortMapping { container_port: 8080, host_port: 60_001 }],
+        unready: true,
     };
     let placement_error = PlacementError {
         reason: "insufficient resources: memory".into(),

@@ -84,6 +84,9 @@ fn broken(rule: &str, wanted: &Value, value: &Value, rules: &Map<String, Value>)
         "maxLength" => {
             fault(value.as_str().is_none_or(|s| s.len() as u64 <= wanted.as_u64().unwrap()))
         }
+        "maxItems" => {
+            fault(value.as_array().is_none_or(|l| l.len() as u64 <= wanted.as_u64().unwrap()))
+        }
         "minItems" => {
             fault(value.as_array().is_none_or(|l| l.len() as u64 >= wanted.as_u64().unwrap()))
         }

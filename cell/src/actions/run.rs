@@ -1,5 +1,5 @@
 //! Runs a process in the container: its lines go to the log, its exit status decides. Cancelled,
-//! it gets SIGTERM, a grace, and then SIGKILL, which the log tells.
+//! it gets SIGTERM or the signal it wants, a grace, and then SIGKILL, which the log tells.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +122,7 @@ async fn follow(control: &Arc<dyn ProcessControl>, cx: &StepContext) -> End {
         () = cx.cancel.cancelled() => {}
     }
     if cx.role == Role::Work {
-        send(control, Signal::Terminate, cx).await;
+        send(control, Signal::Stop(cx.place.stop_signal), cx).await;
         if let Ok(status) = tokio::time::timeout(cx.cancel.grace(), control.wait()).await {
             return End::Terminated(status);
         }
@@ -157,8 +157,9 @@ async fn conclude(end: End, cx: &StepContext) -> Result<(), Failure> {
         }
         End::Killed(status) => {
             let grace = go_duration(cx.cancel.grace());
+            let signal = cx.place.stop_signal.name();
             cx.log.err(&format!(
-                "the process did not end within {grace} after SIGTERM and was sent SIGKILL"
+                "the process did not end within {grace} after {signal} and was sent SIGKILL"
             ));
             let Some(status) = status else {
                 cx.log.err("process did not exit");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::{get, post};
-use lattice_model::desired_lrp::LogTarget;
+use lattice_model::desired_lrp::{LogTarget, StopSignal};
 use lattice_model::{Limit, PortMapping};
 use serde_json::json;
 
@@ -54,6 +54,7 @@ async fn bed() -> (Bed, StepContext) {
         env: vec![var("WHO", "lrp")],
         network_env: environment::network("192.0.2.1".parse().unwrap(), &[mapping]),
         limits,
+        stop_signal: StopSignal::Sigterm,
         runtime: Arc::clone(&bed.runtime) as _,
         files: Arc::clone(&bed.files) as _,
         transfers: Transfers::new(bed.config.downloads_dir(), &bed.config.limits).unwrap(),
@@ -83,6 +84,7 @@ fn image() -> ImageConfig {
         user: "imageuser".into(),
         working_dir: "/work".into(),
         exposed_ports: vec![],
+        stop_signal: String::new(),
     }
 }
 
@@ -161,7 +163,7 @@ async fn codependent_ends_with_the_first_exit_even_a_good_one() {
         let (bed, cx) = bed().await;
         let both = json!({"codependent": {"actions": [program("forever"), program(first)]}});
         assert_eq!(perform(&action(both), &cx).await, failed(reason));
-        assert_eq!(bed.runtime.signals_of("forever"), [Signal::Terminate], "{first}");
+        assert_eq!(bed.runtime.signals_of("forever"), [Signal::TERMINATE], "{first}");
         assert!(!cx.cancel.is_cancelled(), "what is around it goes on");
     }
 }
@@ -187,10 +189,10 @@ async fn try_never_fails() {
 #[tokio::test]
 async fn a_cancelled_process_gets_sigterm_and_sigkill_only_after_its_grace() {
     for (path, signals, line) in [
-        ("forever", vec![Signal::Terminate], "LOG/0 OUT Exit status 143"),
+        ("forever", vec![Signal::TERMINATE], "LOG/0 OUT Exit status 143"),
         (
             "stubborn",
-            vec![Signal::Terminate, Signal::Kill],
+            vec![Signal::TERMINATE, Signal::Kill],
             "LOG/0 ERR Exit status 137 (exceeded 200ms graceful shutdown interval)",
         ),
     ] {

@@ -8,8 +8,8 @@ use lattice_api::brain::{BrainError, CellView};
 use lattice_model::{DesiredLrp, InstanceKey, LrpKey, TaskGuid, Time};
 
 use super::{Message, Owner, Slot};
-use crate::instance::Input;
 use crate::instance::harmony::Cure;
+use crate::instance::{Input, State};
 use crate::lifecycle::removal;
 use crate::work::{Missing, Work, WorkId};
 
@@ -26,7 +26,7 @@ impl Owner {
             .slots
             .iter()
             .filter(|(_, slot)| slot.is_settled(asked_at))
-            .map(|(id, slot)| (id.clone(), slot.work.cure(slot.instance.container(), &view)))
+            .map(|(id, slot)| (id.clone(), slot.cure(&view)))
             .collect();
         for (id, cure) in cures {
             if cure != Cure::Wait {
@@ -104,6 +104,25 @@ impl Slot {
     /// True when a view that was asked for at `asked_at` says something about it.
     fn is_settled(&self, asked_at: Time) -> bool {
         self.tellings.is_empty() && !self.is_removing && self.instance.is_settled(asked_at)
+    }
+
+    fn cure(&self, view: &CellView) -> Cure {
+        match self.work.cure(self.instance.container(), view) {
+            Cure::Wait if self.is_reached_otherwise(view) => Cure::Start,
+            cure => cure,
+        }
+    }
+
+    /// True when the brain's record says of the running instance how it was reached before.
+    fn is_reached_otherwise(&self, view: &CellView) -> bool {
+        let (Work::Lrp { instance, .. }, State::Running { net }) =
+            (&self.work, self.instance.state())
+        else {
+            return false;
+        };
+        let told =
+            view.lrps.iter().map(|(row, _)| row).find(|row| row.instance() == Some(instance));
+        told.and_then(|row| row.net()).is_some_and(|told| told != net)
     }
 
     /// Takes over a newer record of its LRP; true when it is newer.

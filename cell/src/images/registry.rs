@@ -43,6 +43,7 @@ pub(crate) fn image_config(document: &ImageDocument) -> ImageConfig {
         user: run.user.clone(),
         working_dir: run.working_dir.clone(),
         exposed_ports: run.tcp_ports(),
+        stop_signal: run.stop_signal.clone(),
     }
 }
 

@@ -3,7 +3,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn net() -> NetInfo {
-    NetInfo { address: "192.0.2.1".into(), instance_address: "10.0.0.2".into(), ports: vec![] }
+    NetInfo {
+        address: "192.0.2.1".into(),
+        instance_address: "10.0.0.2".into(),
+        ..NetInfo::default()
+    }
 }
 
 fn crash(reason: &str) -> Outcome {
@@ -68,6 +72,27 @@ fn a_stop_withdraws_before_it_ends_and_is_told_as_a_removal() {
     let stopped = after(running(), [Input::StopAsked, Input::Ended(crash("exit 143"))]);
     check(stopped, Input::Removed { is_whole: true }, &[E::Release, E::Tell(Telling::Remove)]);
     check(vec![Input::Begin], Input::StopAsked, &[E::Release, E::Tell(Telling::Remove)]);
+}
+
+#[test]
+fn an_instance_that_is_not_ready_loses_its_routes_and_nothing_else() {
+    use Effect as E;
+    let unready = NetInfo { unready: true, ..net() };
+    let told_unready = E::Tell(Telling::Start(unready.clone()));
+    let started = after(initializing(), [Input::Healthy(unready.clone())]);
+    check(started.clone(), told(Telling::Start(unready.clone()), Answer::Done), &[]);
+    check(started.clone(), Input::Ready(true), &[E::Tell(Telling::Start(net()))]);
+    check(started.clone(), Input::Ready(false), &[]);
+    let ready = after(started, [Input::Ready(true)]);
+    check(ready.clone(), told(Telling::Start(net()), Answer::Done), &[E::Announce]);
+    check(ready.clone(), told(Telling::Start(net()), Answer::Silence), &[E::Announce]);
+    check(running(), Input::Ready(false), &[E::Withdraw, told_unready]);
+    check(running(), Input::Ready(true), &[]);
+    let gone = after(running(), [Input::Ready(false)]);
+    check(gone.clone(), told(Telling::Start(unready), Answer::Done), &[]);
+    check(gone, Input::Ended(crash("r")), &[E::Withdraw, E::Remove]);
+    check(after(running(), [Input::StopAsked]), Input::Ready(false), &[]);
+    check(initializing(), Input::Ready(true), &[]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use lattice_model::desired_lrp::RestartPolicy;
 use lattice_model::task::RESULT_BYTES_MAX;
 use lattice_model::{Action, DesiredLrp};
 
+use super::watch::Watched;
 use super::{Lifecycle, Made, Reports};
 use crate::actions::{Failure, StepContext, original_client, perform};
 use crate::instance::Outcome;
@@ -31,9 +32,9 @@ impl<R: Reports> Lifecycle<R> {
         match self.work() {
             Work::Lrp { lrp, .. } => {
                 let monitor = spec.monitor.clone().and_then(original_client::without);
-                match monitor {
+                match Watched::of(&spec.checks, monitor.as_ref()) {
                     None => self.run_unmonitored(&action, made, cx).await,
-                    Some(monitor) => self.run_monitored(&action, (&monitor, lrp), made, cx).await,
+                    Some(watched) => self.run_monitored(&action, (watched, lrp), made, cx).await,
                 }
             }
             Work::Task(_) => self.run_task(&action, made, cx).await,
@@ -41,7 +42,7 @@ impl<R: Reports> Lifecycle<R> {
     }
 
     async fn run_unmonitored(&self, action: &Action, made: &Made, cx: &StepContext) -> Outcome {
-        self.became_healthy(made).await;
+        self.became_healthy(made, false).await;
         ended(perform(action, cx).await)
     }
 
@@ -51,16 +52,16 @@ impl<R: Reports> Lifecycle<R> {
     async fn run_monitored(
         &self,
         action: &Action,
-        (monitor, lrp): (&Action, &DesiredLrp),
+        (watched, lrp): (Watched<'_>, &DesiredLrp),
         made: &Made,
         cx: &StepContext,
     ) -> Outcome {
         let (action_cx, check_cx) = (apart(cx), apart(cx));
         let running = perform(action, &action_cx);
-        let watching = self.watch(monitor, lrp.start_timeout_s, made, &check_cx);
+        let watching = self.watch(watched, lrp.start_timeout_s, made, &check_cx);
         tokio::pin!(running, watching);
         let may_be_daemon = match lrp.restart_policy {
-            RestartPolicy::Always => true,
+            RestartPolicy::Always => watched.tells_of_life(),
             RestartPolicy::OnFailure { .. } | RestartPolicy::Never => false,
         };
         let mut is_daemon = false;
@@ -86,7 +87,7 @@ impl<R: Reports> Lifecycle<R> {
     }
 
     async fn run_task(&self, action: &Action, made: &Made, cx: &StepContext) -> Outcome {
-        self.became_healthy(made).await;
+        self.became_healthy(made, false).await;
         match perform(action, cx).await {
             Err(failure) => failed(failure),
             Ok(()) => match self.read_result(cx).await {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_api::brain::ProgressStep;
-use lattice_model::desired_lrp::ContainerSpec;
+use lattice_model::desired_lrp::{ContainerSpec, StopSignal};
 use lattice_model::{ImageRef, Limit};
 use tokio::sync::watch;
 
@@ -143,11 +143,18 @@ pub(super) fn place(tools: &Tools, record: &Record, journal: Journal) -> Place {
         env,
         network_env: environment::network(tools.config.external_address, &attachment.ports),
         limits: spec.map(|spec| spec.limits).unwrap_or_default(),
+        stop_signal: stop_signal(spec, image),
         runtime: Arc::clone(&tools.seams.runtime),
         files: Arc::clone(&tools.seams.files),
         transfers: Arc::clone(&tools.transfers),
         journal,
     }
+}
+
+/// What the app says, else the image, else SIGTERM.
+fn stop_signal(spec: Option<&ContainerSpec>, image: &Image) -> StopSignal {
+    let of_app = spec.and_then(|spec| spec.stop.signal);
+    of_app.or_else(|| StopSignal::named(&image.config.stop_signal)).unwrap_or(StopSignal::Sigterm)
 }
 
 fn blueprint(

@@ -12,6 +12,7 @@ fn net() -> NetInfo {
             PortMapping { container_port: 8080, host_port: 61001 },
             PortMapping { container_port: 9090, host_port: 61002 },
         ],
+        unready: false,
     }
 }
 

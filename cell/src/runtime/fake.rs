@@ -243,8 +243,11 @@ impl FakeProcess {
 impl ProcessControl for FakeProcess {
     async fn signal(&self, signal: Signal) -> Result<(), RuntimeError> {
         match signal {
-            Signal::Terminate if self.script.ignores_terminate => {}
-            Signal::Terminate => self.finish(ExitStatus { code: 143, out_of_memory: false }),
+            Signal::Stop(_) if self.script.ignores_terminate => {}
+            Signal::Stop(signal) => {
+                let code = 128 + i32::from(signal.number());
+                self.finish(ExitStatus { code, out_of_memory: false });
+            }
             Signal::Kill => self.finish(killed(false)),
         }
         Ok(())

@@ -198,8 +198,8 @@ impl ProcessControl for FakeProcess {
     async fn signal(&self, signal: Signal) -> Result<(), RuntimeError> {
         self.signals.lock().unwrap().push(signal);
         match signal {
-            Signal::Terminate if self.script.ignores_terminate => {}
-            Signal::Terminate => self.end(143),
+            Signal::Stop(_) if self.script.ignores_terminate => {}
+            Signal::Stop(signal) => self.end(128 + i32::from(signal.number())),
             Signal::Kill => self.end(137),
         }
         Ok(())

@@ -7,7 +7,7 @@ use lattice_api::brain::CellView;
 use lattice_api::cell::Rep as _;
 use lattice_daemon::bus::Bus as _;
 use lattice_model::wire::registration::Registration;
-use lattice_model::{ActualLrp, ActualState, DesiredLrp, ModificationTag, NetInfo, Presence, Time};
+use lattice_model::{ActualLrp, ActualState, DesiredLrp, ModificationTag, Presence, Time};
 
 use super::{app, perform, run, until_told};
 use crate::rep::Handle;
@@ -22,10 +22,11 @@ async fn next_cell(bed: &mut Bed) -> Handle {
 /// The brain holds that the instance runs.
 fn know_running(bed: &Bed) {
     let instance = testing::instance_key("ig");
+    let net = bed.bbs.nets.lock().unwrap()["ig"].clone();
     let row = ActualLrp {
         key: testing::key("web", 0),
         presence: Presence::Ordinary,
-        state: ActualState::Running { instance, net: NetInfo::default() },
+        state: ActualState::Running { instance, net },
         since: Time::from_secs(1),
         crash_count: 0,
         crash_reason: String::new(),

@@ -38,7 +38,7 @@ async fn an_app_that_never_gets_healthy_is_told_what_was_tried_and_what_it_liste
          connection refused"
     );
     until_told(&bed, &format!("crash ig: {reason}")).await;
-    assert_eq!(bed.runtime.signals_of("/app"), [Signal::Terminate]);
+    assert_eq!(bed.runtime.signals_of("/app"), [Signal::TERMINATE]);
     for line in [
         "HEALTH/0 ERR Timed out after 1s: health check never passed.".to_owned(),
         format!("HEALTH/0 ERR {reason}"),

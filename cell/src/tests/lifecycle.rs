@@ -128,7 +128,7 @@ async fn a_stopped_instance_loses_its_routes_first_and_is_removed_from_the_recor
     assert_eq!(next(&mut routes).await.0, "router.unregister");
     assert_eq!(bed.runtime.signals_of("/app"), [], "there is a pause before SIGTERM");
     until_told(&bed, "remove ig").await;
-    assert_eq!(bed.runtime.signals_of("/app"), [Signal::Terminate]);
+    assert_eq!(bed.runtime.signals_of("/app"), [Signal::TERMINATE]);
     assert!(!bed.bbs.calls().iter().any(|call| call.starts_with("crash")));
 }
 
@@ -154,7 +154,7 @@ async fn an_app_that_ignores_sigterm_is_killed_after_its_grace() {
     run(&bed, &cell, &lrp).await;
     cell.stop_lrp(&testing::key("web", 0), &testing::instance_key("ig")).await.unwrap();
     until_told(&bed, "remove ig").await;
-    assert_eq!(bed.runtime.signals_of("/app"), [Signal::Terminate, Signal::Kill]);
+    assert_eq!(bed.runtime.signals_of("/app"), [Signal::TERMINATE, Signal::Kill]);
     let line = "APP/0 ERR Exit status 137 (exceeded 300ms graceful shutdown interval)";
     assert!(bed.logs.has(line), "{:?}", bed.logs.lines());
 }

@@ -123,10 +123,10 @@ async fn signals(fixture: &dyn Fixture) {
     let mut rude = start(fixture, &id, Program::IgnoresTerminate).await;
     ready(&mut polite).await;
     ready(&mut rude).await;
-    polite.control.signal(Signal::Terminate).await.unwrap();
+    polite.control.signal(Signal::TERMINATE).await.unwrap();
     assert_eq!(end(&polite).await.code, 143);
 
-    rude.control.signal(Signal::Terminate).await.unwrap();
+    rude.control.signal(Signal::TERMINATE).await.unwrap();
     let still = tokio::time::timeout(Duration::from_millis(200), rude.control.wait()).await;
     assert!(still.is_err(), "it takes no notice of SIGTERM");
     rude.control.signal(Signal::Kill).await.unwrap();
@@ -241,7 +241,7 @@ async fn adoption(fixture: &dyn Fixture) {
     let new = spec_of(fixture, Program::ExitsWith3);
     let new = successor.exec(&id, new).await.unwrap();
     assert_eq!(end(&new).await.code, 3, "new processes can be started in it");
-    runs.control.signal(Signal::Terminate).await.unwrap();
+    runs.control.signal(Signal::TERMINATE).await.unwrap();
     assert_eq!(end(&runs).await.code, 143);
     successor.delete(&id).await.unwrap();
     assert_eq!(successor.list().await.unwrap(), []);

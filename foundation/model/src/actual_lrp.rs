@@ -47,6 +47,9 @@ pub struct NetInfo {
     pub instance_address: String,
     /// The port mappings.
     pub ports: Vec<PortMapping>,
+    /// True while a readiness check fails: it runs, and gets no requests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unready: bool,
 }
 
 /// Whose view of the index this record is; at most one record each.

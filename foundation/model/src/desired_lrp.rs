@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::action::{Action, EnvVar};
+use crate::checks::CheckDefinition;
 use crate::egress::EgressRule;
 use crate::id::{AppName, Domain, ProcessGuid};
 use crate::placement::Placement;
@@ -16,6 +17,8 @@ pub const ANNOTATION_BYTES_MAX: usize = 10_240;
 pub const ROUTES_BYTES_MAX: usize = 131_072;
 /// The largest CPU weight.
 pub const CPU_WEIGHT_MAX: u32 = 100;
+/// The longest time that processes may be given to end, in milliseconds.
+pub const STOP_GRACE_MS_MAX: u64 = 600_000;
 /// The most instances one LRP may ask for.
 pub const INSTANCES_MAX: u32 = 100_000;
 
@@ -73,14 +76,52 @@ pub struct ContainerSpec {
     pub setup: Option<Action>,
     /// The process itself.
     pub action: Action,
-    /// Success says the container is healthy.
+    /// Success says the container is healthy; of no account where there are checks for that.
     pub monitor: Option<Action>,
+    /// Declarative checks; records from before this have none.
+    #[serde(default, skip_serializing_if = "CheckDefinition::is_empty")]
+    pub checks: CheckDefinition,
+    /// How its processes are asked to end; records from before this say nothing.
+    #[serde(default, skip_serializing_if = "StopPolicy::is_default")]
+    pub stop: StopPolicy,
     /// Its bounds.
     pub limits: ContainerLimits,
     /// Ports it listens on.
     pub ports: Vec<u16>,
     /// True when it may do what root on the host may.
     pub privileged: bool,
+}
+
+/// How a container's processes are asked to end. Ours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StopPolicy {
+    /// What they are sent first; `None` is what the image says, or SIGTERM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<StopSignal>,
+    /// How long they have until SIGKILL, in milliseconds; `None` is the cell's usual time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace_ms: Option<u64>,
+}
+
+/// A signal that can ask a process to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum StopSignal {
+    /// 1.
+    Sighup,
+    /// 2.
+    Sigint,
+    /// 3.
+    Sigquit,
+    /// 10.
+    Sigusr1,
+    /// 12.
+    Sigusr2,
+    /// 15.
+    Sigterm,
+    /// 28.
+    Sigwinch,
 }
 
 /// Bounds of one container.
@@ -174,6 +215,62 @@ impl DesiredLrp {
     }
 }
 
+impl StopPolicy {
+    /// True when it says nothing.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl StopSignal {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Sighup,
+        Self::Sigint,
+        Self::Sigquit,
+        Self::Sigusr1,
+        Self::Sigusr2,
+        Self::Sigterm,
+        Self::Sigwinch,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sighup => "SIGHUP",
+            Self::Sigint => "SIGINT",
+            Self::Sigquit => "SIGQUIT",
+            Self::Sigusr1 => "SIGUSR1",
+            Self::Sigusr2 => "SIGUSR2",
+            Self::Sigterm => "SIGTERM",
+            Self::Sigwinch => "SIGWINCH",
+        }
+    }
+
+    /// Its number on Linux.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Sighup => 1,
+            Self::Sigint => 2,
+            Self::Sigquit => 3,
+            Self::Sigusr1 => 10,
+            Self::Sigusr2 => 12,
+            Self::Sigterm => 15,
+            Self::Sigwinch => 28,
+        }
+    }
+
+    /// The signal that an image names: `SIGQUIT`, `QUIT` or `3`.
+    pub fn named(text: &str) -> Option<Self> {
+        let text = text.trim().to_ascii_uppercase();
+        let is_it = |signal: &Self| {
+            let name = signal.name();
+            text == name || text == name["SIG".len()..] || text == signal.number().to_string()
+        };
+        Self::ALL.into_iter().find(is_it)
+    }
+}
+
 impl UpdateStrategy {
     /// True when instances wait for each other.
     pub const fn is_paced(self) -> bool {
@@ -197,4 +294,27 @@ pub fn reserved(containers: &[ContainerSpec]) -> Resources {
         containers.iter().map(|c| of(&c.limits).to_wire()).sum()
     };
     Resources { memory_mb: sum(|l| l.memory_mb), disk_mb: sum(|l| l.disk_mb), containers: 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_named_as_images_name_them() {
+        for (text, signal) in [
+            ("SIGTERM", Some(StopSignal::Sigterm)),
+            ("term", Some(StopSignal::Sigterm)),
+            (" 3 ", Some(StopSignal::Sigquit)),
+            ("SIGRTMIN+3", None),
+            ("SIGKILL", None),
+            ("", None),
+        ] {
+            assert_eq!(StopSignal::named(text), signal, "{text}");
+        }
+        for signal in StopSignal::ALL {
+            assert_eq!(StopSignal::named(signal.name()), Some(signal));
+            assert_eq!(serde_json::to_value(signal).unwrap(), signal.name());
+        }
+    }
 }

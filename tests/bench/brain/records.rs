@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use lattice_brain::board::Records;
 use lattice_model::action::{Action, EnvVar, Run};
-use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy, UpdateStrategy};
+use lattice_model::desired_lrp::{
+    ContainerLimits, LogTarget, RestartPolicy, StopPolicy, UpdateStrategy,
+};
 use lattice_model::{
-    ActualLrp, ActualState, CellId, ContainerSpec, DesiredLrp, Domain, InstanceGuid, InstanceKey,
-    Limit, LrpKey, ModificationTag, NetInfo, Placement, PortMapping, Presence, ProcessGuid, Routes,
-    Time,
+    ActualLrp, ActualState, CellId, CheckDefinition, ContainerSpec, DesiredLrp, Domain,
+    InstanceGuid, InstanceKey, Limit, LrpKey, ModificationTag, NetInfo, Placement, PortMapping,
+    Presence, ProcessGuid, Routes, Time,
 };
 
 pub(crate) const INSTANCES_PER_APP: u32 = 10;
@@ -108,6 +110,7 @@ pub(crate) fn net(n: u32) -> NetInfo {
         address: format!("10.0.{high}.{low}"),
         instance_address: format!("10.255.{high}.{low}"),
         ports: vec![port(8080, 61_001), port(2222, 61_002)],
+        unready: false,
     }
 }
 
@@ -128,6 +131,8 @@ fn container() -> ContainerSpec {
         setup: None,
         action: run("/app"),
         monitor: Some(run("/healthcheck")),
+        checks: CheckDefinition::default(),
+        stop: StopPolicy::default(),
         limits: ContainerLimits {
             memory_mb: Limit::AtMost(MEMORY_MB),
             disk_mb: Limit::AtMost(MEMORY_MB),

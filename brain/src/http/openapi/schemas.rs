@@ -1,6 +1,8 @@
 //! The bodies as JSON schemas (B.2 to B.8). What is written is described in full, and nothing
 //! else is written; what is read may hold more, which is ignored.
 
+mod checks;
+
 use lattice_api::brain::moves::{IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, MOVES_DEFAULT, MOVES_MAX};
 use lattice_model::action::ACTION_DEPTH_MAX;
 use lattice_model::desired_lrp::{ANNOTATION_BYTES_MAX, CPU_WEIGHT_MAX, INSTANCES_MAX};
@@ -23,7 +25,7 @@ pub(super) fn all() -> Value {
         moves(),
         images(),
     ];
-    let ours = [explanation(), events_of_ours()];
+    let ours = [explanation(), events_of_ours(), checks::all()];
     nouns.into_iter().chain(ours).for_each(|part| schemas.extend(part));
     schemas.into()
 }
@@ -287,11 +289,14 @@ fn desired_lrps() -> Schemas {
             "app": guid(),
             "restart_policy": restart_policy,
             "update_strategy": {"enum": ["rolling", "recreate"]},
+            "check_definition": reference("CheckDefinition"),
+            "stop": reference("StopPolicy"),
         }),
     );
     let tag = json!({"modification_tag": reference("ModificationTag")});
     let optional =
-        [&OPTIONAL[..], &["routes", "app", "restart_policy", "update_strategy"]].concat();
+        ["routes", "app", "restart_policy", "update_strategy", "check_definition", "stop"];
+    let optional = [&OPTIONAL[..], &optional].concat();
     let update = json!({"instances": nullable(instances), "routes": nullable(routes),
         "annotation": nullable(json!({"type": "string", "maxLength": ANNOTATION_BYTES_MAX}))});
     map(json!({
@@ -318,13 +323,20 @@ fn actual_lrps() -> Schemas {
         "placement_error": text(),
         "placement_detail": text(),
         "instance_address": text(),
+        "unready": truth(),
         "since": time(),
         "evacuating": truth(),
         "suspect": truth(),
         "modification_tag": reference("ModificationTag"),
     });
-    let optional =
-        ["crash_reason", "placement_error", "placement_detail", "instance_address", "suspect"];
+    let optional = [
+        "crash_reason",
+        "placement_error",
+        "placement_detail",
+        "instance_address",
+        "unready",
+        "suspect",
+    ];
     let progress = json!({
         "index": amount("from 0"),
         "cell_id": guid(),

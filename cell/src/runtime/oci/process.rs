@@ -149,10 +149,9 @@ impl Output for HeldOutput {
 impl ProcessControl for Control {
     async fn signal(&self, signal: Signal) -> Result<(), RuntimeError> {
         let (number, family) = match signal {
-            Signal::Terminate => (libc::SIGTERM, false),
-            Signal::Kill => (libc::SIGKILL, true),
+            Signal::Stop(signal) => (signal.number(), false),
+            Signal::Kill => (u8::try_from(libc::SIGKILL).unwrap_or_default(), true),
         };
-        let number = u8::try_from(number).unwrap_or_default();
         // Where the holder is gone, deleting the container ends all that is in it.
         let _ = self.orders.send(Request::Signal { number, family });
         Ok(())

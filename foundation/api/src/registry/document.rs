@@ -134,6 +134,9 @@ pub struct RunDocument {
     /// Where it starts.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
+    /// What asks its program to end: `SIGQUIT`.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "String::is_empty")]
+    pub stop_signal: String,
 }
 
 /// The layers of an image, unpacked.

@@ -10,7 +10,7 @@ use lattice_model::{
 use serde::{Deserialize, Serialize};
 
 /// An instance's record as the Receptor writes it, in its order. `placement_detail`,
-/// `instance_address` and `suspect` are ours.
+/// `instance_address`, `unready` and `suspect` are ours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ActualLrpResponse {
@@ -44,6 +44,9 @@ pub struct ActualLrpResponse {
     /// The instance's own address; empty unless running.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub instance_address: String,
+    /// True for a running instance that gets no requests, because it is not ready for them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unready: bool,
     /// Since when it is in this state, in nanoseconds since the epoch.
     pub since: i64,
     /// True for an instance on a cell that is being emptied.
@@ -95,6 +98,7 @@ impl From<&ActualLrp> for ActualLrpResponse {
             ActualState::Running { net, .. } => {
                 body.address = net.address.clone();
                 body.instance_address = net.instance_address.clone();
+                body.unready = net.unready;
                 body.ports = Some(net.ports.clone()).filter(|ports| !ports.is_empty());
             }
             ActualState::Crashed { reason } | ActualState::Exited { reason } => {
@@ -153,6 +157,7 @@ fn state(body: ActualLrpResponse) -> Result<ActualState, ActualLrpError> {
                 address: body.address,
                 instance_address: body.instance_address,
                 ports: body.ports.unwrap_or_default(),
+                unready: body.unready,
             },
         },
         "CRASHED" => ActualState::Crashed { reason: body.crash_reason },

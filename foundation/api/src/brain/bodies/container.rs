@@ -3,10 +3,11 @@
 use lattice_model::action::{Action, EnvVar};
 use lattice_model::desired_lrp::{
     ANNOTATION_BYTES_MAX, CPU_WEIGHT_MAX, ContainerLimits, ContainerSpec, LogTarget,
+    STOP_GRACE_MS_MAX, StopPolicy,
 };
 use lattice_model::id::IdError;
 use lattice_model::resources::Limit;
-use lattice_model::{Domain, ErrorName, Placement, Refusal};
+use lattice_model::{CheckDefinition, Domain, ErrorName, Placement, Refusal};
 use serde::Deserialize as _;
 
 use super::action::{self, Place};
@@ -127,6 +128,43 @@ pub(super) fn placement(
         complaints.invalid("placement");
         complaints.say(format!("placement: {why}"));
         Ok(Placement::default())
+    })
+}
+
+/// Declarative checks. A complaint about the field is followed by its reasons.
+pub(super) fn checks(
+    fields: &Object<'_>,
+    complaints: &mut Complaints,
+) -> Result<CheckDefinition, Refusal> {
+    let Some(value) = fields.get("check_definition") else { return Ok(CheckDefinition::default()) };
+    let (read, faults) = match CheckDefinition::deserialize(value) {
+        Ok(read) => (read.clone(), read.faults()),
+        Err(error) => (CheckDefinition::default(), vec![error.to_string()]),
+    };
+    if !faults.is_empty() {
+        complaints.invalid("check_definition");
+        faults.iter().for_each(|why| complaints.say(format!("check_definition: {why}")));
+    }
+    Ok(read)
+}
+
+/// How processes are asked to end; ours.
+pub(super) fn stop_policy(
+    fields: &Object<'_>,
+    complaints: &mut Complaints,
+) -> Result<StopPolicy, Refusal> {
+    let Some(value) = fields.get("stop") else { return Ok(StopPolicy::default()) };
+    let read = StopPolicy::deserialize(value).map_err(|error| error.to_string());
+    let checked = read.and_then(|read| match read.grace_ms {
+        Some(ms) if ms > STOP_GRACE_MS_MAX => {
+            Err(format!("a grace of {ms} ms, at most {STOP_GRACE_MS_MAX}"))
+        }
+        Some(_) | None => Ok(read),
+    });
+    checked.or_else(|why| {
+        complaints.invalid("stop");
+        complaints.say(format!("stop: {why}"));
+        Ok(StopPolicy::default())
     })
 }
 

@@ -3,10 +3,13 @@
 use lattice_model::EgressRule;
 use lattice_model::action::{Action, EnvVar};
 use lattice_model::desired_lrp::{
-    ContainerSpec, INSTANCES_MAX, ModificationTag, ROUTES_BYTES_MAX, RestartPolicy, UpdateStrategy,
+    ContainerSpec, INSTANCES_MAX, ModificationTag, ROUTES_BYTES_MAX, RestartPolicy, StopPolicy,
+    UpdateStrategy,
 };
 use lattice_model::id::check_guid;
-use lattice_model::{AppName, DesiredLrp, DesiredLrpUpdate, ErrorName, Placement, Refusal, Routes};
+use lattice_model::{
+    AppName, CheckDefinition, DesiredLrp, DesiredLrpUpdate, ErrorName, Placement, Refusal, Routes,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -60,6 +63,10 @@ pub struct DesiredLrpResponse<'a> {
     log_rate_limit: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     update_strategy: Option<UpdateStrategy>,
+    #[serde(skip_serializing_if = "CheckDefinition::is_empty")]
+    check_definition: &'a CheckDefinition,
+    #[serde(skip_serializing_if = "StopPolicy::is_default")]
+    stop: StopPolicy,
 }
 
 // === impl DesiredLrpResponse ===
@@ -98,6 +105,8 @@ impl<'a> From<&'a DesiredLrp> for DesiredLrpResponse<'a> {
             max_pids: container::pids_of(main),
             log_rate_limit: lrp.log.bytes_per_s_max,
             update_strategy: unless_default(lrp.update_strategy),
+            check_definition: &main.checks,
+            stop: main.stop,
         }
     }
 }
@@ -129,6 +138,8 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
     let (placement_tags, volume_drivers) =
         (fields.strings("placement_tags")?, fields.strings("volume_drivers")?);
     let placement = container::placement(&fields, &mut complaints)?;
+    let checks = container::checks(&fields, &mut complaints)?;
+    let stop = container::stop_policy(&fields, &mut complaints)?;
 
     let (env, limits) = late.settle(complaints, ErrorName::InvalidLRP, cpu_weight)?;
     let process_guid: lattice_model::ProcessGuid = process_guid.expect("complained otherwise");
@@ -139,6 +150,8 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
         setup,
         action: action.expect("complained otherwise"),
         monitor,
+        checks,
+        stop,
         limits,
         ports,
         privileged,

@@ -1,8 +1,10 @@
 //! Tasks (B.6).
 
+use lattice_model::CheckDefinition;
 use lattice_model::EgressRule;
 use lattice_model::action::{Action, EnvVar};
 use lattice_model::desired_lrp::ContainerSpec;
+use lattice_model::desired_lrp::StopPolicy;
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
     CellId, ErrorName, Placement, Refusal, Task, TaskDefinition, TaskGuid, TaskState, Time,
@@ -209,6 +211,8 @@ pub fn parse_create(body: &Value) -> Result<TaskDefinition, Refusal> {
         setup: None,
         action: action.expect("complained otherwise"),
         monitor: None,
+        checks: CheckDefinition::default(),
+        stop: StopPolicy::default(),
         limits,
         ports: Vec::new(),
         privileged,

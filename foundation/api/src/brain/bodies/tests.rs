@@ -78,6 +78,14 @@ fn an_lrp_is_refused_in_the_receptors_words() {
         (json!({"app": "a b"}), "Invalid field: app"),
         (json!({"restart_policy": "sometimes"}), "Invalid field: restart_policy"),
         (json!({"update_strategy": "never"}), "Invalid field: update_strategy"),
+        (
+            json!({"check_definition": {"checks": [{"tcp_check": {"port": 0}}]}}),
+            "Invalid field: check_definition, check_definition: checks[0] has no port",
+        ),
+        (
+            json!({"stop": {"grace_ms": 600_001}}),
+            "Invalid field: stop, stop: a grace of 600001 ms, at most 600000",
+        ),
     ] {
         let body = with(valid_lrp(), changes);
         check(create(&body), ErrorName::InvalidLRP, message, &body);
@@ -387,12 +395,16 @@ fn what_is_ours_is_added_and_read_back() {
         valid_lrp(),
         json!({"app": "shop", "restart_policy": {"on_failure": {"attempts_max": 3}},
             "placement_tags": ["gpu"], "max_pids": 64, "log_rate_limit": 0,
-            "update_strategy": "recreate"}),
+            "update_strategy": "recreate",
+            "check_definition": {"checks": [{"tcp_check": {"port": 80, "connect_timeout_ms": 5}}],
+                "readiness_checks": [{"http_check": {"port": 80, "path": "/up"}}]},
+            "stop": {"signal": "SIGINT", "grace_ms": 30_000}}),
     );
     let lrp = desired_lrp::parse_create(&body).unwrap();
     assert_eq!(lrp.log.bytes_per_s_max, Some(0));
     assert_eq!(&*lrp.app, "shop");
     assert_eq!(lrp.restart_policy, RestartPolicy::OnFailure { attempts_max: 3 });
+    assert_eq!((lrp.main().checks.checks.len(), lrp.main().stop.grace_ms), (1, Some(30_000)));
     let written = serde_json::to_value(DesiredLrpResponse::from(&lrp)).unwrap();
     assert_eq!(desired_lrp::parse_response(&written).unwrap(), lrp);
 }
