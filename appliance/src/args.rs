@@ -1,12 +1,14 @@
 //! The command line of `lattice`.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use lattice_cell::images::Mirror;
 use lattice_cell::network::egress::EgressPolicy;
+use lattice_cell::runtime::oci::Engine;
 use lattice_daemon::gate::parse_origin;
 use lattice_model::Strategy;
 use lattice_model::placement::parse_label;
@@ -50,6 +52,13 @@ pub enum Command {
     /// The first process of a container; not for people
     #[command(hide = true)]
     Init,
+    /// The OCI runtime that makes containers; not for people
+    #[command(hide = true)]
+    Oci {
+        /// As for `runc`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// The process that holds an instance; not for people
     #[command(hide = true)]
     Shim {
@@ -144,6 +153,9 @@ pub struct Up {
     /// The bridge that instances are on
     #[arg(long, default_value = "lattice0", value_name = "NAME")]
     pub bridge: String,
+    /// What makes containers; containers that another one made run on
+    #[arg(long, value_enum, default_value_t = Runtime::Embedded, value_name = "NAME")]
+    pub runtime: Runtime,
     /// Memory for apps in MiB [default: all this machine has]
     #[arg(long, value_name = "MIB")]
     pub memory_mb: Option<u64>,
@@ -172,6 +184,28 @@ pub struct Up {
     /// Log more to standard error (-v: what happens, -vv: everything)
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// What makes containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// lattice itself
+    Embedded,
+    /// the program runc
+    Runc,
+    /// the program crun
+    Crun,
+}
+
+impl Runtime {
+    /// As the cell names it.
+    pub const fn engine(self) -> Engine {
+        match self {
+            Self::Embedded => Engine::Embedded,
+            Self::Runc => Engine::Runc,
+            Self::Crun => Engine::Crun,
+        }
+    }
 }
 
 /// `lattice down`.

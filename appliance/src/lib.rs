@@ -41,6 +41,7 @@ pub fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     match words.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("init") => return lattice_cell::runtime::init::run(),
+        Some("oci") => return lattice_shim::embedded::run(words),
         Some("shim") => return lattice_shim::run(&words.next().unwrap_or_default()),
         _ => {}
     }
@@ -56,7 +57,9 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => backup::restore(&args),
         Command::Install(args) => install::run(&args),
         Command::Router(args) => router::run(&args),
-        Command::Init | Command::Shim { .. } => unreachable!("answered above"),
+        Command::Init | Command::Oci { .. } | Command::Shim { .. } => {
+            unreachable!("answered above")
+        }
     };
     outcome.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)
 }

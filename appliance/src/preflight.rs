@@ -13,8 +13,8 @@ use crate::machinery::{self, Settings};
 
 /// The longest host name, in bytes.
 const DOMAIN_BYTES_MAX: usize = 253;
-/// Programs that containers need, and the packages that bring them.
-const PROGRAMS: [(&str, &str); 2] = [("runc", "runc"), ("nft", "nftables")];
+/// Programs that are always needed, and the packages that bring them.
+const PROGRAMS: [(&str, &str); 1] = [("nft", "nftables")];
 /// Where Debian puts system programs, besides `PATH`.
 const SYSTEM_PATH: &str = ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
 
@@ -30,7 +30,9 @@ pub fn check(args: &Up, settings: &Settings) -> Result<(), Usage> {
     if data_dir.metadata().is_ok_and(|found| !found.is_dir()) {
         mistakes.push(unusable(data_dir, &io::ErrorKind::NotADirectory.into()).0);
     }
-    mistakes.extend(missing(&PROGRAMS, &search_path()));
+    let engine = args.runtime.engine().program().map(|program| (program, program));
+    let programs: Vec<_> = PROGRAMS.into_iter().chain(engine).collect();
+    mistakes.extend(missing(&programs, &search_path()));
     told(&mistakes)
 }
 
@@ -147,7 +149,7 @@ mod tests {
     fn a_program_that_is_not_there_is_named_with_its_package() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("runc"), "").unwrap();
-        let said = missing(&PROGRAMS, dir.path().as_os_str());
+        let said = missing(&[("runc", "runc"), PROGRAMS[0]], dir.path().as_os_str());
         assert_eq!(said, ["nft is not installed; apt-get install nftables"]);
     }
 }

@@ -164,7 +164,7 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     let settings = settings(args);
     machinery::remove_former(data_dir, &settings).await?;
     settings.store(data_dir)?;
-    let machinery = Machinery::start(data_dir, &settings).await?;
+    let machinery = Machinery::start(args.runtime.engine(), data_dir, &settings).await?;
     start_router(args, &platform, machinery.network.gateway(), &carriers).await?;
     let announce = platform_routes::announce(
         platform.into(),
