@@ -31,7 +31,7 @@ fn request_under_way(nats: &Nats, router: &Router) -> (TcpStream, TcpStream) {
 #[test]
 fn a_drained_router_ends_what_is_under_way_and_takes_nothing_new() {
     let nats = Nats::start();
-    let router = Router::start(&[&nats], "drain_wait: 1s\ndrain_timeout: 10s");
+    let router = Router::start(&[&nats], "drain_wait: 3s\ndrain_timeout: 10s");
     let checker = "GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: HTTP-Monitor/1.1\r\n\
                    Connection: close\r\n\r\n";
     assert_eq!(ask(router.port, checker).status, 200);

@@ -213,7 +213,7 @@ fn status_speaks_tls_and_metrics_only_to_those_with_a_certificate() {
 #[test]
 fn a_router_that_waits_or_drains_is_not_well() {
     let (nats, ports) = (Nats::start(), Ports::pick());
-    let slow = "start_response_delay_interval: 1s\ndrain_wait: 2s";
+    let slow = "start_response_delay_interval: 3s\ndrain_wait: 3s";
     let router = Router::begin(&[&nats], &format!("{slow}\n{}", ports.keys("")));
     eventually("it waits", || router.has_said("status is shown"));
     eventually("health is told", || page(ports.health, "/health", "").status == 503);
