@@ -1,12 +1,14 @@
 //! The command line of `lattice`.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use lattice_cell::images::Mirror;
 use lattice_cell::network::egress::EgressPolicy;
+use lattice_cell::runtime::oci::Engine;
 use lattice_daemon::gate::parse_origin;
 use lattice_model::Strategy;
 use lattice_model::placement::parse_label;
@@ -42,15 +44,39 @@ pub enum Command {
     Restore(Restore),
     /// Write a systemd unit that runs `lattice up` at boot
     Install(Install),
+    /// Run a router alone, which takes its routes from NATS
+    ///
+    /// SIGUSR1 drains it: load balancers are told first, then requests under way end. SIGTERM and
+    /// SIGINT end it within seconds.
+    Router(Router),
     /// The first process of a container; not for people
     #[command(hide = true)]
     Init,
+    /// The OCI runtime that makes containers; not for people
+    #[command(hide = true)]
+    Oci {
+        /// As for `runc`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// The process that holds an instance; not for people
     #[command(hide = true)]
     Shim {
         /// The instance's directory
         dir: PathBuf,
     },
+}
+
+/// `lattice router`.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct Router {
+    /// A file of gorouter's: YAML, as it is; keys that nobody knows are ignored with a warning
+    #[arg(short = 'c', value_name = "FILE")]
+    pub gorouter: Option<PathBuf>,
+    /// A file of ours: TOML, in which every key must be known
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Where state is kept unless another place is named; `ltc` looks there too.
@@ -76,6 +102,10 @@ pub struct Up {
     /// The router's port; any but 80 is part of every URL
     #[arg(long, env = "LATTICE_HTTP_PORT", default_value_t = 80, value_name = "PORT")]
     pub http_port: u16,
+    /// The router's port for TLS, with certificates that `ltc trust` makes a machine believe; 0 for
+    /// none
+    #[arg(long, env = "LATTICE_HTTPS_PORT", default_value_t = 443, value_name = "PORT")]
+    pub https_port: u16,
     /// Also listen on this address; without it only this machine and its instances reach the
     /// router
     #[arg(long, env = "LATTICE_LISTEN", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -123,6 +153,9 @@ pub struct Up {
     /// The bridge that instances are on
     #[arg(long, default_value = "lattice0", value_name = "NAME")]
     pub bridge: String,
+    /// What makes containers; containers that another one made run on
+    #[arg(long, value_enum, default_value_t = Runtime::Embedded, value_name = "NAME")]
+    pub runtime: Runtime,
     /// Memory for apps in MiB [default: all this machine has]
     #[arg(long, value_name = "MIB")]
     pub memory_mb: Option<u64>,
@@ -151,6 +184,28 @@ pub struct Up {
     /// Log more to standard error (-v: what happens, -vv: everything)
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// What makes containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// lattice itself
+    Embedded,
+    /// the program runc
+    Runc,
+    /// the program crun
+    Crun,
+}
+
+impl Runtime {
+    /// As the cell names it.
+    pub const fn engine(self) -> Engine {
+        match self {
+            Self::Embedded => Engine::Embedded,
+            Self::Runc => Engine::Runc,
+            Self::Crun => Engine::Crun,
+        }
+    }
 }
 
 /// `lattice down`.

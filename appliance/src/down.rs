@@ -15,8 +15,9 @@ use crate::lock::{self, Holder, Lock};
 use crate::machinery::{self, Settings};
 
 /// All that lattice keeps in its data directory; the lock goes last.
-const OWN: [&str; 23] = [
+const OWN: [&str; 24] = [
     "admin.json",
+    "authority",
     "target",
     "brain.db",
     "brain.db-wal",

@@ -3,8 +3,10 @@
 //! | File | Does |
 //! |---|---|
 //! | [`args`] | the command line |
+//! | [`authority`] | who vouches for `https://*.DOMAIN` |
 //! | [`up`] | starts the roles in order, waits for a signal, ends them in order |
 //! | [`preflight`] | what must be so before anything starts |
+//! | [`router`] | the router alone, from a file |
 //! | [`down`] | stops a running appliance; removes all that it made |
 //! | [`backup`] | copies what the brain keeps, and brings a copy back |
 //! | [`install`] | the systemd unit |
@@ -13,6 +15,7 @@
 //! | [`platform_routes`] | announces the platform's own host names on the bus |
 
 pub mod args;
+pub mod authority;
 pub mod backup;
 pub mod down;
 pub mod install;
@@ -20,6 +23,7 @@ pub mod lock;
 pub mod machinery;
 pub mod platform_routes;
 pub mod preflight;
+pub mod router;
 pub mod up;
 
 use std::process::ExitCode;
@@ -37,6 +41,7 @@ pub fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     match words.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("init") => return lattice_cell::runtime::init::run(),
+        Some("oci") => return lattice_shim::embedded::run(words),
         Some("shim") => return lattice_shim::run(&words.next().unwrap_or_default()),
         _ => {}
     }
@@ -51,7 +56,10 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::back_up(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Install(args) => install::run(&args),
-        Command::Init | Command::Shim { .. } => unreachable!("answered above"),
+        Command::Router(args) => router::run(&args),
+        Command::Init | Command::Oci { .. } | Command::Shim { .. } => {
+            unreachable!("answered above")
+        }
     };
     outcome.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)
 }

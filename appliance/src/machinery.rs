@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use lattice_cell::network::Network as _;
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
 use lattice_cell::network::egress::EgressPolicy;
 use lattice_cell::runtime::Runtime as _;
-use lattice_cell::runtime::oci::{OciConfig, OciRuntime};
+use lattice_cell::runtime::oci::{Engine, OciConfig, OciRuntime};
 use serde::{Deserialize, Serialize};
 
 use crate::Usage;
@@ -97,41 +97,15 @@ impl Settings {
 }
 
 impl Machinery {
-    /// Makes what is not there yet, with the OCI runtime that is installed.
-    pub async fn start(data_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
-        Self::start_with(None, data_dir, settings).await
-    }
-
-    /// Containers end by their control groups. No OCI runtime is run for that, so it may be gone
-    /// already; this program stands in its place.
-    async fn start_to_remove(data_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
-        Self::start_with(Some(OWN_PROGRAM.into()), data_dir, settings).await
-    }
-
-    /// Removes every container with its network and root filesystem; gives what failed.
-    async fn remove_instances(&self) -> anyhow::Result<Vec<String>> {
-        let mut failures = Vec::new();
-        let mut note = |outcome: Result<(), String>| failures.extend(outcome.err());
-        for id in self.runtime.list().await? {
-            note(self.runtime.delete(&id).await.map_err(|e| e.to_string()));
-        }
-        for id in self.images.list().await? {
-            note(self.images.unmount(&id).await.map_err(|e| e.to_string()));
-        }
-        for id in self.network.list().await? {
-            note(self.network.detach(&id).await.map_err(|e| e.to_string()));
-        }
-        Ok(failures)
-    }
-
-    async fn start_with(
-        oci_runtime: Option<PathBuf>,
+    /// Makes what is not there yet.
+    pub async fn start(
+        engine: Engine,
         data_dir: &Path,
         settings: &Settings,
     ) -> anyhow::Result<Self> {
         let runtime = OciRuntime::new(OciConfig {
             data_dir: data_dir.to_owned(),
-            program: oci_runtime,
+            engine,
             own_program: OWN_PROGRAM.into(),
         })?;
         let mut images = ImagesConfig::new(data_dir, settings.insecure_registries.clone());
@@ -152,6 +126,28 @@ impl Machinery {
             network: Arc::new(network),
             names,
         })
+    }
+
+    /// Containers end by their control groups. No OCI runtime is run for that, so the one that made
+    /// them may be gone already.
+    async fn start_to_remove(data_dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        Self::start(Engine::Embedded, data_dir, settings).await
+    }
+
+    /// Removes every container with its network and root filesystem; gives what failed.
+    async fn remove_instances(&self) -> anyhow::Result<Vec<String>> {
+        let mut failures = Vec::new();
+        let mut note = |outcome: Result<(), String>| failures.extend(outcome.err());
+        for id in self.runtime.list().await? {
+            note(self.runtime.delete(&id).await.map_err(|e| e.to_string()));
+        }
+        for id in self.images.list().await? {
+            note(self.images.unmount(&id).await.map_err(|e| e.to_string()));
+        }
+        for id in self.network.list().await? {
+            note(self.network.detach(&id).await.map_err(|e| e.to_string()));
+        }
+        Ok(failures)
     }
 }
 

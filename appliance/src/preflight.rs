@@ -13,8 +13,8 @@ use crate::machinery::{self, Settings};
 
 /// The longest host name, in bytes.
 const DOMAIN_BYTES_MAX: usize = 253;
-/// Programs that containers need, and the packages that bring them.
-const PROGRAMS: [(&str, &str); 2] = [("runc", "runc"), ("nft", "nftables")];
+/// Programs that are always needed, and the packages that bring them.
+const PROGRAMS: [(&str, &str); 1] = [("nft", "nftables")];
 /// Where Debian puts system programs, besides `PATH`.
 const SYSTEM_PATH: &str = ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
 
@@ -30,7 +30,9 @@ pub fn check(args: &Up, settings: &Settings) -> Result<(), Usage> {
     if data_dir.metadata().is_ok_and(|found| !found.is_dir()) {
         mistakes.push(unusable(data_dir, &io::ErrorKind::NotADirectory.into()).0);
     }
-    mistakes.extend(missing(&PROGRAMS, &search_path()));
+    let engine = args.runtime.engine().program().map(|program| (program, program));
+    let programs: Vec<_> = PROGRAMS.into_iter().chain(engine).collect();
+    mistakes.extend(missing(&programs, &search_path()));
     told(&mistakes)
 }
 
@@ -40,6 +42,8 @@ pub fn check_ports(args: &Up) -> Result<(), Usage> {
     let wanted = [
         (loopback, args.http_port, "--http-port"),
         (args.listen, args.http_port, "--http-port"),
+        (loopback, args.https_port, "--https-port"),
+        (args.listen, args.https_port, "--https-port"),
         (loopback, args.receptor_port, "--receptor-port"),
         (loopback, args.doppler_port, "--doppler-port"),
     ];
@@ -81,11 +85,12 @@ fn mistakes_of(args: &Up, settings: &Settings) -> Vec<String> {
     }
     let ports = [
         (args.http_port, "--http-port"),
+        (args.https_port, "--https-port"),
         (args.receptor_port, "--receptor-port"),
         (args.doppler_port, "--doppler-port"),
     ];
     for (at, (port, flag)) in ports.iter().enumerate() {
-        if *port == 0 {
+        if *port == 0 && *flag != "--https-port" {
             mistakes.push(format!("{flag} 0 is no port that people could be told"));
         }
         if let Some((_, other)) = ports[..at].iter().find(|(other, _)| other == port) {
@@ -144,7 +149,7 @@ mod tests {
     fn a_program_that_is_not_there_is_named_with_its_package() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("runc"), "").unwrap();
-        let said = missing(&PROGRAMS, dir.path().as_os_str());
+        let said = missing(&[("runc", "runc"), PROGRAMS[0]], dir.path().as_os_str());
         assert_eq!(said, ["nft is not installed; apt-get install nftables"]);
     }
 }

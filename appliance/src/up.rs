@@ -31,6 +31,7 @@ use tracing::{info, warn};
 
 use crate::Usage;
 use crate::args::{DEFAULT_DATA_DIR, Up};
+use crate::authority;
 use crate::lock::Lock;
 use crate::machinery::{self, Machinery, Settings};
 use crate::platform_routes::{self, PlatformRoute};
@@ -163,7 +164,7 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     let settings = settings(args);
     machinery::remove_former(data_dir, &settings).await?;
     settings.store(data_dir)?;
-    let machinery = Machinery::start(data_dir, &settings).await?;
+    let machinery = Machinery::start(args.runtime.engine(), data_dir, &settings).await?;
     start_router(args, &platform, machinery.network.gateway(), &carriers).await?;
     let announce = platform_routes::announce(
         platform.into(),
@@ -182,16 +183,12 @@ async fn start_router(
     gateway: Ipv4Addr,
     carriers: &Carriers,
 ) -> anyhow::Result<()> {
-    let on = |ip: IpAddr, side| Listener { addr: SocketAddr::new(ip, args.http_port), side };
     let mut config = lattice_router::Config::new(&args.domain);
-    config.listeners = vec![on(Ipv4Addr::LOCALHOST.into(), Side::Public)];
-    if !args.listen.is_loopback() {
-        if args.listen.is_unspecified() {
-            config.listeners.clear();
-        }
-        config.listeners.push(on(args.listen, Side::Public));
+    config.listeners = listeners(args, gateway);
+    if args.https_port != 0 {
+        let front = authority::front(&args.data.data_dir, &args.domain)?;
+        config.front_tls = Some(Arc::new(front));
     }
-    config.listeners.push(on(gateway.into(), Side::Instances));
     let reserve =
         |route: &PlatformRoute| Reserved { host: route.host.clone(), endpoint: route.endpoint };
     config.reserved = platform.iter().map(reserve).collect();
@@ -204,6 +201,27 @@ async fn start_router(
         .await
         .context("the router did not start")?;
     Ok(())
+}
+
+/// The public side on loopback and where it was asked for, in clear and under TLS; the instances'
+/// side in clear.
+fn listeners(args: &Up, gateway: Ipv4Addr) -> Vec<Listener> {
+    let mut public: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into()];
+    if !args.listen.is_loopback() {
+        if args.listen.is_unspecified() {
+            public.clear();
+        }
+        public.push(args.listen);
+    }
+    let mut listeners = Vec::new();
+    for (port, is_tls) in [(args.http_port, false), (args.https_port, true)] {
+        let on =
+            |ip: &IpAddr| Listener { addr: SocketAddr::new(*ip, port), side: Side::Public, is_tls };
+        listeners.extend(public.iter().filter(|_| port != 0).map(on));
+    }
+    let inside = SocketAddr::from((gateway, args.http_port));
+    listeners.push(Listener { addr: inside, side: Side::Instances, is_tls: false });
+    listeners
 }
 
 async fn start_cell(
@@ -311,11 +329,22 @@ async fn ready(args: &Up, platform: &Platform) -> anyhow::Result<()> {
          ltc create web IMAGE    run an image, a `docker save` tarball or a directory\n  \
          ltc list                see what runs\n\n\
          in a browser: http://dashboard.{target}\n\
-         {}\n\
+         {}{}\n\
          Ctrl-C stops it; the next `lattice up` brings the apps back",
+        over_tls(args),
         who_may(args, &target)
     );
     Ok(())
+}
+
+/// What is served under TLS, too.
+fn over_tls(args: &Up) -> String {
+    let port = match args.https_port {
+        0 => return String::new(),
+        443 => String::new(),
+        port => format!(":{port}"),
+    };
+    format!("and https://NAME.{}{port}, once `ltc trust --install` was run\n", args.domain)
 }
 
 /// How people get in: root's `ltc` looks into the usual data directory by itself.
@@ -395,7 +424,7 @@ fn warn_of_onlookers(data_dir: &Path) {
 }
 
 /// A proxy and its apps' pipes need more files than a login shell grants.
-fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     if let Err(why) = setrlimit(Resource::Nofile, raised) {

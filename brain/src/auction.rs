@@ -6,6 +6,7 @@
 //! apart but by how full they are form a cohort, and the cells of a cohort stand in the order of
 //! their scores, so that the best is known without asking the others.
 
+mod apps;
 mod cohort;
 mod explain;
 mod filter;

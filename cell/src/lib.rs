@@ -29,7 +29,7 @@ pub mod config;
 pub mod dns;
 pub mod downloads;
 pub mod environment;
-pub mod go_duration;
+pub use lattice_model::go_duration;
 pub mod health;
 pub mod hosts_files;
 pub mod images;

@@ -8,7 +8,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcomma
 use crate::commands::{
     cancel_task, cells, completion, create, debug_logs, delete_task, drain, explain, help, images,
     list, logs, rebalance, registry, remove, scale, status, submit_lrp, submit_task, target, task,
-    update, version, visualize,
+    trust, update, version, visualize,
 };
 use crate::exit::Exit;
 use crate::out::Format;
@@ -51,6 +51,8 @@ pub enum Command {
     Target(target::Args),
     /// Keep credentials for private image registries
     Registry(registry::Args),
+    /// Show or install the authority behind https://*.DOMAIN
+    Trust(trust::Args),
     /// Run an app from an image, a directory or a tarball
     #[command(visible_alias = "cr")]
     Create(Box<create::Args>),

@@ -21,6 +21,7 @@ pub mod submit_lrp;
 pub mod submit_task;
 pub mod target;
 pub mod task;
+pub mod trust;
 pub mod update;
 pub mod version;
 pub mod visualize;
@@ -37,6 +38,7 @@ pub async fn run(command: Option<Command>, local: &Local) -> Outcome {
         Command::Completion(args) => completion::run(args, local),
         Command::Target(args) => Box::pin(target::run(args, local)).await,
         Command::Registry(args) => Box::pin(registry::run(args, local)).await,
+        Command::Trust(args) => Box::pin(trust::run(args, local)).await,
         Command::Version(args) => Box::pin(version::run(args, local)).await,
         Command::Create(args) => Box::pin(create::run(*args, &local.connect()?)).await,
         Command::Update(args) => Box::pin(update::run(args, &local.connect()?)).await,

@@ -10,6 +10,7 @@ use crate::target::{Login, Target};
 const DATA_DIR: &str = "/var/lib/lattice";
 const CREDENTIALS: &str = "admin.json";
 const TARGET: &str = "target";
+const AUTHORITY: &str = "authority";
 const DEFAULT_DOMAIN: &str = "lattice.localhost";
 
 /// A data directory of `lattice up`.
@@ -28,12 +29,23 @@ impl LocalPlatform {
     /// `None` when the credentials cannot be read.
     pub fn target(&self) -> Option<Target> {
         self.login()?;
+        Some(self.log_in(Target::parse(&self.domain()).ok()?))
+    }
+
+    /// The domain, and the certificate of the authority that vouches for its names, in PEM.
+    pub fn authority(&self) -> Option<(String, String)> {
+        let domain = self.domain();
+        let domain = domain.split(':').next().unwrap_or_default().to_owned();
+        let path = self.data_dir.join(AUTHORITY).join(format!("{domain}.pem"));
+        Some((domain, fs::read_to_string(path).ok()?))
+    }
+
+    fn domain(&self) -> String {
         let domain = fs::read_to_string(self.data_dir.join(TARGET)).unwrap_or_default();
-        let domain = match domain.trim() {
-            "" => DEFAULT_DOMAIN,
-            domain => domain,
-        };
-        Some(self.log_in(Target::parse(domain).ok()?))
+        match domain.trim() {
+            "" => DEFAULT_DOMAIN.to_owned(),
+            domain => domain.to_owned(),
+        }
     }
 
     /// Adds the administrator's login to a target that can only be this machine.

@@ -22,7 +22,7 @@ async fn main() -> Result<(), Fault> {
     if let Ok(workers) = next() {
         config.workers = workers.parse()?;
     }
-    config.listeners = vec![Listener { addr, side: Side::Public }];
+    config.listeners = vec![Listener { addr, side: Side::Public, is_tls: false }];
     let (tasks, bus) = (Tasks::default(), Arc::new(InProcessBus::default()));
     let (ingress, mut lines) = log_ingress::channel();
     let logs = Arc::new(ingress);

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use lattice_model::Time;
+use serde::Deserialize;
 
 use crate::calendar;
 
@@ -47,6 +48,8 @@ pub struct Line<'r> {
     pub request_id: &'r [u8],
     /// From the request's head to the answer's last byte.
     pub took: Duration,
+    /// How much of that was the router's own: before an endpoint was asked.
+    pub took_here: Duration,
     /// The app's log id.
     pub app: &'r str,
     /// The instance's index.
@@ -55,6 +58,41 @@ pub struct Line<'r> {
     pub instance_id: &'r str,
     /// `X-Cf-RouterError`.
     pub error: &'r str,
+    /// Fields that were asked for, with their values; none for `-`.
+    pub extra: &'r [(ExtraField, Option<Amount>)],
+    /// Headers that were asked for, as the endpoint saw them.
+    pub headers: &'r [(String, &'r [u8])],
+}
+
+/// A field that a line has only if it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExtraField {
+    /// How long the endpoint took that was asked last.
+    BackendTime,
+    /// How long the connection to it took, where it was new.
+    DialTime,
+    /// Nothing: endpoints have addresses.
+    DnsTime,
+    /// How many attempts failed.
+    FailedAttempts,
+    /// How long they took together.
+    FailedAttemptsTime,
+    /// The router's address on the client's connection.
+    LocalAddress,
+    /// How long the handshake with the endpoint took, where there was one.
+    TlsTime,
+}
+
+/// The value of such a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Amount {
+    /// A time, in seconds.
+    Time(Duration),
+    /// A number.
+    Count(usize),
+    /// A text.
+    Text(String),
 }
 
 /// Appends the line's text.
@@ -82,16 +120,49 @@ pub fn write(out: &mut String, line: &Line<'_>) {
     ] {
         field(out, name, text);
     }
-    let took = line.took + Duration::from_nanos(500);
-    let _ = write!(out, " response_time:{}.{:06}", took.as_secs(), took.subsec_micros());
-    for (name, text) in [
-        ("app_id", line.app),
-        ("app_index", line.index),
-        ("instance_id", line.instance_id),
-        ("x_cf_routererror", line.error),
-    ] {
+    seconds(out, "response_time", line.took);
+    seconds(out, "gorouter_time", line.took_here);
+    for (name, text) in
+        [("app_id", line.app), ("app_index", line.index), ("instance_id", line.instance_id)]
+    {
         field(out, name, text.as_bytes());
     }
+    for (extra, amount) in line.extra {
+        let name = extra.name();
+        match amount {
+            None => field(out, name, b""),
+            Some(Amount::Time(time)) => seconds(out, name, *time),
+            Some(Amount::Text(text)) => field(out, name, text.as_bytes()),
+            Some(Amount::Count(count)) => {
+                let _ = write!(out, " {name}:{count}");
+            }
+        }
+    }
+    field(out, "x_cf_routererror", line.error.as_bytes());
+    for (name, value) in line.headers {
+        field(out, name, value);
+    }
+}
+
+// === impl ExtraField ===
+
+impl ExtraField {
+    fn name(self) -> &'static str {
+        match self {
+            Self::BackendTime => "backend_time",
+            Self::DialTime => "dial_time",
+            Self::DnsTime => "dns_time",
+            Self::FailedAttempts => "failed_attempts",
+            Self::FailedAttemptsTime => "failed_attempts_time",
+            Self::LocalAddress => "local_address",
+            Self::TlsTime => "tls_time",
+        }
+    }
+}
+
+fn seconds(out: &mut String, name: &str, time: Duration) {
+    let time = time + Duration::from_nanos(500);
+    let _ = write!(out, " {name}:{}.{:06}", time.as_secs(), time.subsec_micros());
 }
 
 fn all(out: &mut String, parts: &[&str]) {
@@ -142,7 +213,7 @@ fn escape(out: &mut String, text: &[u8]) {
 }
 
 /// `2006-01-02T15:04:05.000000000Z`.
-fn timestamp(out: &mut String, at: Time) {
+pub(crate) fn timestamp(out: &mut String, at: Time) {
     const SECOND: i64 = 1_000_000_000;
     let (secs, nanos) = (at.0.div_euclid(SECOND), at.0.rem_euclid(SECOND));
     let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
@@ -195,18 +266,27 @@ mod tests {
                 forwarded_proto: b"",
                 request_id: b"id-1",
                 took: Duration::from_micros(1500),
+                took_here: Duration::from_micros(20),
                 app: "web",
                 index: "0",
                 instance_id: "guid",
                 error: "",
+                extra: &[
+                    (ExtraField::FailedAttempts, Some(Amount::Count(2))),
+                    (ExtraField::DialTime, Some(Amount::Time(Duration::from_micros(7)))),
+                    (ExtraField::DnsTime, None),
+                    (ExtraField::LocalAddress, Some(Amount::Text("10.0.0.2:80".to_owned()))),
+                ],
+                headers: &[("x_tenant".to_owned(), b"a\nb"), ("x_none".to_owned(), b"")],
             },
         );
         let expected = concat!(
             "web.test:8080 - [2023-11-14T22:13:20.123456789Z] \"GET /a%20b?c='d' HTTP/1.1\" 200 3 ",
             "1024 \"-\" \"evil\\\"agent\\\\ \\xff\" \"127.0.0.1:5000\" \"10.0.0.9:8080\" ",
             "x_forwarded_for:\"10.0.0.1, 127.0.0.1\" x_forwarded_proto:\"-\" ",
-            "vcap_request_id:\"id-1\" response_time:0.001500 app_id:\"web\" app_index:\"0\" ",
-            "instance_id:\"guid\" x_cf_routererror:\"-\"",
+            "vcap_request_id:\"id-1\" response_time:0.001500 gorouter_time:0.000020 app_id:\"web\" app_index:\"0\" ",
+            "instance_id:\"guid\" failed_attempts:2 dial_time:0.000007 dns_time:\"-\" ",
+            "local_address:\"10.0.0.2:80\" x_cf_routererror:\"-\" x_tenant:\"a\\x0ab\" x_none:\"-\"",
         );
         assert_eq!(line, expected);
     }

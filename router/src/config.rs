@@ -1,8 +1,17 @@
 //! What a router is told at its start: where to listen, which hosts are the platform's own, and
 //! every limit it keeps.
 
+pub(crate) mod duration;
+
 use core::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use crate::access_log::ExtraField;
+pub use crate::pool::Balance;
+pub use crate::tls::BackendTls;
 
 /// Everything a router needs to know. [`Config::new`] has the defaults.
 #[derive(Debug, Clone)]
@@ -19,8 +28,27 @@ pub struct Config {
     pub platform_to_instances: bool,
     /// Threads that carry requests, each with its own runtime, listeners and connections.
     pub workers: usize,
+    /// What is spoken on listeners under TLS.
+    pub front_tls: Option<Arc<rustls::ServerConfig>>,
+    /// What is spoken to endpoints under TLS; without it nobody is trusted.
+    pub backend_tls: Option<BackendTls>,
+    /// Whether a client's connection may begin with a header of the PROXY protocol, which is
+    /// believed: true only where none but load balancers connect.
+    pub reads_preamble: bool,
+    /// The zone whose endpoints get the first attempt of each request, if any of them can.
+    pub zone: Option<String>,
+    /// How the router speaks of itself on the bus.
+    pub identity: Identity,
+    /// Which registrations are carried.
+    pub sharding: Sharding,
     /// How routes age.
     pub freshness: Freshness,
+    /// How requests are spread where a registration does not say it.
+    pub balance: Balance,
+    /// Which requests get an access line.
+    pub lines: AccessLines,
+    /// What lines show beside the usual, and what of the usual they do not.
+    pub line_rules: LineRules,
     /// What is said in headers beyond what always is.
     pub headers: HeaderRules,
     /// Which cookies keep a client with its instance.
@@ -36,6 +64,8 @@ pub struct Listener {
     pub addr: SocketAddr,
     /// Who comes in here.
     pub side: Side,
+    /// They speak TLS, as [`Config::front_tls`] says.
+    pub is_tls: bool,
 }
 
 /// Who comes in through a listener.
@@ -56,24 +86,85 @@ pub struct Reserved {
     pub endpoint: SocketAddr,
 }
 
+/// How a router speaks of itself on the bus, in `router.start` and to who greets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its place among routers.
+    pub index: u32,
+    /// Its place and a guid of this life.
+    pub id: String,
+    /// Its addresses.
+    pub hosts: Vec<String>,
+    /// How often emitters should repeat themselves.
+    pub register_interval: Duration,
+}
+
+/// Which registrations a router carries, by their isolation segment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Sharding {
+    /// All.
+    #[default]
+    All,
+    /// Those of the listed segments.
+    Segments(Vec<String>),
+    /// Those, and those without a segment.
+    SharedAndSegments(Vec<String>),
+}
+
+/// Which requests get an access line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AccessLines {
+    /// Those that went to an app, into its log.
+    #[default]
+    OfApps,
+    /// Every one.
+    All,
+    /// None.
+    None,
+}
+
+/// What access lines show beside the usual, and what of the usual they do not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LineRules {
+    /// Further fields, in their order.
+    pub extra: Vec<ExtraField>,
+    /// Names of headers, whose values are shown as endpoints saw them.
+    pub headers: Vec<String>,
+    /// `X-Forwarded-For` is not shown.
+    pub hides_forwarded_for: bool,
+    /// The client's address is not shown.
+    pub hides_client: bool,
+    /// What stands behind the `?` of a GET is not shown.
+    pub hides_query: bool,
+}
+
 /// How routes age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Freshness {
     /// An endpoint unheard of for this long is forgotten. A registration may ask for less.
+    #[serde(with = "duration")]
     pub stale_after: Duration,
-    /// How often that is looked into.
+    /// How often that is looked into; 0 for never.
+    #[serde(with = "duration")]
     pub prune_interval: Duration,
     /// A route without endpoints answers 503 for this long, and 404 afterwards.
+    #[serde(with = "duration")]
     pub empty_route_kept: Duration,
     /// Forget nothing while no registration of anyone arrives: then it is the bus that fell
     /// silent, and absence is not an order.
     pub keep_when_silent: bool,
+    /// Forget nothing while the bus is not reached, and take every endpoint for fresh when it is
+    /// again.
+    pub keep_when_cut: bool,
     /// The most routes (host and path) the table holds; more are refused and counted.
     pub routes_max: usize,
 }
 
 /// What is said in headers beyond what always is (facts 1.7 and 1.8).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct HeaderRules {
     /// What endpoints are told of the client's scheme.
     pub forwarded_proto: ForwardedProto,
@@ -87,12 +178,28 @@ pub struct HeaderRules {
     pub trace_key: Option<(String, String)>,
     /// Which trace ids endpoints get.
     pub tracing: Tracing,
+    /// What endpoints are told of the client's certificate.
+    pub client_certificate: ForwardedCertificate,
     /// The `User-Agent` of a load balancer that asks whether the router is well.
     pub health_check_user_agent: Option<String>,
 }
 
+/// What endpoints are told of the client's certificate, in `X-Forwarded-Client-Cert`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardedCertificate {
+    /// What the client says.
+    #[default]
+    AlwaysForward,
+    /// What a client says that has shown a certificate itself.
+    Forward,
+    /// The certificate that the client has shown, and nothing that it says.
+    SanitizeSet,
+}
+
 /// What endpoints are told of the client's scheme.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ForwardedProto {
     /// What the client says, and the connection's scheme if it says nothing.
     #[default]
@@ -104,7 +211,8 @@ pub enum ForwardedProto {
 }
 
 /// Which trace ids endpoints get.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Tracing {
     /// Zipkin's B3 headers.
     pub zipkin: bool,
@@ -115,7 +223,8 @@ pub struct Tracing {
 }
 
 /// Which cookies keep a client with its instance (facts 1.6).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Sticky {
     /// Cookies of apps whose presence asks for the same instance again.
     pub cookies: Vec<String>,
@@ -127,7 +236,8 @@ pub struct Sticky {
 }
 
 /// What one connection, one request and one endpoint may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Client connections over all workers; at the limit new ones wait in the kernel's queue.
     pub connections_max: usize,
@@ -136,14 +246,22 @@ pub struct Limits {
     /// Header lines in a request or an answer; never more than 256.
     pub headers_max: usize,
     /// From the first byte of a request's head to its last.
+    #[serde(with = "duration")]
     pub header_read_timeout: Duration,
     /// How long a client's connection may rest between requests.
+    #[serde(with = "duration")]
     pub keep_alive_idle: Duration,
     /// How long a request may stand still, with no byte either way; upgraded connections may.
+    #[serde(with = "duration")]
     pub stream_idle: Duration,
     /// Until an endpoint has accepted a connection.
+    #[serde(with = "duration")]
     pub dial_timeout: Duration,
+    /// Until an endpoint has proved itself.
+    #[serde(with = "duration")]
+    pub handshake_timeout: Duration,
     /// From the request, or the last byte of its upload, to the head of the answer.
+    #[serde(with = "duration")]
     pub endpoint_timeout: Duration,
     /// Endpoints that are tried for one request.
     pub attempts_max: usize,
@@ -151,14 +269,17 @@ pub struct Limits {
     /// is answered when all have enough. 0 for any number.
     pub in_flight_per_endpoint_max: u32,
     /// How long an endpoint that failed is passed over.
+    #[serde(with = "duration")]
     pub failed_for: Duration,
     /// Idle connections kept to one endpoint by each worker.
     pub idle_per_endpoint_max: usize,
     /// Idle connections kept to all endpoints by each worker.
     pub idle_max: usize,
     /// How long an idle connection to an endpoint is kept.
+    #[serde(with = "duration")]
     pub endpoint_idle: Duration,
     /// How long requests under way may take to finish at shutdown.
+    #[serde(with = "duration")]
     pub drain: Duration,
 }
 
@@ -174,10 +295,42 @@ impl Config {
             reserved: Vec::new(),
             platform_to_instances: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
+            front_tls: None,
+            backend_tls: None,
+            reads_preamble: false,
+            zone: None,
+            identity: Identity::default(),
+            sharding: Sharding::default(),
             freshness: Freshness::default(),
+            balance: Balance::default(),
+            lines: AccessLines::default(),
+            line_rules: LineRules::default(),
             headers: HeaderRules::default(),
             sticky: Sticky::default(),
             limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            index: 0,
+            id: "lattice-router".to_owned(),
+            hosts: Vec::new(),
+            register_interval: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Sharding {
+    /// Whether a registration of this segment, empty for none, is carried.
+    pub fn carries(&self, segment: &str) -> bool {
+        let is_among = |listed: &[String]| listed.iter().any(|one| one == segment);
+        match self {
+            Self::All => true,
+            Self::Segments(listed) => is_among(listed),
+            Self::SharedAndSegments(listed) => segment.is_empty() || is_among(listed),
         }
     }
 }
@@ -189,6 +342,7 @@ impl Default for Freshness {
             prune_interval: Duration::from_secs(30),
             empty_route_kept: Duration::from_secs(30),
             keep_when_silent: true,
+            keep_when_cut: true,
             routes_max: 250_000,
         }
     }
@@ -204,6 +358,7 @@ impl Default for Limits {
             keep_alive_idle: Duration::from_secs(120),
             stream_idle: Duration::from_secs(900),
             dial_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(10),
             endpoint_timeout: Duration::from_secs(900),
             attempts_max: 3,
             in_flight_per_endpoint_max: 0,

@@ -3,20 +3,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rustix::net::RecvFlags;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
 use tokio::net::TcpStream;
 
 use crate::config::Limits;
 use crate::h1::head::HeadEnd;
 use crate::metrics::{Traffic, count};
 use crate::pool::Backend;
-use crate::verdict::Trouble;
-use crate::wire::Wire;
+use crate::verdict::{Distrust, Trouble};
+use crate::wire::{Secured, Stream, Wire};
 
 /// The idle connections, by backend.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub(crate) struct Connections {
     /// How many there are.
     kept: Cell<usize>,
     limits: Limits,
+    tls: Arc<ClientConfig>,
     traffic: Arc<Traffic>,
 }
 
@@ -35,6 +38,15 @@ pub(crate) struct Lease {
     pub(crate) backend: Arc<Backend>,
     /// How far the answer's head was read.
     pub(crate) head_end: HeadEnd,
+    /// What it took to make it; nothing where it was kept.
+    pub(crate) effort: Effort,
+}
+
+/// How long a new connection took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Effort {
+    pub(crate) dial: Option<Duration>,
+    pub(crate) tls: Option<Duration>,
 }
 
 /// How sure one must be that a kept connection is alive.
@@ -48,7 +60,7 @@ pub(crate) enum Certainty {
 
 #[derive(Debug)]
 struct Idle {
-    stream: TcpStream,
+    stream: Stream,
     backend: Arc<Backend>,
     since: Instant,
 }
@@ -56,9 +68,9 @@ struct Idle {
 // === impl Connections ===
 
 impl Connections {
-    pub(crate) fn new(limits: Limits, traffic: Arc<Traffic>) -> Rc<Self> {
+    pub(crate) fn new(limits: Limits, tls: Arc<ClientConfig>, traffic: Arc<Traffic>) -> Rc<Self> {
         let (idle, kept) = (RefCell::default(), Cell::default());
-        Rc::new(Self { idle, kept, limits, traffic })
+        Rc::new(Self { idle, kept, limits, tls, traffic })
     }
 
     /// The connection used last that is still good.
@@ -67,7 +79,7 @@ impl Connections {
         let kept = idle.get_mut(&backend.id)?;
         while let Some(idle) = kept.pop() {
             self.kept.set(self.kept.get() - 1);
-            if idle.is_quiet(certainty) {
+            if idle.stream.is_quiet(certainty) {
                 return Some(Lease::new(idle.stream, backend.clone()));
             }
         }
@@ -77,12 +89,28 @@ impl Connections {
     /// A new connection.
     pub(crate) async fn dial(&self, backend: &Arc<Backend>) -> Result<Lease, Trouble> {
         count(&self.traffic.dials);
+        let begun = Instant::now();
         let connecting = connect(backend);
-        match tokio::time::timeout(self.limits.dial_timeout, connecting).await {
-            Ok(Ok(stream)) => Ok(Lease::new(stream, backend.clone())),
-            Ok(Err(why)) => Err(Trouble::Dial(why.to_string())),
-            Err(_) => Err(Trouble::DialTimeout),
-        }
+        let tcp = match tokio::time::timeout(self.limits.dial_timeout, connecting).await {
+            Ok(Ok(tcp)) => tcp,
+            Ok(Err(why)) => return Err(Trouble::Dial(why.to_string())),
+            Err(_) => return Err(Trouble::DialTimeout),
+        };
+        let mut effort = Effort { dial: Some(begun.elapsed()), tls: None };
+        let stream = match &backend.tls {
+            None => Stream::Plain(tcp),
+            Some(name) => {
+                let handshake = secure(tcp, self.tls.clone(), name, backend);
+                match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
+                    Ok(secured) => {
+                        effort.tls = effort.dial.map(|dial| begun.elapsed().saturating_sub(dial));
+                        Stream::Tls(Box::new(secured?))
+                    }
+                    Err(_) => return Err(Trouble::Tls(Distrust::Late, "timed out".to_owned())),
+                }
+            }
+        };
+        Ok(Lease { effort, ..Lease::new(stream, backend.clone()) })
     }
 
     /// Keeps a connection whose last answer was read to its end.
@@ -106,7 +134,7 @@ impl Connections {
         let good = |idle: &Idle| {
             !idle.backend.is_gone()
                 && now.saturating_duration_since(idle.since) < endpoint_idle
-                && idle.is_quiet(Certainty::AsHeard)
+                && idle.stream.is_quiet(Certainty::AsHeard)
         };
         let mut all = 0;
         self.idle.borrow_mut().retain(|_, kept| {
@@ -132,27 +160,9 @@ impl Connections {
 // === impl Lease ===
 
 impl Lease {
-    fn new(stream: TcpStream, backend: Arc<Backend>) -> Self {
-        Self { wire: Wire::new(stream), backend, head_end: HeadEnd::default() }
-    }
-}
-
-// === impl Idle ===
-
-impl Idle {
-    /// Whether nothing came since the last answer, neither bytes nor the end: both make the
-    /// connection useless.
-    fn is_quiet(&self, certainty: Certainty) -> bool {
-        let mut byte = [0];
-        let heard = match certainty {
-            Certainty::AsHeard => self.stream.try_read(&mut byte),
-            Certainty::Asked => {
-                let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-                let peeked = rustix::net::recv(&self.stream, &mut byte, flags);
-                peeked.map(|(n, _)| n).map_err(io::Error::from)
-            }
-        };
-        heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    fn new(stream: Stream, backend: Arc<Backend>) -> Self {
+        let (head_end, effort) = (HeadEnd::default(), Effort::default());
+        Self { wire: Wire::new(stream), backend, head_end, effort }
     }
 }
 
@@ -160,4 +170,27 @@ async fn connect(backend: &Backend) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(backend.addr).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Speaks TLS to an endpoint, which must show the name that was registered, or its address if none
+/// was.
+async fn secure(
+    tcp: TcpStream,
+    config: Arc<ClientConfig>,
+    name: &str,
+    backend: &Backend,
+) -> Result<Secured, Trouble> {
+    let name = match name {
+        "" => ServerName::from(backend.addr.ip()),
+        name => ServerName::try_from(name.to_owned())
+            .map_err(|_| Trouble::Tls(Distrust::Name, format!("`{name}` is no name")))?,
+    };
+    let tls = ClientConnection::new(config, name)
+        .map_err(|error| Trouble::Tls(Distrust::of(&error), error.to_string()))?;
+    let secured = Secured::new(tcp, tls);
+    match poll_fn(|cx| secured.poll_handshake(cx)).await {
+        Ok(()) => Ok(secured),
+        Err(error) => Err(Trouble::of_tls(&error)
+            .unwrap_or_else(|| Trouble::Tls(Distrust::Handshake, error.to_string()))),
+    }
 }

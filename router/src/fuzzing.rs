@@ -11,11 +11,25 @@ use crate::h1::Body;
 use crate::h1::head::{HeadEnd, LINES_CEILING, LineEnds, Slots};
 use crate::h1::reading::Reading;
 use crate::h1::response::ResponseHead;
+use crate::preamble::Preamble;
 use crate::proxy::answer::{self, Added};
-use crate::registrar::Registrar;
+use crate::registrar::{Registrar, Rules};
 use crate::reserved::ReservedHosts;
-use crate::table::Editor;
 use crate::table::key::Key;
+use crate::table::{self, Editor};
+
+/// Reads a text as gorouter's configuration, which may be refused and nothing else.
+pub fn gorouter_file(text: &str) {
+    let _ = crate::alone::gorouter::read(text);
+}
+
+/// Reads bytes as the header of the PROXY protocol, which never reaches beyond them.
+pub fn preamble(bytes: &[u8]) {
+    if let Preamble::Header { length, .. } = Preamble::read(bytes) {
+        assert!(length <= bytes.len());
+        assert_eq!(Preamble::read(&bytes[..length]), Preamble::read(bytes));
+    }
+}
 
 /// Registers what each line says, or withdraws it when a `-` stands before it, and checks that
 /// every route of the table is found.
@@ -23,9 +37,9 @@ pub fn register(lines: &[u8]) {
     let mut config = Config::new("test");
     config.freshness.routes_max = 64;
     let mut registrar = Registrar::new(
-        Editor::new(config.freshness.routes_max, 0),
+        Editor::new(table::Rules::of(&config), 0),
         Arc::new(ReservedHosts::new(&config)),
-        config.freshness,
+        Rules::of(&config),
         Arc::new(SystemClock),
         Arc::new(InProcessBus::default()),
     );
@@ -34,7 +48,11 @@ pub fn register(lines: &[u8]) {
             Some(payload) => (UNREGISTER, payload),
             None => (REGISTER, line),
         };
-        registrar.hear(&Message { subject: subject.into(), payload: payload.to_vec().into() });
+        registrar.hear(&Message {
+            subject: subject.into(),
+            payload: payload.to_vec().into(),
+            reply: None,
+        });
     }
     let routes = registrar.editor.table().routes();
     assert_eq!(routes.len(), registrar.editor.len());

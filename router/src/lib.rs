@@ -14,34 +14,42 @@
 //! | [`reserved`] | the platform's own hosts; pure |
 //! | `registrar` | the bus's messages to changes of the table; its one owner |
 //! | `worker`, `listening`, `connections` | threads, listeners, connections to instances |
+//! | `preamble` | whom a load balancer speaks for; pure |
 //! | [`h1`] | HTTP/1 as bytes, strictly; pure |
 //! | `wire`, `memory`, `watch` | sockets, the memory they lend, and who stands still |
 //! | `proxy` | the stages of one request |
 //! | [`verdict`] | what a failure means; pure |
 //! | [`access_log`] | a request's line; pure |
 //! | [`metrics`] | all that is counted |
+//! | [`http`] | status: health, the routes, the figures |
+//! | [`tls`] | certificates and keys, as files say them |
+//! | [`alone`] | a router as a process of its own, with its files and its bus |
 //!
 //! **Invariant**: nothing on the request path takes a lock, crosses a thread or asks the brain.
 //! **Boundary**: a request that two readers could read differently never reaches an instance:
 //! [`h1`] refuses it, and writes anew the framing of what passes.
 
 pub mod access_log;
+pub mod alone;
 mod calendar;
 pub mod config;
 mod connections;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod h1;
+pub mod http;
 mod http_date;
 mod listening;
 mod memory;
 pub mod metrics;
 pub mod pool;
+mod preamble;
 mod proxy;
 mod registrar;
 pub mod reserved;
 pub mod select;
 pub mod table;
+pub mod tls;
 pub mod verdict;
 mod watch;
 mod wire;
@@ -49,28 +57,33 @@ mod worker;
 
 use core::net::SocketAddr;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use lattice_daemon::bus::Bus;
 use lattice_daemon::clock::Clock;
 use lattice_daemon::log_ingress::LogIngress;
 use lattice_daemon::tasks::Tasks;
+use lattice_model::Time;
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 pub use config::{
-    Config, ForwardedProto, Freshness, HeaderRules, Limits, Listener, Reserved, Side, Sticky,
-    Tracing,
+    AccessLines, BackendTls, Balance, Config, ExtraField, ForwardedCertificate, ForwardedProto,
+    Freshness, HeaderRules, Identity, Limits, LineRules, Listener, Reserved, Sharding, Side,
+    Sticky, Tracing,
 };
-use metrics::{Registrations, Totals, Traffic};
+use metrics::{OfComponent, Registrations, Totals, Traffic};
 use registrar::Registrar;
 use reserved::ReservedHosts;
 use table::{Editor, Table};
-use worker::{Opened, Shared};
+use worker::{Ending, Opened, Shared};
 
 /// The most listeners of one router.
 const LISTENERS_MAX: usize = 16;
+/// Endpoints that wait to be forgotten; more are found out again by the next request.
+const SUSPECTS_MAX: usize = 1024;
 
 /// Why a router did not start, or does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -99,19 +112,19 @@ pub enum StartError {
 }
 
 /// A running router. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Handle {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
-    ending: Arc<AtomicBool>,
+    ending: Arc<Ending>,
     table: Arc<Table>,
     orders: Vec<mpsc::Sender<Opened>>,
     bound: Mutex<Vec<Listener>>,
     registrations: Arc<Registrations>,
     traffic: Vec<Arc<Traffic>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// One endpoint of one route, as status shows it.
@@ -139,36 +152,45 @@ pub async fn start(
     tasks: &Tasks,
 ) -> Result<Handle, StartError> {
     let reserved = Arc::new(ReservedHosts::new(&config));
-    let editor = Editor::new(config.freshness.routes_max, rand::random());
+    let editor = Editor::new(table::Rules::of(&config), rand::random());
     let table = editor.table().clone();
+    let registrar_rules = registrar::Rules::of(&config);
     let workers = config.workers.max(1);
     let mut limits = config.limits;
     limits.connections_max = (limits.connections_max / workers).max(1);
     let source_type = "RTR".into();
-    let ending = Arc::new(AtomicBool::default());
+    let (suspecting, suspects) = mpsc::channel(SUSPECTS_MAX);
+    let ending = Arc::new(Ending::new(config.limits.drain));
     let shared = Arc::new(Shared {
         table: table.clone(),
         reserved: reserved.clone(),
         limits,
         headers: config.headers,
         sticky: config.sticky,
+        lines: config.lines,
+        line_rules: config.line_rules,
         logs,
         clock: clock.clone(),
         source_type,
         ending: ending.clone(),
+        suspecting,
+        front_tls: config.front_tls,
+        backend_tls: config.backend_tls.unwrap_or_default(),
+        reads_preamble: config.reads_preamble,
+        zone: config.zone,
     });
     let messages = bus.subscribe("router.*");
-    let registrar = Registrar::new(editor, reserved, config.freshness, clock, bus);
+    let registrar = Registrar::new(editor, reserved, registrar_rules, clock.clone(), bus);
     let registrations = registrar.counts.clone();
     let (orders, traffic) = start_workers(&shared, workers, tasks)?;
     let bound = Mutex::default();
-    let inner = Inner { ending, table, orders, bound, registrations, traffic };
+    let inner = Inner { ending, table, orders, bound, registrations, traffic, clock };
     let handle = Handle { inner: Arc::new(inner) };
     for listener in &config.listeners {
         handle.listen(*listener)?;
     }
     let shutdown = tasks.shutdown().clone();
-    tasks.critical("router-registrar", registrar.run(messages, shutdown));
+    tasks.critical("router-registrar", registrar.run(messages, suspects, shutdown));
     Ok(handle)
 }
 
@@ -207,12 +229,13 @@ impl Handle {
         let (addr, opened) = listening::open(listener.addr, orders.len())
             .map_err(|source| StartError::Listen { addr: listener.addr, source })?;
         for (worker, listener_of_worker) in orders.iter().zip(opened) {
-            let opened = Opened { listener: listener_of_worker, side: listener.side };
+            let Listener { side, is_tls, .. } = listener;
+            let opened = Opened { listener: listener_of_worker, side, is_tls };
             worker.try_send(opened).map_err(|_| StartError::NoMoreListeners)?;
         }
         info!(%addr, side = ?listener.side, "router listens");
         let mut bound = self.inner.bound.lock().expect("no holder panics");
-        bound.push(Listener { addr, side: listener.side });
+        bound.push(Listener { addr, ..listener });
         Ok(addr)
     }
 
@@ -224,7 +247,12 @@ impl Handle {
     /// Tells load balancers that ask to go elsewhere; requests are served as before. Whoever ends
     /// the router does this first, and waits as long as they need to hear it.
     pub fn announce_end(&self) {
-        self.inner.ending.store(true, Ordering::Relaxed);
+        self.inner.ending.announce();
+    }
+
+    /// How long requests under way may take to finish once the router is told to end.
+    pub fn drain_within(&self, limit: Duration) {
+        self.inner.ending.drain_within(limit);
     }
 
     /// Every route and its endpoints at this moment, by uri.
@@ -236,6 +264,42 @@ impl Handle {
     /// All that is counted.
     pub fn totals(&self) -> Totals {
         Totals::sum(&self.inner.registrations, self.inner.traffic.iter().map(|t| &**t))
+    }
+
+    /// What is counted for each component that registers.
+    pub fn components(&self) -> Vec<OfComponent> {
+        OfComponent::all(&self.inner.registrations, self.inner.traffic.iter().map(|t| &**t))
+    }
+
+    /// Registrations that wait to be read, and that found the queue full.
+    pub fn queue(&self) -> (u64, u64) {
+        let registrations = &self.inner.registrations;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&registrations.waiting), read(&registrations.dropped))
+    }
+
+    /// How long nobody has registered anything.
+    pub fn since_heard(&self) -> Duration {
+        let heard = Time(self.inner.registrations.heard_at.load(Ordering::Relaxed));
+        self.now().since(heard)
+    }
+
+    /// How many endpoints all routes have.
+    pub fn endpoints(&self) -> usize {
+        self.inner.table.routes().iter().map(|route| route.pool.load().len()).sum()
+    }
+
+    /// Whether load balancers are told to go elsewhere.
+    pub fn is_ending(&self) -> bool {
+        self.inner.ending.is_announced()
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.inner.table
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.inner.clock.now()
     }
 }
 

@@ -1,26 +1,53 @@
 //! Everything the router counts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use lattice_model::Time;
 
 use crate::table::{Pruned, Registered};
+
+/// How many components are told apart; the last place is that of all others.
+pub const COMPONENTS_MAX: usize = 16;
+/// The upper bounds of latency's buckets, in milliseconds.
+pub const LATENCY_MS: [u64; 12] = [1, 2, 4, 6, 8, 10, 20, 40, 50, 100, 500, 1000];
+/// The groups of statuses: 1xx to 5xx in their places, and in the first all others.
+pub const GROUPS: usize = 6;
+
+/// Who registers, by the `component` of a registration's tags; place 0 is that of those without.
+#[derive(Debug)]
+pub struct Components {
+    names: Mutex<Vec<Arc<str>>>,
+}
 
 /// What the owner of the table counts.
 #[derive(Debug, Default)]
 pub struct Registrations {
-    /// Endpoints added to a route.
-    pub added: AtomicU64,
-    /// Endpoints that told something new.
-    pub updated: AtomicU64,
-    /// Heartbeats.
-    pub refreshed: AtomicU64,
-    /// Endpoints removed on request.
-    pub removed: AtomicU64,
+    /// Who they came from.
+    pub components: Components,
+    /// By component.
+    by_component: [Messages; COMPONENTS_MAX],
     /// Endpoints forgotten for want of heartbeats.
     pub pruned: AtomicU64,
     /// Messages or uris that were ignored.
     pub ignored: AtomicU64,
     /// Routes in the table.
     pub routes: AtomicU64,
+    /// Messages that wait to be read.
+    pub waiting: AtomicU64,
+    /// Messages that found the queue full.
+    pub dropped: AtomicU64,
+    /// When the last message came, in nanoseconds since 1970.
+    pub heard_at: AtomicI64,
+}
+
+#[derive(Debug, Default)]
+struct Messages {
+    added: AtomicU64,
+    updated: AtomicU64,
+    unmodified: AtomicU64,
+    removed: AtomicU64,
 }
 
 /// What one worker counts; each has its own, so that no two cores write to one line.
@@ -33,22 +60,40 @@ pub struct Traffic {
     pub answered_here: AtomicU64,
     /// Requests whose framing was refused before they were read.
     pub refused: AtomicU64,
+    /// Requests answered 404 or 400 for want of a route.
+    pub unrouted: AtomicU64,
+    /// Requests answered because an endpoint failed.
+    pub failed: AtomicU64,
+    /// Requests for which every endpoint had enough to do.
+    pub busy: AtomicU64,
     /// Attempts after the first.
     pub retries: AtomicU64,
     /// Clients that left before their answer was complete.
     pub cancelled: AtomicU64,
     /// Connections that were upgraded.
     pub upgrades: AtomicU64,
+    /// Upgrades that an endpoint did not carry out.
+    pub upgrades_failed: AtomicU64,
     /// Connections opened to endpoints.
     pub dials: AtomicU64,
     /// Access lines that found the log's queue full.
     pub lines_lost: AtomicU64,
     /// Client connections open now, upgraded ones included.
     pub connections: AtomicU64,
+    responses: [AtomicU64; GROUPS],
+    latencies: [Latency; COMPONENTS_MAX],
+}
+
+/// How long requests took, from their head to the answer's last byte.
+#[derive(Debug, Default)]
+struct Latency {
+    /// One bucket beyond the last bound.
+    buckets: [AtomicU64; LATENCY_MS.len() + 1],
+    micros: AtomicU64,
 }
 
 /// Sums of all that is counted.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     /// Routes in the table.
     pub routes: u64,
@@ -62,18 +107,47 @@ pub struct Totals {
     pub answered_here: u64,
     /// Requests whose framing was refused before they were read.
     pub refused: u64,
+    /// Requests answered for want of a route.
+    pub unrouted: u64,
+    /// Requests answered because an endpoint failed.
+    pub failed: u64,
+    /// Requests for which every endpoint had enough to do.
+    pub busy: u64,
     /// Attempts after the first.
     pub retries: u64,
     /// Clients that left before their answer was complete.
     pub cancelled: u64,
     /// Connections that were upgraded.
     pub upgrades: u64,
+    /// Upgrades that failed.
+    pub upgrades_failed: u64,
     /// Connections opened to endpoints.
     pub dials: u64,
     /// Access lines lost.
     pub lines_lost: u64,
     /// Client connections open now.
     pub connections: u64,
+    /// Answers by the group of their status.
+    pub responses: [u64; GROUPS],
+}
+
+/// What is known of one component.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct OfComponent {
+    /// Its name; empty for those without.
+    pub name: Arc<str>,
+    /// Registrations that added an endpoint.
+    pub added: u64,
+    /// That changed one.
+    pub updated: u64,
+    /// That said nothing new.
+    pub unmodified: u64,
+    /// Endpoints withdrawn.
+    pub removed: u64,
+    /// Requests by how long they took: up to each of [`LATENCY_MS`], and longer.
+    pub latency: [u64; LATENCY_MS.len() + 1],
+    /// How long they took together, in microseconds.
+    pub latency_micros: u64,
 }
 
 /// Adds one.
@@ -81,20 +155,55 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+// === impl Components ===
+
+impl Default for Components {
+    fn default() -> Self {
+        Self { names: Mutex::new(vec!["".into()]) }
+    }
+}
+
+impl Components {
+    /// The place of a name, which it keeps.
+    pub(crate) fn place(&self, name: &str) -> u8 {
+        let mut names = self.names.lock().expect("no holder panics");
+        let known = names.iter().position(|known| **known == *name);
+        let place = known.unwrap_or_else(|| {
+            if names.len() < COMPONENTS_MAX - 1 {
+                names.push(name.into());
+                return names.len() - 1;
+            }
+            COMPONENTS_MAX - 1
+        });
+        u8::try_from(place).unwrap_or(0)
+    }
+
+    fn name(&self, place: usize) -> Option<Arc<str>> {
+        let names = self.names.lock().expect("no holder panics");
+        let other = (place == COMPONENTS_MAX - 1).then(|| "other".into());
+        names.get(place).cloned().or(other)
+    }
+}
+
 // === impl Registrations ===
 
 impl Registrations {
-    pub(crate) fn registered(&self, what: Registered) {
+    pub(crate) fn registered(&self, what: Registered, component: u8) {
+        let messages = &self.by_component[usize::from(component)];
         count(match what {
-            Registered::Added => &self.added,
-            Registered::Updated => &self.updated,
-            Registered::Refreshed => &self.refreshed,
+            Registered::Added => &messages.added,
+            Registered::Updated => &messages.updated,
+            Registered::Refreshed => &messages.unmodified,
             Registered::Outdated | Registered::Full => return,
         });
     }
 
-    pub(crate) fn unregistered(&self) {
-        count(&self.removed);
+    pub(crate) fn unregistered(&self, component: u8) {
+        count(&self.by_component[usize::from(component)].removed);
     }
 
     pub(crate) fn ignored(&self) {
@@ -109,6 +218,30 @@ impl Registrations {
     pub(crate) fn routes_now(&self, routes: usize) {
         self.routes.store(routes as u64, Ordering::Relaxed);
     }
+
+    pub(crate) fn heard(&self, at: Time) {
+        self.heard_at.store(at.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn queue_is(&self, waiting: usize, dropped: u64) {
+        self.waiting.store(waiting as u64, Ordering::Relaxed);
+        self.dropped.store(dropped, Ordering::Relaxed);
+    }
+}
+
+// === impl Traffic ===
+
+impl Traffic {
+    /// Notes a request that has come to its end.
+    pub(crate) fn ended(&self, status: u16, component: u8, took: Duration) {
+        let group = usize::from(status / 100);
+        count(&self.responses[if group < GROUPS { group } else { 0 }]);
+        let latency = &self.latencies[usize::from(component)];
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = LATENCY_MS.partition_point(|&bound| bound * 1000 < micros);
+        count(&latency.buckets[bucket]);
+        latency.micros.fetch_add(micros, Ordering::Relaxed);
+    }
 }
 
 // === impl Totals ===
@@ -119,7 +252,6 @@ impl Totals {
         registrations: &Registrations,
         workers: impl Iterator<Item = &'t Traffic>,
     ) -> Self {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut totals = Self {
             routes: read(&registrations.routes),
             registrations_ignored: read(&registrations.ignored),
@@ -130,13 +262,90 @@ impl Totals {
             totals.requests += read(&worker.requests);
             totals.answered_here += read(&worker.answered_here);
             totals.refused += read(&worker.refused);
+            totals.unrouted += read(&worker.unrouted);
+            totals.failed += read(&worker.failed);
+            totals.busy += read(&worker.busy);
             totals.retries += read(&worker.retries);
             totals.cancelled += read(&worker.cancelled);
             totals.upgrades += read(&worker.upgrades);
+            totals.upgrades_failed += read(&worker.upgrades_failed);
             totals.dials += read(&worker.dials);
             totals.lines_lost += read(&worker.lines_lost);
             totals.connections += read(&worker.connections);
+            for (sum, group) in totals.responses.iter_mut().zip(&worker.responses) {
+                *sum += read(group);
+            }
         }
         totals
+    }
+}
+
+// === impl OfComponent ===
+
+impl OfComponent {
+    /// What is known of every component, in the order in which they were first heard of.
+    pub fn all<'t>(
+        registrations: &Registrations,
+        workers: impl Iterator<Item = &'t Traffic> + Clone,
+    ) -> Vec<Self> {
+        let of = |(place, messages): (usize, &Messages)| {
+            let mut sum = Self {
+                name: registrations.components.name(place)?,
+                added: read(&messages.added),
+                updated: read(&messages.updated),
+                unmodified: read(&messages.unmodified),
+                removed: read(&messages.removed),
+                ..Self::default()
+            };
+            for worker in workers.clone() {
+                let latency = &worker.latencies[place];
+                sum.latency_micros += read(&latency.micros);
+                for (sum, bucket) in sum.latency.iter_mut().zip(&latency.buckets) {
+                    *sum += read(bucket);
+                }
+            }
+            Some(sum)
+        };
+        registrations.by_component.iter().enumerate().filter_map(of).collect()
+    }
+
+    /// How many requests it had.
+    pub fn requests(&self) -> u64 {
+        self.latency.iter().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_keep_their_places_and_those_beyond_the_limit_share_one() {
+        let components = Components::default();
+        assert_eq!(components.place(""), 0);
+        let places: Vec<u8> = (0..20).map(|n| components.place(&format!("c{n}"))).collect();
+        assert_eq!(places[..14], (1..15).collect::<Vec<u8>>());
+        assert_eq!(places[14..], [15; 6]);
+        assert_eq!(components.place("c3"), 4);
+        assert_eq!(components.name(4).as_deref(), Some("c3"));
+        assert_eq!(components.name(15).as_deref(), Some("other"));
+    }
+
+    #[test]
+    fn a_request_is_counted_by_status_component_and_time() {
+        let (registrations, traffic) = (Registrations::default(), Traffic::default());
+        let web = registrations.components.place("web");
+        for (status, micros) in [(200, 900), (204, 1000), (200, 1001), (404, 999_999), (777, 0)] {
+            traffic.ended(status, web, Duration::from_micros(micros));
+        }
+        traffic.ended(503, 0, Duration::from_secs(2));
+        registrations.registered(Registered::Added, web);
+        let totals = Totals::sum(&registrations, [&traffic].into_iter());
+        assert_eq!(totals.responses, [1, 0, 3, 0, 1, 1]);
+        let all = OfComponent::all(&registrations, [&traffic].into_iter());
+        assert_eq!(all.iter().map(OfComponent::requests).collect::<Vec<_>>(), [1, 5, 0]);
+        assert_eq!(all[1].latency[..3], [3, 1, 0]);
+        assert_eq!(all[1].latency[11..], [1, 0]);
+        assert_eq!((all[0].latency[12], all[1].added), (1, 1));
     }
 }

@@ -2,11 +2,12 @@
 //! every heartbeat and request is an atomic.
 
 use core::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use lattice_model::Time;
 
 /// A host and path, and who serves it.
@@ -19,10 +20,21 @@ pub struct Route {
     turn: AtomicUsize,
     emptied_at: AtomicI64,
     balance: AtomicU8,
+    hash_by: ArcSwapOption<HashBy>,
+}
+
+/// What decides for [`Balance::Hash`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct HashBy {
+    /// The header whose value decides; without it requests go round.
+    pub header: String,
+    /// How many times the average an endpoint may have under way; 0 for any number.
+    pub factor: f64,
 }
 
 /// How requests are spread over a route's endpoints.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Balance {
     /// One after the other.
@@ -30,6 +42,9 @@ pub enum Balance {
     RoundRobin,
     /// To the one with the fewest requests under way.
     LeastConnection,
+    /// To the one that goes best with a header's value; only a registration can ask for it.
+    #[serde(skip_deserializing)]
+    Hash,
 }
 
 /// One instance as one route sees it.
@@ -43,6 +58,10 @@ pub struct Endpoint {
     pub index: Arc<str>,
     /// The guid of the app's process, where it was told.
     pub process: Arc<str>,
+    /// Who registered it, as a place among the components.
+    pub component: u8,
+    /// What else was said of it, if anything was.
+    pub facts: Option<Arc<Facts>>,
     /// What the endpoint is told about itself with each request: whole header lines.
     pub told: Arc<[u8]>,
     /// The order of registrations, where the sender gives one.
@@ -50,6 +69,19 @@ pub struct Endpoint {
     /// Forgotten after this long without a heartbeat; `None` for never.
     pub stale_after: Option<Duration>,
     last_seen: AtomicI64,
+}
+
+/// What a registration says of an endpoint beside where it is and whose. Most say nothing of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// As sent; `component` names who registered.
+    pub tags: BTreeMap<String, String>,
+    /// Where it stands.
+    pub availability_zone: String,
+    /// Which routers carry it.
+    pub isolation_segment: String,
+    /// It speaks HTTP/2, too.
+    pub speaks_http2: bool,
 }
 
 /// An address that takes connections on behalf of one instance. A new instance at an old address
@@ -64,6 +96,8 @@ pub struct Backend {
     pub label: Arc<str>,
     /// The instance guid; may be empty.
     pub instance_id: Arc<str>,
+    /// Speaks TLS, with a certificate for this name; for its address where that is empty.
+    pub tls: Option<Arc<str>>,
     /// Requests whose answer has not begun.
     pub in_flight: AtomicU32,
     failed_until: AtomicI64,
@@ -92,6 +126,7 @@ impl Route {
             turn: AtomicUsize::new(turn),
             emptied_at: AtomicI64::new(now.0),
             balance: AtomicU8::default(),
+            hash_by: ArcSwapOption::empty(),
         }
     }
 
@@ -104,13 +139,26 @@ impl Route {
     pub fn balance(&self) -> Balance {
         match self.balance.load(Ordering::Relaxed) {
             0 => Balance::RoundRobin,
-            _ => Balance::LeastConnection,
+            1 => Balance::LeastConnection,
+            _ => Balance::Hash,
         }
     }
 
     /// Notes how requests are to be spread.
     pub fn balance_by(&self, balance: Balance) {
         self.balance.store(balance as u8, Ordering::Relaxed);
+    }
+
+    /// What decides for [`Balance::Hash`].
+    pub fn hash_by(&self) -> Option<Arc<HashBy>> {
+        self.hash_by.load_full()
+    }
+
+    /// Notes what decides.
+    pub fn decide_by(&self, hash_by: Option<Arc<HashBy>>) {
+        if self.hash_by.load().as_deref() != hash_by.as_deref() {
+            self.hash_by.store(hash_by);
+        }
     }
 
     /// Whether nobody serves it.
@@ -147,6 +195,8 @@ impl Endpoint {
             app: told.app.clone(),
             index: told.index.clone(),
             process: told.process.clone(),
+            component: told.component,
+            facts: told.facts.clone(),
             told: told.lines.clone(),
             tag: told.tag.clone(),
             stale_after: told.stale_after,
@@ -159,8 +209,12 @@ impl Endpoint {
         self.last_seen.store(now.0, Ordering::Relaxed);
     }
 
-    /// Whether its heartbeats have been missing for too long.
+    /// Whether its heartbeats have been missing for too long. One that proves itself with every
+    /// connection needs none.
     pub fn is_stale(&self, now: Time) -> bool {
+        if self.backend.tls.is_some() {
+            return false;
+        }
         let unseen = now.since(Time(self.last_seen.load(Ordering::Relaxed)));
         self.stale_after.is_some_and(|limit| unseen > limit)
     }
@@ -170,7 +224,9 @@ impl Endpoint {
         self.app == told.app
             && self.index == told.index
             && self.process == told.process
+            && self.facts == told.facts
             && self.backend.instance_id == told.instance_id
+            && self.backend.tls == told.tls
             && self.stale_after == told.stale_after
             && self.tag == told.tag
     }
@@ -188,12 +244,13 @@ impl Endpoint {
 
 impl Backend {
     /// A backend with a number of its own.
-    pub fn new(id: u64, addr: SocketAddr, instance_id: Arc<str>) -> Self {
+    pub fn new(id: u64, told: &crate::table::Announcement) -> Self {
         Self {
             id,
-            addr,
-            label: addr.to_string().into(),
-            instance_id,
+            addr: told.addr,
+            label: told.addr.to_string().into(),
+            instance_id: told.instance_id.clone(),
+            tls: told.tls.clone(),
             in_flight: AtomicU32::new(0),
             failed_until: AtomicI64::new(0),
             gone: AtomicBool::new(false),

@@ -29,6 +29,7 @@ pub(crate) mod upgrade;
 pub(crate) mod upload;
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use tracing::debug;
 
@@ -85,6 +86,7 @@ async fn handle(worker: &Rc<Worker>, client: &mut Client, length: usize) -> Afte
 /// Tells the client what went wrong.
 async fn refuse(exchange: &mut Exchange, client: &mut Client, failure: &Failure) -> After {
     let answer = failure.answer();
+    count_failure(exchange, failure);
     exchange.refused(&answer);
     let is_clean = skip_body(exchange, client);
     let keeps_alive = exchange.asks.keeps_alive
@@ -114,6 +116,24 @@ async fn refuse(exchange: &mut Exchange, client: &mut Client, failure: &Failure)
     }
 }
 
+fn count_failure(exchange: &Exchange, failure: &Failure) {
+    let traffic = &exchange.worker.traffic;
+    match failure {
+        Failure::UnknownRoute { .. }
+        | Failure::UnknownInstance { .. }
+        | Failure::MalformedInstance { .. }
+        | Failure::EmptyHost => count(&traffic.unrouted),
+        Failure::Busy { .. } => count(&traffic.busy),
+        Failure::Endpoint(_) => {
+            count(&traffic.failed);
+            if exchange.asks.is_upgrade {
+                count(&traffic.upgrades_failed);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Passes over the rest of a request's body, as far as it is here; whether that was all.
 fn skip_body(exchange: &mut Exchange, client: &mut Client) -> bool {
     loop {
@@ -139,7 +159,9 @@ async fn refuse_unread(worker: &Rc<Worker>, client: &mut Client, violation: Viol
     let added =
         Added { asks, request_id, at, cookie: None, endpoint: None, keeps_alive: false, rules };
     let mut bytes = worker.memory.lend_text();
-    answer::refuse(&mut bytes, &Failure::from(violation).answer(), added);
+    let answer = Failure::from(violation).answer();
+    worker.traffic.ended(answer.status, 0, Duration::ZERO);
+    answer::refuse(&mut bytes, &answer, added);
     let is_taken = client.answer(&bytes).await;
     worker.memory.take_text(bytes);
     if is_taken { After::Linger } else { After::Close }

@@ -6,37 +6,56 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_daemon::bus::{Bus, Message, Subscription};
+use lattice_daemon::bus::{Bus, Link, Message, Subscription};
 use lattice_daemon::clock::Clock;
 use lattice_model::Time;
-use lattice_model::wire::registration::{REGISTER, START, UNREGISTER};
+use lattice_model::wire::registration::{GREET, REGISTER, START, UNREGISTER};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::config::Freshness;
+use crate::config::{Config, Freshness, Identity, Sharding};
 use crate::metrics::Registrations;
+use crate::pool::Backend;
 use crate::reserved::ReservedHosts;
 use crate::table::{Editor, Registered};
 use reading::{Ignored, Read};
 
-/// The subject on which emitters ask whether a router is there.
-const GREET: &str = "router.greet";
 /// How many offenders are remembered, so that each is warned of once.
 const OFFENDERS_MAX: usize = 1024;
-/// How often emitters should repeat themselves, as told in `router.start`.
-const HEARTBEAT_SECS: u64 = 20;
 
 /// The owner task's state.
 pub(crate) struct Registrar {
     pub(crate) editor: Editor,
     pub(crate) reserved: Arc<ReservedHosts>,
-    pub(crate) freshness: Freshness,
     pub(crate) counts: Arc<Registrations>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) bus: Arc<dyn Bus>,
+    rules: Rules,
+    link: Link,
     heard_at: Time,
     offenders: HashSet<String>,
     missed: u64,
+}
+
+/// What the owner is told of the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    pub(crate) freshness: Freshness,
+    pub(crate) sharding: Sharding,
+    pub(crate) identity: Identity,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            freshness: config.freshness,
+            sharding: config.sharding.clone(),
+            identity: config.identity.clone(),
+        }
+    }
 }
 
 // === impl Registrar ===
@@ -45,27 +64,53 @@ impl Registrar {
     pub(crate) fn new(
         editor: Editor,
         reserved: Arc<ReservedHosts>,
-        freshness: Freshness,
+        rules: Rules,
         clock: Arc<dyn Clock>,
         bus: Arc<dyn Bus>,
     ) -> Self {
-        let heard_at = clock.now();
-        let (counts, offenders) = (Arc::default(), HashSet::new());
-        Self { editor, reserved, freshness, counts, clock, bus, heard_at, offenders, missed: 0 }
+        let (heard_at, counts) = (clock.now(), Arc::<Registrations>::default());
+        counts.heard(heard_at);
+        Self {
+            editor,
+            reserved,
+            counts,
+            heard_at,
+            clock,
+            link: *bus.link().borrow(),
+            bus,
+            rules,
+            offenders: HashSet::new(),
+            missed: 0,
+        }
     }
 
     /// Announces the router and follows the bus until shutdown.
-    pub(crate) async fn run(mut self, mut messages: Subscription, shutdown: CancellationToken) {
-        self.announce();
-        let mut prune = tokio::time::interval(self.freshness.prune_interval.max(MIN_INTERVAL));
-        prune.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    pub(crate) async fn run(
+        mut self,
+        mut messages: Subscription,
+        mut suspects: mpsc::Receiver<Arc<Backend>>,
+        shutdown: CancellationToken,
+    ) {
+        self.announce(START);
+        let interval = self.rules.freshness.prune_interval;
+        let mut looks = tokio::time::interval(if interval.is_zero() { RESYNC } else { interval });
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut link = self.bus.link();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                _ = prune.tick() => {
+                _ = looks.tick() => {
+                    self.counts.queue_is(messages.waiting(), messages.dropped());
                     self.resync_if_missed(messages.dropped());
-                    self.prune();
+                    if !interval.is_zero() {
+                        self.prune();
+                    }
                 }
+                Ok(()) = link.changed() => {
+                    let now = *link.borrow_and_update();
+                    self.linked(now);
+                }
+                Some(suspect) = suspects.recv() => self.evict(&suspect),
                 message = messages.next() => match message {
                     Some(message) => self.hear(&message),
                     None => return,
@@ -79,55 +124,85 @@ impl Registrar {
         match &*message.subject {
             REGISTER => self.take(&message.payload, true),
             UNREGISTER => self.take(&message.payload, false),
-            GREET => self.announce(),
+            GREET => self.announce(message.reply.as_deref().unwrap_or(START)),
             _ => {}
         }
+    }
+
+    /// Forgets an endpoint that is not what was registered.
+    pub(crate) fn evict(&mut self, suspect: &Backend) {
+        let routes = self.editor.evict(suspect, self.clock.now());
+        if routes > 0 {
+            warn!(endpoint = %suspect.label, instance = %suspect.instance_id, routes, "prune-failed-endpoint");
+        }
+        self.counts.routes_now(self.editor.len());
+    }
+
+    /// Acts on a bus that was lost or found.
+    pub(crate) fn linked(&mut self, link: Link) {
+        let was = std::mem::replace(&mut self.link, link);
+        if link.ups == was.ups {
+            return;
+        }
+        if self.rules.freshness.keep_when_cut {
+            self.editor.refresh(self.clock.now());
+        }
+        self.announce(START);
     }
 
     /// Forgets what has not been heard of for too long.
     pub(crate) fn prune(&mut self) {
         let now = self.clock.now();
-        let silent = now.since(self.heard_at) > self.freshness.stale_after;
-        let keep_stale = silent && self.freshness.keep_when_silent;
+        let freshness = &self.rules.freshness;
+        let is_silent = now.since(self.heard_at) > freshness.stale_after;
+        let keep_stale = (is_silent && freshness.keep_when_silent)
+            || (!self.link.is_up && freshness.keep_when_cut);
         if keep_stale && !self.editor.is_empty() {
             debug!("no registration arrives at all; nothing is pruned");
         }
-        let pruned = self.editor.prune(now, self.freshness.empty_route_kept, keep_stale);
+        let pruned = self.editor.prune(now, keep_stale);
         self.counts.pruned(pruned, self.editor.len());
         if pruned.endpoints > 0 {
             warn!(endpoints = pruned.endpoints, "endpoints without heartbeat forgotten");
         }
     }
 
-    /// Asks emitters to register everything again, as a router that has just started.
-    fn announce(&self) {
+    /// Says who this is and how often it wants to hear. On [`START`] that asks emitters to register
+    /// everything again.
+    fn announce(&self, subject: &str) {
+        let identity = &self.rules.identity;
         let body = serde_json::json!({
-            "id": "lattice-router",
-            "hosts": [],
-            "minimumRegisterIntervalInSeconds": HEARTBEAT_SECS,
-            "pruneThresholdInSeconds": self.freshness.stale_after.as_secs(),
+            "id": identity.id,
+            "hosts": identity.hosts,
+            "minimumRegisterIntervalInSeconds": identity.register_interval.as_secs(),
+            "pruneThresholdInSeconds": self.rules.freshness.stale_after.as_secs(),
         });
-        self.bus.publish(START, body.to_string().as_bytes());
+        self.bus.publish(subject, body.to_string().as_bytes());
     }
 
     fn resync_if_missed(&mut self, dropped: u64) {
         if dropped > self.missed {
             info!("registrations were lost in a full queue; asking for all again");
             self.missed = dropped;
-            self.announce();
+            self.announce(START);
         }
     }
 
     fn take(&mut self, payload: &[u8], is_register: bool) {
         let now = self.clock.now();
         self.heard_at = now;
-        let read = match reading::read(payload, self.freshness.stale_after, is_register) {
+        self.counts.heard(now);
+        let mut read = match reading::read(payload, self.rules.freshness.stale_after, is_register) {
             Ok(read) => read,
             Err(why) => return self.ignore(&why),
         };
+        if is_register && !self.rules.sharding.carries(&read.segment) {
+            return;
+        }
         if let Some(odd) = &read.odd {
             self.ignore(odd);
         }
+        read.name(&self.counts.components);
         for uri in &read.uris {
             let changed = if is_register {
                 self.register(uri, &read, now)
@@ -144,7 +219,7 @@ impl Registrar {
     fn register(&mut self, uri: &str, read: &Read, now: Time) -> Result<(), Ignored> {
         let (key, told) = read.for_uri(uri, &self.reserved)?;
         let registered = self.editor.register(&key, &told, now);
-        self.counts.registered(registered);
+        self.counts.registered(registered, told.component);
         match registered {
             Registered::Added => {
                 info!(route = %key.uri(), endpoint = %told.addr, app = %told.app, "endpoint added");
@@ -158,7 +233,7 @@ impl Registrar {
     fn unregister(&mut self, uri: &str, read: &Read, now: Time) -> Result<(), Ignored> {
         let (key, told) = read.for_uri(uri, &self.reserved)?;
         if self.editor.unregister(&key, &told, now) {
-            self.counts.unregistered();
+            self.counts.unregistered(told.component);
             info!(route = %key.uri(), endpoint = %told.addr, app = %told.app, "endpoint removed");
         }
         Ok(())
@@ -174,7 +249,8 @@ impl Registrar {
     }
 }
 
-const MIN_INTERVAL: Duration = Duration::from_millis(10);
+/// How often lost registrations are looked for where nothing is ever pruned.
+const RESYNC: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests;

@@ -5,18 +5,20 @@
 //! copied when a route appears or disappears; a route's pool is swapped when an endpoint does; a
 //! heartbeat writes one atomic.
 
+mod editor;
 pub mod key;
 
 use core::net::SocketAddr;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use lattice_model::Time;
 
-use crate::pool::{Backend, Balance, Endpoint, Route, Tag};
+use crate::config::Config;
+use crate::pool::{Balance, Facts, HashBy, Route, Tag};
+pub use editor::Editor;
 use key::Key;
 
 /// How many maps the hosts are spread over.
@@ -29,17 +31,15 @@ pub struct Table {
     wildcards: AtomicUsize,
 }
 
-/// What the one owner changes it with.
-#[derive(Debug)]
-pub struct Editor {
-    table: Arc<Table>,
-    backends: HashMap<(SocketAddr, Arc<str>), Known>,
-    /// The instance that an address was last announced for.
-    tenants: HashMap<SocketAddr, Arc<str>>,
-    next_backend: u64,
-    routes: usize,
-    routes_max: usize,
-    dice: u64,
+/// What holds for every route of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The most routes (host and path).
+    pub routes_max: usize,
+    /// A route without endpoints stays for this long; zero: it goes with its last endpoint.
+    pub empty_route_kept: Duration,
+    /// How requests are spread where no registration says it.
+    pub balance: Balance,
 }
 
 /// What a registration says about one endpoint.
@@ -55,8 +55,16 @@ pub struct Announcement {
     pub index: Arc<str>,
     /// The guid of the app's process; may be empty.
     pub process: Arc<str>,
+    /// Who registers it, as a place among the components.
+    pub component: u8,
+    /// What else was said of it, if anything was.
+    pub facts: Option<Arc<Facts>>,
     /// How the route's requests are to be spread, where the registration says so.
     pub balance: Option<Balance>,
+    /// What decides where that is [`Balance::Hash`].
+    pub hash_by: Option<Arc<HashBy>>,
+    /// Speaks TLS, with a certificate for this name; for its address where that is empty.
+    pub tls: Option<Arc<str>>,
     /// What it is told with each request: whole header lines.
     pub lines: Arc<[u8]>,
     /// When it is forgotten without a heartbeat.
@@ -91,18 +99,24 @@ pub struct Pruned {
 
 type Shard = HashMap<Arc<str>, Arc<Host>>;
 
-/// A backend, and the routes that lead to it.
-#[derive(Debug)]
-struct Known {
-    backend: Arc<Backend>,
-    routes: Vec<Weak<Route>>,
-}
-
 /// The routes of one host name.
 #[derive(Debug, Clone, Default)]
 struct Host {
     routes: HashMap<Box<str>, Arc<Route>>,
     depth_max: usize,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// As a router is told.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            routes_max: config.freshness.routes_max,
+            empty_route_kept: config.freshness.empty_route_kept,
+            balance: config.balance,
+        }
+    }
 }
 
 // === impl Table ===
@@ -187,217 +201,6 @@ impl Host {
     }
 }
 
-// === impl Editor ===
-
-impl Editor {
-    /// The owner of a new, empty table. The seed decides where each route's round begins.
-    pub fn new(routes_max: usize, seed: u64) -> Self {
-        Self {
-            table: Arc::default(),
-            backends: HashMap::new(),
-            tenants: HashMap::new(),
-            next_backend: 0,
-            routes: 0,
-            routes_max,
-            dice: seed,
-        }
-    }
-
-    /// The table that workers read.
-    pub fn table(&self) -> &Arc<Table> {
-        &self.table
-    }
-
-    /// How many routes there are.
-    pub fn len(&self) -> usize {
-        self.routes
-    }
-
-    /// Whether there is no route.
-    pub fn is_empty(&self) -> bool {
-        self.routes == 0
-    }
-
-    /// Notes that an endpoint serves a route. An address has one tenant: where another instance had
-    /// it before, that one is forgotten, or its routes would lead to a stranger.
-    pub fn register(&mut self, key: &Key, told: &Announcement, now: Time) -> Registered {
-        let Some(route) = self.route(key).or_else(|| self.add_route(key, now)) else {
-            return Registered::Full;
-        };
-        let pool = route.pool.load_full();
-        let known = pool.iter().position(|endpoint| endpoint.backend.addr == told.addr);
-        if known.is_some_and(|at| pool[at].outranks(told.tag.as_ref())) {
-            return Registered::Outdated;
-        }
-        if let Some(balance) = told.balance {
-            route.balance_by(balance);
-        }
-        self.move_in(told, &route, now);
-        match known.map(|at| (at, &pool[at])) {
-            Some((_, endpoint)) if endpoint.is_as_told(told) => {
-                endpoint.seen(now);
-                Registered::Refreshed
-            }
-            Some((at, _)) => {
-                let mut endpoints = Vec::clone(&pool);
-                endpoints[at] = Arc::new(Endpoint::new(self.backend(told, &route), told, now));
-                let replaced = pool[at].clone();
-                drop(pool);
-                route.replace(endpoints, now);
-                self.release(&route, [replaced]);
-                Registered::Updated
-            }
-            None => {
-                let mut endpoints = Vec::clone(&pool);
-                endpoints.push(Arc::new(Endpoint::new(self.backend(told, &route), told, now)));
-                route.replace(endpoints, now);
-                Registered::Added
-            }
-        }
-    }
-
-    /// Notes that an endpoint serves a route no more; whether it did. The route stays, empty, until
-    /// it is pruned.
-    pub fn unregister(&mut self, key: &Key, told: &Announcement, now: Time) -> bool {
-        let Some(route) = self.route(key) else { return false };
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            route.pool.load().iter().cloned().partition(|endpoint| {
-                endpoint.backend.addr == told.addr && !endpoint.outranks(told.tag.as_ref())
-            });
-        if gone.is_empty() {
-            return false;
-        }
-        route.replace(kept, now);
-        self.release(&route, gone);
-        true
-    }
-
-    /// Forgets endpoints without heartbeats (unless `keep_stale`), and routes that have been
-    /// without endpoints for `empty_route_kept`.
-    pub fn prune(&mut self, now: Time, empty_route_kept: Duration, keep_stale: bool) -> Pruned {
-        let mut pruned = Pruned::default();
-        for route in self.table.routes() {
-            let (stale, kept): (Vec<_>, Vec<_>) =
-                route.pool.load().iter().cloned().partition(|e| !keep_stale && e.is_stale(now));
-            if !stale.is_empty() {
-                pruned.endpoints += stale.len();
-                route.replace(kept, now);
-                self.release(&route, stale);
-            }
-            if route.empty_for(now).is_some_and(|empty| empty >= empty_route_kept) {
-                pruned.routes += 1;
-                self.remove_route(&route);
-            }
-        }
-        pruned
-    }
-
-    fn route(&self, key: &Key) -> Option<Arc<Route>> {
-        let shard = self.table.shard(&key.host).load();
-        shard.get(key.host.as_str())?.routes.get(key.path.as_str()).cloned()
-    }
-
-    fn add_route(&mut self, key: &Key, now: Time) -> Option<Arc<Route>> {
-        if self.routes >= self.routes_max {
-            return None;
-        }
-        self.routes += 1;
-        let route = Arc::new(Route::new(key.uri().into(), self.throw(), now));
-        let shard = self.table.shard(&key.host);
-        let mut hosts = Shard::clone(&shard.load());
-        let host = hosts.get(key.host.as_str()).map(|host| host.with(key, route.clone()));
-        if host.is_none() && key.host.starts_with("*.") {
-            self.table.wildcards.fetch_add(1, Ordering::Relaxed);
-        }
-        let host = host.unwrap_or_else(|| Host::default().with(key, route.clone()));
-        hosts.insert(key.host.as_str().into(), Arc::new(host));
-        shard.store(Arc::new(hosts));
-        Some(route)
-    }
-
-    fn remove_route(&mut self, route: &Route) {
-        let (name, path) = route.uri.split_once('/').unwrap_or((&route.uri, ""));
-        let shard = self.table.shard(name);
-        let mut hosts = Shard::clone(&shard.load());
-        let Some(host) = hosts.get(name) else { return };
-        let mut host = Host::clone(host);
-        if host.routes.remove(path).is_none() {
-            return;
-        }
-        self.routes -= 1;
-        if host.routes.is_empty() {
-            hosts.remove(name);
-            if name.starts_with("*.") {
-                self.table.wildcards.fetch_sub(1, Ordering::Relaxed);
-            }
-        } else {
-            hosts.insert(name.into(), Arc::new(host));
-        }
-        shard.store(Arc::new(hosts));
-    }
-
-    /// The backend of an instance, the same one for all of its routes, for one route more.
-    fn backend(&mut self, told: &Announcement, route: &Arc<Route>) -> Arc<Backend> {
-        let next_id = &mut self.next_backend;
-        let known =
-            self.backends.entry((told.addr, told.instance_id.clone())).or_insert_with(|| {
-                *next_id += 1;
-                let backend = Backend::new(*next_id, told.addr, told.instance_id.clone());
-                Known { backend: Arc::new(backend), routes: Vec::new() }
-            });
-        known.routes.push(Arc::downgrade(route));
-        known.backend.clone()
-    }
-
-    /// Notes who is at an address now; who was there before leaves all other routes.
-    fn move_in(&mut self, told: &Announcement, route: &Arc<Route>, now: Time) {
-        if told.instance_id.is_empty() {
-            return;
-        }
-        let before = match self.tenants.get_mut(&told.addr) {
-            Some(tenant) if *tenant == told.instance_id => return,
-            Some(tenant) => std::mem::replace(tenant, told.instance_id.clone()),
-            None => {
-                self.tenants.insert(told.addr, told.instance_id.clone());
-                return;
-            }
-        };
-        let Some(known) = self.backends.get(&(told.addr, before)) else { return };
-        let (gone, routes) = (known.backend.clone(), known.routes.clone());
-        for other in routes.iter().filter_map(Weak::upgrade).filter(|o| !Arc::ptr_eq(o, route)) {
-            let (left, kept): (Vec<_>, Vec<_>) =
-                other.pool.load().iter().cloned().partition(|e| e.backend.id == gone.id);
-            other.replace(kept, now);
-            self.release(&other, left);
-        }
-    }
-
-    /// Gives up the places of endpoints that left a route; a backend without any is withdrawn.
-    fn release(&mut self, route: &Arc<Route>, left: impl IntoIterator<Item = Arc<Endpoint>>) {
-        for endpoint in left {
-            let backend = &endpoint.backend;
-            let key = (backend.addr, backend.instance_id.clone());
-            let Some(known) = self.backends.get_mut(&key) else { continue };
-            let place = known.routes.iter().position(|r| std::ptr::eq(r.as_ptr(), &**route));
-            place.map(|place| known.routes.swap_remove(place));
-            if known.routes.is_empty() {
-                backend.withdraw();
-                self.backends.remove(&key);
-                if self.tenants.get(&backend.addr) == Some(&backend.instance_id) {
-                    self.tenants.remove(&backend.addr);
-                }
-            }
-        }
-    }
-
-    /// The next number of a small generator (splitmix64).
-    fn throw(&mut self) -> usize {
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        usize::try_from(mixed >> 33).unwrap_or(0)
-    }
-}
-
 // === impl Announcement ===
 
 impl Announcement {
@@ -419,7 +222,11 @@ impl Announcement {
             instance_id: instance_id.into(),
             index: index.into(),
             process: "".into(),
+            component: 0,
+            facts: None,
             balance: None,
+            hash_by: None,
+            tls: None,
             lines: lines.into_bytes().into(),
             stale_after: None,
             tag: None,

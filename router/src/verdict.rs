@@ -93,8 +93,25 @@ pub enum Trouble {
     Garbled(String),
     /// Its answer did not begin in time.
     Timeout,
+    /// It was not the one that was meant, or took us for somebody else.
+    Tls(Distrust, String),
     /// It is the only one that would do, and is gone or has enough to do.
     InstanceGone,
+}
+
+/// Why two ends of a TLS connection do not come together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distrust {
+    /// The endpoint does not speak TLS, or nothing that both speak.
+    Handshake,
+    /// Its certificate is for another name.
+    Name,
+    /// Nobody we trust vouches for its certificate, or not any more.
+    Certificate,
+    /// It does not take our certificate, or wants one.
+    Ours,
+    /// It took too long.
+    Late,
 }
 
 /// Who has to look into it.
@@ -170,13 +187,35 @@ impl Trouble {
         match self {
             Self::Dial(_) | Self::DialTimeout | Self::DeadConnection => true,
             Self::Closed(_) => request.is_idempotent && !request.has_body,
+            // It has refused us before it read what we said; but a body is gone.
+            Self::Tls(Distrust::Ours, _) => !request.has_body,
+            Self::Tls(..) => true,
             Self::Garbled(_) | Self::Timeout | Self::InstanceGone => false,
+        }
+    }
+
+    /// What an error of TLS means; none for other errors.
+    pub(crate) fn of_tls(error: &std::io::Error) -> Option<Self> {
+        let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        Some(Self::Tls(Distrust::of(tls), tls.to_string()))
+    }
+
+    /// Whether an endpoint that must prove itself is forgotten: somebody else is there now.
+    pub fn unmasks_endpoint(&self) -> bool {
+        match self {
+            Self::Dial(_) | Self::DialTimeout => true,
+            Self::Tls(distrust, _) => *distrust != Distrust::Late,
+            Self::DeadConnection
+            | Self::Closed(_)
+            | Self::Garbled(_)
+            | Self::Timeout
+            | Self::InstanceGone => false,
         }
     }
 
     /// Whether the endpoint is passed over for a while.
     pub fn marks_endpoint(&self) -> bool {
-        matches!(self, Self::Dial(_) | Self::DialTimeout | Self::Closed(_))
+        matches!(self, Self::Dial(_) | Self::DialTimeout | Self::Closed(_) | Self::Tls(..))
     }
 }
 
@@ -202,6 +241,44 @@ impl fmt::Display for Trouble {
             Self::Garbled(why) => write!(f, "not a valid answer: {why}"),
             Self::InstanceGone => f.write_str("the one instance that would do is gone or busy"),
             Self::Timeout => f.write_str("context deadline exceeded"),
+            Self::Tls(_, why) => write!(f, "tls: {why}"),
+        }
+    }
+}
+
+// === impl Distrust ===
+
+impl Distrust {
+    /// What an error of TLS means (facts 1.9).
+    pub(crate) fn of(error: &rustls::Error) -> Self {
+        use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
+        match error {
+            Error::InvalidCertificate(
+                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
+            ) => Self::Name,
+            Error::InvalidCertificate(_) | Error::NoCertificatesPresented => Self::Certificate,
+            Error::AlertReceived(
+                Alert::BadCertificate
+                | Alert::CertificateRequired
+                | Alert::CertificateUnknown
+                | Alert::CertificateExpired
+                | Alert::UnknownCA
+                | Alert::AccessDenied,
+            ) => Self::Ours,
+            _ => Self::Handshake,
+        }
+    }
+
+    /// Status and words.
+    fn answer(self) -> (u16, &'static str) {
+        match self {
+            Self::Handshake => (525, "525 SSL Handshake Failed"),
+            Self::Name => (503, "503 Service Unavailable"),
+            Self::Certificate => (526, "526 Invalid SSL Certificate"),
+            Self::Ours => (496, "496 SSL Certificate Required"),
+            Self::Late => {
+                (502, "502 Bad Gateway: Registered endpoint failed to handle the request.")
+            }
         }
     }
 }
@@ -258,6 +335,11 @@ impl Failure {
             Self::ClientGone => {
                 Answer::new(Fault::Client, 499, None).says("499 Request Cancelled").closing()
             }
+            Self::Endpoint(trouble @ Trouble::Tls(distrust, _)) => {
+                let error = format!("endpoint_failure ({trouble})");
+                let (status, says) = distrust.answer();
+                Answer::new(Fault::Endpoint, status, error.as_str()).says(says)
+            }
             Self::Endpoint(trouble) => {
                 Answer::new(Fault::Endpoint, 502, format!("endpoint_failure ({trouble})").as_str())
                     .says("502 Bad Gateway: Registered endpoint failed to handle the request.")
@@ -275,6 +357,9 @@ pub(crate) fn reason(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         417 => "Expectation Failed",
+        496 => "SSL Certificate Required",
+        525 => "SSL Handshake Failed",
+        526 => "Invalid SSL Certificate",
         431 => "Request Header Fields Too Large",
         499 => "Request Cancelled",
         502 => "Bad Gateway",

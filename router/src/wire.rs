@@ -1,20 +1,22 @@
 //! A socket with the bytes that were read from it and not yet used, and the moving of bodies
 //! between two of them.
 
-use std::io::{self, IoSlice};
-use std::task::{Context, Poll, ready};
+mod stream;
 
-use tokio::net::TcpStream;
+use std::io;
+use std::task::{Context, Poll, ready};
 
 use crate::h1::Violation;
 use crate::h1::buffer::Buffer;
 use crate::h1::transfer::{Step, Transfer};
 use crate::memory::Memory;
+use stream::is_passing;
+pub(crate) use stream::{Secured, Stream};
 
 /// A connection's end.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) input: Buffer,
 }
 
@@ -32,8 +34,16 @@ pub(crate) enum Broken {
 // === impl Wire ===
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: Stream) -> Self {
         Self { stream, input: Buffer::default() }
+    }
+
+    /// Takes bytes that were read before.
+    pub(crate) fn begin_with(&mut self, memory: &Memory, early: &[u8]) {
+        if !early.is_empty() {
+            self.input = Buffer::new(memory.lend_buffer());
+            self.input.put(early);
+        }
     }
 
     /// Reads once; 0 is the end. Memory is taken when there is something to read, and given back
@@ -44,7 +54,7 @@ impl Wire {
         memory: &Memory,
     ) -> Poll<io::Result<usize>> {
         loop {
-            match self.stream.poll_read_ready(cx) {
+            match self.stream.poll_readable(cx) {
                 Poll::Ready(ready) => ready?,
                 Poll::Pending => {
                     self.rest(memory);
@@ -73,45 +83,20 @@ impl Wire {
     }
 }
 
-/// Writes some of the slices, in their order.
-fn poll_write(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    slices: [&[u8]; 4],
-) -> Poll<io::Result<usize>> {
-    let mut parts = [IoSlice::new(&[]); 4];
-    let mut count = 0;
-    for slice in slices.into_iter().filter(|slice| !slice.is_empty()) {
-        parts[count] = IoSlice::new(slice);
-        count += 1;
-    }
-    loop {
-        ready!(stream.poll_write_ready(cx))?;
-        let written = match &parts[..count] {
-            [one] => stream.try_write(one),
-            many => stream.try_write_vectored(many),
-        };
-        match written {
-            Err(error) if is_passing(&error) => {}
-            outcome => return Poll::Ready(outcome),
-        }
-    }
-}
-
 /// Moves what can be moved: `head` first, then what the transfer says. Ready when the body is
 /// through; each move is told to `moved`.
 pub(crate) fn poll_transfer(
     cx: &mut Context<'_>,
     (head, transfer): (&mut &[u8], &mut Transfer),
     from: &mut Wire,
-    to: &TcpStream,
+    to: &Stream,
     (memory, moved): (&Memory, impl Fn()),
 ) -> Poll<Result<(), Broken>> {
     loop {
         let step = transfer.step(&mut from.input).map_err(Broken::Malformed)?;
         if step == Step::Write || !head.is_empty() {
             let [waiting, direct, tail] = transfer.slices(&from.input);
-            let written = ready!(poll_write(to, cx, [head, waiting, direct, tail]));
+            let written = ready!(to.poll_write(cx, [head, waiting, direct, tail]));
             let written = written.map_err(|_| Broken::Sink)?;
             let of_head = written.min(head.len());
             *head = &head[of_head..];
@@ -119,8 +104,10 @@ pub(crate) fn poll_transfer(
             moved();
             continue;
         }
+        // Under TLS, what was written may still stand here.
+        let drained = to.poll_drained(cx).map_err(|_| Broken::Sink)?;
         if step == Step::Done {
-            return Poll::Ready(Ok(()));
+            return drained.map(Ok);
         }
         if from.input.is_full() && from.input.has_memory() {
             return Poll::Ready(Err(Broken::Malformed(Violation::TooLarge)));
@@ -136,16 +123,12 @@ pub(crate) fn poll_transfer(
 /// Writes bytes that stand alone. Ready when all are written.
 pub(crate) fn poll_flush(
     cx: &mut Context<'_>,
-    stream: &TcpStream,
+    stream: &Stream,
     bytes: &mut &[u8],
 ) -> Poll<io::Result<()>> {
     while !bytes.is_empty() {
-        let written = ready!(poll_write(stream, cx, [bytes, &[], &[], &[]]))?;
+        let written = ready!(stream.poll_write(cx, [bytes, &[], &[], &[]]))?;
         *bytes = &bytes[written..];
     }
-    Poll::Ready(Ok(()))
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+    stream.poll_drained(cx)
 }

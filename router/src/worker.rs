@@ -11,8 +11,8 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use lattice_daemon::clock::Clock;
 use lattice_daemon::log_ingress::LogIngress;
@@ -22,10 +22,11 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::config::{HeaderRules, Limits, Side, Sticky};
+use crate::config::{AccessLines, BackendTls, HeaderRules, Limits, LineRules, Side, Sticky};
 use crate::connections::Connections;
 use crate::memory::Memory;
 use crate::metrics::Traffic;
+use crate::pool::Backend;
 use crate::reserved::ReservedHosts;
 use crate::table::Table;
 use crate::watch::{self, Order, Ticks, Watch};
@@ -39,12 +40,30 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) headers: HeaderRules,
     pub(crate) sticky: Sticky,
+    pub(crate) lines: AccessLines,
+    pub(crate) line_rules: LineRules,
     pub(crate) logs: Arc<dyn LogIngress>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Who writes access lines: `RTR`.
     pub(crate) source_type: Arc<str>,
     /// Load balancers are told to go elsewhere.
-    pub(crate) ending: Arc<AtomicBool>,
+    pub(crate) ending: Arc<Ending>,
+    /// Takes endpoints that are not what was registered.
+    pub(crate) suspecting: mpsc::Sender<Arc<Backend>>,
+    /// What listeners under TLS speak.
+    pub(crate) front_tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) backend_tls: BackendTls,
+    /// A load balancer may say for whom it speaks.
+    pub(crate) reads_preamble: bool,
+    /// The zone whose endpoints are preferred.
+    pub(crate) zone: Option<String>,
+}
+
+/// How the router ends.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    is_announced: AtomicBool,
+    drain_millis: AtomicU64,
 }
 
 /// One worker's own.
@@ -69,7 +88,18 @@ pub(crate) struct Peer {
     pub(crate) side: Side,
     /// The address without port.
     pub(crate) forwarded_for: String,
-    _slot: Option<Slot>,
+    /// The router's own address on this connection.
+    pub(crate) local: Option<SocketAddr>,
+    /// What its handshake came to; none in clear.
+    pub(crate) tls: Option<Known>,
+    _slot: Slot,
+}
+
+/// What a client's handshake came to.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The client's own certificate, as a header carries it: DER in base 64.
+    pub(crate) certificate: Option<String>,
 }
 
 /// A place among the client connections, upgraded ones included.
@@ -83,6 +113,7 @@ struct Slot {
 pub(crate) struct Opened {
     pub(crate) listener: TcpListener,
     pub(crate) side: Side,
+    pub(crate) is_tls: bool,
 }
 
 /// Starts a worker's thread; the receiver ends when the thread has.
@@ -120,9 +151,43 @@ fn runtime() -> io::Result<LocalRuntime> {
 // === impl Shared ===
 
 impl Shared {
+    /// Has an endpoint forgotten, which is not what was registered.
+    pub(crate) fn suspect(&self, backend: &Arc<Backend>) {
+        // When too many wait, the next request finds it out again.
+        let _ = self.suspecting.try_send(backend.clone());
+    }
+
     /// Whether load balancers are told to go elsewhere.
     pub(crate) fn is_ending(&self) -> bool {
-        self.ending.load(Ordering::Relaxed)
+        self.ending.is_announced()
+    }
+}
+
+// === impl Ending ===
+
+impl Ending {
+    /// Not yet; later, requests may take so long.
+    pub(crate) fn new(drain: Duration) -> Self {
+        let ending = Self { is_announced: false.into(), drain_millis: 0.into() };
+        ending.drain_within(drain);
+        ending
+    }
+
+    pub(crate) fn is_announced(&self) -> bool {
+        self.is_announced.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn announce(&self) {
+        self.is_announced.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn drain_within(&self, limit: Duration) {
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.drain_millis.store(millis, Ordering::Relaxed);
+    }
+
+    fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_millis.load(Ordering::Relaxed))
     }
 }
 
@@ -132,7 +197,7 @@ impl Worker {
     fn new(shared: Arc<Shared>, traffic: Arc<Traffic>) -> Rc<Self> {
         let limits = shared.limits;
         Rc::new(Self {
-            connections: Connections::new(limits, traffic.clone()),
+            connections: Connections::new(limits, shared.backend_tls.0.clone(), traffic.clone()),
             lines: Rc::new(Lines::new(shared.logs.clone(), traffic.clone())),
             shared,
             traffic,
@@ -201,7 +266,7 @@ impl Worker {
                 self.stirred.notified().await;
             }
         };
-        if tokio::time::timeout(self.shared.limits.drain, finished).await.is_err() {
+        if tokio::time::timeout(self.shared.ending.drain(), finished).await.is_err() {
             let requests = self.watches.borrow().len();
             debug!(requests, "requests did not finish in time and are cut");
         }
@@ -252,8 +317,14 @@ impl Drop for Slot {
 // === impl Peer ===
 
 impl Peer {
-    fn new(addr: SocketAddr, side: Side, slot: Option<Slot>) -> Self {
-        let forwarded_for = addr.ip().to_canonical().to_string();
-        Self { addr, label: addr.to_string(), side, forwarded_for, _slot: slot }
+    fn new(
+        (addr, local): (SocketAddr, Option<SocketAddr>),
+        side: Side,
+        tls: Option<Known>,
+        slot: Slot,
+    ) -> Self {
+        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let (label, forwarded_for) = (addr.to_string(), addr.ip().to_string());
+        Self { addr, label, side, forwarded_for, local, tls, _slot: slot }
     }
 }

@@ -118,7 +118,9 @@ pub fn executed(data_dir: &Path) -> Vec<String> {
         words.replace('\0', " ")
     };
     let lines = pids.into_iter().map(line);
-    lines.filter(|line| !line.is_empty() && !line.starts_with("/.lattice/init")).collect()
+    // A container that is only being made has nothing executed in it.
+    let is_ours = |line: &String| line.starts_with("/.lattice/init") || line.contains(" oci ");
+    lines.filter(|line| !line.is_empty() && !is_ours(line)).collect()
 }
 
 /// Takes away all that a reboot would: containers' processes and what holds them, control groups,

@@ -131,12 +131,12 @@ fn killed_and_purged_it_leaves_no_trace() {
 fn purged_without_the_oci_runtime_that_made_its_containers_it_leaves_no_trace() {
     machine::isolate();
     let before = machine::traces(Path::new(""));
-    let mut lattice = Appliance::start(&[]);
+    let mut lattice = Appliance::start(&["--runtime", "runc"]);
     create(&lattice, "web", 1);
     lattice.kill();
     let purged = machine::without_program("runc", || {
         let mut up = std::process::Command::new(lattice_tests::program("lattice"));
-        up.args(["up", "--data-dir"]).arg(lattice.data_dir());
+        up.args(["up", "--runtime", "runc", "--data-dir"]).arg(lattice.data_dir());
         let refused = Said::of(up);
         assert!(refused.err.contains("runc is not installed"), "it is gone: {refused:?}");
         lattice.down(&["--purge", "--yes"])

@@ -36,6 +36,27 @@ fn two_apps_share_one_host_name() {
 }
 
 #[test]
+fn https_is_served_and_vouched_for_by_what_ltc_trust_shows() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let authority = lattice.scratch().join("authority.pem");
+    std::fs::write(&authority, lattice.ltc_ok(&["trust"])).unwrap();
+    let host = format!("dashboard.{DOMAIN}");
+    let status = |authority: Option<&std::path::Path>| {
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["-s", "-o", "/dev/null", "-w", "%{http_code}"]);
+        curl.args(["--resolve", &format!("{host}:443:127.0.0.1")]);
+        if let Some(authority) = authority {
+            curl.arg("--cacert").arg(authority);
+        }
+        let output = curl.arg(format!("https://{host}/")).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(status(Some(&authority)), "401", "the dashboard asks for the password");
+    assert_eq!(status(None), "000", "a machine that was not told trusts nobody");
+}
+
+#[test]
 fn a_websocket_echoes_through_the_router() {
     let (_lattice, web) = stage();
     web.block_on(async {

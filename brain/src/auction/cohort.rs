@@ -23,7 +23,7 @@ pub(super) struct Cohorts {
 /// Cells of one zone and size, of which every judge says the same.
 #[derive(Debug)]
 pub(super) struct Cohort {
-    pub(super) zone: usize,
+    pub(super) zone: u32,
     pub(super) scale: Scale,
     /// Its cells by position.
     pub(super) cells: Vec<u32>,
@@ -37,7 +37,7 @@ pub(super) struct Verdict {
     /// By kind: what the labels add to the score, for those that pass.
     kinds: Vec<Option<Score>>,
     /// The cohorts that pass, by zone.
-    pub(super) zones: Vec<(usize, Vec<Candidate>)>,
+    pub(super) zones: Vec<(u32, Vec<Candidate>)>,
     /// The first filter that no cell passes of those that passed all before it.
     pub(super) blocked_by: Option<Filter>,
 }
@@ -55,28 +55,28 @@ pub(super) struct Candidate {
 // === impl Cohorts ===
 
 impl Cohorts {
-    pub(super) fn new(fleet: &Fleet<'_>, judges: &[Judge]) -> Self {
+    pub(super) fn new<'a>(fleet: &Fleet<'a>, judges: &'a [Judge]) -> Self {
         let mut kinds = Kinds::new(judges);
-        let mut by_key: BTreeMap<_, Vec<u32>> = BTreeMap::new();
-        for (position, cell) in (0..).zip(&fleet.cells).filter(|(_, cell)| !cell.is_evacuating) {
-            let Resources { memory_mb, disk_mb, containers } = cell.total;
-            let size = (memory_mb, disk_mb, containers);
-            let key = (cell.zone, size, kinds.of(cell));
-            by_key.entry(key).or_default().push(position);
-        }
         let mut sizes: HashMap<Resources, u32> = HashMap::new();
-        let cohort = |((zone, (memory_mb, disk_mb, containers), kind), cells)| {
-            let total = Resources { memory_mb, disk_mb, containers };
+        let open = (0..).zip(&fleet.cells).filter(|(_, cell)| !cell.is_evacuating);
+        let member = |(position, cell): (u32, &Cell<'a>)| {
             let next = u32::try_from(sizes.len()).expect("no more sizes than cells");
-            let size = *sizes.entry(total).or_insert(next);
-            Cohort { zone, scale: Scale::new(total), cells, size, kind }
+            let size = *sizes.entry(cell.presence.capacity).or_insert(next);
+            ((cell.zone, size, kinds.of(cell.presence)), position)
         };
-        let all: Vec<Cohort> = by_key.into_iter().map(cohort).collect();
+        let mut members: Vec<_> = open.map(member).collect();
+        members.sort_unstable();
         let mut of = vec![None; fleet.cells.len()];
-        for (number, cohort) in (0..).zip(&all) {
-            for cell in &cohort.cells {
+        let mut all: Vec<Cohort> = Vec::new();
+        for alike in members.chunk_by(|(one, _), (other, _)| one == other) {
+            let ((zone, size, kind), first) = alike[0];
+            let number = u32::try_from(all.len()).expect("no more cohorts than cells");
+            let cells: Vec<u32> = alike.iter().map(|(_, cell)| *cell).collect();
+            for cell in &cells {
                 of[*cell as usize] = Some(number);
             }
+            let scale = Scale::new(fleet.cells[first as usize].presence.capacity);
+            all.push(Cohort { zone, scale, cells, size, kind });
         }
         let verdicts = (0..judges.len()).map(|judge| kinds.verdict(judge, &all)).collect();
         Self { all, of, verdicts }
@@ -95,42 +95,49 @@ impl Cohort {
 /// What cells say of themselves, and what the judges say to that: each asked once.
 struct Kinds<'a> {
     judges: &'a [Judge],
+    /// The labels that are asked about, each once.
+    labels: Vec<&'a str>,
     known: HashMap<Traits<'a>, usize>,
-    last: Option<(&'a CellPresence, usize)>,
     /// By kind and judge: the filters passed, and what the labels add.
     findings: Vec<Vec<(usize, Score)>>,
 }
 
-/// All of a presence that filters ask about.
+/// All of a presence that filters ask about. Nearly every cell has a label of its own, its host's
+/// name say, that nobody asks about.
 #[derive(PartialEq, Eq, Hash)]
-struct Traits<'a>(
-    &'a BTreeMap<String, Vec<String>>,
-    [&'a [String]; 3],
-    &'a BTreeMap<String, String>,
-);
+struct Traits<'a> {
+    rootfs_providers: &'a BTreeMap<String, Vec<String>>,
+    drivers_and_tags: [&'a [String]; 3],
+    labels: Vec<Option<&'a String>>,
+}
 
 // === impl Kinds ===
 
 impl<'a> Kinds<'a> {
     fn new(judges: &'a [Judge]) -> Self {
-        Self { judges, known: HashMap::new(), last: None, findings: Vec::new() }
+        let mut labels: Vec<_> = judges.iter().flat_map(Judge::labels).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        Self { judges, labels, known: HashMap::new(), findings: Vec::new() }
     }
 
-    fn of(&mut self, cell: &Cell<'a>) -> usize {
-        let traits = Traits::of(cell.presence);
-        if let Some((_, kind)) = self.last.filter(|(last, _)| Traits::of(last) == traits) {
-            return kind;
+    fn of(&mut self, cell: &'a CellPresence) -> usize {
+        let traits = self.traits(cell);
+        if let Some(kind) = self.known.get(&traits) {
+            return *kind;
         }
-        let kind = match self.known.get(&traits) {
-            Some(kind) => *kind,
-            None => {
-                let kind = self.judge(cell.presence);
-                self.known.insert(traits, kind);
-                kind
-            }
-        };
-        self.last = Some((cell.presence, kind));
+        let kind = self.judge(cell);
+        self.known.insert(traits, kind);
         kind
+    }
+
+    fn traits(&self, cell: &'a CellPresence) -> Traits<'a> {
+        let lists = [&cell.volume_drivers, &cell.placement_tags, &cell.optional_placement_tags];
+        Traits {
+            rootfs_providers: &cell.rootfs_providers,
+            drivers_and_tags: lists.map(Vec::as_slice),
+            labels: self.labels.iter().map(|label| cell.labels.get(*label)).collect(),
+        }
     }
 
     /// Cells that differ in what nobody asks about are of one kind.
@@ -147,7 +154,7 @@ impl<'a> Kinds<'a> {
         let findings = self.findings.iter().map(|all| all[judge]);
         let passing = |(passed, preference)| (passed == FILTERS.len()).then_some(preference);
         let kinds: Vec<Option<Score>> = findings.clone().map(passing).collect();
-        let mut zones: Vec<(usize, Vec<Candidate>)> = Vec::new();
+        let mut zones: Vec<(u32, Vec<Candidate>)> = Vec::new();
         for (number, cohort) in (0..).zip(cohorts) {
             let Some(preference) = kinds[cohort.kind] else { continue };
             let candidate = Candidate { cohort: number, size: cohort.size, preference };
@@ -159,12 +166,5 @@ impl<'a> Kinds<'a> {
         let furthest = findings.map(|(passed, _)| passed).max();
         let blocked_by = furthest.and_then(|passed| FILTERS.get(passed).copied());
         Verdict { kinds, zones, blocked_by }
-    }
-}
-
-impl<'a> Traits<'a> {
-    fn of(cell: &'a CellPresence) -> Self {
-        let lists = [&cell.volume_drivers, &cell.placement_tags, &cell.optional_placement_tags];
-        Self(&cell.rootfs_providers, lists.map(Vec::as_slice), &cell.labels)
     }
 }

@@ -104,7 +104,7 @@ pub(super) fn survey(
     let weights = Weights::new(policy);
     let drawn = draw(dice, fleet.cells.len());
     let opinion = |(position, cell): (usize, &Cell<'_>)| {
-        let scale = Scale::new(cell.total);
+        let scale = Scale::new(cell.presence.capacity);
         let on_cell = want.app.map_or(0, |app| on_cell(fleet, app, position));
         let mut parts = want.ranking.standing(&cell.load, &scale, &weights);
         parts.resources += match want.ranking.strategy {
@@ -169,9 +169,9 @@ fn on_cell(fleet: &Fleet<'_>, app: usize, cell: usize) -> u64 {
     here.map(|holding| u64::from(holding.count)).sum()
 }
 
-fn in_zone(fleet: &Fleet<'_>, app: usize, zone: usize) -> u64 {
+fn in_zone(fleet: &Fleet<'_>, app: usize, zone: u32) -> u64 {
     let holdings = fleet.holding(app).iter();
-    let here = holdings.filter(|holding| fleet.cells[holding.cell as usize].zone == zone);
+    let here = holdings.filter(|holding| holding.zone == zone);
     here.map(|holding| u64::from(holding.count)).sum()
 }
 

@@ -7,7 +7,7 @@ use lattice_model::cell::RootfsProviders;
 use lattice_model::placement::{AppRule, LabelRule, LabelTest, Placement, Relation, Rule};
 use lattice_model::{CellPresence, ContainerSpec};
 
-use super::order::Apps;
+use super::apps::Apps;
 use super::score::{Score, affinity};
 
 /// What work demands of a cell beyond what is free there.
@@ -108,6 +108,11 @@ impl Judge {
         };
         let neighbours = constraint.apps.iter().filter_map(neighbour).collect();
         Self { constraint, tests, neighbours }
+    }
+
+    /// The labels it asks about.
+    pub(super) fn labels(&self) -> impl Iterator<Item = &str> {
+        self.tests.iter().map(|(label, _, _)| label.as_str())
     }
 
     /// True where a cell's other apps may forbid it.

@@ -4,15 +4,18 @@ use std::borrow::Borrow;
 
 use foldhash::{HashMap, HashMapExt as _};
 use lattice_api::cell::CellState;
-use lattice_model::{CellPresence, Resources};
+use lattice_model::{CellId, CellPresence, Resources};
 
-use super::order::{Apps, Want};
+use super::apps::Apps;
+use super::order::Want;
 use super::score::Load;
 
 /// The cells by id, and what they hold. What is placed takes its share at once.
 #[derive(Debug)]
 pub(super) struct Fleet<'a> {
     pub(super) cells: Vec<Cell<'a>>,
+    /// Their names, which the answer takes again and again, side by side.
+    pub(super) names: Vec<CellId>,
     /// How many zones there are.
     pub(super) zones: usize,
     /// What is starting on all cells.
@@ -27,10 +30,8 @@ pub(super) struct Fleet<'a> {
 #[derive(Debug)]
 pub(super) struct Cell<'a> {
     pub(super) presence: &'a CellPresence,
-    /// What it has in all.
-    pub(super) total: Resources,
     pub(super) load: Load,
-    pub(super) zone: usize,
+    pub(super) zone: u32,
     /// True when it gets nothing; what it holds still counts.
     pub(super) is_evacuating: bool,
 }
@@ -39,6 +40,8 @@ pub(super) struct Cell<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Holding {
     pub(super) cell: u32,
+    /// The cell's.
+    pub(super) zone: u32,
     pub(super) count: u32,
 }
 
@@ -50,27 +53,23 @@ impl<'a> Fleet<'a> {
         let mut states: Vec<&CellState> = states.iter().map(Borrow::borrow).collect();
         states.sort_by_key(|state| &state.presence.cell_id);
         states.dedup_by_key(|state| &state.presence.cell_id);
-        let mut zones: HashMap<&str, (usize, u32)> = HashMap::new();
-        let mut fleet = Self {
-            cells: Vec::with_capacity(states.len()),
-            zones: 0,
-            placed: 0,
-            starting: states.iter().map(|state| state.starting_count).sum(),
-            holdings: vec![Vec::new(); apps.len()],
-        };
-        for (position, state) in (0..).zip(states) {
-            let next = zones.len();
+        // What cells hold is much, and what is read after it stays in the processor's caches.
+        let mut holdings = holdings(&states, apps);
+        let mut zones: HashMap<&str, (u32, u32)> = HashMap::new();
+        let cell = |state: &&'a CellState| {
+            let next = u32::try_from(zones.len()).expect("no more zones than cells");
             let (zone, rank) = zones.entry(&state.presence.zone).or_insert((next, 0));
-            fleet.cells.push(Cell::new(state, *zone, *rank));
+            let cell = Cell::new(state, *zone, *rank);
             *rank += u32::from(!state.evacuating);
-            if apps.len() > 0 {
-                for app in state.lrps.iter().filter_map(|slot| apps.get(&slot.app)) {
-                    fleet.load(app, position);
-                }
-            }
+            cell
+        };
+        let cells: Vec<Cell<'a>> = states.iter().map(cell).collect();
+        for holding in holdings.iter_mut().flatten() {
+            holding.zone = cells[holding.cell as usize].zone;
         }
-        fleet.zones = zones.len();
-        fleet
+        let names = states.iter().map(|state| state.presence.cell_id.clone()).collect();
+        let starting = states.iter().map(|state| state.starting_count).sum();
+        Self { cells, names, zones: zones.len(), starting, placed: 0, holdings }
     }
 
     /// Where an app's instances are.
@@ -82,37 +81,43 @@ impl<'a> Fleet<'a> {
     pub(super) fn reserve(&mut self, position: usize, want: &Want) {
         self.starting += 1;
         self.placed += 1;
-        let load = &mut self.cells[position].load;
+        let Cell { load, zone, .. } = &mut self.cells[position];
         load.free = load.free.minus(&want.need);
         load.starting += 1;
-        match want.app {
-            Some(app) => self.hold(app, u32::try_from(position).expect("cells are numbered so")),
-            None => load.tasks += 1,
-        }
-    }
-
-    /// Counts what a cell holds; cells come in their order.
-    fn load(&mut self, app: usize, cell: u32) {
-        let holdings = &mut self.holdings[app];
-        match holdings.last_mut() {
-            Some(last) if last.cell == cell => last.count += 1,
-            _ => holdings.push(Holding { cell, count: 1 }),
-        }
-    }
-
-    fn hold(&mut self, app: usize, cell: u32) {
+        let Some(app) = want.app else {
+            load.tasks += 1;
+            return;
+        };
+        let cell = u32::try_from(position).expect("cells are numbered so");
         let holdings = &mut self.holdings[app];
         match holdings.iter_mut().find(|holding| holding.cell == cell) {
             Some(holding) => holding.count += 1,
-            None => holdings.push(Holding { cell, count: 1 }),
+            None => holdings.push(Holding { cell, zone: *zone, count: 1 }),
         }
     }
+}
+
+/// By app, where the instances are; the zones are not known yet.
+fn holdings(states: &[&CellState], apps: &Apps<'_>) -> Vec<Vec<Holding>> {
+    let mut holdings: Vec<Vec<Holding>> = vec![Vec::new(); apps.len()];
+    if apps.len() == 0 {
+        return holdings;
+    }
+    for (cell, state) in (0..).zip(states) {
+        for app in state.lrps.iter().filter_map(|slot| apps.get(&slot.app)) {
+            match holdings[app].last_mut() {
+                Some(last) if last.cell == cell => last.count += 1,
+                _ => holdings[app].push(Holding { cell, zone: 0, count: 1 }),
+            }
+        }
+    }
+    holdings
 }
 
 // === impl Cell ===
 
 impl<'a> Cell<'a> {
-    fn new(state: &'a CellState, zone: usize, rank: u32) -> Self {
+    fn new(state: &'a CellState, zone: u32, rank: u32) -> Self {
         let total = state.presence.capacity;
         // Nothing has more left than it has.
         let free = Resources {
@@ -122,6 +127,6 @@ impl<'a> Cell<'a> {
         };
         let tasks = state.tasks.len() as u64;
         let load = Load { free, starting: state.starting_count, tasks, rank };
-        Self { presence: &state.presence, total, load, zone, is_evacuating: state.evacuating }
+        Self { presence: &state.presence, load, zone, is_evacuating: state.evacuating }
     }
 }

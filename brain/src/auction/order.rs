@@ -11,6 +11,7 @@ use lattice_model::{
     DesiredLrp, Domain, LrpKey, Placement, ProcessGuid, Resources, TaskDefinition, TaskGuid,
 };
 
+use super::apps::Apps;
 use super::filter::{Constraint, Judge};
 use super::score::Ranking;
 use super::{Batch, Item, LrpAuction, Policy};
@@ -55,16 +56,14 @@ pub(super) struct Turn {
     pub(super) want: u32,
 }
 
-/// Numbers apps in the order in which they are met.
-#[derive(Debug, Default)]
-pub(super) struct Apps<'a>(HashMap<&'a str, usize>);
-
 /// What is gathered on the way to a queue.
 struct Gathering<'a> {
     policy: &'a Policy,
     wants: Vec<Want>,
     constraints: HashMap<Constraint, usize>,
     apps: Apps<'a>,
+    /// Domains are few: the answer's names share them.
+    domains: HashSet<&'a Domain>,
 }
 
 // === impl Queue ===
@@ -76,6 +75,7 @@ impl<'a> Queue<'a> {
             wants: Vec::new(),
             constraints: HashMap::new(),
             apps: Apps::default(),
+            domains: HashSet::new(),
         };
         let mut turns = gathering.lrps(batch);
         let others = turns.split_off(turns.partition_point(|turn| turn.index == 0));
@@ -104,24 +104,6 @@ impl<'a> Queue<'a> {
     }
 }
 
-// === impl Apps ===
-
-impl<'a> Apps<'a> {
-    /// The app's number, where the batch is about it.
-    pub(super) fn get(&self, app: &str) -> Option<usize> {
-        self.0.get(app).copied()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn number(&mut self, app: &'a str) -> usize {
-        let next = self.0.len();
-        *self.0.entry(app).or_insert(next)
-    }
-}
-
 // === impl Gathering ===
 
 impl<'a> Gathering<'a> {
@@ -131,7 +113,11 @@ impl<'a> Gathering<'a> {
         lrps.sort_unstable_by_key(|lrp| (Reverse(lrp.need.memory_mb), &lrp.lrp.process_guid));
         let mut wants = vec![0; lrps.len()];
         for Distinct { number, lrp, need } in &lrps {
-            let name = Name::Lrp(lrp.process_guid.clone(), lrp.domain.clone());
+            self.domains.insert(&lrp.domain);
+            let domain = self.domains.get(&lrp.domain).map_or(&lrp.domain, |known| known);
+            // Answers name it again and again; copies lie side by side.
+            let guid = ProcessGuid::new(&lrp.process_guid).expect("it is one already");
+            let name = Name::Lrp(guid, domain.clone());
             let mut want = self.want(name, *need, &lrp.placement);
             want.judge = self.judge(lrp_constraint(lrp), &lrp.placement);
             want.app = Some(self.apps.number(&lrp.app));

@@ -8,9 +8,9 @@ use lattice_model::{CellId, Resources, Strategy};
 use super::Policy;
 use super::cohort::{Candidate, Cohorts, Verdict};
 use super::filter::{Force, ill_placed};
-use super::fleet::Fleet;
+use super::fleet::{Cell, Fleet};
 use super::order::{Queue, Want};
-use super::score::{Score, Weights, affinity, distance, siblings};
+use super::score::{ONE, Score, Weights, affinity, distance, siblings};
 use super::shortage::Supply;
 use super::standings::{Best, Standings};
 
@@ -123,7 +123,7 @@ impl<'a> Floor<'a> {
         let position = found.cell as usize;
         self.fleet.reserve(position, want);
         self.refresh(position);
-        Ok(&self.fleet.cells[position].presence.cell_id)
+        Ok(&self.fleet.names[position])
     }
 
     fn refresh(&mut self, position: usize) {
@@ -140,88 +140,104 @@ impl<'a> Floor<'a> {
     /// in the next ones. Tasks see all zones alike.
     fn search(&self, want: &Want, drawn: u32) -> Best {
         let verdict = &self.cohorts.verdicts[want.judge];
-        let in_zone = &self.marks.in_zone;
-        let zones = || verdict.zones.iter().map(|(zone, cohorts)| (in_zone[*zone], cohorts));
-        let mut tier = zones().map(|(count, _)| count).min();
+        let in_zone = |zone: u32| self.marks.in_zone[zone as usize];
+        let counts = || verdict.zones.iter().map(|(zone, _)| in_zone(*zone));
+        let mut tier = counts().min();
         while let Some(count) = tier {
-            let mut best = self.best_marked(want, verdict, count, drawn);
-            if self.marks.musts == 0 {
-                for (_, cohorts) in zones().filter(|(found, _)| *found == count) {
-                    best = self.best_unmarked(want, cohorts, best, drawn);
-                }
-            }
+            let zones = verdict.zones.iter();
+            let zones = zones.filter(|(zone, _)| in_zone(*zone) == count).map(|(_, all)| all);
+            let unmarked = match self.standings.table_of(want.ranking) {
+                _ if self.marks.musts > 0 => Best::NONE,
+                Some(table) => self.best_unmarked(want, table, zones),
+                None => self.nearest(want, zones.flatten(), drawn),
+            };
+            let best = self.best_marked(want, (verdict, count), drawn, unmarked);
             if best.is_some() {
                 return best;
             }
-            tier = zones().map(|(found, _)| found).filter(|found| *found > count).min();
+            tier = counts().filter(|found| *found > count).min();
         }
         Best::NONE
     }
 
-    /// The best of the marked cells in zones with so many instances.
-    fn best_marked(&self, want: &Want, verdict: &Verdict, count: u64, drawn: u32) -> Best {
+    /// The best of the marked cells in zones with so many instances, if it beats the limit.
+    fn best_marked(
+        &self,
+        want: &Want,
+        (verdict, count): (&Verdict, u64),
+        drawn: u32,
+        limit: Best,
+    ) -> Best {
         let allowed = self.marks.cells.iter().filter(|mark| self.marks.is_allowed(mark));
         let weighed = allowed.filter_map(|mark| {
-            let cell = &self.fleet.cells[mark.cell as usize];
             let cohort = &self.cohorts.all[self.cohorts.of[mark.cell as usize]? as usize];
-            let is_here = self.marks.in_zone[cell.zone] == count;
-            if !is_here || !cell.load.free.fits(&want.need) {
+            let special = siblings(mark.siblings) + mark.affinity + cohort.preference(verdict)?;
+            // What is not special about a cell makes it better by less than two of these.
+            if self.marks.in_zone[cohort.zone as usize] != count || special - 2 * ONE > limit.score
+            {
                 return None;
             }
-            let preference = cohort.preference(verdict)?;
+            let Cell { load, .. } = &self.fleet.cells[mark.cell as usize];
             let standing = match want.ranking.strategy {
                 Strategy::Random => self.distance(mark.cell, drawn),
                 Strategy::Spread | Strategy::Binpack => {
-                    want.ranking.standing(&cell.load, &cohort.scale, &self.weights).total()
+                    want.ranking.standing(load, &cohort.scale, &self.weights).total()
                 }
             };
-            let added = want.ranking.added(&want.need, &cohort.scale) + preference + mark.affinity;
-            let score = standing.saturating_add(siblings(mark.siblings)).saturating_add(added);
-            Some(Best { score, cell: mark.cell })
+            let special = special + want.ranking.added(&want.need, &cohort.scale);
+            let best = Best { score: standing.saturating_add(special), cell: mark.cell };
+            load.free.fits(&want.need).then_some(best)
         });
-        weighed.min().unwrap_or(Best::NONE)
+        weighed.fold(limit, Best::min)
     }
 
-    /// The better of what was found and the best unmarked cell of these cohorts.
-    fn best_unmarked(
+    /// The best unmarked cell of these zones' cohorts that has enough free.
+    fn best_unmarked<'c>(
         &self,
         want: &Want,
-        candidates: &[Candidate],
-        mut best: Best,
-        drawn: u32,
+        table: usize,
+        zones: impl Iterator<Item = &'c Vec<Candidate>> + Clone,
     ) -> Best {
-        let table = self.standings.table_of(want.ranking);
-        let level = self.standings.lowest(&want.need);
-        let (mut size, mut of_size) = (u32::MAX, 0);
-        for candidate in candidates {
-            if candidate.size != size {
-                let scale = &self.cohorts.all[candidate.cohort as usize].scale;
-                (size, of_size) = (candidate.size, want.ranking.added(&want.need, scale));
-            }
-            let added = of_size + candidate.preference;
-            let limit = best.plus(-added);
-            let found = match table {
-                Some(table) => self.contend(want, table, (level, candidate.cohort), limit),
-                None => self.nearest(want, candidate.cohort, drawn),
-            };
-            if found.is_some() {
-                best = best.min(found.plus(added));
+        let least = self.standings.demand(&want.need);
+        let bounds = self.standings.bounds(table, least);
+        let is_accepted = |cell| self.is_unmarked_and_fits(cell, &want.need);
+        // Mostly the most promising is the best.
+        let first = self.best_of(want, bounds, zones.clone(), |bound, _, _| bound);
+        if !first.is_some() || is_accepted(first.cell) {
+            return first;
+        }
+        self.best_of(want, bounds, zones, |_, cohort, (limit, added)| {
+            let limit = limit.plus(-added);
+            self.standings.best(table, (least, cohort), limit, is_accepted).plus(added)
+        })
+    }
+
+    /// The best of what these zones' cohorts offer. They are asked for it only where its bound beats
+    /// all offers so far, and told the best of these and what the work adds to a score there.
+    fn best_of<'c>(
+        &self,
+        want: &Want,
+        bounds: &[Best],
+        zones: impl Iterator<Item = &'c Vec<Candidate>>,
+        offer: impl Fn(Best, u32, (Best, Score)) -> Best,
+    ) -> Best {
+        let mut best = Best::NONE;
+        for candidates in zones {
+            let (mut size, mut of_size) = (u32::MAX, 0);
+            for candidate in candidates {
+                let cohort = candidate.cohort;
+                if candidate.size != size {
+                    let scale = &self.cohorts.all[cohort as usize].scale;
+                    (size, of_size) = (candidate.size, want.ranking.added(&want.need, scale));
+                }
+                let added = of_size + candidate.preference;
+                let bound = bounds[cohort as usize];
+                if bound.score.saturating_add(added) <= best.score && bound.plus(added) < best {
+                    best = best.min(offer(bound.plus(added), cohort, (best, added)));
+                }
             }
         }
         best
-    }
-
-    /// The best unmarked cell of a cohort that has enough free, if it beats the limit.
-    fn contend(&self, want: &Want, table: usize, at: (usize, u32), limit: Best) -> Best {
-        let bound = self.standings.bound(table, at.0, at.1);
-        if bound >= limit {
-            return Best::NONE;
-        }
-        if self.is_unmarked_and_fits(bound.cell, &want.need) {
-            return bound;
-        }
-        let is_accepted = |cell| self.is_unmarked_and_fits(cell, &want.need);
-        self.standings.best(table, at, limit, is_accepted)
     }
 
     fn is_unmarked_and_fits(&self, cell: u32, need: &Resources) -> bool {
@@ -229,13 +245,21 @@ impl<'a> Floor<'a> {
         has_enough && self.marks.of(cell).is_none()
     }
 
-    /// The first unmarked cell of a cohort at or after the drawn position, all round.
-    fn nearest(&self, want: &Want, cohort: u32, drawn: u32) -> Best {
-        let cells = &self.cohorts.all[cohort as usize].cells;
-        let (before, after) = cells.split_at(cells.partition_point(|cell| *cell < drawn));
-        let mut round = after.iter().chain(before).copied();
-        let found = round.find(|cell| self.is_unmarked_and_fits(*cell, &want.need));
-        found.map_or(Best::NONE, |cell| Best { score: self.distance(cell, drawn), cell })
+    /// The first unmarked cell of these cohorts at or after the drawn position, all round.
+    fn nearest<'c>(
+        &self,
+        want: &Want,
+        candidates: impl Iterator<Item = &'c Candidate>,
+        drawn: u32,
+    ) -> Best {
+        let nearest = |candidate: &'c Candidate| {
+            let cells = &self.cohorts.all[candidate.cohort as usize].cells;
+            let (before, after) = cells.split_at(cells.partition_point(|cell| *cell < drawn));
+            let mut round = after.iter().chain(before).copied();
+            let cell = round.find(|cell| self.is_unmarked_and_fits(*cell, &want.need))?;
+            Some(Best { score: self.distance(cell, drawn) + candidate.preference, cell })
+        };
+        candidates.filter_map(nearest).min().unwrap_or(Best::NONE)
     }
 
     fn distance(&self, cell: u32, drawn: u32) -> Score {
@@ -295,7 +319,7 @@ impl Marks {
             for holding in fleet.holding(app) {
                 let count = u64::from(holding.count);
                 self.mark(holding.cell).siblings = count;
-                self.in_zone[fleet.cells[holding.cell as usize].zone] += count;
+                self.in_zone[holding.zone as usize] += count;
             }
         }
         for neighbour in &queue.judges[want.judge].neighbours {

@@ -48,8 +48,10 @@ impl Supply {
         let all = || cells.iter().map(|cell| (*cell, &fleet.cells[*cell as usize]));
         let mut sizes: Vec<Resources> = Vec::new();
         for (_, cell) in all() {
-            if sizes.last() != Some(&cell.total) && !sizes.contains(&cell.total) {
-                sizes.push(cell.total);
+            if sizes.last() != Some(&cell.presence.capacity)
+                && !sizes.contains(&cell.presence.capacity)
+            {
+                sizes.push(cell.presence.capacity);
             }
         }
         let range = |kind: &Kind, of: fn(&Cell<'_>) -> Resources| {
@@ -58,7 +60,7 @@ impl Supply {
         Self {
             cells: cells.len(),
             free: KINDS.each_ref().map(|kind| range(kind, |cell| cell.load.free)),
-            total: KINDS.each_ref().map(|kind| range(kind, |cell| cell.total)),
+            total: KINDS.each_ref().map(|kind| range(kind, |cell| cell.presence.capacity)),
             sizes,
         }
     }

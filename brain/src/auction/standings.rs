@@ -1,7 +1,7 @@
 //! The cells of each cohort in the order of their scores, those with more free apart from those
 //! with less: what is nearly full is not looked at again and again by what needs more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use lattice_model::Resources;
 
@@ -9,16 +9,20 @@ use super::cohort::Cohort;
 use super::fleet::Fleet;
 use super::score::{Ranking, Score, Weights};
 
-/// Different levels are no more than this.
-const LEVELS_MAX: usize = 64;
-
 /// One table per ranking.
 #[derive(Debug)]
 pub(super) struct Standings {
-    /// The least that is free on each level, in MB of memory and of disk; the first is 0.
-    levels: Vec<u64>,
-    cohorts: usize,
+    /// The least room on each level; the first is 0.
+    levels: Vec<u32>,
+    cohorts: u32,
     tables: Vec<Table>,
+}
+
+/// How much is free in MB, of memory or of disk, whichever there is less of; and the level of that.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    mb: u32,
+    level: u32,
 }
 
 /// A cell and its score. Of equal scores the first cell wins.
@@ -32,14 +36,23 @@ pub(super) struct Best {
 #[derive(Debug)]
 struct Table {
     ranking: Ranking,
-    /// By level and cohort.
-    sets: Vec<BTreeSet<Best>>,
-    /// The first of each set.
+    /// By place: the cells there in their order.
+    lines: Vec<VecDeque<Seat>>,
+    /// By place: the best cell there.
     firsts: Vec<Best>,
-    /// The first of each set and of those with more free.
+    /// By place: the best cell there and on the levels with more room.
     tops: Vec<Best>,
     /// By cell: where it stands.
-    seats: Vec<(usize, Best)>,
+    seats: Vec<Seat>,
+}
+
+/// Where a cell stands: its place is its level and its cohort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Seat {
+    place: u32,
+    best: Best,
+    /// Its room.
+    mb: u32,
 }
 
 // === impl Best ===
@@ -48,12 +61,13 @@ impl Best {
     /// Worse than any cell.
     pub(super) const NONE: Self = Self { score: Score::MAX, cell: u32::MAX };
 
+    /// Nothing stays nothing.
     pub(super) const fn plus(self, more: Score) -> Self {
-        Self { score: self.score.saturating_add(more), ..self }
+        if self.is_some() { Self { score: self.score.saturating_add(more), ..self } } else { self }
     }
 
-    pub(super) fn is_some(self) -> bool {
-        self != Self::NONE
+    pub(super) const fn is_some(self) -> bool {
+        self.cell != Self::NONE.cell
     }
 }
 
@@ -67,8 +81,8 @@ impl Standings {
         (rankings, needs): (&[Ranking], impl Iterator<Item = Resources>),
         weights: &Weights,
     ) -> Self {
-        let mut standings =
-            Self { levels: levels(needs), cohorts: cohorts.len(), tables: Vec::new() };
+        let count = u32::try_from(cohorts.len()).expect("no more cohorts than cells");
+        let mut standings = Self { levels: levels(needs), cohorts: count, tables: Vec::new() };
         let tables =
             rankings.iter().map(|ranking| standings.table(*ranking, fleet, cohorts, weights));
         standings.tables = tables.collect();
@@ -82,26 +96,34 @@ impl Standings {
         cohorts: &[Cohort],
         weights: &Weights,
     ) -> Table {
-        let count = self.levels.len() * self.cohorts;
-        let mut lists: Vec<Vec<Best>> = vec![Vec::new(); count];
-        let mut seats = vec![(0, Best::NONE); fleet.cells.len()];
-        for (number, cohort) in cohorts.iter().enumerate() {
+        let mut order: Vec<Seat> = Vec::with_capacity(fleet.cells.len());
+        for (number, cohort) in (0..).zip(cohorts) {
             for cell in &cohort.cells {
                 let load = &fleet.cells[*cell as usize].load;
                 let score = ranking.standing(load, &cohort.scale, weights).total();
-                let seat = (self.level(&load.free), Best { score, cell: *cell });
-                lists[seat.0 * self.cohorts + number].push(seat.1);
-                seats[*cell as usize] = seat;
+                order.push(self.seat(&load.free, number, Best { score, cell: *cell }));
             }
         }
-        let sets: Vec<BTreeSet<Best>> =
-            lists.into_iter().map(|list| list.into_iter().collect()).collect();
-        let firsts: Vec<Best> = sets.iter().map(first).collect();
-        let mut tops = firsts.clone();
-        for place in (0..count.saturating_sub(self.cohorts)).rev() {
-            tops[place] = tops[place].min(tops[place + self.cohorts]);
+        order.sort_unstable();
+        let nowhere = Seat { place: 0, best: Best::NONE, mb: 0 };
+        let mut seats = vec![nowhere; fleet.cells.len()];
+        for seat in &order {
+            seats[seat.best.cell as usize] = *seat;
         }
-        Table { ranking, sets, firsts, tops, seats }
+        let stride = self.cohorts as usize;
+        let places = self.levels.len() * stride;
+        let mut lines: Vec<VecDeque<Seat>> = (0..places).map(|_| VecDeque::new()).collect();
+        let mut firsts = vec![Best::NONE; places];
+        for here in order.chunk_by(|one, other| one.place == other.place) {
+            let place = here[0].place as usize;
+            lines[place] = here.iter().copied().collect();
+            firsts[place] = here[0].best;
+        }
+        let mut tops = firsts.clone();
+        for place in (0..places.saturating_sub(stride)).rev() {
+            tops[place] = tops[place].min(tops[place + stride]);
+        }
+        Table { ranking, lines, firsts, tops, seats }
     }
 
     /// Puts a cell where it stands now.
@@ -112,21 +134,10 @@ impl Standings {
         free: &Resources,
         score: impl Fn(Ranking) -> Score,
     ) {
-        let (level, cohorts) = (self.level(free), self.cohorts);
-        let at = |level: usize| level * cohorts + cohort as usize;
+        let seat = self.seat(free, cohort, Best { score: 0, cell });
         for table in &mut self.tables {
             let best = Best { score: score(table.ranking), cell };
-            let (old_level, old) =
-                std::mem::replace(&mut table.seats[cell as usize], (level, best));
-            table.sets[at(old_level)].remove(&old);
-            table.sets[at(level)].insert(best);
-            for level in [old_level, level] {
-                table.firsts[at(level)] = first(&table.sets[at(level)]);
-            }
-            for level in (0..=level.max(old_level)).rev() {
-                let above = table.tops.get(at(level + 1)).copied().unwrap_or(Best::NONE);
-                table.tops[at(level)] = table.firsts[at(level)].min(above);
-            }
+            table.reseat(Seat { best, ..seat }, self.cohorts as usize);
         }
     }
 
@@ -135,62 +146,102 @@ impl Standings {
         self.tables.iter().position(|table| table.ranking == ranking)
     }
 
-    /// The lowest level with cells that have enough free.
-    pub(super) fn lowest(&self, need: &Resources) -> usize {
-        if need.containers == 0 { 0 } else { self.level(need) }
+    /// Less room is not enough.
+    pub(super) fn demand(&self, need: &Resources) -> Room {
+        if need.containers == 0 { Room { mb: 0, level: 0 } } else { self.room(need) }
     }
 
-    /// None of a cohort that has enough free, from this level on, is better than this.
-    pub(super) fn bound(&self, table: usize, level: usize, cohort: u32) -> Best {
-        self.tables[table].tops[level * self.cohorts + cohort as usize]
+    /// By cohort: none of its cells that has enough room is better than this.
+    pub(super) fn bounds(&self, table: usize, least: Room) -> &[Best] {
+        let stride = self.cohorts as usize;
+        &self.tables[table].tops[least.level as usize * stride..][..stride]
     }
 
-    /// The best cell of a cohort, from this level on, that beats the limit and is accepted.
+    /// The best cell of a cohort that has enough room, beats the limit and is accepted.
     pub(super) fn best(
         &self,
         table: usize,
-        (level, cohort): (usize, u32),
+        (least, cohort): (Room, u32),
         limit: Best,
         is_accepted: impl Fn(u32) -> bool,
     ) -> Best {
-        let Table { sets, firsts, .. } = &self.tables[table];
+        let Table { lines, firsts, .. } = &self.tables[table];
         let mut best = limit;
-        for level in level..self.levels.len() {
-            let at = level * self.cohorts + cohort as usize;
-            if firsts[at] < best {
-                let better = sets[at].iter().take_while(|found| **found < best);
-                best = better.copied().find(|found| is_accepted(found.cell)).unwrap_or(best);
+        for place in
+            (self.place(least.level, cohort) as usize..firsts.len()).step_by(self.cohorts as usize)
+        {
+            if firsts[place] < best {
+                let better = lines[place].iter().take_while(|seat| seat.best < best);
+                let mut roomy = better.filter(|seat| seat.mb >= least.mb);
+                let found = roomy.find(|seat| is_accepted(seat.best.cell));
+                best = found.map_or(best, |seat| seat.best);
             }
         }
         if best == limit { Best::NONE } else { best }
     }
 
-    /// How much is here, whichever of memory and disk there is less of.
-    fn level(&self, amounts: &Resources) -> usize {
+    fn seat(&self, free: &Resources, cohort: u32, best: Best) -> Seat {
+        let Room { mb, level } = self.room(free);
+        Seat { place: self.place(level, cohort), best, mb }
+    }
+
+    const fn place(&self, level: u32, cohort: u32) -> u32 {
+        level * self.cohorts + cohort
+    }
+
+    /// Where there is no slot for a container, there is no room.
+    fn room(&self, amounts: &Resources) -> Room {
         if amounts.containers == 0 {
-            return 0;
+            return Room { mb: 0, level: 0 };
         }
-        let scarcer = amounts.memory_mb.min(amounts.disk_mb);
-        self.levels.partition_point(|least| *least <= scarcer) - 1
+        let mb = bounded(amounts.memory_mb.min(amounts.disk_mb));
+        let level = self.levels.partition_point(|least| *least <= mb) - 1;
+        Room { mb, level: u32::try_from(level).expect("levels are few") }
     }
 }
 
-fn first(set: &BTreeSet<Best>) -> Best {
-    set.first().copied().unwrap_or(Best::NONE)
+// === impl Table ===
+
+impl Table {
+    /// Seats a cell anew; from level to level it is so many places.
+    fn reseat(&mut self, seat: Seat, stride: usize) {
+        let left = std::mem::replace(&mut self.seats[seat.best.cell as usize], seat);
+        let (from, to) = (left.place as usize, seat.place as usize);
+        let line = &mut self.lines[from];
+        let at = line.binary_search(&left).expect("it is where its seat says");
+        line.remove(at);
+        let line = &mut self.lines[to];
+        line.insert(line.partition_point(|other| *other < seat), seat);
+        for place in [from, to] {
+            self.firsts[place] = self.lines[place].front().map_or(Best::NONE, |seat| seat.best);
+        }
+        for place in (0..=from.max(to)).rev().step_by(stride) {
+            let above = self.tops.get(place + stride).copied().unwrap_or(Best::NONE);
+            let top = self.firsts[place].min(above);
+            if place < from.min(to) && top == self.tops[place] {
+                break;
+            }
+            self.tops[place] = top;
+        }
+    }
 }
 
-/// The needs' leading bits, each once and not too many, and 0.
-fn levels(needs: impl Iterator<Item = Resources>) -> Vec<u64> {
-    let amounts = needs.flat_map(|need| [need.memory_mb, need.disk_mb]);
-    let levels: BTreeSet<u64> = amounts.map(leading).chain([0]).collect();
-    let step = levels.len().div_ceil(LEVELS_MAX);
-    levels.into_iter().step_by(step).collect()
+/// The needs' leading bits, each once, and 0.
+fn levels(needs: impl Iterator<Item = Resources>) -> Vec<u32> {
+    let amounts = needs.flat_map(|need| [need.memory_mb, need.disk_mb].map(bounded));
+    let levels: BTreeSet<u32> = amounts.map(leading).chain([0]).collect();
+    levels.into_iter().collect()
 }
 
-/// The number with all but its three leading bits off.
-const fn leading(number: u64) -> u64 {
-    let below = 61_u32.saturating_sub(number.leading_zeros());
+/// The number with all but its two leading bits off.
+const fn leading(number: u32) -> u32 {
+    let below = 30_u32.saturating_sub(number.leading_zeros());
     number >> below << below
+}
+
+/// More than this, 4 PB, is told apart no more.
+fn bounded(mb: u64) -> u32 {
+    u32::try_from(mb).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -198,21 +249,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_is_no_higher_than_the_amount_and_no_lower_than_four_fifths_of_it() {
+    fn a_level_is_no_higher_than_the_amount_and_no_lower_than_two_thirds_of_it() {
         for (number, expected) in
-            [(0, 0), (1, 1), (2, 2), (3, 3), (7, 7), (9, 8), (15, 14), (1023, 896)]
+            [(0, 0), (1, 1), (2, 2), (3, 3), (7, 6), (9, 8), (15, 12), (1023, 768)]
         {
             assert_eq!(leading(number), expected, "{number}");
         }
-        assert_eq!(leading(u64::MAX), 7 << 61);
+        assert_eq!(leading(u32::MAX), 3 << 30);
     }
 
     #[test]
-    fn levels_begin_with_nothing_and_are_not_too_many() {
+    fn levels_begin_with_nothing_and_are_few() {
         let need = |n: u64| Resources { memory_mb: n, disk_mb: 0, containers: 1 };
         assert_eq!(levels([9, 8, 70].map(need).into_iter()), [0, 8, 64]);
-        let many = levels((0..60).map(|bit| need((1 << bit) | ((1 << bit) / 2))));
-        assert!(many.len() <= LEVELS_MAX && many[0] == 0, "{many:?}");
+        let many = levels((0..60).flat_map(|bit| [need(1 << bit), need(3 << bit)]));
+        assert_eq!((many.len(), many[0]), (64, 0));
         assert_eq!(levels(std::iter::empty()), [0]);
     }
 }

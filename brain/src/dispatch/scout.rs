@@ -98,3 +98,50 @@ pub(super) fn no_way_to(cell: &CellId) -> CellError {
     let cause = "no way to it is known".to_owned();
     CellError::Unreachable { cell: cell.to_string(), cause }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use lattice_api::cell::{Refused, Rep, Work};
+    use lattice_model::{InstanceKey, LrpKey, TaskGuid};
+
+    use super::*;
+    use crate::testing::{cell_state, presence, scout};
+
+    /// Whoever is asked, it is the cell `b`.
+    struct Impostor;
+
+    impl RepConnector for Impostor {
+        fn connect(&self, _: &CellPresence) -> Option<Arc<dyn Rep>> {
+            Some(Arc::new(Self))
+        }
+    }
+
+    #[async_trait]
+    impl Rep for Impostor {
+        async fn state(&self) -> Result<CellState, CellError> {
+            Ok(cell_state("b", "z", &[]))
+        }
+
+        async fn perform(&self, _: Work) -> Result<Vec<Refused>, CellError> {
+            Ok(Vec::new())
+        }
+
+        async fn stop_lrp(&self, _: &LrpKey, _: &InstanceKey) -> Result<(), CellError> {
+            Ok(())
+        }
+
+        async fn cancel_task(&self, _: &TaskGuid) -> Result<(), CellError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cell_that_says_it_is_another_is_left_out() {
+        let scout = Scout { reps: Arc::new(Impostor), ..scout() };
+        let error = scout.state(&presence("a", "z")).await.unwrap_err();
+        assert_eq!(error.to_string(), "cell a is unhealthy: it says that it is b");
+        let states = scout.states([presence("a", "z"), presence("b", "z")]).await;
+        assert_eq!(states, [cell_state("b", "z", &[])]);
+    }
+}

@@ -256,7 +256,10 @@ impl Holder {
             (Stage::Greeted, Request::Run { name, process }) => {
                 self.run_process(number, &name, &process);
             }
-            (Stage::Greeted, Request::Quit) => self.is_over = true,
+            (Stage::Greeted, Request::Quit) => {
+                self.calls().for_each(Call::end);
+                self.is_over = true;
+            }
             (Stage::About(about), Request::Consumed { stream, position }) => {
                 client.has_taken();
                 if let Some(process) = self.processes.get_mut(&about) {
@@ -318,14 +321,20 @@ impl Holder {
 
     fn end_late_calls(&self) {
         let now = Instant::now();
-        if let Container::Making(call) = &self.container {
-            call.end_when_late(now);
-        }
-        for process in self.processes.values() {
-            if let State::Starting(call) = &process.state {
-                call.end_when_late(now);
-            }
-        }
+        self.calls().for_each(|call| call.end_when_late(now));
+    }
+
+    /// The calls of the OCI runtime that are under way.
+    fn calls(&self) -> impl Iterator<Item = &Call> {
+        let making = match &self.container {
+            Container::Making(call) => Some(call),
+            Container::Running(_) | Container::Ended => None,
+        };
+        let starting = self.processes.values().filter_map(|process| match &process.state {
+            State::Starting(call) => Some(call),
+            State::Running(_) | State::Refused(_) | State::Ended { .. } => None,
+        });
+        making.into_iter().chain(starting)
     }
 
     fn tell_clients(&mut self) {

@@ -9,12 +9,14 @@
 //! | `process` | one process in the container, and where it stands |
 //! | `buffer` | the output that nobody has taken yet; pure |
 //! | `client` | one connection of a cell |
-//! | `oci` | calls of the OCI runtime's program |
+//! | `oci` | calls of the OCI runtime's program, be it this one |
+//! | [`embedded`] | the OCI runtime that this program carries in itself |
 //! | `kin` | who belongs to whom among a container's processes |
 //! | `signals` | what the kernel says to this process |
 
 mod buffer;
 mod client;
+pub mod embedded;
 mod holder;
 mod kin;
 mod oci;

@@ -1,9 +1,10 @@
 //! Calls of the OCI runtime's program, which are waited for like every other child.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -78,9 +79,14 @@ impl Call {
 
     /// Ends a call that takes too long.
     pub(crate) fn end_when_late(&self, now: Instant) {
-        if now > self.deadline
-            && let Some(pid) = Pid::from_raw(self.pid)
-        {
+        if now > self.deadline {
+            self.end();
+        }
+    }
+
+    /// Ends a call whose outcome nobody wants any more.
+    pub(crate) fn end(&self) {
+        if let Some(pid) = Pid::from_raw(self.pid) {
             // It may have ended just now.
             let _ = kill_process(pid, Signal::KILL);
         }
@@ -120,9 +126,67 @@ fn start(
     output: (Stdio, Stdio),
 ) -> io::Result<i32> {
     let mut command = Command::new(&settings.program);
-    command.arg("--root").arg(&settings.root).arg("--log").arg(log);
+    if settings.hides_cgroup2 {
+        hide_cgroup2(&mut command)?;
+    }
+    command.args(&settings.arguments).arg("--root").arg(&settings.root).arg("--log").arg(log);
     command.args(["--log-format", "json"]).args(arguments);
     command.stdin(Stdio::null()).stdout(output.0).stderr(output.1);
     let child = command.spawn()?;
     i32::try_from(child.id()).map_err(io::Error::other)
+}
+
+/// Lets a program see a machine without control groups of version 2, where it has both versions.
+fn hide_cgroup2(command: &mut Command) -> io::Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let places: Vec<CString> = cgroup2_beside_version_1(&mounts)
+        .into_iter()
+        .map(|place| CString::new(place).map_err(io::Error::other))
+        .collect::<Result<_, _>>()?;
+    if places.is_empty() {
+        return Ok(());
+    }
+    let hide = move || {
+        // SAFETY: plain calls of the child that is about to become the program.
+        let is_apart = unsafe {
+            let flags = libc::MS_REC | libc::MS_SLAVE;
+            let (root, none) = (c"/".as_ptr(), std::ptr::null());
+            libc::unshare(libc::CLONE_NEWNS) == 0
+                && libc::mount(none, root, none, flags, none.cast()) == 0
+        };
+        // SAFETY: the strings live as long as the closure.
+        let hides =
+            |place: &CString| unsafe { libc::umount2(place.as_ptr(), libc::MNT_DETACH) == 0 };
+        if is_apart && places.iter().all(hides) { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: it only makes system calls, and allocates nothing.
+    unsafe { command.pre_exec(hide) };
+    Ok(())
+}
+
+/// Where version 2 is mounted on a machine that has version 1 as well.
+fn cgroup2_beside_version_1(mountinfo: &str) -> Vec<&str> {
+    let mounts = mountinfo.lines().filter_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        Some((mount.split(' ').nth(4)?, kind.split(' ').next()?))
+    });
+    let mounts: Vec<(&str, &str)> = mounts.collect();
+    if !mounts.iter().any(|(_, kind)| *kind == "cgroup") {
+        return Vec::new();
+    }
+    mounts.iter().filter(|(_, kind)| *kind == "cgroup2").map(|(place, _)| *place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_2_is_found_where_it_stands_beside_version_1() {
+        let v1 = "31 30 0:27 / /sys/fs/cgroup/cpu rw shared:9 - cgroup cgroup rw,cpu\n";
+        let v2 = "34 30 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(cgroup2_beside_version_1(&format!("{v1}{v2}")), ["/sys/fs/cgroup/unified"]);
+        assert_eq!(cgroup2_beside_version_1(v2), [] as [&str; 0]);
+        assert_eq!(cgroup2_beside_version_1(v1), [] as [&str; 0]);
+    }
 }

@@ -1,6 +1,6 @@
-//! Real containers, each held by a process of its own, which outlives this one, and made by a
-//! program that speaks the OCI runtime's command line (Debian's `runc`). It refuses to guess:
-//! without that program it does not start.
+//! Real containers, each held by a process of its own, which outlives this one, and made by an
+//! [`Engine`] that speaks the OCI runtime's command line. It refuses to guess: without that engine
+//! it does not start.
 
 mod bundle;
 mod cgroup;
@@ -36,12 +36,24 @@ const DELETE_MAX: Duration = Duration::from_secs(20);
 pub struct OciConfig {
     /// Where bundles and the program's own state are kept: `containers/` and `oci/` below it.
     pub data_dir: PathBuf,
-    /// The OCI runtime; `None` looks `runc` up in `PATH`.
-    pub program: Option<PathBuf>,
+    /// What makes containers.
+    pub engine: Engine,
     /// A static program: started as `/.lattice/init init` it is PID 1 inside and calls
-    /// [`super::init::run`]; started as `PROGRAM shim DIR` it calls `lattice_shim::run`. Normally
-    /// `/proc/self/exe`.
+    /// [`super::init::run`]; started as `PROGRAM shim DIR` it calls `lattice_shim::run`, and as
+    /// `PROGRAM oci ...` `lattice_shim::embedded::run`. Normally `/proc/self/exe`.
     pub own_program: PathBuf,
+}
+
+/// What makes containers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// This program itself; nothing else has to be installed.
+    #[default]
+    Embedded,
+    /// Debian's `runc`.
+    Runc,
+    /// Debian's `crun`.
+    Crun,
 }
 
 /// Runs containers by an OCI runtime program.
@@ -66,6 +78,22 @@ struct Container {
     privileged: bool,
 }
 
+// === impl Engine ===
+
+impl Engine {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Embedded, Self::Runc, Self::Crun];
+
+    /// The program it needs, which is also its Debian package; `None` needs none.
+    pub const fn program(self) -> Option<&'static str> {
+        match self {
+            Self::Embedded => None,
+            Self::Runc => Some("runc"),
+            Self::Crun => Some("crun"),
+        }
+    }
+}
+
 // === impl OciRuntime ===
 
 impl OciRuntime {
@@ -80,7 +108,7 @@ impl OciRuntime {
             fs::create_dir_all(data_dir.join(dir))
                 .map_err(|e| unavailable("make the containers' directory", e))?;
         }
-        let program = Program::find(config.program.as_deref(), data_dir.join("oci"))?;
+        let program = Program::find(config.engine, data_dir.join("oci"))?;
         let cgroups = Cgroups::detect(&data_dir)?;
         let host = Host::inspect(&config.own_program, &cgroups)?;
         Ok(Self {
@@ -175,6 +203,8 @@ impl Shared {
     /// Writes the bundle and starts the process that makes and holds the container.
     async fn make(&self, spec: &ContainerBlueprint, dir: &Path) -> Result<(), String> {
         let told = |e: io::Error| format!("cannot write {}: {e}", dir.display());
+        fs::metadata(&spec.netns)
+            .map_err(|e| format!("there is no network namespace {}: {e}", spec.netns.display()))?;
         let cgroup = self.cgroups.path_inside(&spec.id);
         let config = bundle::container(spec, &self.host, &cgroup);
         fs::write(dir.join("config.json"), config.to_string()).map_err(told)?;
@@ -182,6 +212,8 @@ impl Shared {
         let settings = Settings {
             id: spec.id.to_string(),
             program: self.program.path.clone(),
+            arguments: self.program.arguments.clone(),
+            hides_cgroup2: self.program.hides_cgroup2,
             root: self.program.root.clone(),
             cgroups: leaf.dirs(),
             memory_events: leaf.memory_events(),
@@ -230,6 +262,8 @@ impl Shared {
         let leaf = self.cgroups.leaf(id);
         empty(&leaf).await.map_err(|why| failed("delete", id, &why))?;
         shim::end(&dir).await.map_err(|why| failed("delete", id, &why))?;
+        // It may have been making the container until now.
+        empty(&leaf).await.map_err(|why| failed("delete", id, &why))?;
         host::unmount_below(&dir).map_err(|e| failed("unmount what is left of", id, &e))?;
         // The program's own record: with the processes and cgroups gone nothing else is in it.
         for dir in [self.program.state_of(id), dir] {

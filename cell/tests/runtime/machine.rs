@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lattice_cell::runtime::oci::{OciConfig, OciRuntime};
+use lattice_cell::runtime::oci::{Engine, OciConfig, OciRuntime};
 use lattice_cell::runtime::{ContainerBlueprint, ContainerId, Runtime, init};
 use lattice_model::Limit;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_change, unmount};
@@ -32,21 +32,24 @@ extern "C" fn before_main() {
         init::run();
         std::process::exit(0);
     }
-    if words.next().is_some_and(|word| word == "shim") {
-        let held = lattice_shim::run(&words.next().unwrap_or_default());
-        std::process::exit(i32::from(held != ExitCode::SUCCESS));
-    }
+    let outcome = match words.next().unwrap_or_default().to_str() {
+        Some("shim") => lattice_shim::run(&words.next().unwrap_or_default()),
+        Some("oci") => lattice_shim::embedded::run(words),
+        _ => return,
+    };
+    std::process::exit(i32::from(outcome != ExitCode::SUCCESS));
 }
 
 /// The machine of one test.
 pub(crate) struct Machine {
     /// Removed at the end, after what is mounted in it.
     dir: tempfile::TempDir,
+    engine: Engine,
 }
 
 impl Machine {
-    pub(crate) fn new() -> Self {
-        let machine = Self { dir: tempfile::tempdir().unwrap() };
+    pub(crate) fn with(engine: Engine) -> Self {
+        let machine = Self { dir: tempfile::tempdir().unwrap(), engine };
         fs::create_dir(machine.path("netns")).unwrap();
         machine
     }
@@ -56,7 +59,7 @@ impl Machine {
     }
 
     pub(crate) fn runtime(&self) -> OciRuntime {
-        runtime_in(&self.path("data"))
+        runtime_in(&self.path("data"), self.engine)
     }
 
     pub(crate) fn blueprint(&self, name: &str) -> ContainerBlueprint {
@@ -80,19 +83,16 @@ impl Drop for Machine {
 fn delete_all(data_dir: &Path) {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tokio.block_on(async {
-        let runtime = runtime_in(data_dir);
+        let runtime = runtime_in(data_dir, Engine::Embedded);
         for id in runtime.list().await.unwrap() {
             runtime.delete(&id).await.unwrap();
         }
     });
 }
 
-pub(crate) fn runtime_in(data_dir: &Path) -> OciRuntime {
-    let config = OciConfig {
-        data_dir: data_dir.to_owned(),
-        program: None,
-        own_program: "/proc/self/exe".into(),
-    };
+pub(crate) fn runtime_in(data_dir: &Path, engine: Engine) -> OciRuntime {
+    let config =
+        OciConfig { data_dir: data_dir.to_owned(), engine, own_program: "/proc/self/exe".into() };
     OciRuntime::new(config).unwrap_or_else(|e| panic!("{e}"))
 }
 

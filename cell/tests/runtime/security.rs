@@ -1,6 +1,6 @@
 //! What a container cannot do; each with the same question to a privileged one where it differs.
 
-use lattice_cell::runtime::oci::OciRuntime;
+use lattice_cell::runtime::oci::{Engine, OciRuntime};
 use lattice_cell::runtime::{ContainerId, Runtime};
 
 use crate::machine::Machine;
@@ -24,7 +24,13 @@ fn field<'a>(status: &'a str, name: &str) -> &'a str {
 
 #[tokio::test]
 async fn an_executed_process_is_filtered_and_bounded() {
-    let machine = Machine::new();
+    for engine in Engine::ALL {
+        examine_an_executed_process_is_filtered_and_bounded(engine).await;
+    }
+}
+
+async fn examine_an_executed_process_is_filtered_and_bounded(engine: Engine) {
+    let machine = Machine::with(engine);
     let runtime = machine.runtime();
     let id = container(&machine, &runtime, false).await;
     let own = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -44,7 +50,13 @@ async fn an_executed_process_is_filtered_and_bounded() {
 
 #[tokio::test]
 async fn a_privileged_process_is_neither() {
-    let machine = Machine::new();
+    for engine in Engine::ALL {
+        examine_a_privileged_process_is_neither(engine).await;
+    }
+}
+
+async fn examine_a_privileged_process_is_neither(engine: Engine) {
+    let machine = Machine::with(engine);
     let runtime = machine.runtime();
     let id = container(&machine, &runtime, true).await;
     let (_, status) = run(&runtime, &id, "cat /proc/self/status").await;
@@ -60,7 +72,13 @@ async fn a_privileged_process_is_neither() {
 
 #[tokio::test]
 async fn the_kernel_of_the_host_is_out_of_reach() {
-    let machine = Machine::new();
+    for engine in Engine::ALL {
+        examine_the_kernel_of_the_host_is_out_of_reach(engine).await;
+    }
+}
+
+async fn examine_the_kernel_of_the_host_is_out_of_reach(engine: Engine) {
+    let machine = Machine::with(engine);
     let runtime = machine.runtime();
     let id = container(&machine, &runtime, false).await;
     let refused = [
@@ -91,7 +109,13 @@ async fn the_kernel_of_the_host_is_out_of_reach() {
 
 #[tokio::test]
 async fn a_fork_bomb_stays_within_its_bound() {
-    let machine = Machine::new();
+    for engine in Engine::ALL {
+        examine_a_fork_bomb_stays_within_its_bound(engine).await;
+    }
+}
+
+async fn examine_a_fork_bomb_stays_within_its_bound(engine: Engine) {
+    let machine = Machine::with(engine);
     let runtime = machine.runtime();
     let id = container(&machine, &runtime, false).await;
     let bomb = "i=0; while [ $i -lt 200 ]; do sleep 1000 & i=$((i+1)); done";

@@ -179,6 +179,17 @@ async fn versions_are_shown_and_compared() {
 }
 
 #[tokio::test]
+async fn the_authority_is_shown_where_it_can_be_read() {
+    let machine = Machine::new();
+    machine.ltc("trust").await.fails(14, &["no authority", "where `lattice up` runs"]);
+    machine.write("data/target", "lattice.localhost:8080");
+    machine.write("data/authority/lattice.localhost.pem", "-----BEGIN\n");
+    assert_eq!(machine.ltc("trust").await.succeeds().stdout, "-----BEGIN\n");
+    let json = machine.ltc("trust --output json").await.succeeds().json();
+    assert_eq!(json["domain"], "lattice.localhost");
+}
+
+#[tokio::test]
 async fn help_and_completion_are_data() {
     let machine = Machine::new();
     for line in ["", "help", "--help", "help create", "create --help"] {

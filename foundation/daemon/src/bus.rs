@@ -1,8 +1,11 @@
-//! Carries small messages between roles by subject; the embedded side of what NATS is in a cluster.
+//! Carries small messages between roles by subject: within a process ([`InProcessBus`]), or over
+//! NATS between machines ([`nats::NatsBus`]).
+
+pub mod nats;
 
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 /// The most messages that wait for one subscriber; more are dropped and counted for it.
@@ -16,6 +19,17 @@ pub struct Message {
     pub subject: Arc<str>,
     /// What it says.
     pub payload: Arc<[u8]>,
+    /// The subject that an answer goes to, where one is asked for.
+    pub reply: Option<Arc<str>>,
+}
+
+/// How the bus is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Messages pass.
+    pub is_up: bool,
+    /// How often that began; what was said while it was down is lost.
+    pub ups: u64,
 }
 
 /// Publish and subscribe. Delivery is at most once; listeners must be able to resync.
@@ -24,6 +38,10 @@ pub trait Bus: Send + Sync {
     fn publish(&self, subject: &str, payload: &[u8]);
     /// Hears, from now on, a subject, or all under a prefix that ends in `.*`.
     fn subscribe(&self, subject: &str) -> Subscription;
+    /// How the bus is reached, now and as that changes. A bus of one process is always up.
+    fn link(&self) -> watch::Receiver<Link> {
+        watch::channel(Link { is_up: true, ups: 1 }).1
+    }
 }
 
 /// One subscriber's end.
@@ -52,6 +70,13 @@ struct Subscriber {
 // === impl Subscription ===
 
 impl Subscription {
+    /// Both ends of a queue of so many messages.
+    fn new(subject: &str, pending_max: usize) -> (mpsc::Sender<Message>, Self) {
+        let (sender, messages) = mpsc::channel(pending_max);
+        let (subject, dropped) = (subject.to_owned(), Arc::default());
+        (sender, Self { subject, messages, dropped, warned: 0 })
+    }
+
     /// The next message; `None` when the bus is gone. Warns of those that were dropped meanwhile.
     pub async fn next(&mut self) -> Option<Message> {
         let message = self.messages.recv().await;
@@ -61,6 +86,11 @@ impl Subscription {
             self.warned = dropped;
         }
         message
+    }
+
+    /// How many messages wait to be read.
+    pub fn waiting(&self) -> usize {
+        self.messages.len()
     }
 
     /// How many messages were dropped because this subscriber was slow.
@@ -73,20 +103,19 @@ impl Subscription {
 
 impl Bus for InProcessBus {
     fn publish(&self, subject: &str, payload: &[u8]) {
-        let message = Message { subject: subject.into(), payload: payload.into() };
+        let message = Message { subject: subject.into(), payload: payload.into(), reply: None };
         let mut subscribers = self.subscribers.lock().expect("no holder panics");
         subscribers.retain(|subscriber| subscriber.offer(&message));
     }
 
     fn subscribe(&self, subject: &str) -> Subscription {
-        let (sender, messages) = mpsc::channel(PENDING_MAX);
-        let dropped = Arc::default();
+        let (sender, subscription) = Subscription::new(subject, PENDING_MAX);
         self.subscribers.lock().expect("no holder panics").push(Subscriber {
             pattern: subject.to_owned(),
             messages: sender,
-            dropped: Arc::clone(&dropped),
+            dropped: Arc::clone(&subscription.dropped),
         });
-        Subscription { subject: subject.to_owned(), messages, dropped, warned: 0 }
+        subscription
     }
 }
 

@@ -11,6 +11,7 @@ pub mod egress;
 pub mod envelope;
 pub mod error;
 pub mod event;
+pub mod go_duration;
 pub mod id;
 pub mod image;
 pub mod placement;

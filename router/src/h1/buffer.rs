@@ -50,8 +50,7 @@ impl Buffer {
         self.end = (self.end + n).min(self.bytes.len());
     }
 
-    /// Adds bytes, for whoever does not read them from a socket; how many fitted.
-    #[cfg(any(test, fuzzing))]
+    /// Adds bytes that were read elsewhere; how many fitted.
     pub(crate) fn put(&mut self, bytes: &[u8]) -> usize {
         let spare = self.spare();
         let n = bytes.len().min(spare.len());

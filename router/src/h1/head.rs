@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 
 use httparse::Header;
 
-use super::Violation;
 use super::name::Name;
+use super::{Violation, words};
 
 /// The most header lines of any head, whatever the configuration says.
 pub(crate) const LINES_CEILING: usize = 256;
@@ -14,6 +14,13 @@ pub(crate) const LINES_CEILING: usize = 256;
 pub(crate) struct Slots<'b> {
     pub(super) headers: [MaybeUninit<Header<'b>>; LINES_CEILING],
     pub(super) names: [Name; LINES_CEILING],
+}
+
+/// The lines of a parsed head. It borrows the bytes they were parsed from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fields<'s, 'b> {
+    headers: &'s [Header<'b>],
+    names: &'s [Name],
 }
 
 /// Follows a head as it comes in, so that no byte is looked at twice.
@@ -41,6 +48,39 @@ impl Slots<'_> {
             headers: [const { MaybeUninit::uninit() }; LINES_CEILING],
             names: [Name::Other; LINES_CEILING],
         }
+    }
+}
+
+// === impl Fields ===
+
+impl<'s, 'b> Fields<'s, 'b> {
+    /// Notes which name each line has.
+    pub(super) fn new(headers: &'s [Header<'b>], names: &'s mut [Name]) -> Self {
+        for (header, name) in headers.iter().zip(&mut *names) {
+            *name = Name::of(header.name.as_bytes());
+        }
+        Self { headers, names: &names[..headers.len()] }
+    }
+
+    /// Every line: which name it is, the name as sent, and the value.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (Name, &'b [u8], &'b [u8])> + use<'s, 'b> {
+        self.names.iter().zip(self.headers).map(|(name, h)| (*name, h.name.as_bytes(), h.value))
+    }
+
+    /// The values under a name.
+    pub(crate) fn values(&self, name: Name) -> impl Iterator<Item = &'b [u8]> + use<'s, 'b> {
+        self.lines().filter(move |line| line.0 == name).map(|line| line.2)
+    }
+
+    /// Whether a name is there.
+    pub(crate) fn has(&self, name: Name) -> bool {
+        self.names.contains(&name)
+    }
+
+    /// Whether `Connection` names this header.
+    pub(crate) fn is_named_by_connection(&self, text: &[u8]) -> bool {
+        self.values(Name::Connection)
+            .any(|value| words(value).any(|w| w.eq_ignore_ascii_case(text)))
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) enum Name {
     Cookie,
     Date,
     Expect,
+    ForwardedClientCert,
     ForwardedFor,
     ForwardedProto,
     Host,
@@ -110,6 +111,7 @@ fn known_of_length(length: usize) -> &'static [(&'static str, Name)] {
         19 => &[("proxy-authorization", ProxyAuthorization)],
         20 => &[("x-cf-proxy-signature", ProxySignature)],
         21 => &[("x-cf-process-instance", ProcessInstance)],
+        23 => &[("x-forwarded-client-cert", ForwardedClientCert)],
         _ => &[],
     }
 }

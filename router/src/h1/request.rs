@@ -1,8 +1,8 @@
 //! What a request's head says.
 
-use httparse::{Header, Status};
+use httparse::Status;
 
-use super::head::{Slots, violation};
+use super::head::{Fields, Slots, violation};
 use super::name::Name;
 use super::{Body, Framing, Version, Violation, words};
 
@@ -25,8 +25,8 @@ pub(crate) struct RequestHead<'s, 'b> {
     pub(crate) upgrade: Option<&'b [u8]>,
     /// What is expected of us before the body is sent.
     pub(crate) expects: Expects,
-    headers: &'s [Header<'b>],
-    names: &'s [Name],
+    /// Its lines.
+    pub(crate) fields: Fields<'s, 'b>,
 }
 
 /// What `Expect` says.
@@ -68,10 +68,6 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             Some(0) => Version::Http10,
             _ => Version::Http11,
         };
-        let headers: &'s [Header<'b>] = parsed.headers;
-        for (header, name) in headers.iter().zip(&mut slots.names) {
-            *name = Name::of(header.name.as_bytes());
-        }
         let mut head = Self {
             method: parsed.method.unwrap_or_default(),
             target: parsed.path.unwrap_or_default().as_bytes(),
@@ -81,32 +77,15 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             keeps_alive: false,
             upgrade: None,
             expects: Expects::Nothing,
-            headers,
-            names: &slots.names[..headers.len()],
+            fields: Fields::new(parsed.headers, &mut slots.names),
         };
         head.judge()?;
         Ok(head)
     }
 
-    /// Every header line: which name it is, the name as sent, and the value.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (Name, &'b [u8], &'b [u8])> {
-        self.names.iter().zip(self.headers).map(|(name, h)| (*name, h.name.as_bytes(), h.value))
-    }
-
-    /// The values under a name.
-    pub(crate) fn values(&self, name: Name) -> impl Iterator<Item = &'b [u8]> {
-        self.lines().filter(move |line| line.0 == name).map(|line| line.2)
-    }
-
-    /// Whether `Connection` names this header.
-    pub(crate) fn is_named_by_connection(&self, text: &[u8]) -> bool {
-        self.values(Name::Connection)
-            .any(|value| words(value).any(|w| w.eq_ignore_ascii_case(text)))
-    }
-
     fn judge(&mut self) -> Result<(), Violation> {
         let (mut framing, mut persistence) = (Framing::default(), Persistence::default());
-        for (name, _, value) in self.lines() {
+        for (name, _, value) in self.fields.lines() {
             match name {
                 Name::ContentLength => framing.length(value)?,
                 Name::TransferEncoding => framing.encoding(value)?,
@@ -118,12 +97,12 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         self.length = framing.given_length();
         self.keeps_alive = persistence.keeps(self.version);
         if self.version == Version::Http11 {
-            let upgrade = self.values(Name::Upgrade).next();
-            let expects = self.values(Name::Expect).fold(Expects::Nothing, |_, value| match value
-                .eq_ignore_ascii_case(b"100-continue")
-            {
-                true => Expects::Continue,
-                false => Expects::Unknown,
+            let upgrade = self.fields.values(Name::Upgrade).next();
+            let expects = self.fields.values(Name::Expect).fold(Expects::Nothing, |_, value| {
+                match value.eq_ignore_ascii_case(b"100-continue") {
+                    true => Expects::Continue,
+                    false => Expects::Unknown,
+                }
             });
             self.upgrade = upgrade.filter(|_| persistence.upgrade);
             self.expects = expects;

@@ -1,11 +1,11 @@
 //! What an answer's head says.
 
-use httparse::{Header, ParserConfig, Status};
+use httparse::{ParserConfig, Status};
 
-use super::head::{Slots, violation};
+use super::head::{Fields, Slots, violation};
 use super::name::Name;
 use super::request::Persistence;
-use super::{Body, Framing, Version, Violation, words};
+use super::{Body, Framing, Version, Violation};
 
 /// A parsed head. It borrows the bytes it was parsed from.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(crate) struct ResponseHead<'s, 'b> {
     pub(crate) is_chunked: bool,
     /// Whether the endpoint keeps the connection.
     pub(crate) keeps_alive: bool,
-    headers: &'s [Header<'b>],
-    names: &'s [Name],
+    /// Its lines.
+    pub(crate) fields: Fields<'s, 'b>,
 }
 
 // === impl ResponseHead ===
@@ -46,10 +46,6 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             Ok(_) => return Err(Violation::Header),
             Err(error) => return Err(violation(error)),
         }
-        let headers: &'s [Header<'b>] = parsed.headers;
-        for (header, name) in headers.iter().zip(&mut slots.names) {
-            *name = Name::of(header.name.as_bytes());
-        }
         let version = match parsed.version {
             Some(0) => Version::Http10,
             _ => Version::Http11,
@@ -61,27 +57,10 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             length: None,
             is_chunked: false,
             keeps_alive: false,
-            headers,
-            names: &slots.names[..headers.len()],
+            fields: Fields::new(parsed.headers, &mut slots.names),
         };
         head.judge(version, to_head)?;
         Ok(head)
-    }
-
-    /// Every header line: which name it is, the name as sent, and the value.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (Name, &'b [u8], &'b [u8])> {
-        self.names.iter().zip(self.headers).map(|(name, h)| (*name, h.name.as_bytes(), h.value))
-    }
-
-    /// The values under a name.
-    pub(crate) fn values(&self, name: Name) -> impl Iterator<Item = &'b [u8]> {
-        self.lines().filter(move |line| line.0 == name).map(|line| line.2)
-    }
-
-    /// Whether `Connection` names this header.
-    pub(crate) fn is_named_by_connection(&self, text: &[u8]) -> bool {
-        self.values(Name::Connection)
-            .any(|value| words(value).any(|w| w.eq_ignore_ascii_case(text)))
     }
 
     fn judge(&mut self, version: Version, to_head: bool) -> Result<(), Violation> {
@@ -89,7 +68,7 @@ impl<'s, 'b> ResponseHead<'s, 'b> {
             return Err(Violation::FirstLine);
         }
         let (mut framing, mut persistence) = (Framing::default(), Persistence::default());
-        for (name, _, value) in self.lines() {
+        for (name, _, value) in self.fields.lines() {
             match name {
                 Name::ContentLength => framing.length(value)?,
                 Name::TransferEncoding => framing.encoding(value)?,

@@ -118,10 +118,10 @@ pub(crate) fn relay(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, added: Added
     } else if let Some(length) = head.length {
         line(out, b"Content-Length", length.to_string().as_bytes());
     }
-    if head.values(Name::RequestId).next().is_none() {
+    if !head.fields.has(Name::RequestId) {
         line(out, b"X-Vcap-Request-Id", added.request_id);
     }
-    if head.values(Name::Date).next().is_none() {
+    if !head.fields.has(Name::Date) {
         line(out, b"Date", &http_date::text(added.at));
     }
     if let Some(cookie) = added.cookie {
@@ -139,11 +139,11 @@ pub(crate) fn inform(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, request_id:
     passed_on(out, head);
     if head.status == 101 {
         line(out, b"Connection", b"Upgrade");
-        if let Some(protocol) = head.values(Name::Upgrade).next() {
+        if let Some(protocol) = head.fields.values(Name::Upgrade).next() {
             line(out, b"Upgrade", protocol);
         }
     }
-    if let Some(id) = request_id.filter(|_| head.values(Name::RequestId).next().is_none()) {
+    if let Some(id) = request_id.filter(|_| !head.fields.has(Name::RequestId)) {
         line(out, b"X-Vcap-Request-Id", id);
     }
     out.extend_from_slice(b"\r\n");
@@ -190,12 +190,12 @@ fn status_line(out: &mut Vec<u8>, version: Version, status: u16, reason: &[u8]) 
 
 /// The endpoint's own lines, but for those of the hop and the framing, which is ours.
 fn passed_on(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>) {
-    let has_connection = head.values(Name::Connection).next().is_some();
-    for (name, text, value) in head.lines() {
+    let has_connection = head.fields.has(Name::Connection);
+    for (name, text, value) in head.fields.lines() {
         let is_framing = name.is_of_hop() || name == Name::ContentLength;
         if is_framing
             || name == Name::ProxySignature
-            || (has_connection && head.is_named_by_connection(text))
+            || (has_connection && head.fields.is_named_by_connection(text))
         {
             continue;
         }

@@ -5,14 +5,11 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use rustix::net::Shutdown;
-use tokio::net::TcpStream;
-
 use crate::h1::Violation;
 use crate::h1::head::{HeadEnd, LineEnds};
 use crate::memory::Memory;
 use crate::watch::{Phase, Watch};
-use crate::wire::{Wire, poll_flush};
+use crate::wire::{Stream, Wire, poll_flush};
 use crate::worker::Peer;
 
 /// How much a client may still send after its last answer before the connection is cut.
@@ -53,7 +50,7 @@ pub(crate) enum After {
 // === impl Client ===
 
 impl Client {
-    pub(crate) fn new(stream: TcpStream, peer: Rc<Peer>, watch: Rc<Watch>) -> Self {
+    pub(crate) fn new(stream: Stream, peer: Rc<Peer>, watch: Rc<Watch>) -> Self {
         Self { wire: Wire::new(stream), peer, watch }
     }
 
@@ -121,19 +118,20 @@ impl Client {
     /// Ends the connection.
     pub(crate) async fn end(&mut self, after: After, memory: &Memory) {
         match after {
-            After::Keep | After::Close => {}
+            After::Keep => {}
+            After::Close => {
+                // Under TLS the end is said, or the client could not tell it from a cut.
+                let _ = poll_fn(|cx| self.wire.stream.poll_shutdown(cx)).await;
+            }
             After::Reset => {
-                let _ = rustix::net::sockopt::set_socket_linger(
-                    &self.wire.stream,
-                    Some(std::time::Duration::ZERO),
-                );
+                self.wire.stream.will_reset();
             }
             After::Linger => self.linger(memory).await,
         }
     }
 
     async fn linger(&mut self, memory: &Memory) {
-        if rustix::net::shutdown(&self.wire.stream, Shutdown::Write).is_err() {
+        if poll_fn(|cx| self.wire.stream.poll_shutdown(cx)).await.is_err() {
             return;
         }
         self.watch.enters(Phase::Lingering);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lattice_model::envelope::Log;
 use lattice_model::{Envelope, Time};
@@ -15,15 +15,17 @@ use super::outbound::{Outbound, Told};
 use super::sticky::Stickiness;
 use super::trace::Trace;
 use super::upload::Upload;
-use crate::access_log::Line;
-use crate::config::HeaderRules;
+use crate::access_log::{Amount, ExtraField, Line};
+use crate::config::{AccessLines, HeaderRules};
+use crate::connections::Effort;
 use crate::h1::head::Slots;
 use crate::h1::name::Name;
 use crate::h1::request::{Expects, RequestHead};
 use crate::h1::transfer::Transfer;
 use crate::h1::{Version, Violation};
 use crate::metrics::count;
-use crate::pool::{Endpoint, Route};
+use crate::pool::{Balance, Endpoint, Route};
+use crate::select::{Hashed, hash_of};
 use crate::table::key;
 use crate::verdict::{Answer, Failure, Shape, Trouble};
 use crate::worker::{Peer, Worker};
@@ -47,6 +49,8 @@ pub(crate) struct Exchange {
     /// The request is for a host of the platform, whose targets may hold secrets.
     pub(crate) is_platform: bool,
     pub(crate) stickiness: Stickiness,
+    /// Its place on a route that spreads by a hash.
+    pub(crate) hashed: Option<Hashed>,
     /// The only endpoints it may go to, if it asks for certain ones.
     pub(crate) narrowed: Option<Vec<Arc<Endpoint>>>,
     /// The endpoint that was tried last.
@@ -57,7 +61,18 @@ pub(crate) struct Exchange {
     /// Bytes of a body of the router's own.
     sent_here: u64,
     is_complete: bool,
+    pub(crate) course: Course,
+}
+
+/// When what happened.
+#[derive(Debug)]
+pub(crate) struct Course {
     started: Instant,
+    /// When the first endpoint was asked, and the last.
+    asked: Option<(Instant, Instant)>,
+    attempts: usize,
+    /// What the connection to the last one took.
+    pub(crate) effort: Effort,
 }
 
 /// What a request asks of this hop.
@@ -92,7 +107,8 @@ impl Exchange {
         let trace = Trace::of(&head, &rules.tracing, || (rand::random(), rand::random()));
         let request_id = request_id(&trace);
         let client = &peer.forwarded_for;
-        let told = Told { client, request_id: &request_id, at, rules, trace: &trace };
+        let tls = peer.tls.as_ref();
+        let told = Told { client, tls, request_id: &request_id, at, rules, trace: &trace };
         let memory = &worker.memory;
         let mut exchange = Self {
             worker: worker.clone(),
@@ -105,13 +121,14 @@ impl Exchange {
             asks: Asks::of(&head, rules),
             is_platform: false,
             stickiness: Stickiness::default(),
+            hashed: None,
             narrowed: None,
             error: String::new(),
             endpoint: None,
             status: CLIENT_GONE,
             sent_here: 0,
             is_complete: false,
-            started: Instant::now(),
+            course: Course::begin(),
         };
         let route = exchange.find(&head);
         Ok((exchange, route))
@@ -121,13 +138,14 @@ impl Exchange {
     fn find(&mut self, head: &RequestHead<'_, '_>) -> Result<Arc<Route>, Failure> {
         let shared = &self.worker.shared;
         let checker = shared.headers.health_check_user_agent.as_deref().map(str::as_bytes);
-        if checker.is_some() && head.values(Name::UserAgent).next() == checker {
+        if checker.is_some() && head.fields.values(Name::UserAgent).next() == checker {
             return Err(Failure::HealthCheck { is_ending: shared.is_ending() });
         }
         let asked = intake::read(head, self.peer.addr.ip())?;
         let found = lookup::route(shared, self.peer.side, &asked)?;
         self.is_platform = found.is_platform;
         self.narrowed = instance::narrow(head, &found.route, &asked.host)?;
+        self.hashed = hashed(head, &found.route);
         let rules = &shared.sticky;
         self.stickiness = Stickiness::of(rules, head, found.route.clone());
         if let Some(only) = self.stickiness.demand() {
@@ -188,43 +206,69 @@ impl Exchange {
         if self.is_complete { self.status } else { CLIENT_GONE }
     }
 
-    /// Writes the line into the app's log, if there is an app.
-    fn log(&self) {
-        let Some(endpoint) = self.endpoint.as_ref().filter(|_| !self.is_platform) else { return };
-        if endpoint.app.is_empty() {
-            return;
-        }
+    /// Writes the line, if there is to be one.
+    fn log(&self, took: Duration) {
         let shared = &self.worker.shared;
-        self.worker.lines.add(&self.line(endpoint), |text| {
+        let endpoint = self.endpoint.as_deref();
+        let is_of_app = endpoint.is_some_and(|e| !e.app.is_empty()) && !self.is_platform;
+        match shared.lines {
+            AccessLines::All => {}
+            AccessLines::OfApps if is_of_app => {}
+            AccessLines::OfApps | AccessLines::None => return,
+        }
+        let rules = &shared.line_rules;
+        let value = |field: &ExtraField| (*field, self.course.value(*field, took, &self.peer));
+        let extra: Vec<Extra> = rules.extra.iter().map(value).collect();
+        let shown = |name: &String| {
+            (name.to_ascii_lowercase().replace('-', "_"), self.outbound.header(name.as_bytes()))
+        };
+        let headers: Vec<_> = rules.headers.iter().map(shown).collect();
+        self.worker.lines.add(&self.line(endpoint, took, (&extra, &headers)), |text| {
             let log = Log::out(shared.source_type.clone(), text);
-            let (app, index) = (endpoint.app.clone(), endpoint.index.clone());
+            let whose = endpoint.map(|e| (e.app.clone(), e.index.clone()));
+            let (app, index) = whose.unwrap_or_else(|| ("".into(), "".into()));
             Envelope::log(app, index, shared.clock.now(), log)
         });
     }
 
-    fn line<'e>(&'e self, endpoint: &'e Endpoint) -> Line<'e> {
+    fn line<'e>(
+        &'e self,
+        endpoint: Option<&'e Endpoint>,
+        took: Duration,
+        (extra, headers): (&'e [Extra], &'e [(String, &'e [u8])]),
+    ) -> Line<'e> {
         let (sent, marks) = (&self.outbound, &self.outbound.marks);
+        let of_endpoint = |text: fn(&'e Endpoint) -> &'e str| endpoint.map_or("", text);
+        let rules = &self.worker.shared.line_rules;
+        let target = if marks.target.is_empty() { b"/" } else { sent.at(&marks.target) };
+        let hides_query = rules.hides_query && sent.at(&marks.method) == b"GET";
         Line {
             host: sent.at(&marks.host),
             at: self.at,
             method: sent.at(&marks.method),
-            target: if marks.target.is_empty() { b"/" } else { sent.at(&marks.target) },
+            target: if hides_query { without_query(target) } else { target },
             version: self.asks.version.text(),
             status: self.status_logged(),
             received: self.up.body.moved(),
             sent: self.down.moved() + self.sent_here,
             referer: sent.at(&marks.referer),
             user_agent: sent.at(&marks.user_agent),
-            client: &self.peer.label,
-            backend: &endpoint.backend.label,
-            forwarded_for: sent.at(&marks.forwarded_for),
+            client: if rules.hides_client { "-" } else { &self.peer.label },
+            backend: of_endpoint(|e| &e.backend.label),
+            forwarded_for: match rules.hides_forwarded_for {
+                true => b"",
+                false => sent.at(&marks.forwarded_for),
+            },
             forwarded_proto: sent.at(&marks.forwarded_proto),
             request_id: &self.request_id,
-            took: self.started.elapsed(),
-            app: &endpoint.app,
-            index: &endpoint.index,
-            instance_id: &endpoint.backend.instance_id,
+            took,
+            took_here: self.course.here(took),
+            app: of_endpoint(|e| &e.app),
+            index: of_endpoint(|e| &e.index),
+            instance_id: of_endpoint(|e| &e.backend.instance_id),
             error: &self.error,
+            extra,
+            headers,
         }
     }
 }
@@ -235,7 +279,10 @@ impl Drop for Exchange {
             count(&self.worker.traffic.cancelled);
         }
         debug!(host = %self.host(), status = self.status_logged(), "request ended");
-        self.log();
+        let (took, component) = (self.course.started.elapsed(), self.endpoint.as_ref());
+        let component = component.map_or(0, |endpoint| endpoint.component);
+        self.worker.traffic.ended(self.status_logged(), component, took);
+        self.log(took);
         let memory = &self.worker.memory;
         memory.take_text(self.outbound.take_memory());
         memory.take_text(self.up.body.take_memory());
@@ -269,9 +316,65 @@ impl Asks {
             keeps_alive: head.keeps_alive,
             is_upgrade: head.upgrade.is_some(),
             expects_continue: head.expects == Expects::Continue && shape.has_body,
-            is_traced: trace_key.is_some() && head.values(Name::VcapTrace).next() == trace_key,
+            is_traced: trace_key.is_some()
+                && head.fields.values(Name::VcapTrace).next() == trace_key,
         }
     }
+}
+
+/// A further field of the access line.
+type Extra = (ExtraField, Option<Amount>);
+
+fn without_query(target: &[u8]) -> &[u8] {
+    target.split(|&b| b == b'?').next().unwrap_or_default()
+}
+
+// === impl Course ===
+
+impl Course {
+    fn begin() -> Self {
+        let effort = Effort::default();
+        Self { started: Instant::now(), asked: None, attempts: 0, effort }
+    }
+
+    /// Notes that an endpoint is asked.
+    pub(crate) fn attempt(&mut self) {
+        let now = Instant::now();
+        self.asked = Some((self.asked.map_or(now, |(first, _)| first), now));
+        self.attempts += 1;
+        self.effort = Effort::default();
+    }
+
+    /// How long the router took by itself.
+    fn here(&self, took: Duration) -> Duration {
+        self.asked.map_or(took, |(first, _)| first.duration_since(self.started))
+    }
+
+    fn value(&self, field: ExtraField, took: Duration, peer: &Peer) -> Option<Amount> {
+        let (first, last) = self.asked.unzip();
+        let since = |at: Instant| took.saturating_sub(at.duration_since(self.started));
+        match field {
+            ExtraField::BackendTime => last.map(since).map(Amount::Time),
+            ExtraField::DialTime => self.effort.dial.map(Amount::Time),
+            ExtraField::TlsTime => self.effort.tls.map(Amount::Time),
+            ExtraField::DnsTime => None,
+            ExtraField::FailedAttempts => Some(Amount::Count(self.attempts.saturating_sub(1))),
+            ExtraField::FailedAttemptsTime => {
+                let failed = first.zip(last).filter(|_| self.attempts > 1);
+                failed.map(|(first, last)| Amount::Time(last.duration_since(first)))
+            }
+            ExtraField::LocalAddress => peer.local.map(|addr| Amount::Text(addr.to_string())),
+        }
+    }
+}
+
+/// The place of a request on a route that spreads by a hash, if it has what decides.
+fn hashed(head: &RequestHead<'_, '_>, route: &Route) -> Option<Hashed> {
+    let by = (route.balance() == Balance::Hash).then(|| route.hash_by())??;
+    let name = by.header.as_bytes();
+    let mut lines = head.fields.lines();
+    let (_, _, value) = lines.find(|(_, text, _)| text.eq_ignore_ascii_case(name))?;
+    Some(Hashed { key: hash_of(value), factor: by.factor })
 }
 
 /// A fresh uuid, or the trace's id as one. The thread's own generator: asking the kernel for each

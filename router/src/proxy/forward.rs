@@ -69,6 +69,7 @@ pub(crate) async fn send(
             count(&exchange.worker.traffic.retries);
         }
         exchange.goes_to(&endpoint);
+        exchange.course.attempt();
         let trouble = match attempt(exchange, client, &endpoint).await {
             Ok(answer) => return Ok(answer),
             Err(Failure::Endpoint(trouble)) => trouble,
@@ -77,6 +78,9 @@ pub(crate) async fn send(
         if trouble.marks_endpoint() {
             let now = exchange.worker.shared.clock.now();
             endpoint.backend.mark_failed(now + limits.failed_for);
+        }
+        if endpoint.backend.tls.is_some() && trouble.unmasks_endpoint() {
+            exchange.worker.shared.suspect(&endpoint.backend);
         }
         let may_retry = trouble.may_retry(exchange.asks.shape);
         failure = Some(Failure::Endpoint(trouble));
@@ -95,6 +99,8 @@ fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Cho
         turn,
         tried,
         preferred: exchange.stickiness.wish(),
+        hashed: exchange.hashed,
+        zone: shared.zone.as_deref(),
         in_flight_max: shared.limits.in_flight_per_endpoint_max,
         now: shared.clock.now(),
     };
@@ -124,6 +130,7 @@ async fn attempt(
         }
     }
     let lease = dial(exchange, client, endpoint).await?;
+    exchange.course.effort = lease.effort;
     send_on(exchange, client, lease).await
 }
 
@@ -226,7 +233,10 @@ fn poll_head(
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(0)) => "the connection ended".to_owned(),
             Poll::Ready(Ok(_)) => continue,
-            Poll::Ready(Err(error)) => error.to_string(),
+            Poll::Ready(Err(error)) => match Trouble::of_tls(&error) {
+                Some(trouble) => return Poll::Ready(Err(Failure::Endpoint(trouble))),
+                None => error.to_string(),
+            },
         };
         return Poll::Ready(Err(Failure::Endpoint(Trouble::Closed(why))));
     }
@@ -276,6 +286,9 @@ fn read_head(
 /// Writes the final head before the body.
 fn relay(exchange: &mut Exchange, client: &Client, head: &ResponseHead<'_, '_>) -> Read {
     let asks = exchange.asks;
+    if asks.is_upgrade {
+        count(&exchange.worker.traffic.upgrades_failed);
+    }
     let passage = Passage::of(head.body, asks.version);
     // What came in after an upgrade's request may be meant for after the upgrade.
     let is_premature = asks.is_upgrade && !client.wire.input.is_empty();

@@ -38,7 +38,7 @@ pub(crate) fn narrow(
 fn read<'b>(head: &RequestHead<'_, 'b>) -> Result<Option<Wanted<'b>>, Failure> {
     for (name, whose) in [(Name::AppInstance, Whose::App), (Name::ProcessInstance, Whose::Process)]
     {
-        if let Some(value) = head.values(name).next().filter(|value| !value.is_empty()) {
+        if let Some(value) = head.fields.values(name).next().filter(|value| !value.is_empty()) {
             let wanted = Wanted::parse(whose, value);
             return wanted.map(Some).ok_or(Failure::MalformedInstance { whose });
         }

@@ -78,7 +78,7 @@ impl<'b> Target<'b> {
 /// The host the request names, once: a request line with another host than the header is refused,
 /// because the endpoint might believe the other one.
 fn named_host<'b>(head: &RequestHead<'_, 'b>, target: &Target<'b>) -> Result<&'b str, Failure> {
-    let mut hosts = head.values(Name::Host);
+    let mut hosts = head.fields.values(Name::Host);
     let host = match hosts.next() {
         Some(host) => host,
         None if head.version == Version::Http10 => return Err(Failure::EmptyHost),

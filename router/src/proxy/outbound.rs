@@ -7,11 +7,12 @@ use lattice_model::Time;
 
 use super::intake::Target;
 use super::trace::Trace;
-use crate::config::{ForwardedProto, HeaderRules};
+use crate::config::{ForwardedCertificate, ForwardedProto, HeaderRules};
 use crate::h1::name::Name;
 use crate::h1::request::RequestHead;
 use crate::h1::{Body, words};
 use crate::verdict::Shape;
+use crate::worker::Known;
 
 /// The head, and where in it stands what the access line shows.
 #[derive(Debug, Default)]
@@ -40,6 +41,8 @@ pub(crate) struct Marks {
 pub(crate) struct Told<'a> {
     /// The client's address without port.
     pub(crate) client: &'a str,
+    /// What its handshake came to; none in clear.
+    pub(crate) tls: Option<&'a Known>,
     /// `X-Vcap-Request-Id`.
     pub(crate) request_id: &'a [u8],
     /// When the request came.
@@ -58,7 +61,7 @@ impl Outbound {
         outbound.passed_on(head, told);
         outbound.framing(head);
         outbound.forwarded(head, told);
-        if !is_there(head, Name::RequestStart) {
+        if !head.fields.has(Name::RequestStart) {
             let millis = told.at.0.div_euclid(1_000_000).to_string();
             outbound.line(b"X-Request-Start", millis.as_bytes());
         }
@@ -80,6 +83,17 @@ impl Outbound {
     /// The head.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The value of a header; empty if there is none.
+    pub(crate) fn header(&self, name: &[u8]) -> &[u8] {
+        for line in self.bytes.split(|&b| b == b'\n').skip(1) {
+            let Some(colon) = line.iter().position(|&b| b == b':') else { continue };
+            if line[..colon].eq_ignore_ascii_case(name) {
+                return line[colon + 1..].trim_ascii();
+            }
+        }
+        b""
     }
 
     /// What stands at a mark.
@@ -106,11 +120,12 @@ impl Outbound {
 
     /// The client's own lines, but for those of the hop, and those that only we may say.
     fn passed_on(&mut self, head: &RequestHead<'_, '_>, told: Told<'_>) {
-        let has_connection = is_there(head, Name::Connection);
-        for (name, text, value) in head.lines() {
+        let has_connection = head.fields.has(Name::Connection);
+        for (name, text, value) in head.fields.lines() {
             let is_dropped = name.is_of_hop()
                 || is_ours(name)
                 || (name == Name::ForwardedProto && told.rules.replaces_proto())
+                || (name == Name::ForwardedClientCert && !told.passes_certificate())
                 || told.trace.replaces(name)
                 || (has_connection && told.is_taken_away(head, name, text));
             if is_dropped {
@@ -138,7 +153,7 @@ impl Outbound {
             self.line(b"Connection", b"upgrade");
             self.line(b"Upgrade", protocol);
         }
-        let mut te = head.values(Name::Te).flat_map(words);
+        let mut te = head.fields.values(Name::Te).flat_map(words);
         if te.any(|word| word.eq_ignore_ascii_case(b"trailers")) {
             self.line(b"TE", b"trailers");
         }
@@ -148,7 +163,7 @@ impl Outbound {
         self.bytes.extend_from_slice(b"X-Forwarded-For: ");
         let begin = self.bytes.len();
         if !told.is_taken_away(head, Name::ForwardedFor, b"x-forwarded-for") {
-            for earlier in head.values(Name::ForwardedFor) {
+            for earlier in head.fields.values(Name::ForwardedFor) {
                 self.bytes.extend_from_slice(earlier);
                 self.bytes.extend_from_slice(b", ");
             }
@@ -157,8 +172,11 @@ impl Outbound {
         self.marks.forwarded_for = begin..self.bytes.len();
         self.bytes.extend_from_slice(b"\r\n");
         if self.marks.forwarded_proto.is_empty() {
-            let scheme = told.rules.scheme().as_bytes();
+            let scheme = told.scheme().as_bytes();
             self.marks.forwarded_proto = self.line(b"X-Forwarded-Proto", scheme);
+        }
+        if let Some(certificate) = told.certificate() {
+            self.line(b"X-Forwarded-Client-Cert", certificate.as_bytes());
         }
     }
 
@@ -177,11 +195,40 @@ impl Outbound {
 // === impl Told ===
 
 impl Told<'_> {
+    /// The scheme that endpoints are told when they are not told the client's.
+    fn scheme(&self) -> &'static str {
+        match self.rules.forwarded_proto {
+            ForwardedProto::Https => "https",
+            ForwardedProto::Keep | ForwardedProto::Sanitize if self.tls.is_some() => "https",
+            ForwardedProto::Keep | ForwardedProto::Sanitize => "http",
+        }
+    }
+
+    /// The certificate that the client has shown.
+    fn shown(&self) -> Option<&str> {
+        self.tls.and_then(|known| known.certificate.as_deref())
+    }
+
+    /// Whether endpoints get what the client says of a certificate.
+    fn passes_certificate(&self) -> bool {
+        match self.rules.client_certificate {
+            ForwardedCertificate::AlwaysForward => true,
+            ForwardedCertificate::Forward => self.shown().is_some(),
+            ForwardedCertificate::SanitizeSet => false,
+        }
+    }
+
+    /// What endpoints get in its place.
+    fn certificate(&self) -> Option<&str> {
+        let sets = self.rules.client_certificate == ForwardedCertificate::SanitizeSet;
+        self.shown().filter(|_| sets)
+    }
+
     /// Whether the client's `Connection` keeps a line from the endpoint.
     fn is_taken_away(&self, head: &RequestHead<'_, '_>, name: Name, text: &[u8]) -> bool {
         let is_kept = |kept: &String| kept.as_bytes().eq_ignore_ascii_case(text);
         name != Name::Host
-            && head.is_named_by_connection(text)
+            && head.fields.is_named_by_connection(text)
             && !self.rules.not_of_hop.iter().any(is_kept)
     }
 }
@@ -193,14 +240,6 @@ impl HeaderRules {
     fn replaces_proto(&self) -> bool {
         self.forwarded_proto != ForwardedProto::Keep
     }
-
-    /// The scheme that they are told when they are not told the client's.
-    fn scheme(&self) -> &'static str {
-        match self.forwarded_proto {
-            ForwardedProto::Keep | ForwardedProto::Sanitize => "http",
-            ForwardedProto::Https => "https",
-        }
-    }
 }
 
 // === impl Shape ===
@@ -209,13 +248,9 @@ impl Shape {
     /// What decides about another attempt.
     pub(crate) fn of(head: &RequestHead<'_, '_>) -> Self {
         let is_idempotent = matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
-            || is_there(head, Name::IdempotencyKey);
+            || head.fields.has(Name::IdempotencyKey);
         Self { is_idempotent, has_body: head.body != Body::Empty }
     }
-}
-
-fn is_there(head: &RequestHead<'_, '_>, name: Name) -> bool {
-    head.values(name).next().is_some()
 }
 
 /// Whether this is for us, or only we say it, whatever the client says.
@@ -244,7 +279,7 @@ mod tests {
         let parsed = RequestHead::parse(head, 10, &mut slots).unwrap();
         let (rules, trace) = (HeaderRules::default(), Trace::default());
         let (client, at) = ("10.0.0.1", Time(5_000_000));
-        let told = Told { client, request_id: b"id", at, rules: &rules, trace: &trace };
+        let told = Told { client, tls: None, request_id: b"id", at, rules: &rules, trace: &trace };
         let mut outbound = Outbound::new(Vec::new(), &parsed, told);
         for endpoint in ["X-A: 1\r\n", "X-A: 22\r\n"] {
             outbound.address(endpoint.as_bytes());

@@ -28,7 +28,7 @@ pub(crate) struct Stickiness {
 impl Stickiness {
     /// Reads a request's cookies.
     pub(crate) fn of(rules: &Sticky, head: &RequestHead<'_, '_>, route: Arc<Route>) -> Self {
-        let cookies = head.values(Name::Cookie).filter_map(|v| std::str::from_utf8(v).ok());
+        let cookies = head.fields.values(Name::Cookie).filter_map(|v| std::str::from_utf8(v).ok());
         let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| {
             let (name, value) = pair.trim().split_once('=')?;
             Some((name, value.trim_matches('"')))
@@ -41,7 +41,7 @@ impl Stickiness {
             }
         }
         let negotiates = |value: &[u8]| starts_with_negotiate(value);
-        let is_demand = rules.negotiate && head.values(Name::Authorization).any(negotiates);
+        let is_demand = rules.negotiate && head.fields.values(Name::Authorization).any(negotiates);
         let wish = instance.filter(|_| has_trigger || is_demand).map(str::to_owned);
         Self { is_demand: is_demand && wish.is_some(), wish, route: Some(route) }
     }
@@ -65,6 +65,7 @@ impl Stickiness {
         instance_id: &str,
     ) -> Option<String> {
         let set: Vec<&str> = head
+            .fields
             .values(Name::SetCookie)
             .filter_map(|cookie| std::str::from_utf8(cookie).ok())
             .collect();
@@ -75,7 +76,7 @@ impl Stickiness {
         let mut cookie = format!("{INSTANCE}={instance_id}; Path={path}; HttpOnly");
         let trigger = set.iter().find(|cookie| rules.is_trigger(name_of(cookie)));
         let negotiates = |value: &[u8]| starts_with_negotiate(value);
-        if rules.negotiate && head.values(Name::WwwAuthenticate).any(negotiates) {
+        if rules.negotiate && head.fields.values(Name::WwwAuthenticate).any(negotiates) {
             cookie.push_str(NEGOTIATION);
         } else if let Some(trigger) = trigger {
             attributes(trigger).for_each(|attribute| {

@@ -50,7 +50,7 @@ impl Trace {
             }
         }
         if rules.w3c {
-            let parent = head.values(Name::TraceParent).next().and_then(Parent::read);
+            let parent = head.fields.values(Name::TraceParent).next().and_then(Parent::read);
             let flags = parent.as_ref().map_or("01", |parent| &parent.flags);
             if let Some(parent) = &parent {
                 ids.trace.clone_from(&parent.trace);
@@ -100,7 +100,8 @@ impl Parent {
 
 /// The trace id of B3 headers that are right, padded to 32 digits.
 fn b3(head: &RequestHead<'_, '_>) -> Option<String> {
-    let text = |name| head.values(name).next().and_then(|value| std::str::from_utf8(value).ok());
+    let text =
+        |name| head.fields.values(name).next().and_then(|value| std::str::from_utf8(value).ok());
     let trace = match text(Name::B3) {
         Some(b3) => {
             let mut parts = b3.split('-');
@@ -127,7 +128,8 @@ fn state(head: &RequestHead<'_, '_>, rules: &Tracing, span: &str) -> String {
         None => VENDOR.to_owned(),
     };
     let mut state = format!("{key}={span}");
-    let given = head.values(Name::TraceState).filter_map(|value| std::str::from_utf8(value).ok());
+    let given =
+        head.fields.values(Name::TraceState).filter_map(|value| std::str::from_utf8(value).ok());
     let others = given.flat_map(|value| value.split(',')).map(str::trim);
     for other in others.filter(|entry| !entry.is_empty()) {
         if other.split('=').next() != Some(&*key) {

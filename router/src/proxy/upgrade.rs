@@ -4,7 +4,6 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use rustix::net::Shutdown;
 use tracing::debug;
 
 use super::client::Client;
@@ -48,8 +47,7 @@ fn poll_way(
     }
     let flow = (memory, || ());
     if poll_transfer(cx, (&mut [].as_slice(), way), from, &to.stream, flow)?.is_ready() {
-        *is_ended = true;
-        let _ = rustix::net::shutdown(&to.stream, Shutdown::Write);
+        *is_ended = to.stream.poll_shutdown(cx).is_ready();
     }
     if !way.is_waiting() {
         memory.take_text(way.take_memory());

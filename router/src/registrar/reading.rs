@@ -1,12 +1,14 @@
 //! Reads one registration message, and says why it is ignored if it is.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_model::wire::registration::Registration;
+use lattice_model::wire::registration::{Options, Registration};
 use serde::Deserialize;
 
-use crate::pool::{Balance, Tag};
+use crate::metrics::Components;
+use crate::pool::{Balance, Facts, HashBy, Tag};
 use crate::reserved::ReservedHosts;
 use crate::table::Announcement;
 use crate::table::key::Key;
@@ -20,8 +22,6 @@ pub(super) enum Ignored {
     NotAnAddress { host: String },
     #[error("{addr} has no port")]
     NoPort { addr: IpAddr },
-    #[error("{addr} asks for TLS to the instance, which this router does not speak yet")]
-    Tls { addr: SocketAddr },
     #[error("{addr} asks for a route service, which this router does not have")]
     RouteService { addr: SocketAddr },
     #[error("{addr} has an app, instance guid or index that does not fit into a header")]
@@ -31,7 +31,8 @@ pub(super) enum Ignored {
     #[error("`{host}` belongs to the platform and is served by {rightful} only, not by {addr}")]
     Reserved { host: String, rightful: SocketAddr, addr: SocketAddr },
     #[error(
-        "`{asked}` is no way to spread requests, and the route keeps its own; take round-robin or least-connection"
+        "`{asked}` is no way to spread requests, and the route keeps its own; take round-robin, least-connection, or hash with a hash_header and a \
+         hash_balance of 0 or at least 1"
     )]
     Balance { asked: String },
     #[error("the table is full with {routes} routes")]
@@ -44,6 +45,8 @@ pub(super) struct Read {
     pub(super) uris: Vec<String>,
     /// What is ignored of a message that counts all the same.
     pub(super) odd: Option<Ignored>,
+    /// The isolation segment; empty for none.
+    pub(super) segment: String,
     told: Announcement,
 }
 
@@ -57,6 +60,12 @@ struct Tagged {
 // === impl Read ===
 
 impl Read {
+    /// Notes who registers.
+    pub(super) fn name(&mut self, components: &Components) {
+        let name = self.told.facts.as_ref().and_then(|facts| facts.tags.get("component"));
+        self.told.component = components.place(name.map_or("", String::as_str));
+    }
+
     /// The key and announcement for one of the uris. A reserved host's endpoint never goes stale:
     /// the configuration names it.
     pub(super) fn for_uri(
@@ -82,11 +91,8 @@ pub(super) fn read(
     stale_after_max: Duration,
     is_register: bool,
 ) -> Result<Read, Ignored> {
-    let told: Registration = serde_json::from_slice(payload).map_err(Ignored::NotJson)?;
+    let mut told: Registration = serde_json::from_slice(payload).map_err(Ignored::NotJson)?;
     let addr = address_of(&told)?;
-    if is_register && told.tls_port != 0 {
-        return Err(Ignored::Tls { addr });
-    }
     if is_register && !told.route_service_url.is_empty() {
         return Err(Ignored::RouteService { addr });
     }
@@ -94,13 +100,27 @@ pub(super) fn read(
         Announcement::new(addr, &told.app, &told.private_instance_id, &told.private_instance_index)
             .ok_or(Ignored::Unprintable { addr })?;
     announcement.process = told.tags.get("process_id").map_or("", String::as_str).into();
-    announcement.balance = balance(&told.options.loadbalancing);
+    (announcement.balance, announcement.hash_by) = balance(&told.options);
+    announcement.tls = (told.tls_port != 0).then(|| told.server_cert_domain_san.as_str().into());
     announcement.stale_after = Some(stale_after(&told, stale_after_max));
     announcement.tag = tag_of(payload);
-    let asked = told.options.loadbalancing;
+    let asked = told.options.loadbalancing.clone();
     let odd =
         (!asked.is_empty() && announcement.balance.is_none()).then_some(Ignored::Balance { asked });
-    Ok(Read { uris: told.uris, odd, told: announcement })
+    let (uris, segment) = (std::mem::take(&mut told.uris), told.isolation_segment.clone());
+    announcement.facts = facts(told);
+    Ok(Read { uris, odd, segment, told: announcement })
+}
+
+/// What is said beside the usual, if anything is.
+fn facts(told: Registration) -> Option<Arc<Facts>> {
+    let facts = Facts {
+        tags: told.tags,
+        availability_zone: told.availability_zone,
+        isolation_segment: told.isolation_segment,
+        speaks_http2: told.protocol == "http2",
+    };
+    (facts != Facts::default()).then(|| Arc::new(facts))
 }
 
 fn address_of(told: &Registration) -> Result<SocketAddr, Ignored> {
@@ -114,12 +134,23 @@ fn address_of(told: &Registration) -> Result<SocketAddr, Ignored> {
     }
 }
 
-fn balance(asked: &str) -> Option<Balance> {
-    match asked {
-        "round-robin" => Some(Balance::RoundRobin),
-        "least-connection" => Some(Balance::LeastConnection),
-        _ => None,
+/// How requests are to be spread, and what decides for a hash, which must have a header and no
+/// share below the average.
+fn balance(options: &Options) -> (Option<Balance>, Option<Arc<HashBy>>) {
+    match options.loadbalancing.as_str() {
+        "round-robin" => (Some(Balance::RoundRobin), None),
+        "least-connection" => (Some(Balance::LeastConnection), None),
+        "hash" if is_hashable(options) => {
+            let (header, factor) = (options.hash_header.clone(), options.hash_balance);
+            (Some(Balance::Hash), Some(Arc::new(HashBy { header, factor })))
+        }
+        _ => (None, None),
     }
+}
+
+fn is_hashable(options: &Options) -> bool {
+    let factor = options.hash_balance;
+    !options.hash_header.is_empty() && (factor == 0.0 || factor >= 1.0)
 }
 
 fn stale_after(told: &Registration, max: Duration) -> Duration {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use lattice_daemon::bus::InProcessBus;
 
 use super::*;
-use crate::config::{Config, Reserved};
+use crate::config::{Balance, Reserved};
+use crate::table;
 
 #[derive(Default)]
 struct HandClock(AtomicI64);
@@ -28,10 +29,11 @@ impl Bench {
         let endpoint = "127.0.0.1:8888".parse().unwrap();
         config.reserved = vec![Reserved { host: "receptor.test".into(), endpoint }];
         config.freshness.keep_when_silent = keep_when_silent;
+        let rules = table::Rules { routes_max: 4, ..table::Rules::of(&config) };
         let registrar = Registrar::new(
-            Editor::new(4, 0),
+            Editor::new(rules, 0),
             Arc::new(ReservedHosts::new(&config)),
-            config.freshness,
+            Rules::of(&config),
             clock.clone(),
             Arc::new(InProcessBus::default()),
         );
@@ -39,7 +41,8 @@ impl Bench {
     }
 
     fn hear(&mut self, subject: &str, payload: &str) -> &mut Self {
-        let message = Message { subject: subject.into(), payload: payload.as_bytes().into() };
+        let message =
+            Message { subject: subject.into(), payload: payload.as_bytes().into(), reply: None };
         self.registrar.hear(&message);
         self
     }
@@ -94,7 +97,7 @@ fn what_cannot_be_a_route_is_ignored_and_counted() {
         r#"{"host":"10.0.0.1","port":0,"uris":["a.test"]}"#,
         r#"{"host":"10.0.0.1","port":99999,"uris":["a.test"]}"#,
         r#"{"host":"10.0.0.1","port":80,"uris":["", "a b", "/x"]}"#,
-        r#"{"host":"10.0.0.1","port":80,"tls_port":443,"uris":["a.test"]}"#,
+        r#"{"host":"10.0.0.1","tls_port":99999,"uris":["a.test"]}"#,
         r#"{"host":"10.0.0.1","port":80,"app":"a\nb","uris":["a.test"]}"#,
         r#"{"host":"10.0.0.1","port":80,"uris":["a.test"],"route_service_url":"https://x"}"#,
         r#"{"host":"10.0.0.1","port":80,"uris":["receptor.test/v1"]}"#,
@@ -115,6 +118,53 @@ fn a_stranger_can_neither_serve_nor_withdraw_a_platform_host() {
     bench.holds(&[("receptor.test", &["127.0.0.1:8888"])]);
     bench.wind(100_000).prune().holds(&[("receptor.test", &["127.0.0.1:8888"])]);
     bench.hear(UNREGISTER, rightful).holds(&[("receptor.test", &[])]);
+}
+
+#[test]
+fn an_endpoint_that_proves_itself_needs_no_heartbeat_and_is_forgotten_when_it_fails_to() {
+    let mut bench = Bench::new(false);
+    let tls = r#"{"host":"10.0.0.1","port":80,"tls_port":443,"uris":["web.test"],
+        "server_cert_domain_san":"guid"}"#;
+    bench.hear(REGISTER, tls).wind(100_000).prune().holds(&[("web.test", &["10.0.0.1:443"])]);
+    let route = bench.registrar.editor.table().find("web.test", "/").unwrap();
+    let backend = route.pool.load()[0].backend.clone();
+    assert_eq!(backend.tls.as_deref(), Some("guid"));
+    bench.registrar.evict(&backend);
+    bench.registrar.evict(&backend);
+    bench.holds(&[("web.test", &[])]);
+    assert!(backend.is_gone());
+}
+
+#[test]
+fn an_unreachable_bus_prunes_nothing_if_told_so_and_makes_everything_fresh_when_it_is_back() {
+    let mut bench = Bench::new(false);
+    bench.hear(REGISTER, WEB);
+    bench.registrar.linked(Link { is_up: false, ups: 1 });
+    bench.wind(500).prune();
+    bench.registrar.linked(Link { is_up: true, ups: 2 });
+    bench.wind(600).prune();
+    bench.holds(&[("web.test", &["10.0.0.1:80"]), ("web.test/a", &["10.0.0.1:80"])]);
+    bench.wind(621).prune().holds(&[("web.test", &[]), ("web.test/a", &[])]);
+}
+
+#[test]
+fn a_hash_needs_a_header_and_no_share_below_the_average() {
+    for (options, expected) in [
+        (r#""hash_header":"X","hash_balance":1.5"#, Balance::Hash),
+        (r#""hash_header":"X""#, Balance::Hash),
+        (r#""hash_header":"X","hash_balance":0.5"#, Balance::RoundRobin),
+        (r#""hash_balance":1.5"#, Balance::RoundRobin),
+    ] {
+        let mut bench = Bench::new(false);
+        let told = format!(
+            r#"{{"host":"10.0.0.1","port":80,"uris":["web.test"],
+                "options":{{"loadbalancing":"hash",{options}}}}}"#
+        );
+        bench.hear(REGISTER, &told).holds(&[("web.test", &["10.0.0.1:80"])]);
+        let route = bench.registrar.editor.table().find("web.test", "/").unwrap();
+        assert_eq!(route.balance(), expected, "{options}");
+        assert_eq!(route.hash_by().is_some(), expected == Balance::Hash);
+    }
 }
 
 #[test]

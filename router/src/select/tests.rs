@@ -6,14 +6,15 @@ use std::sync::atomic::Ordering;
 use proptest::prelude::*;
 
 use super::*;
-use crate::pool::Backend;
+use crate::pool::{Backend, Facts};
 use crate::table::Announcement;
 
 fn pool(n: u64) -> Vec<Arc<Endpoint>> {
     (0..n)
         .map(|id| {
-            let told = Announcement::for_test(&format!("10.0.0.1:{}", 1000 + id));
-            let backend = Backend::new(id, told.addr, format!("guid-{id}").into());
+            let mut told = Announcement::for_test(&format!("10.0.0.1:{}", 1000 + id));
+            told.instance_id = format!("guid-{id}").into();
+            let backend = Backend::new(id, &told);
             Arc::new(Endpoint::new(Arc::new(backend), &told, Time(0)))
         })
         .collect()
@@ -21,7 +22,16 @@ fn pool(n: u64) -> Vec<Arc<Endpoint>> {
 
 fn asked(turn: usize) -> Asked<'static> {
     let balance = Balance::RoundRobin;
-    Asked { balance, turn, tried: &[], preferred: None, in_flight_max: 0, now: Time(10) }
+    Asked {
+        balance,
+        turn,
+        tried: &[],
+        preferred: None,
+        hashed: None,
+        zone: None,
+        in_flight_max: 0,
+        now: Time(10),
+    }
 }
 
 /// The id that is chosen; -1 for nobody, -2 for busy.
@@ -127,22 +137,104 @@ fn nobody_is_chosen_when_all_were_tried_or_none_exist() {
     assert_eq!(pick(&pool(0), asked(5)), -1);
 }
 
+/// Like [`pool`], each with its zone.
+fn zoned(zones: &[&str]) -> Vec<Arc<Endpoint>> {
+    let made = (0..).zip(zones).map(|(id, zone)| {
+        let mut told = Announcement::for_test(&format!("10.0.0.1:{}", 1000 + id));
+        let availability_zone = (*zone).to_owned();
+        told.facts = Some(Arc::new(Facts { availability_zone, ..Facts::default() }));
+        Arc::new(Endpoint::new(Arc::new(Backend::new(id, &told)), &told, Time(0)))
+    });
+    made.collect()
+}
+
+#[test]
+fn the_first_attempt_stays_in_the_zone_if_it_can() {
+    let pool = zoned(&["z1", "z2", "z1", ""]);
+    for balance in [Balance::RoundRobin, Balance::LeastConnection] {
+        for (zone, in_flight, tried, turn, expected) in [
+            ("z1", [0, 0, 0, 0], &[][..], 1, 2),
+            ("z1", [0, 0, 0, 0], &[], 0, 0),
+            ("z1", [2, 0, 1, 0], &[], 0, 2),
+            ("z1", [2, 0, 2, 0], &[], 0, 1),
+            ("z2", [0, 1, 0, 0], &[], 0, 1),
+            ("z9", [0, 0, 0, 0], &[], 3, 3),
+            ("z1", [0, 0, 0, 0], &[0], 3, 3),
+            ("", [0, 0, 0, 0], &[], 0, 3),
+        ] {
+            load(&pool, &in_flight);
+            let zone = Some(zone);
+            let asked = Asked { balance, zone, tried, in_flight_max: 2, ..asked(turn) };
+            assert_eq!(pick(&pool, asked), expected, "{balance:?} {zone:?} {in_flight:?} {turn}");
+        }
+    }
+    load(&pool, &[0; 4]);
+    pool[0].backend.mark_failed(Time(11));
+    pool[2].backend.mark_failed(Time(11));
+    assert_eq!(pick(&pool, Asked { zone: Some("z1"), ..asked(0) }), 1);
+}
+
+fn hashing(text: &str, factor: f64) -> Asked<'static> {
+    let hashed = Some(Hashed { key: hash_of(text.as_bytes()), factor });
+    Asked { balance: Balance::Hash, hashed, ..asked(0) }
+}
+
+#[test]
+fn a_hash_always_leads_to_the_same_and_a_newcomer_takes_only_its_share() {
+    let (few, more) = (pool(9), pool(10));
+    let keys: Vec<String> = (0..1000).map(|n| format!("tenant-{n}")).collect();
+    let mut moved = 0;
+    let mut shares = vec![0; 10];
+    for key in &keys {
+        let (before, after) = (pick(&few, hashing(key, 0.0)), pick(&more, hashing(key, 0.0)));
+        assert_eq!(after, pick(&more, Asked { turn: 7, ..hashing(key, 0.0) }));
+        assert!(before == after || after == 9, "only the newcomer takes anything");
+        moved += usize::from(before != after);
+        shares[usize::try_from(after).unwrap()] += 1;
+    }
+    assert!((50..200).contains(&moved), "{moved} of 1000 moved to the tenth of ten");
+    assert!(shares.iter().all(|share| (50..200).contains(share)), "{shares:?}");
+}
+
+#[test]
+fn a_hash_leads_to_the_next_where_its_own_was_tried_failed_or_has_too_much() {
+    let pool = pool(5);
+    let own = pick(&pool, hashing("key", 0.0));
+    let place = usize::try_from(own).unwrap();
+    let next = pick(&pool, Asked { tried: &[u64::try_from(own).unwrap()], ..hashing("key", 0.0) });
+    assert!(next >= 0 && next != own);
+    let mut in_flight = [2; 5];
+    in_flight[place] = 4;
+    load(&pool, &in_flight);
+    assert_eq!(pick(&pool, hashing("key", 0.0)), own);
+    assert_eq!(pick(&pool, hashing("key", 2.0)), own, "4 is below twice the average of 2.4");
+    assert_eq!(pick(&pool, hashing("key", 1.25)), next, "and above 1.25 times");
+    load(&pool, &[0; 5]);
+    pool[place].backend.mark_failed(Time(11));
+    assert_eq!(pick(&pool, hashing("key", 1.25)), next);
+    let without = Asked { hashed: None, ..hashing("key", 0.0) };
+    assert_eq!(pick(&pool, Asked { turn: 3, ..without }), if own == 3 { 4 } else { 3 });
+}
+
 proptest! {
     #[test]
     fn retries_reach_everyone_once(
         n in 1u64..12,
         turn in any::<usize>(),
         failed in prop::collection::vec(any::<bool>(), 12),
-        by_load in any::<bool>(),
+        balance in prop::sample::select(vec![
+            Balance::RoundRobin, Balance::LeastConnection, Balance::Hash,
+        ]),
+        zone in prop::option::of(Just("z")),
     ) {
         let pool = pool(n);
         for (endpoint, _) in pool.iter().zip(failed).filter(|(_, failed)| *failed) {
             endpoint.backend.mark_failed(Time(11));
         }
-        let balance = if by_load { Balance::LeastConnection } else { Balance::RoundRobin };
+        let hashed = Some(Hashed { key: turn as u64, factor: 1.5 });
         let mut tried = Vec::new();
         while let Choice::Endpoint(endpoint) =
-            select(&pool, &Asked { balance, tried: &tried, ..asked(turn) })
+            select(&pool, &Asked { balance, hashed, zone, tried: &tried, ..asked(turn) })
         {
             tried.push(endpoint.backend.id);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lattice_model::Time;
 use proptest::prelude::*;
 
 use super::*;
@@ -16,12 +17,18 @@ fn told(port: u16) -> Announcement {
     told
 }
 
+/// Routes without endpoints stay for 30 s.
+fn rules(routes_max: usize) -> Rules {
+    let empty_route_kept = Duration::from_secs(30);
+    Rules { routes_max, empty_route_kept, balance: Balance::LeastConnection }
+}
+
 fn at(secs: i64) -> Time {
     Time::from_secs(secs)
 }
 
 fn editor(uris: &[(&str, &[u16])]) -> Editor {
-    let mut editor = Editor::new(1000, 7);
+    let mut editor = Editor::new(rules(1000), 7);
     for (uri, ports) in uris {
         for port in *ports {
             editor.register(&key(uri), &told(*port), at(0));
@@ -95,14 +102,14 @@ fn an_exact_host_beats_wildcards_even_when_empty() {
 fn wildcards_are_gone_when_the_last_one_is() {
     let mut editor = editor(&[("*.test", &[1])]);
     editor.unregister(&key("*.test"), &told(1), at(1));
-    editor.prune(at(100), Duration::from_secs(30), false);
+    editor.prune(at(100), false);
     assert_eq!(found(&editor, "x.test", "/"), None);
     assert_eq!(editor.table().wildcards.load(Ordering::Relaxed), 0);
 }
 
 #[test]
 fn a_registration_says_what_it_did() {
-    let mut editor = Editor::new(1, 0);
+    let mut editor = Editor::new(rules(1), 0);
     let (web, first) = (key("web.test"), told(1));
     assert_eq!(editor.register(&web, &first, at(0)), Registered::Added);
     assert_eq!(editor.register(&web, &first, at(1)), Registered::Refreshed);
@@ -117,7 +124,7 @@ fn a_registration_says_what_it_did() {
 
 #[test]
 fn an_older_tag_changes_nothing() {
-    let mut editor = Editor::new(10, 0);
+    let mut editor = Editor::new(rules(10), 0);
     let web = key("web.test");
     let tagged = |guid: &str, index| {
         let mut told = told(1);
@@ -134,25 +141,46 @@ fn an_older_tag_changes_nothing() {
 
 #[test]
 fn endpoints_without_heartbeat_are_forgotten_and_routes_a_while_later() {
-    let kept = Duration::from_secs(30);
     let mut editor = editor(&[("web.test", &[1, 2])]);
     editor.register(&key("web.test"), &told(2), at(100));
     let forever = Announcement { stale_after: None, ..told(3) };
     editor.register(&key("platform.test"), &forever, at(0));
     for (now, endpoints, routes) in [(120, 0, 0), (121, 1, 0), (220, 0, 0), (221, 1, 0)] {
-        let pruned = editor.prune(at(now), kept, false);
+        let pruned = editor.prune(at(now), false);
         assert_eq!(pruned, Pruned { endpoints, routes }, "at {now}");
     }
     assert_eq!(found(&editor, "web.test", "/").as_deref(), Some("web.test"));
-    assert_eq!(editor.prune(at(251), kept, false), Pruned { endpoints: 0, routes: 1 });
+    assert_eq!(editor.prune(at(251), false), Pruned { endpoints: 0, routes: 1 });
     assert_eq!(found(&editor, "web.test", "/"), None);
     assert_eq!(editor.len(), 1);
 }
 
 #[test]
+fn a_route_goes_with_its_last_endpoint_where_it_is_not_kept() {
+    let rules = Rules { empty_route_kept: Duration::ZERO, ..rules(10) };
+    let mut editor = Editor::new(rules, 0);
+    for uri in ["a.test", "b.test"] {
+        editor.register(&key(uri), &told(1), at(0));
+        assert_eq!(editor.table().find(uri, "/").unwrap().balance(), Balance::LeastConnection);
+    }
+    editor.unregister(&key("a.test"), &told(1), at(1));
+    assert_eq!(found(&editor, "a.test", "/"), None);
+    editor.prune(at(121), false);
+    assert!(editor.is_empty());
+}
+
+#[test]
+fn every_endpoint_can_be_taken_for_fresh() {
+    let mut editor = editor(&[("web.test", &[1]), ("other.test", &[2])]);
+    editor.refresh(at(100));
+    assert_eq!(editor.prune(at(200), false), Pruned::default());
+    assert_eq!(editor.prune(at(221), false).endpoints, 2);
+}
+
+#[test]
 fn stale_endpoints_are_kept_when_told_so() {
     let mut editor = editor(&[("web.test", &[1])]);
-    assert_eq!(editor.prune(at(9999), Duration::ZERO, true), Pruned::default());
+    assert_eq!(editor.prune(at(9999), true), Pruned::default());
     assert!(!editor.table().find("web.test", "/").unwrap().is_empty());
 }
 
@@ -185,7 +213,7 @@ fn a_new_instance_at_an_old_address_is_another_backend() {
 
 #[test]
 fn an_address_has_one_tenant_on_all_routes() {
-    let mut editor = Editor::new(1000, 1);
+    let mut editor = Editor::new(rules(1000), 1);
     let of = |id: &str, port| Announcement { instance_id: id.into(), ..told(port) };
     let shown = |editor: &Editor| -> Vec<(String, usize)> {
         let routes = editor.table().routes();
@@ -208,7 +236,10 @@ fn an_address_has_one_tenant_on_all_routes() {
 
 /// What the table should be, written so simply that it is obviously right.
 #[derive(Default)]
-struct Naive(BTreeMap<String, BTreeMap<u16, i64>>);
+struct Naive {
+    ports: BTreeMap<String, BTreeMap<u16, i64>>,
+    emptied: BTreeMap<String, i64>,
+}
 
 impl Naive {
     fn find(&self, host: &str, path: &str) -> Option<String> {
@@ -224,9 +255,23 @@ impl Naive {
             let path = asked[..n].join("/");
             if path.is_empty() { name.to_owned() } else { format!("{name}/{path}") }
         });
-        let known: Vec<_> = uris.filter(|uri| self.0.contains_key(uri)).collect();
-        let served = known.iter().find(|uri| !self.0[*uri].is_empty());
+        let known: Vec<_> = uris.filter(|uri| self.ports.contains_key(uri)).collect();
+        let served = known.iter().find(|uri| !self.ports[*uri].is_empty());
         served.or(known.first()).cloned()
+    }
+
+    /// Forgets routes that have been empty for so long.
+    fn forget_empty(&mut self, now: i64, kept: i64) {
+        for (uri, ports) in &self.ports {
+            match ports.is_empty() {
+                true => self.emptied.entry(uri.clone()).or_insert(now),
+                false => continue,
+            };
+        }
+        self.emptied.retain(|uri, _| self.ports[uri].is_empty());
+        let is_over = |uri: &String| self.emptied.get(uri).is_some_and(|at| now - at >= kept);
+        self.ports.retain(|uri, _| !is_over(uri));
+        self.emptied.retain(|uri, _| self.ports.contains_key(uri));
     }
 }
 
@@ -251,25 +296,32 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn any_sequence_of_changes_leaves_what_a_naive_table_would_hold(steps in steps()) {
-        let (mut editor, mut naive) = (Editor::new(1000, 1), Naive::default());
+    fn any_sequence_of_changes_leaves_what_a_naive_table_would_hold(
+        steps in steps(),
+        kept in prop::sample::select(vec![0_i64, 30, 90]),
+    ) {
+        let empty_route_kept = Duration::from_secs(kept.unsigned_abs());
+        let mut editor = Editor::new(Rules { empty_route_kept, ..rules(1000) }, 1);
+        let mut naive = Naive::default();
         for (n, step) in steps.iter().enumerate() {
             let now = i64::try_from(n).unwrap() * 50;
             match step {
                 Step::Register(uri, port) => {
                     editor.register(&key(uri), &told(*port), at(now));
-                    naive.0.entry((*uri).to_owned()).or_default().insert(*port, now);
+                    naive.ports.entry((*uri).to_owned()).or_default().insert(*port, now);
+                    naive.emptied.remove(*uri);
                 }
                 Step::Unregister(uri, port) => {
                     editor.unregister(&key(uri), &told(*port), at(now));
-                    naive.0.get_mut(*uri).map(|ports| ports.remove(port));
+                    naive.ports.get_mut(*uri).map(|ports| ports.remove(port));
+                    naive.forget_empty(now, if kept == 0 { 0 } else { i64::MAX });
                 }
                 Step::Prune => {
-                    editor.prune(at(now), Duration::ZERO, false);
-                    for ports in naive.0.values_mut() {
+                    editor.prune(at(now), false);
+                    for ports in naive.ports.values_mut() {
                         ports.retain(|_, seen| now - *seen <= 120);
                     }
-                    naive.0.retain(|_, ports| !ports.is_empty());
+                    naive.forget_empty(now, kept);
                 }
             }
             for (host, path) in [
@@ -284,8 +336,8 @@ proptest! {
             (route.uri.to_string(), ports)
         }).collect();
         let expected: BTreeMap<String, BTreeSet<u16>> =
-            naive.0.iter().map(|(uri, all)| (uri.clone(), all.keys().copied().collect())).collect();
+            naive.ports.iter().map(|(uri, all)| (uri.clone(), all.keys().copied().collect())).collect();
         prop_assert_eq!(ports, expected);
-        prop_assert_eq!(editor.len(), naive.0.len());
+        prop_assert_eq!(editor.len(), naive.ports.len());
     }
 }

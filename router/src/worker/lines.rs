@@ -103,10 +103,13 @@ mod tests {
             forwarded_proto: b"",
             request_id: b"",
             took: Duration::ZERO,
+            took_here: Duration::ZERO,
             app: "web",
             index: "0",
             instance_id: "",
             error: "",
+            extra: &[],
+            headers: &[],
         };
         for _ in 0..n {
             lines.add(&line, |text| {

@@ -1,32 +1,46 @@
 //! Accepts connections and serves them.
 
 use core::net::SocketAddr;
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::ServerConnection;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::{Opened, Peer, Slot, Worker};
+use super::{Known, Opened, Peer, Slot, Worker};
 use crate::config::Side;
+use crate::preamble::Preamble;
 use crate::proxy;
 use crate::proxy::client::Client;
-use crate::watch::Watch;
+use crate::watch::{Phase, Watch};
+use crate::wire::{Secured, Stream};
 
+/// How long a load balancer may take to say for whom it speaks.
+const PREAMBLE_WAIT: Duration = Duration::from_millis(100);
+/// So much is read at once until then.
+const PREAMBLE_BYTES: usize = 512;
 /// How long accepting rests when the machine has no descriptors left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Who comes in through a listener, and whether under TLS.
+type Kind = (Side, bool);
 
 /// Begins to accept from a listening socket.
 pub(super) fn listen(worker: Rc<Worker>, opened: Opened) -> io::Result<AbortHandle> {
     let listener = TcpListener::from_std(opened.listener)?;
-    let accepting = tokio::task::spawn_local(accept(worker, listener, opened.side));
+    let accepting =
+        tokio::task::spawn_local(accept(worker, listener, (opened.side, opened.is_tls)));
     Ok(accepting.abort_handle())
 }
 
-async fn accept(worker: Rc<Worker>, listener: TcpListener, side: Side) {
+async fn accept(worker: Rc<Worker>, listener: TcpListener, kind: Kind) {
     loop {
         if worker.open.get() >= worker.shared.limits.connections_max {
             let connections = worker.open.get();
@@ -35,7 +49,7 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, side: Side) {
         let slot = Slot::take(&worker).await;
         match listener.accept().await {
             Ok((stream, addr)) => {
-                let serving = serve(worker.clone(), stream, addr, side, slot.fill());
+                let serving = serve(worker.clone(), stream, addr, kind, slot.fill());
                 tokio::task::spawn_local(serving);
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -52,15 +66,84 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve(worker: Rc<Worker>, stream: TcpStream, addr: SocketAddr, side: Side, slot: Slot) {
-    if stream.set_nodelay(true).is_err() {
+async fn serve(worker: Rc<Worker>, tcp: TcpStream, addr: SocketAddr, kind: Kind, slot: Slot) {
+    if tcp.set_nodelay(true).is_err() {
         return;
     }
     let watch = Rc::new(Watch::new(worker.ticks.clone()));
     worker.enter(&watch);
-    let peer = Rc::new(Peer::new(addr, side, Some(slot)));
-    let mut client = Client::new(stream, peer, watch.clone());
-    let work = pin!(proxy::serve(&worker, &mut client));
+    let work = pin!(async {
+        watch.enters(Phase::Head);
+        let local = tcp.local_addr().ok();
+        let reads = worker.shared.reads_preamble && kind.0 == Side::Public;
+        let Some((source, early)) = introduced(&tcp, reads).await else { return };
+        let Some((stream, known)) = meet(&worker, (tcp, &early), kind.1).await else { return };
+        watch.enters(Phase::Idle);
+        let addrs = (source.unwrap_or(addr), local);
+        let peer = Rc::new(Peer::new(addrs, kind.0, known, slot));
+        let mut client = Client::new(stream, peer, watch.clone());
+        if !kind.1 {
+            client.wire.begin_with(&worker.memory, &early);
+        }
+        proxy::serve(&worker, &mut client).await;
+    });
     watch.over(work).await;
     worker.leave(&watch);
+}
+
+/// For whom a load balancer speaks, and what it sent beyond that. Nothing where nobody may say it;
+/// none for what is a header and makes no sense.
+async fn introduced(tcp: &TcpStream, reads: bool) -> Option<(Option<SocketAddr>, Vec<u8>)> {
+    let mut early = Vec::new();
+    if !reads {
+        return Some((None, early));
+    }
+    let patience = tokio::time::Instant::now() + PREAMBLE_WAIT;
+    loop {
+        match Preamble::read(&early) {
+            Preamble::Absent => return Some((None, early)),
+            Preamble::Malformed => return None,
+            Preamble::Header { length, source } => {
+                early.drain(..length);
+                return Some((source, early));
+            }
+            Preamble::Partial => {}
+        }
+        match tokio::time::timeout_at(patience, tcp.readable()).await {
+            // Who says nothing says nothing of others.
+            Err(_) => return Some((None, early)),
+            Ok(ready) => ready.ok()?,
+        }
+        let mut chunk = [0; PREAMBLE_BYTES];
+        match tcp.try_read(&mut chunk) {
+            Ok(0) => return None,
+            Ok(n) => early.extend_from_slice(&chunk[..n]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// The stream in clear or, after a handshake, under TLS; none for who cannot be spoken to.
+async fn meet(
+    worker: &Worker,
+    (tcp, early): (TcpStream, &[u8]),
+    is_tls: bool,
+) -> Option<(Stream, Option<Known>)> {
+    if !is_tls {
+        return Some((Stream::Plain(tcp), None));
+    }
+    let config = worker.shared.front_tls.clone()?;
+    let secured = Secured::new(tcp, ServerConnection::new(config).ok()?);
+    let begun = secured.begin_with(early);
+    let met = poll_fn(|cx| secured.poll_handshake(cx));
+    if let Err(error) = async { begun.and(met.await) }.await {
+        debug!(%error, "a client's handshake failed");
+        return None;
+    }
+    let certificate = secured.known(|tls| {
+        let chain = tls.peer_certificates()?;
+        Some(STANDARD.encode(chain.first()?))
+    });
+    Some((Stream::Tls(Box::new(secured)), Some(Known { certificate })))
 }

@@ -102,16 +102,15 @@ async fn an_endpoint_that_reads_nothing_holds_the_client_back() {
 async fn an_upload_that_breaks_off_breaks_off_at_the_endpoint_too() {
     for framing in [format!("Content-Length: {BIG}"), "Transfer-Encoding: chunked".to_owned()] {
         let mut world = World::start().await;
-        let (counted, ended) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let (bytes, ends) = (counted.clone(), ended.clone());
+        let counted = Arc::<AtomicUsize>::default();
+        let bytes = counted.clone();
         let endpoint = Endpoint::new(move |mut wire| {
-            let (bytes, ends) = (bytes.clone(), ends.clone());
+            let bytes = bytes.clone();
             async move {
                 wire.head().await;
                 let rest = wire.rest().await;
                 assert!(!rest.ends_with(b"0\r\n\r\n"), "a truncated body must not look whole");
                 bytes.fetch_add(rest.len(), Ordering::Relaxed);
-                ends.fetch_add(1, Ordering::Relaxed);
             }
         })
         .await;
@@ -121,7 +120,7 @@ async fn an_upload_that_breaks_off_breaks_off_at_the_endpoint_too() {
         client.send("5\r\nhello\r\n").await;
         eventually("the endpoint has the connection", || endpoint.connections() == 1).await;
         client.reset();
-        eventually("the endpoint sees the end", || ended.load(Ordering::Relaxed) == 1).await;
+        eventually("the endpoint sees the end", || endpoint.ends() == 1).await;
         assert!(counted.load(Ordering::Relaxed) <= 10);
         let line = world.line().await;
         assert!(line.contains(" HTTP/1.1\" 499 ") || line.contains(" HTTP/1.1\" 400 "), "{line}");
@@ -148,15 +147,9 @@ async fn a_download_that_the_client_leaves_is_ended_at_the_endpoint() {
 #[tokio::test]
 async fn a_client_that_leaves_before_the_answer_frees_the_endpoint() {
     let mut world = World::start().await;
-    let ended = Arc::<AtomicUsize>::default();
-    let ends = ended.clone();
-    let endpoint = Endpoint::new(move |mut wire| {
-        let ends = ends.clone();
-        async move {
-            wire.head().await;
-            wire.rest().await;
-            ends.fetch_add(1, Ordering::Relaxed);
-        }
+    let endpoint = Endpoint::new(|mut wire| async move {
+        wire.head().await;
+        wire.rest().await;
     })
     .await;
     world.route("web.test", endpoint.addr).await;
@@ -164,7 +157,7 @@ async fn a_client_that_leaves_before_the_answer_frees_the_endpoint() {
     client.send("GET / HTTP/1.1\r\nHost: web.test\r\n\r\n").await;
     eventually("the endpoint has it", || endpoint.connections() == 1).await;
     drop(client);
-    eventually("the endpoint is freed", || ended.load(Ordering::Relaxed) == 1).await;
+    eventually("the endpoint is freed", || endpoint.ends() == 1).await;
     assert!(world.line().await.contains(" HTTP/1.1\" 499 0 0 "));
 }
 

@@ -225,3 +225,45 @@ async fn an_answer_head_beyond_the_limit_is_refused() {
     world.route("web.test", endpoint.addr).await;
     assert_eq!(world.get("web.test", "/").await.status, 502);
 }
+
+#[tokio::test]
+async fn lines_show_what_was_asked_for_and_hide_what_was_not() {
+    use lattice_router::{ExtraField, LineRules};
+    let rules = LineRules {
+        extra: vec![
+            ExtraField::FailedAttempts,
+            ExtraField::FailedAttemptsTime,
+            ExtraField::BackendTime,
+            ExtraField::DialTime,
+            ExtraField::TlsTime,
+            ExtraField::LocalAddress,
+        ],
+        headers: vec!["X-Tenant".to_owned(), "X-CF-InstanceIndex".to_owned(), "X-None".to_owned()],
+        hides_forwarded_for: true,
+        hides_client: true,
+        hides_query: true,
+    };
+    let mut world = World::with(|config| config.line_rules = rules).await;
+    let good = Endpoint::saying("ok").await;
+    world.route("web.test", Endpoint::refusing().await).await;
+    world.route("web.test", good.addr).await;
+    let mut failed = 0;
+    for _ in 0..2 {
+        let request = "GET /a?secret HTTP/1.1\r\nHost: web.test\r\nX-Tenant: blue\r\n\r\n";
+        assert_eq!(world.ask(request).await.status, 200);
+        let line = world.line().await;
+        assert!(line.contains("\"GET /a HTTP/1.1\"") && !line.contains("secret"), "{line}");
+        assert!(line.contains(" \"-\" \"-\" \"-\" \"127.0.0.1:"), "no client: {line}");
+        assert!(line.contains(" x_forwarded_for:\"-\" "), "{line}");
+        assert!(line.contains(" gorouter_time:0.0"), "{line}");
+        assert!(line.contains(" backend_time:0.0") && line.contains(" tls_time:\"-\" "), "{line}");
+        let local = format!(" local_address:\"{}\" ", world.addr);
+        assert!(line.contains(&local), "{line}");
+        assert!(
+            line.ends_with(" x_tenant:\"blue\" x_cf_instanceindex:\"0\" x_none:\"-\""),
+            "{line}"
+        );
+        failed += usize::from(line.contains(" failed_attempts:1 failed_attempts_time:0.0"));
+    }
+    assert_eq!(failed, 1, "the one that refuses is tried once, and marked");
+}

@@ -1,7 +1,5 @@
 //! Requests that two readers could read differently, and clients that want to keep us busy.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::{Endpoint, PATIENCE, World, eventually};
@@ -179,14 +177,8 @@ async fn bodies_that_stand_still_are_given_up_and_free_the_endpoint() {
             config.limits.endpoint_timeout = Duration::from_millis(300);
         })
         .await;
-        let ended = Arc::<AtomicUsize>::default();
-        let ends = ended.clone();
-        let endpoint = Endpoint::new(move |mut wire| {
-            let ends = ends.clone();
-            async move {
-                wire.rest().await;
-                ends.fetch_add(1, Ordering::Relaxed);
-            }
+        let endpoint = Endpoint::new(|mut wire| async move {
+            wire.rest().await;
         })
         .await;
         world.route("web.test", endpoint.addr).await;
@@ -195,7 +187,7 @@ async fn bodies_that_stand_still_are_given_up_and_free_the_endpoint() {
         let answer = client.response().await;
         assert_eq!(answer.status, 502);
         assert_eq!(answer.header("connection").as_deref(), Some("close"));
-        eventually("the endpoint is freed", || ended.load(Ordering::Relaxed) == 1).await;
+        eventually("the endpoint is freed", || endpoint.ends() == 1).await;
         assert!(client.is_closed().await);
     }
 }
@@ -203,24 +195,18 @@ async fn bodies_that_stand_still_are_given_up_and_free_the_endpoint() {
 #[tokio::test]
 async fn answers_that_nobody_reads_are_given_up() {
     let world = World::with(|config| config.limits.stream_idle = Duration::from_millis(300)).await;
-    let ended = Arc::<AtomicUsize>::default();
-    let ends = ended.clone();
-    let endpoint = Endpoint::new(move |mut wire| {
-        let ends = ends.clone();
-        async move {
-            wire.head().await;
-            let mut sent = wire.try_send("HTTP/1.1 200 OK\r\n\r\n").await;
-            while sent.is_ok() {
-                sent = wire.try_send(vec![b'x'; 1024 * 1024]).await;
-            }
-            ends.fetch_add(1, Ordering::Relaxed);
+    let endpoint = Endpoint::new(|mut wire| async move {
+        wire.head().await;
+        let mut sent = wire.try_send("HTTP/1.1 200 OK\r\n\r\n").await;
+        while sent.is_ok() {
+            sent = wire.try_send(vec![b'x'; 1024 * 1024]).await;
         }
     })
     .await;
     world.route("web.test", endpoint.addr).await;
     let mut client = world.client().await;
     client.send("GET / HTTP/1.1\r\nHost: web.test\r\n\r\n").await;
-    eventually("the endpoint is freed", || ended.load(Ordering::Relaxed) == 1).await;
+    eventually("the endpoint is freed", || endpoint.ends() == 1).await;
 }
 
 #[tokio::test]

@@ -140,3 +140,24 @@ async fn when_every_instance_has_enough_to_do_clients_are_told() {
     assert_eq!(waiting.response().await.text(), "done");
     assert_eq!(world.get("web.test", "/").await.text(), "done");
 }
+
+#[tokio::test]
+async fn a_header_may_decide_which_instance_it_is() {
+    let world = World::start().await;
+    let endpoints =
+        [Endpoint::saying("0").await, Endpoint::saying("1").await, Endpoint::saying("2").await];
+    for (endpoint, index) in endpoints.iter().zip(["0", "1", "2"]) {
+        let mut told = instance(endpoint, index);
+        told.options.loadbalancing = "hash".to_owned();
+        told.options.hash_header = "X-Tenant".to_owned();
+        world.register(&told).await;
+    }
+    let mut answered = std::collections::BTreeSet::new();
+    for tenant in 0..20 {
+        let ask = || world.ask_for(tenant);
+        let first = ask().await;
+        assert_eq!(ask().await, first, "tenant {tenant} moved");
+        answered.insert(first);
+    }
+    assert_eq!(answered.len(), 3, "everyone gets some");
+}

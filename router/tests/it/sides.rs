@@ -28,7 +28,10 @@ async fn the_instances_side_has_apps_and_not_the_platform() {
     let (receptor, web) = (Endpoint::saying("receptor").await, Endpoint::saying("web").await);
     let world = world(&receptor, false).await;
     world.route("web.test", web.addr).await;
-    let inside = world.router.listen(Listener { addr: anywhere(), side: Side::Instances }).unwrap();
+    let inside = world
+        .router
+        .listen(Listener { addr: anywhere(), side: Side::Instances, is_tls: false })
+        .unwrap();
     for (addr, host, status) in [
         (world.addr, "receptor.test", 200),
         (world.addr, "RECEPTOR.apps.internal", 200),
@@ -52,7 +55,10 @@ async fn the_instances_side_has_apps_and_not_the_platform() {
 async fn the_platform_is_served_to_instances_when_allowed() {
     let receptor = Endpoint::saying("receptor").await;
     let world = world(&receptor, true).await;
-    let inside = world.router.listen(Listener { addr: anywhere(), side: Side::Instances }).unwrap();
+    let inside = world
+        .router
+        .listen(Listener { addr: anywhere(), side: Side::Instances, is_tls: false })
+        .unwrap();
     assert_eq!(get(inside, "receptor.test").await.text(), "receptor");
 }
 
@@ -83,7 +89,8 @@ async fn requests_to_the_platform_are_not_in_any_apps_log() {
 #[tokio::test]
 async fn a_taken_address_is_refused_with_the_way_out() {
     let world = World::start().await;
-    let again = world.router.listen(Listener { addr: world.addr, side: Side::Public });
+    let again =
+        world.router.listen(Listener { addr: world.addr, side: Side::Public, is_tls: false });
     let told = again.unwrap_err().to_string();
     assert!(told.contains(&world.addr.to_string()) && told.contains("--http-port"), "{told}");
 }

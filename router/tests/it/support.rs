@@ -13,8 +13,10 @@ use lattice_daemon::tasks::Tasks;
 use lattice_model::envelope::Message;
 use lattice_model::wire::registration::{REGISTER, Registration, UNREGISTER};
 use lattice_router::{Config, Handle, Listener, Side};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,12 +34,13 @@ pub(crate) struct World {
 pub(crate) struct Endpoint {
     pub(crate) addr: SocketAddr,
     connections: Arc<AtomicUsize>,
+    ends: Arc<AtomicUsize>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
 /// One end of a connection.
-pub(crate) struct Wire {
-    stream: TcpStream,
+pub(crate) struct Wire<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
@@ -77,7 +80,7 @@ impl World {
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new("test");
         config.workers = 2;
-        config.listeners = vec![Listener { addr: anywhere(), side: Side::Public }];
+        config.listeners = vec![Listener { addr: anywhere(), side: Side::Public, is_tls: false }];
         change(&mut config);
         let (tasks, bus) = (Tasks::default(), Arc::new(InProcessBus::default()));
         let (ingress, logs) = log_ingress::channel();
@@ -96,7 +99,11 @@ impl World {
 
     pub(crate) async fn register(&self, registration: &Registration) {
         self.publish(REGISTER, registration);
-        let address = format!("{}:{}", registration.host, registration.port);
+        let port = match registration.tls_port {
+            0 => registration.port,
+            port => port,
+        };
+        let address = format!("{}:{port}", registration.host);
         let uri = registration.uris[0].clone();
         eventually("the route is visible", || {
             let routes = self.router.routes();
@@ -132,6 +139,12 @@ impl World {
 
     pub(crate) async fn get(&self, host: &str, path: &str) -> Response {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await
+    }
+
+    /// The body that a tenant of `web.test` gets.
+    pub(crate) async fn ask_for(&self, tenant: u32) -> String {
+        let request = format!("GET / HTTP/1.1\r\nHost: web.test\r\nX-Tenant: {tenant}\r\n\r\n");
+        self.ask(&request).await.text().to_owned()
     }
 
     /// The next access line.
@@ -173,14 +186,37 @@ impl Endpoint {
         let listener = TcpListener::bind(anywhere()).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
-        let counted = connections.clone();
+        let ends = Arc::new(AtomicUsize::new(0));
+        let (counted, ended) = (connections.clone(), ends.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(script(Wire { stream, buffer: Vec::new() }));
+                let (work, ended) = (script(Wire { stream, buffer: Vec::new() }), ended.clone());
+                tokio::spawn(async move {
+                    work.await;
+                    ended.fetch_add(1, Ordering::Relaxed);
+                });
             }
         });
-        Self { addr, connections, accepting }
+        Self { addr, connections, ends, accepting }
+    }
+
+    /// As [`Endpoint::new`], under TLS; a connection whose handshake fails has no script.
+    pub(crate) async fn secured<F, R>(tls: rustls::ServerConfig, script: F) -> Self
+    where
+        F: Fn(Wire<TlsStream<TcpStream>>) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let (acceptor, script) = (TlsAcceptor::from(Arc::new(tls)), Arc::new(script));
+        Self::new(move |wire| {
+            let (acceptor, script) = (acceptor.clone(), script.clone());
+            async move {
+                if let Ok(stream) = acceptor.accept(wire.into_stream()).await {
+                    script(Wire::over(stream)).await;
+                }
+            }
+        })
+        .await
     }
 
     /// Answers every request with 200 and this body.
@@ -211,6 +247,11 @@ impl Endpoint {
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
+
+    /// How many connections' scripts have come to their end.
+    pub(crate) fn ends(&self) -> usize {
+        self.ends.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Endpoint {
@@ -233,6 +274,18 @@ impl Wire {
         self.stream
     }
 
+    /// Ends the connection with a reset instead of an orderly end.
+    pub(crate) fn reset(self) {
+        let socket = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        socket.unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).await.unwrap();
     }
@@ -244,12 +297,6 @@ impl Wire {
     pub(crate) async fn answer(&mut self, body: &str) {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
         let _ = self.try_send(head + body).await;
-    }
-
-    /// Ends the connection with a reset instead of an orderly end.
-    pub(crate) fn reset(self) {
-        let socket = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
-        socket.unwrap();
     }
 
     /// More bytes; false at the end.

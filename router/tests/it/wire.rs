@@ -60,6 +60,21 @@ const ALWAYS: [&str; 6] = [
     "connection: close",
 ];
 
+/// A plain GET with some header lines, and what the endpoint sees of them.
+macro_rules! seen {
+    ($about:literal, $given:literal, $seen:literal) => {
+        $crate::wire::Case {
+            about: $about,
+            sends: concat!("GET / HTTP/1.1\r\nHost: web.test\r\n", $given, "\r\n"),
+            answers: &[$crate::wire::OK],
+            saw: &[concat!("GET / HTTP/1.1 | ", $seen)],
+            gets: &[$crate::wire::GETS_OK],
+            then: $crate::wire::Then::Stays,
+        }
+    };
+}
+pub(crate) use seen;
+
 /// Runs every case of a table, and reports all that fail.
 pub(crate) async fn check(cases: &[Case]) {
     check_with(|_| (), cases).await;

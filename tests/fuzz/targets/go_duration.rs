@@ -1,7 +1,7 @@
 //! Go's durations, read by the cell and by ltc: what is printed can be read, and means the same.
 #![no_main]
 
-use lattice_cell::go_duration::{go_duration, parse_go_duration};
+use lattice_model::go_duration::{go_duration, parse_go_duration};
 use lattice_cli::duration;
 use libfuzzer_sys::fuzz_target;
 

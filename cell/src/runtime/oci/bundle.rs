@@ -69,7 +69,10 @@ pub(super) fn container(spec: &ContainerBlueprint, host: &Host, cgroup: &str) ->
     });
     if !spec.privileged {
         linux["maskedPaths"] = json!(MASKED_PATHS);
-        linux["readonlyPaths"] = json!(READONLY_PATHS);
+        // Each hierarchy of version 1 is a mount by itself.
+        let cgroups = host.cgroup_mounts.iter().filter_map(|place| place.to_str());
+        let readonly: Vec<&str> = READONLY_PATHS.into_iter().chain(cgroups).collect();
+        linux["readonlyPaths"] = json!(readonly);
         if let Some(profile) = seccomp::profile() {
             linux["seccomp"] = profile;
         }

@@ -64,6 +64,11 @@ impl Cgroups {
         format!("/{}/{id}", self.parent)
     }
 
+    /// Where the hierarchies are mounted.
+    pub(super) fn mounts(&self) -> Vec<PathBuf> {
+        self.hierarchies.all.clone()
+    }
+
     pub(super) fn leaf(&self, id: &ContainerId) -> Leaf {
         let path = Path::new(&self.parent).join(id.as_str());
         Leaf { hierarchies: self.hierarchies.clone(), path }

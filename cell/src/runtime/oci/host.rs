@@ -67,6 +67,8 @@ pub(super) struct Host {
     pub(super) nproc_max: u64,
     /// What this process may do, and so the most that a container may.
     pub(super) capabilities: BTreeSet<&'static str>,
+    /// Where the hierarchies of control groups are mounted, here and inside.
+    pub(super) cgroup_mounts: Vec<PathBuf>,
     /// True when swap can be bound.
     pub(super) has_swap_limit: bool,
     /// The containers' inclination to be killed when the whole machine is out of memory.
@@ -92,6 +94,7 @@ impl Host {
             nofile_max: hard(Resource::Nofile),
             nproc_max: hard(Resource::Nproc),
             capabilities: capabilities(&status),
+            cgroup_mounts: cgroups.mounts(),
             has_swap_limit: cgroups.has_swap_limit(),
             // Apps before the platform, and raising the score is always allowed.
             oom_score_adj: (own_score.max(0) + 100).min(1000),

@@ -2,29 +2,35 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Engine;
 use crate::runtime::{ContainerId, RuntimeError};
 
 /// An OCI runtime's program and its state directory.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     pub(super) path: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) hides_cgroup2: bool,
     pub(super) root: PathBuf,
 }
 
 // === impl Program ===
 
 impl Program {
-    /// The program that is configured, or `runc`.
-    pub(super) fn find(configured: Option<&Path>, root: PathBuf) -> Result<Self, RuntimeError> {
-        let wanted = configured.unwrap_or(Path::new("runc"));
-        let path = look_up(wanted).ok_or_else(|| {
+    /// The program of an engine. The process that holds a container calls it: itself, when that is
+    /// meant, whatever has taken the place of its file since.
+    pub(super) fn find(engine: Engine, root: PathBuf) -> Result<Self, RuntimeError> {
+        let Some(name) = engine.program() else {
+            let (path, arguments) = ("/proc/self/exe".into(), vec!["oci".to_owned()]);
+            return Ok(Self { path, arguments, hides_cgroup2: false, root });
+        };
+        let path = look_up(Path::new(name)).ok_or_else(|| {
             RuntimeError::Unavailable(format!(
-                "cannot run containers: {} is not installed; apt-get install runc, or name an OCI \
-                 runtime in the configuration",
-                wanted.display()
+                "cannot run containers: {name} is not installed; apt-get install {name}, or take \
+                 another --runtime"
             ))
         })?;
-        Ok(Self { path, root })
+        Ok(Self { path, arguments: Vec::new(), hides_cgroup2: engine == Engine::Crun, root })
     }
 
     /// Where it keeps its record of a container.
@@ -42,6 +48,9 @@ pub(super) fn words(log: &str) -> String {
 pub(super) fn exec_error(id: &ContainerId, argv: &[String], why: String) -> RuntimeError {
     // What the new process itself met comes after these words; all else is about the container.
     let met = why.rsplit_once("unable to start container process: ").map(|(_, end)| end);
+    // `crun` says nothing before.
+    let is_bare = ["executable file", "open executable"].iter().any(|sign| why.starts_with(sign));
+    let met = met.or_else(|| is_bare.then_some(why.as_str()));
     let Some(said) = met.filter(|said| said.starts_with("exec")) else {
         return RuntimeError::Failed {
             what: "start a process in",
@@ -50,7 +59,7 @@ pub(super) fn exec_error(id: &ContainerId, argv: &[String], why: String) -> Runt
         };
     };
     let reasons = [
-        ("executable file not found", "it is not in the image's PATH"),
+        ("not found in $PATH", "it is not in the image's PATH"),
         ("no such file or directory", "there is no such file in the image, or its interpreter"),
         ("permission denied", "it is not executable for this user"),
         ("is a directory", "it is a directory"),
@@ -90,13 +99,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_program_is_named_with_the_way_to_get_it() {
-        let absent = Path::new("/nowhere/runc");
-        let error = Program::find(Some(absent), "/tmp".into()).unwrap_err().to_string();
-        assert!(
-            error.contains("/nowhere/runc") && error.contains("apt-get install runc"),
-            "{error}"
-        );
+    fn the_embedded_engine_needs_no_other_program() {
+        assert_eq!(look_up(Path::new("/nowhere/runc")), None);
+        let own = Program::find(Engine::Embedded, "/root".into()).unwrap();
+        assert_eq!((own.path, own.arguments), ("/proc/self/exe".into(), vec!["oci".to_owned()]));
     }
 
     #[test]
@@ -124,6 +130,10 @@ mod tests {
             "exec: \"prog\": permission denied",
             "cannot run prog: it is not executable for this user",
         );
+        let crun =
+            "executable file `prog` not found in $PATH: No such file or directory".to_owned();
+        let error = exec_error(&ContainerId::new("c"), &["prog".to_owned()], crun);
+        assert_eq!(error.to_string(), "cannot run prog: it is not in the image's PATH");
         let stopped = "exec failed: cannot exec in a stopped container".to_owned();
         let error = exec_error(&ContainerId::new("c"), &["prog".to_owned()], stopped);
         assert!(matches!(error, RuntimeError::Failed { .. }), "{error:?}");

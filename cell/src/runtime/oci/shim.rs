@@ -20,9 +20,22 @@ use tokio::process::Command;
 
 /// How long such a process may take to end.
 const END_MAX: Duration = Duration::from_secs(5);
+/// How long reaping it is waited for.
+const REAP_MAX: Duration = Duration::from_millis(500);
 /// How long a greeting may take on a machine that is very busy.
 const GREETING_MAX: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 16 << 10;
+
+/// Where such a process stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It holds.
+    Alive,
+    /// It has ended, and has not been reaped.
+    Ended,
+    /// There is none; its number may be another's.
+    Gone,
+}
 
 /// A connection to one of them, which has agreed on a version.
 pub(super) struct Connection {
@@ -60,7 +73,8 @@ pub(super) async fn start(program: &Path, dir: &Path, settings: &Settings) -> Re
 pub(super) fn holder(dir: &Path) -> Option<Stamp> {
     let stamp = Stamp::parse(&fs::read_to_string(dir.join(STAMP)).ok()?).ok()?;
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    (stamp.boot == boot.trim() && is_alive(&stamp)).then_some(stamp)
+    let holds = stamp.boot == boot.trim() && standing(&stamp) == Standing::Alive;
+    holds.then_some(stamp)
 }
 
 /// Ends the process that held the container of `dir`, which is gone; no error when there is none.
@@ -74,34 +88,38 @@ pub(super) async fn end(dir: &Path) -> Result<(), String> {
         kill(&stamp);
     }
     let began = Instant::now();
-    while is_alive(&stamp) {
-        if began.elapsed() > END_MAX / 2 {
-            kill(&stamp);
-        }
-        if began.elapsed() > END_MAX {
-            return Err(format!("process {}, which held it, does not end", stamp.pid));
+    loop {
+        match standing(&stamp) {
+            Standing::Gone => return Ok(()),
+            // Whose child it is reaps it when it likes.
+            Standing::Ended if began.elapsed() > REAP_MAX => return Ok(()),
+            Standing::Alive if began.elapsed() > END_MAX => {
+                return Err(format!("process {}, which held it, does not end", stamp.pid));
+            }
+            Standing::Alive if began.elapsed() > END_MAX / 2 => kill(&stamp),
+            Standing::Ended | Standing::Alive => {}
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    Ok(())
 }
 
 fn kill(stamp: &Stamp) {
-    if let Some(pid) = Pid::from_raw(stamp.pid).filter(|_| is_alive(stamp)) {
+    if let Some(pid) = Pid::from_raw(stamp.pid).filter(|_| standing(stamp) == Standing::Alive) {
         // One that has ended meanwhile is what was wanted.
         let _ = kill_process(pid, Signal::KILL);
     }
 }
 
-/// True while the process has not been reaped; one whose parent is not this process may stay
-/// unreaped for as long as that one likes.
-fn is_alive(stamp: &Stamp) -> bool {
+fn standing(stamp: &Stamp) -> Standing {
     let stat = fs::read_to_string(format!("/proc/{}/stat", stamp.pid)).unwrap_or_default();
-    let Some((_, fields)) = stat.rsplit_once(") ") else { return false };
-    let fields: Vec<&str> = fields.split(' ').collect();
-    let own = std::process::id().to_string();
-    let is_ended = fields.first() == Some(&"Z") && fields.get(1) != Some(&own.as_str());
-    fields.get(19).is_some_and(|began| *began == stamp.began.to_string()) && !is_ended
+    let Some((_, fields)) = stat.rsplit_once(") ") else { return Standing::Gone };
+    let mut fields = fields.split(' ');
+    let state = fields.next();
+    match fields.nth(18).is_some_and(|began| began == stamp.began.to_string()) {
+        true if state == Some("Z") => Standing::Ended,
+        true => Standing::Alive,
+        false => Standing::Gone,
+    }
 }
 
 // === impl Connection ===

@@ -9,6 +9,11 @@ pub struct Settings {
     pub id: String,
     /// The OCI runtime's program.
     pub program: PathBuf,
+    /// What the program is told before everything else.
+    pub arguments: Vec<String>,
+    /// True when the program is to see no control groups of version 2: `crun` refuses a machine
+    /// that has both.
+    pub hides_cgroup2: bool,
     /// Where that program keeps its own records.
     pub root: PathBuf,
     /// The container's control groups, one in each hierarchy.
@@ -47,6 +52,12 @@ impl Settings {
         let mut text = String::new();
         line(&mut text, "id", &self.id)?;
         path(&mut text, "program", &self.program)?;
+        for argument in &self.arguments {
+            line(&mut text, "argument", argument)?;
+        }
+        if self.hides_cgroup2 {
+            line(&mut text, "hides_cgroup2", "yes")?;
+        }
         path(&mut text, "root", &self.root)?;
         for cgroup in &self.cgroups {
             path(&mut text, "cgroup", cgroup)?;
@@ -60,6 +71,8 @@ impl Settings {
         Ok(Self {
             id: value(text, "id")?.to_owned(),
             program: value(text, "program")?.into(),
+            arguments: values(text, "argument").map(str::to_owned).collect(),
+            hides_cgroup2: values(text, "hides_cgroup2").any(|value| value == "yes"),
             root: value(text, "root")?.into(),
             cgroups: values(text, "cgroup").map(PathBuf::from).collect(),
             memory_events: value(text, "memory_events")?.into(),

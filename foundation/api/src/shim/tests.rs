@@ -146,6 +146,8 @@ fn settings_and_stamps_are_read_as_they_were_written() {
     let settings = Settings {
         id: "web-1".into(),
         program: "/usr/bin/runc".into(),
+        arguments: vec!["oci".into()],
+        hides_cgroup2: true,
         root: "/a b/oci".into(),
         cgroups: vec!["/sys/fs/cgroup/memory/x".into(), "/sys/fs/cgroup/pids/x".into()],
         memory_events: "/sys/fs/cgroup/memory/x/memory.oom_control".into(),

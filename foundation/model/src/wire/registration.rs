@@ -10,6 +10,8 @@ pub const REGISTER: &str = "router.register";
 pub const UNREGISTER: &str = "router.unregister";
 /// The subject routers publish when they start; emitters answer by registering everything.
 pub const START: &str = "router.start";
+/// The subject on which emitters ask whether a router is there.
+pub const GREET: &str = "router.greet";
 
 /// One endpoint and the host names that lead to it. Unknown keys are ignored, as gorouter does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,56 +22,66 @@ pub struct Registration {
     /// The endpoint's port.
     pub port: u16,
     /// Replaces `port` and turns TLS on when it is not 0.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub tls_port: u16,
     /// Host names, each of which may carry a path and may begin with `*.`.
     pub uris: Vec<String>,
     /// The app's log guid.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "is_default")]
     pub app: String,
     /// The instance guid.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "is_default")]
     pub private_instance_id: String,
     /// The instance's index as text.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "is_default")]
     pub private_instance_index: String,
     /// Copied to metrics; `component` names who registered.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "is_default")]
     pub tags: BTreeMap<String, String>,
     /// Seconds after which the endpoint is forgotten without a heartbeat; 0 is the router's own.
-    #[serde(skip_serializing_if = "is_zero_u32")]
+    #[serde(skip_serializing_if = "is_default")]
     pub stale_threshold_in_seconds: u32,
     /// A service each request passes first.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "is_default")]
     pub route_service_url: String,
     /// The name to verify in the endpoint's certificate.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "is_default")]
     pub server_cert_domain_san: String,
+    /// Which routers carry it, where routers are told to carry only some.
+    #[serde(skip_serializing_if = "is_default")]
+    pub isolation_segment: String,
+    /// `http1` or `http2`; empty for `http1`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub protocol: String,
+    /// Where the endpoint stands, for routers that prefer those nearby.
+    #[serde(skip_serializing_if = "is_default")]
+    pub availability_zone: String,
+    /// When the endpoint last changed, in nanoseconds since 1970; 0 where it was not told.
+    #[serde(skip_serializing_if = "is_default")]
+    pub endpoint_updated_at_ns: i64,
     /// How requests are spread over the route's endpoints.
-    #[serde(skip_serializing_if = "Options::is_empty")]
+    #[serde(skip_serializing_if = "is_default")]
     pub options: Options,
 }
 
 /// What a registration asks for its route.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Options {
-    /// `round-robin` or `least-connection`; empty for the router's own.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    /// `round-robin`, `least-connection` or `hash`; empty for the router's own.
+    #[serde(skip_serializing_if = "is_default")]
     pub loadbalancing: String,
+    /// For `hash`: the header whose value decides.
+    #[serde(skip_serializing_if = "is_default")]
+    pub hash_header: String,
+    /// For `hash`: how many times the average an instance may have under way; 0 for any number.
+    #[serde(skip_serializing_if = "is_default")]
+    pub hash_balance: f64,
 }
 
-impl Options {
-    /// Whether nothing is asked.
-    pub fn is_empty(&self) -> bool {
-        self.loadbalancing.is_empty()
-    }
-}
+/// JSON has no number that differs from itself.
+impl Eq for Options {}
 
-fn is_zero(n: &u16) -> bool {
-    *n == 0
-}
-
-fn is_zero_u32(n: &u32) -> bool {
-    *n == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

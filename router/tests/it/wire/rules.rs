@@ -2,20 +2,7 @@
 
 use lattice_router::{Config, ForwardedProto};
 
-use super::{Case, GETS_OK, OK, Then, check_with};
-
-macro_rules! seen {
-    ($about:literal, $given:literal, $seen:literal) => {
-        Case {
-            about: $about,
-            sends: concat!("GET / HTTP/1.1\r\nHost: web.test\r\n", $given, "\r\n"),
-            answers: &[OK],
-            saw: &[concat!("GET / HTTP/1.1 | ", $seen)],
-            gets: &[GETS_OK],
-            then: Then::Stays,
-        }
-    };
-}
+use super::{Case, OK, Then, check_with, seen};
 
 #[tokio::test]
 async fn the_clients_scheme_may_be_replaced() {

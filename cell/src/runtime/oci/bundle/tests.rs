@@ -11,6 +11,7 @@ fn host() -> Host {
         nofile_max: 20_000,
         nproc_max: 500,
         capabilities: CAPABILITIES.into_iter().chain(["CAP_SYS_ADMIN"]).collect::<BTreeSet<_>>(),
+        cgroup_mounts: vec!["/sys/fs/cgroup/memory".into()],
         has_swap_limit: true,
         oom_score_adj: 100,
     }

@@ -1,0 +1,9 @@
+//! `lattice router` as a process, with gorouter's file, on Debian's nats-server.
+
+#![allow(clippy::unwrap_used, reason = "a test says so by failing")]
+
+mod bus;
+mod ends;
+mod nats;
+mod process;
+mod status;

@@ -1,0 +1,126 @@
+//! A NATS server, and a client that speaks to it in NATS's own text.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::process::{PATIENCE, eventually};
+
+/// A server; it ends with its value.
+pub(crate) struct Nats {
+    pub(crate) port: u16,
+    process: Child,
+}
+
+/// A client's connection.
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+/// What was heard.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) subject: String,
+    pub(crate) payload: String,
+}
+
+/// A port that nobody has at this moment. It is below those that the kernel gives to clients, and
+/// each test's process begins to look elsewhere.
+pub(crate) fn free_port() -> u16 {
+    static PICKED: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let nth = PICKED.fetch_add(1, Ordering::Relaxed);
+        let place = std::process::id().wrapping_mul(131).wrapping_add(nth) % 20_000;
+        let port = u16::try_from(10_000 + place).expect("30,000 is a port");
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+impl Nats {
+    pub(crate) fn start() -> Self {
+        Self::start_on(free_port())
+    }
+
+    pub(crate) fn start_on(port: u16) -> Self {
+        let process = Command::new("nats-server")
+            .args(["-a", "127.0.0.1", "-p", &port.to_string(), "--user", "nats", "--pass", "12345"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nats-server is installed: script/bootstrap");
+        eventually("nats-server listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Self { port, process }
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = Client { stream: BufReader::new(stream) };
+        assert!(client.line().starts_with("INFO "));
+        client.say("CONNECT {\"verbose\":false,\"user\":\"nats\",\"pass\":\"12345\"}");
+        client.flush();
+        client
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Client {
+    /// Publishes, and waits until the server has it.
+    pub(crate) fn publish(&mut self, subject: &str, payload: &str) {
+        self.say(&format!("PUB {subject} {}\r\n{payload}", payload.len()));
+        self.flush();
+    }
+
+    pub(crate) fn subscribe(&mut self, subject: &str) {
+        self.say(&format!("SUB {subject} 1"));
+        self.flush();
+    }
+
+    /// Asks, and hears the answer.
+    pub(crate) fn request(&mut self, subject: &str) -> Heard {
+        self.subscribe("inbox.test");
+        self.say(&format!("PUB {subject} inbox.test 0\r\n"));
+        self.next()
+    }
+
+    pub(crate) fn next(&mut self) -> Heard {
+        loop {
+            let line = self.line();
+            if line.starts_with("PING") {
+                self.say("PONG");
+            }
+            let Some(head) = line.strip_prefix("MSG ") else { continue };
+            let words: Vec<&str> = head.split_whitespace().collect();
+            let mut payload = vec![0; words.last().unwrap().parse::<usize>().unwrap() + 2];
+            self.stream.read_exact(&mut payload).unwrap();
+            payload.truncate(payload.len() - 2);
+            let payload = String::from_utf8(payload).unwrap();
+            return Heard { subject: words[0].to_owned(), payload };
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.stream.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+    }
+
+    fn flush(&mut self) {
+        self.say("PING");
+        while !self.line().starts_with("PONG") {}
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("NATS answers in time");
+        assert!(!line.is_empty(), "NATS hung up");
+        line
+    }
+}

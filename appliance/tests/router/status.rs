@@ -1,0 +1,226 @@
+//! Status endpoints (family S23) and metrics (family S24).
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::nats::{Nats, free_port};
+use crate::process::{Answer, Router, ask, eventually, instance, registration};
+
+/// Ports of a router's status.
+struct Ports {
+    health: u16,
+    routes: u16,
+    metrics: u16,
+}
+
+impl Ports {
+    fn pick() -> Self {
+        Self { health: free_port(), routes: free_port(), metrics: free_port() }
+    }
+
+    fn keys(&self, more: &str) -> String {
+        let Self { health, routes, metrics } = self;
+        format!(
+            "status: {{host: 127.0.0.1, port: {health}, user: admin, pass: secret, \
+             routes: {{port: {routes}}}{more}}}\nprometheus: {{port: {metrics}}}"
+        )
+    }
+}
+
+/// A page, asked for with these header lines.
+fn page(port: u16, path: &str, lines: &str) -> Answer {
+    ask(port, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n"))
+}
+
+/// `admin:secret`.
+const KNOWN: &str = "Authorization: Basic YWRtaW46c2VjcmV0\r\n";
+
+fn json(port: u16, path: &str) -> Value {
+    let answer = page(port, path, KNOWN);
+    assert_eq!(answer.status, 200);
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+#[test]
+fn health_is_told_without_a_password_and_routes_with_one() {
+    let (nats, ports) = (Nats::start(), Ports::pick());
+    let router = Router::start(&[&nats], &ports.keys(""));
+    let health = page(ports.health, "/health", "");
+    assert_eq!((health.status, &*health.body), (200, "ok\n"));
+    assert!(health.head.to_lowercase().contains("cache-control: private, max-age=0"));
+    assert!(health.head.to_lowercase().contains("expires: 0"), "{}", health.head);
+    let alive = "/is-process-alive-do-not-use-for-loadbalancing";
+    assert_eq!(page(ports.health, alive, "").status, 200);
+    for old in ["/healthz", "/varz", "/routes"] {
+        assert_eq!(page(ports.health, old, KNOWN).status, 404, "{old}");
+    }
+    for wrong in ["", "Authorization: Basic YWRtaW46\r\n", "Authorization: Basic %\r\n"] {
+        let refused = page(ports.routes, "/routes", wrong);
+        assert_eq!((refused.status, &*refused.body), (401, "401 Unauthorized\n"), "{wrong}");
+        assert!(refused.head.to_lowercase().contains("www-authenticate: basic"));
+    }
+    assert_eq!(json(ports.routes, "/routes"), serde_json::json!({}));
+    drop(router);
+}
+
+#[test]
+fn routes_are_shown_as_gorouter_shows_them() {
+    let (nats, ports) = (Nats::start(), Ports::pick());
+    let router = Router::start(&[&nats], &ports.keys(""));
+    let more = ",\"private_instance_id\":\"guid-1\",\"tags\":{\"component\":\"emitter\"},\
+                \"availability_zone\":\"z1\",\"isolation_segment\":\"is1\",\
+                \"stale_threshold_in_seconds\":60,\"options\":{\"loadbalancing\":\"least-connection\"}";
+    let (mut bus, port) = (nats.client(), instance("web"));
+    bus.publish("router.register", &registration("Web.test/Path", port, more));
+    bus.publish("router.register", &registration("plain.test", port, ""));
+    let mut shown = Value::Null;
+    eventually("both are shown", || {
+        shown = json(ports.routes, "/routes");
+        shown.get("plain.test").is_some()
+    });
+    let address = format!("127.0.0.1:{port}");
+    let plain = serde_json::json!([{
+        "address": address, "availability_zone": "", "protocol": "http1", "tls": false,
+        "ttl": 120, "tags": {}, "load_balancing_algorithm": "round-robin",
+    }]);
+    assert_eq!(shown["plain.test"], plain);
+    let web = serde_json::json!([{
+        "address": address, "availability_zone": "z1", "protocol": "http1", "tls": false,
+        "ttl": 60, "tags": {"component": "emitter"}, "isolation_segment": "is1",
+        "private_instance_id": "guid-1", "load_balancing_algorithm": "least-connection",
+    }]);
+    assert_eq!(shown["web.test/path"], web);
+    drop(router);
+}
+
+#[test]
+fn old_tooling_finds_its_paths_if_they_are_asked_for() {
+    let (nats, ports) = (Nats::start(), Ports::pick());
+    let old = ", enable_deprecated_varz_healthz_endpoints: true";
+    let router = Router::start(&[&nats], &format!("index: 4\n{}", ports.keys(old)));
+    let tagged = ",\"tags\":{\"component\":\"emitter\"}";
+    nats.client().publish("router.register", &registration("web.test", instance("web"), tagged));
+    router.answers("web.test", 200);
+    let before = json(ports.health, "/varz")["responses_4xx"].as_u64().unwrap();
+    router.get("nobody.test");
+    assert_eq!(page(ports.health, "/healthz", "").status, 200);
+    assert_eq!(page(ports.health, "/varz", "").status, 401);
+    assert_eq!(page(ports.health, "/routes", KNOWN).status, 200);
+    let varz = json(ports.health, "/varz");
+    assert_eq!((&varz["type"], &varz["index"]), (&"Router".into(), &4.into()));
+    assert_eq!((&varz["urls"], &varz["droplets"]), (&1.into(), &1.into()));
+    assert_eq!(varz["responses_4xx"].as_u64().unwrap(), before + 1);
+    assert!(varz["tags"]["component"]["emitter"]["requests"].as_u64().unwrap() >= 1, "{varz}");
+    assert!(varz["bad_requests"].as_u64().unwrap() > before, "{varz}");
+    for key in ["uptime", "uuid", "credentials", "rate", "latency", "num_cores", "start"] {
+        assert!(!varz[key].is_null(), "{key} is missing: {varz}");
+    }
+}
+
+#[test]
+fn prometheus_reads_what_is_counted() {
+    let (nats, ports) = (Nats::start(), Ports::pick());
+    let router = Router::start(&[&nats], &ports.keys(""));
+    let tagged = ",\"tags\":{\"component\":\"emitter\"}";
+    let web = registration("web.test", instance("web"), tagged);
+    let dead = registration("dead.test", free_port(), "");
+    let mut bus = nats.client();
+    for message in [&web, &web, &dead] {
+        bus.publish("router.register", message);
+    }
+    router.answers("web.test", 200);
+    router.answers("dead.test", 502);
+    router.get("nobody.test");
+    let read = || page(ports.metrics, "/metrics", "").body;
+    eventually("all is counted", || read().contains("responses{status_group=\"5xx\"} "));
+    let text = read();
+    for part in [
+        "registry_message{action=\"added\",component=\"emitter\"} 1",
+        "registry_message{action=\"unmodified\",component=\"emitter\"} 1",
+        "total_routes 2",
+        "bad_gateways ",
+        "latency_bucket{component=\"emitter\",le=\"+Inf\"} ",
+        "promhttp_metric_handler_errors_total",
+        "websocket_upgrades 0",
+    ] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    let of = |name: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("{name} in\n{text}")).parse().unwrap()
+    };
+    assert!(of("bad_gateways") >= 1 && of("rejected_requests") >= 1);
+    assert!(of("total_requests{component=\"emitter\"}") >= 1);
+    assert!(of("file_descriptors") > 5);
+}
+
+/// Files of an authority, and of a certificate that it vouches for.
+fn certificates(dir: &Path) {
+    use rcgen::{CertificateParams, Issuer, KeyPair};
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "the tests' authority");
+    let authority = params.self_signed(&key).unwrap();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let names = vec!["127.0.0.1".to_owned(), "router.test".to_owned()];
+    let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+    fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
+    fs::write(dir.join("cert.pem"), leaf.pem()).unwrap();
+    fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
+}
+
+fn curl(dir: &Path, args: &[&str]) -> Result<String, String> {
+    let mut command = Command::new("curl");
+    let output = command.current_dir(dir).args(["-sS", "--cacert", "ca.pem"]).args(args).output();
+    let output = output.expect("curl is installed: script/bootstrap");
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+#[test]
+fn status_speaks_tls_and_metrics_only_to_those_with_a_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path());
+    let indented = |name: &str| {
+        let text = fs::read_to_string(dir.path().join(name)).unwrap();
+        text.lines().map(|line| format!("      {line}\n")).collect::<String>()
+    };
+    let (nats, health, metrics) = (Nats::start(), free_port(), free_port());
+    let place = dir.path().to_str().unwrap();
+    let more = format!(
+        "status:\n  host: 127.0.0.1\n  enable_nontls_health_checks: false\n  routes: {{port: 0}}\n  \
+         tls:\n    port: {health}\n    certificate: |\n{}    key: |\n{}\
+         prometheus: {{port: {metrics}, cert_path: {place}/cert.pem, key_path: {place}/key.pem, \
+         ca_path: {place}/ca.pem}}",
+        indented("cert.pem"),
+        indented("key.pem")
+    );
+    let _router = Router::start(&[&nats], &more);
+    let health = format!("https://127.0.0.1:{health}/health");
+    assert_eq!(curl(dir.path(), &[&health]).unwrap(), "ok\n");
+    let metrics = format!("https://127.0.0.1:{metrics}/metrics");
+    assert!(curl(dir.path(), &[&metrics]).is_err(), "a stranger is let in");
+    let known = ["--cert", "cert.pem", "--key", "key.pem", &metrics];
+    let text = curl(dir.path(), &known).unwrap();
+    assert!(text.contains("promhttp_metric_handler_errors_total"), "{text}");
+}
+
+#[test]
+fn a_router_that_waits_or_drains_is_not_well() {
+    let (nats, ports) = (Nats::start(), Ports::pick());
+    let slow = "start_response_delay_interval: 1s\ndrain_wait: 2s";
+    let router = Router::begin(&[&nats], &format!("{slow}\n{}", ports.keys("")));
+    eventually("it waits", || router.has_said("status is shown"));
+    eventually("health is told", || page(ports.health, "/health", "").status == 503);
+    eventually("it serves", || page(ports.health, "/health", "").status == 200);
+    router.signal("USR1");
+    eventually("it drains", || page(ports.health, "/health", "").status == 503);
+    let alive = "/is-process-alive-do-not-use-for-loadbalancing";
+    assert_eq!(page(ports.health, alive, "").status, 200);
+    assert_eq!(router.wait().code(), Some(0));
+}

@@ -1,0 +1,186 @@
+//! The OCI runtime that this program carries in itself: `libcontainer` behind the few commands of
+//! `runc` that are used here. It runs in a process of its own, single-threaded and gone after each
+//! command, because it clones itself and changes what a process cannot change back.
+
+mod executor;
+mod seccomp;
+mod syscalls;
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use rustix::pipe::{PipeFlags, pipe_with};
+use serde_json::{Value, json};
+
+use self::executor::Confined;
+
+/// Stands before everything that is about the new process itself, as in `runc`.
+const UNABLE: &str = "unable to start container process: ";
+
+/// What is asked of it.
+#[derive(Debug, Default)]
+struct Call {
+    root: PathBuf,
+    log: PathBuf,
+    bundle: PathBuf,
+    pid_file: PathBuf,
+    process: PathBuf,
+    verb: String,
+    id: String,
+}
+
+/// Does one command: `run --bundle DIR --pid-file FILE ID`, or
+/// `exec --process FILE --pid-file FILE ID`, each with `--root DIR --log FILE`; the new process is
+/// detached. What goes wrong is a line of JSON in the log.
+pub fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
+    let outcome = Call::parse(words).and_then(|call| {
+        let outcome = call.perform();
+        if let Err(why) = &outcome {
+            let line = format!("{}\n", json!({"level": "error", "msg": why}));
+            // Then the exit code alone says so.
+            let _ = fs::write(&call.log, line);
+        }
+        outcome
+    });
+    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+// === impl Call ===
+
+impl Call {
+    /// Paths become absolute: `libcontainer` changes the working directory.
+    fn parse(mut words: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let mut call = Self::default();
+        while let Some(word) = words.next() {
+            let word = word.to_string_lossy().into_owned();
+            let place = match word.as_str() {
+                "--detach" => continue,
+                "--log-format" => {
+                    words.next();
+                    continue;
+                }
+                "--root" => &mut call.root,
+                "--log" => &mut call.log,
+                "--bundle" => &mut call.bundle,
+                "--pid-file" => &mut call.pid_file,
+                "--process" => &mut call.process,
+                _ if call.verb.is_empty() => {
+                    call.verb = word;
+                    continue;
+                }
+                _ => {
+                    call.id = word;
+                    continue;
+                }
+            };
+            let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
+            *place = std::path::absolute(value).map_err(|e| e.to_string())?;
+        }
+        Ok(call)
+    }
+
+    fn perform(&self) -> Result<(), String> {
+        match self.verb.as_str() {
+            "run" => self.create(),
+            "exec" => self.exec(),
+            other => Err(format!("{other:?} is no command of this program")),
+        }
+    }
+
+    fn create(&self) -> Result<(), String> {
+        let (executor, complaints) = executor(&self.bundle)?;
+        let builder = self.builder(&self.root)?.with_executor(executor);
+        let builder = builder.as_init(&self.bundle).with_systemd(false).with_detach(true);
+        let mut container = builder.build().map_err(|e| reason(complaints, &e))?;
+        container.start().map_err(|e| words(&e))?;
+        let pid = container.pid().ok_or("the container has no init")?;
+        self.tell_pid(pid.as_raw())
+    }
+
+    fn exec(&self) -> Result<(), String> {
+        let record = self.root.join(&self.id);
+        let bundle = bundle_of(&record)?;
+        let (executor, complaints) = executor(&bundle)?;
+        // What it leaves behind for each process is put where it can be taken away.
+        let own = record.join(format!("exec-{}", std::process::id()));
+        let place = own.join(&self.id);
+        let told = |e: io::Error| format!("cannot write to {}: {e}", own.display());
+        fs::create_dir_all(&place).map_err(told)?;
+        fs::hard_link(record.join("state.json"), place.join("state.json")).map_err(told)?;
+        let outcome = self.builder(&own).and_then(|builder| {
+            let builder = builder.with_executor(executor).as_tenant();
+            let builder = builder.with_process(Some(&self.process)).with_detach(true);
+            builder.build().map_err(|e| reason(complaints, &e))
+        });
+        // It goes with the container at the latest.
+        let _ = fs::remove_dir_all(&own);
+        match outcome {
+            Ok(pid) => self.tell_pid(pid.as_raw()),
+            Err(why) => Err(format!("{why} (working directory {})", self.directory())),
+        }
+    }
+
+    fn builder(&self, root: &Path) -> Result<ContainerBuilder, String> {
+        let builder = ContainerBuilder::new(self.id.clone(), SyscallType::default());
+        builder.with_root_path(root).map_err(|e| words(&e))
+    }
+
+    fn tell_pid(&self, pid: i32) -> Result<(), String> {
+        fs::write(&self.pid_file, pid.to_string())
+            .map_err(|e| format!("cannot write {}: {e}", self.pid_file.display()))
+    }
+
+    /// Where the process is to begin, which is the likeliest thing that is not there.
+    fn directory(&self) -> String {
+        let read = read_json(&self.process).unwrap_or_default();
+        read["cwd"].as_str().unwrap_or("/").to_owned()
+    }
+}
+
+/// What new processes of a container go through, and where it says why not.
+fn executor(bundle: &Path) -> Result<(Confined, File), String> {
+    let filters = seccomp::filters(&read_json(&bundle.join("config.json"))?)?;
+    let pipe = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
+    let (reader, writer) = pipe.map_err(|e| format!("cannot make a pipe: {e}"))?;
+    Ok((Confined::new(filters, writer.into()), reader.into()))
+}
+
+fn bundle_of(record: &Path) -> Result<PathBuf, String> {
+    let state = read_json(&record.join("state.json"))?;
+    let bundle = state["bundle"].as_str().ok_or("the container's record names no bundle")?;
+    Ok(bundle.into())
+}
+
+fn read_json(path: &Path) -> Result<Value, String> {
+    let bytes = fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    serde_json::from_slice(&bytes).map_err(|e| format!("cannot read {}: {e}", path.display()))
+}
+
+/// Why there is no new process: its own words where it got so far.
+fn reason(mut complaints: File, error: &dyn std::error::Error) -> String {
+    let mut said = [0; 4096];
+    let count = complaints.read(&mut said).unwrap_or(0);
+    match String::from_utf8_lossy(&said[..count]) {
+        said if said.is_empty() => words(error),
+        said => format!("{UNABLE}{said}"),
+    }
+}
+
+/// An error with all its causes.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_words = inner.to_string();
+        if !words.contains(&inner_words) {
+            words = format!("{words}: {inner_words}");
+        }
+        cause = inner.source();
+    }
+    words
+}

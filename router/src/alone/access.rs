@@ -1,0 +1,303 @@
+//! Where the access lines of a router of its own go: a file, a syslog server, a metron agent. One
+//! thread writes them; when it is slow, lines are lost and counted, and no request waits.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use lattice_daemon::log_ingress::ChannelEgress;
+use lattice_model::Envelope;
+use lattice_model::envelope::{Log, Message};
+use lattice_model::wire::dropsonde;
+use serde::Deserialize;
+use tracing::warn;
+
+use crate::access_log;
+
+/// How many lines are written at once.
+const BATCH_MAX: usize = 1024;
+/// User-level messages, informational (RFC 5424 6.2.1).
+const PRIORITY: u8 = 14;
+/// How long a syslog server that is gone is left alone.
+const SYSLOG_REST: Duration = Duration::from_secs(1);
+const SYSLOG_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where lines go; nowhere by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// A file that lines are appended to.
+    pub file: Option<PathBuf>,
+    /// A syslog server.
+    pub syslog: Option<Syslog>,
+    /// The UDP address of a metron agent, which gets the lines of apps.
+    pub metron: Option<String>,
+}
+
+/// A syslog server that takes RFC 5424.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Syslog {
+    /// `udp` or `tcp`.
+    pub network: Network,
+    /// `host:port`.
+    pub address: String,
+    /// Who writes.
+    #[serde(default = "gorouter")]
+    pub tag: String,
+    /// The longest message in bytes; longer ones are cut. 0 for any length.
+    #[serde(default)]
+    pub bytes_max: usize,
+}
+
+/// How a syslog server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// A datagram for each line.
+    Udp,
+    /// A stream, each line after its length (RFC 6587 3.4.1).
+    Tcp,
+}
+
+/// What of it cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The file.
+    #[error("cannot append access lines to {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The agent.
+    #[error("cannot send access lines to the metron agent at {address}")]
+    Metron {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The thread.
+    #[error("cannot start the writer of access lines")]
+    Thread(#[source] io::Error),
+}
+
+fn gorouter() -> String {
+    "gorouter".to_owned()
+}
+
+impl Access {
+    /// Whether lines go nowhere.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Starts the writer; it ends when the router has.
+pub fn start(access: Access, lines: ChannelEgress) -> Result<JoinHandle<()>, AccessError> {
+    let file = access.file.map(|path| {
+        let opened = OpenOptions::new().create(true).append(true).open(&path);
+        opened.map_err(|source| AccessError::File { path, source })
+    });
+    let metron = access
+        .metron
+        .map(|address| agent(&address).map_err(|source| AccessError::Metron { address, source }));
+    let syslog = access.syslog.map(Stream::new);
+    let mut writer = Writer { file: file.transpose()?, syslog, metron: metron.transpose()? };
+    let thread = std::thread::Builder::new().name("access-log".to_owned());
+    thread.spawn(move || writer.run(lines)).map_err(AccessError::Thread)
+}
+
+fn agent(address: &str) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(("0.0.0.0", 0))?;
+    socket.connect(address)?;
+    Ok(socket)
+}
+
+struct Writer {
+    file: Option<File>,
+    syslog: Option<Stream>,
+    metron: Option<UdpSocket>,
+}
+
+impl Writer {
+    fn run(&mut self, mut lines: ChannelEgress) {
+        let mut batch = Vec::new();
+        let mut text = Vec::new();
+        while lines.envelopes.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            for envelope in batch.drain(..) {
+                let Message::Log(log) = &envelope.message else { continue };
+                self.write(&envelope, log, &mut text);
+            }
+            if let Some(file) = &mut self.file
+                && let Err(error) = file.write_all(&text)
+            {
+                warn!(%error, "access lines were lost");
+            }
+            text.clear();
+        }
+    }
+
+    fn write(&mut self, envelope: &Envelope, log: &Log, text: &mut Vec<u8>) {
+        if self.file.is_some() {
+            text.extend_from_slice(&log.payload);
+            text.push(b'\n');
+        }
+        if let Some(syslog) = &mut self.syslog {
+            syslog.send(envelope, log);
+        }
+        if let Some(metron) = self.metron.as_ref().filter(|_| !envelope.source_id.is_empty()) {
+            // As with every datagram, nobody says whether it arrived.
+            let _ = metron.send(&dropsonde::encode(envelope));
+        }
+    }
+}
+
+/// The way to a syslog server.
+struct Stream {
+    syslog: Syslog,
+    host: String,
+    connected: Option<Connected>,
+    failed_at: Option<Instant>,
+}
+
+enum Connected {
+    Udp(UdpSocket),
+    Tcp(TcpStream),
+}
+
+impl Stream {
+    fn new(syslog: Syslog) -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Self { syslog, host, connected: None, failed_at: None }
+    }
+
+    fn send(&mut self, envelope: &Envelope, log: &Log) {
+        if self.failed_at.is_some_and(|at| at.elapsed() < SYSLOG_REST) {
+            return;
+        }
+        let message = message(&self.syslog, &self.host, envelope, log);
+        if let Err(error) = self.try_send(&message) {
+            warn!(%error, address = self.syslog.address, "access lines do not reach syslog");
+            (self.connected, self.failed_at) = (None, Some(Instant::now()));
+        }
+    }
+
+    fn try_send(&mut self, message: &[u8]) -> io::Result<()> {
+        let connected = match &mut self.connected {
+            Some(connected) => connected,
+            none => none.insert(self.syslog.connect()?),
+        };
+        match connected {
+            Connected::Udp(socket) => socket.send(message).map(drop),
+            Connected::Tcp(stream) => {
+                let mut framed = format!("{} ", message.len()).into_bytes();
+                framed.extend_from_slice(message);
+                stream.write_all(&framed)
+            }
+        }
+    }
+}
+
+impl Syslog {
+    fn connect(&self) -> io::Result<Connected> {
+        match self.network {
+            Network::Udp => agent(&self.address).map(Connected::Udp),
+            Network::Tcp => {
+                let mut addrs = self.address.to_socket_addrs()?;
+                let addr = addrs.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+                let stream = TcpStream::connect_timeout(&addr, SYSLOG_TIMEOUT)?;
+                stream.set_write_timeout(Some(SYSLOG_TIMEOUT))?;
+                Ok(Connected::Tcp(stream))
+            }
+        }
+    }
+}
+
+/// `<14>1 TIME HOST TAG PID - - LINE`.
+fn message(syslog: &Syslog, host: &str, envelope: &Envelope, log: &Log) -> Vec<u8> {
+    let mut head = format!("<{PRIORITY}>1 ");
+    access_log::timestamp(&mut head, envelope.timestamp);
+    head.push_str(&format!(" {host} {} {} - - ", syslog.tag, std::process::id()));
+    let mut message = head.into_bytes();
+    message.extend_from_slice(&log.payload);
+    if syslog.bytes_max > 0 {
+        message.truncate(syslog.bytes_max);
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use lattice_daemon::log_ingress::{self, LogIngress as _};
+    use lattice_model::Time;
+
+    use super::*;
+
+    fn syslog(network: Network, address: String) -> Syslog {
+        Syslog { network, address, tag: gorouter(), bytes_max: 0 }
+    }
+
+    fn line(app: &str, text: &str) -> Envelope {
+        Envelope::log(app.into(), "0".into(), Time(0), Log::out("RTR".into(), text))
+    }
+
+    #[test]
+    fn lines_reach_file_syslog_and_metron() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access.log");
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let metron = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let access = Access {
+            file: Some(path.clone()),
+            syslog: Some(syslog(Network::Udp, server.local_addr().unwrap().to_string())),
+            metron: Some(metron.local_addr().unwrap().to_string()),
+        };
+        let (ingress, egress) = log_ingress::channel();
+        let writer = start(access, egress).unwrap();
+        ingress.emit(line("", "unknown route"));
+        ingress.emit(line("web", "a request"));
+        drop(ingress);
+        writer.join().unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "unknown route\na request\n");
+        let mut datagram = [0; 2048];
+        for expected in ["unknown route", "a request"] {
+            let n = server.recv(&mut datagram).unwrap();
+            let text = std::str::from_utf8(&datagram[..n]).unwrap();
+            assert!(text.starts_with("<14>1 1970-01-01T00:00:00.000000000Z "), "{text}");
+            assert!(text.ends_with(&format!(" - - {expected}")), "{text}");
+        }
+        let n = metron.recv(&mut datagram).unwrap();
+        assert_eq!(dropsonde::decode(&datagram[..n]).unwrap(), line("web", "a request"));
+    }
+
+    #[test]
+    fn a_stream_of_syslog_says_each_length() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap().to_string();
+        let syslog = Syslog { bytes_max: 60, ..syslog(Network::Tcp, address) };
+        let (ingress, egress) = log_ingress::channel();
+        let access = Access { syslog: Some(syslog), ..Access::default() };
+        let writer = start(access, egress).unwrap();
+        ingress.emit(line("web", &"x".repeat(100)));
+        drop(ingress);
+        let (mut stream, _) = server.accept().unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
+        writer.join().unwrap();
+        let (length, message) = text.split_once(' ').unwrap();
+        assert_eq!(length.parse::<usize>().unwrap(), message.len());
+        assert_eq!(message.len(), 60);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named() {
+        let access = Access { file: Some("/nowhere/access.log".into()), ..Access::default() };
+        let error = start(access, log_ingress::channel().1).unwrap_err().to_string();
+        assert_eq!(error, "cannot append access lines to /nowhere/access.log");
+    }
+}

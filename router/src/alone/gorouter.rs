@@ -1,0 +1,274 @@
+//! gorouter's own file: YAML with gorouter's keys, of which those that nobody knows are ignored.
+//! Its defaults are gorouter's, too.
+
+mod keys;
+mod ports;
+mod secrets;
+
+use std::time::Duration;
+
+use lattice_daemon::bus::nats::NatsConfig;
+
+use super::access::{Access, Network, Syslog};
+use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
+use super::stdout::Logging;
+use crate::config::{
+    AccessLines, Balance, Config, ForwardedProto, Freshness, HeaderRules, Limits, LineRules,
+    Listener, Sharding, Side, Sticky, Tracing,
+};
+use keys::File;
+use ports::status;
+
+/// Endpoints that are tried for one request where the file does not say it.
+const ATTEMPTS_DEFAULT: usize = 3;
+
+/// Reads a file's text.
+pub(crate) fn read(text: &str) -> Read {
+    let mut unknown_keys = Vec::new();
+    let file: File = serde_saphyr::with_deserializer_from_str(text, |from| {
+        serde_ignored::deserialize(from, |path| unknown_keys.push(path.to_string()))
+    })
+    .map_err(|error| Refused::Malformed(error.to_string()))?;
+    unknown_keys.retain(|key| !keys::is_without_effect(key));
+    settings_of(file, unknown_keys)
+}
+
+fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
+    let mut judge = Judge::default();
+    refuse_unsupported(&file, &mut judge);
+    let mut router = Config::new("");
+    // The platform's own names are not gorouter's business.
+    router.apps_internal_suffix.clear();
+    if !file.disable_http {
+        router.listeners.push(listener(file.port, false));
+    }
+    if file.enable_ssl {
+        router.listeners.push(listener(file.ssl_port, true));
+    }
+    router.front_tls = secrets::front(&file, &mut judge);
+    router.backend_tls = secrets::backends(&file, &mut judge);
+    if let Some(workers) = file.go_max_procs.filter(|&workers| workers > 0) {
+        router.workers = usize::try_from(workers).unwrap_or(router.workers);
+    }
+    let start_delay = file.start_response_delay_interval;
+    router.identity = settings::identity(file.index, start_delay);
+    router.sharding = judge.take(sharding(&file), Sharding::All);
+    router.reads_preamble = file.enable_proxy;
+    router.zone = judge.take(zone(&file), None);
+    router.freshness = freshness(&file);
+    router.balance = judge.take(balance(&file.balancing_algorithm), Balance::RoundRobin);
+    router.lines = AccessLines::All;
+    router.line_rules = line_rules(&file, &mut judge);
+    router.headers = headers(&file);
+    router.headers.client_certificate = secrets::forwarded(&file, &mut judge);
+    router.sticky = Sticky {
+        cookies: file.sticky_session_cookie_names.clone(),
+        secure: file.secure_cookies,
+        negotiate: file.sticky_sessions_for_auth_negotiate,
+    };
+    router.limits = limits(&file);
+    let settings = Settings {
+        router,
+        nats: nats(&file.nats, &mut judge),
+        reload: None,
+        logging: Logging {
+            level: judge.take(level(&file.logging.level), "info".to_owned()),
+            timestamps: file.logging.format.timestamp,
+        },
+        status: status(&file, &mut judge),
+        access: access(&file, &mut judge),
+        lifecycle: Lifecycle { start_delay, drain_wait: file.drain_wait },
+        unknown_keys,
+    };
+    judge.over(settings)
+}
+
+/// What gorouter can, and this router cannot.
+fn refuse_unsupported(file: &File, judge: &mut Judge) {
+    let lacks = [
+        (file.routing_api.is_some(), "routing_api: this router takes routes from NATS only"),
+        (
+            file.disable_http && !file.enable_ssl,
+            "disable_http without enable_ssl: nothing would listen",
+        ),
+    ];
+    lacks.into_iter().filter(|(is_so, _)| *is_so).for_each(|(_, why)| judge.refuse(why));
+}
+
+fn listener(port: u16, is_tls: bool) -> Listener {
+    Listener { addr: ([0, 0, 0, 0], port).into(), side: Side::Public, is_tls }
+}
+
+fn sharding(file: &File) -> Result<Sharding, String> {
+    let segments = file.isolation_segments.clone();
+    match file.routing_table_sharding_mode.as_str() {
+        "all" => Ok(Sharding::All),
+        "segments" if segments.is_empty() => {
+            Err("routing_table_sharding_mode is segments: name some in isolation_segments".into())
+        }
+        "segments" => Ok(Sharding::Segments(segments)),
+        "shared-and-segments" => Ok(Sharding::SharedAndSegments(segments)),
+        other => Err(format!(
+            "routing_table_sharding_mode is `{other}`: take all, segments or shared-and-segments"
+        )),
+    }
+}
+
+fn balance(asked: &str) -> Result<Balance, String> {
+    match asked {
+        "round-robin" => Ok(Balance::RoundRobin),
+        "least-connection" => Ok(Balance::LeastConnection),
+        other => {
+            Err(format!("balancing_algorithm is `{other}`: take round-robin or least-connection"))
+        }
+    }
+}
+
+/// The zone whose endpoints are preferred, if any is.
+fn zone(file: &File) -> Result<Option<String>, String> {
+    match file.balancing_algorithm_az_preference.as_str() {
+        "" | "none" => Ok(None),
+        "locally-optimistic" if file.zone.is_empty() => {
+            Err("balancing_algorithm_az_preference is locally-optimistic: name the zone".into())
+        }
+        "locally-optimistic" => Ok(Some(file.zone.clone())),
+        other => Err(format!(
+            "balancing_algorithm_az_preference is `{other}`: take none or locally-optimistic"
+        )),
+    }
+}
+
+fn level(asked: &str) -> Result<String, String> {
+    match asked {
+        "debug" | "info" | "warn" | "error" => Ok(asked.to_owned()),
+        "fatal" => Ok("error".to_owned()),
+        other => Err(format!("logging.level is `{other}`: take debug, info, warn, error or fatal")),
+    }
+}
+
+fn freshness(file: &File) -> Freshness {
+    let keeps_empty = file.empty_pool_response_code_503;
+    Freshness {
+        stale_after: file.droplet_stale_threshold,
+        prune_interval: file.prune_stale_droplets_interval,
+        empty_route_kept: if keeps_empty { file.empty_pool_timeout } else { Duration::ZERO },
+        keep_when_silent: false,
+        keep_when_cut: file.suspend_pruning_if_nats_unavailable,
+        ..Freshness::default()
+    }
+}
+
+fn headers(file: &File) -> HeaderRules {
+    let rewrite = &file.http_rewrite.responses;
+    let checker = Some(&file.healthcheck_user_agent).filter(|name| !name.is_empty());
+    let trace_key = Some(&file.trace_key).filter(|key| !key.is_empty());
+    let own = settings::own_address().unwrap_or_default();
+    HeaderRules {
+        forwarded_proto: match (file.force_forwarded_proto_https, file.sanitize_forwarded_proto) {
+            (true, _) => ForwardedProto::Https,
+            (false, true) => ForwardedProto::Sanitize,
+            (false, false) => ForwardedProto::Keep,
+        },
+        not_of_hop: file.hop_by_hop_headers_to_filter.clone(),
+        removed_from_answers: rewrite.remove_headers.iter().map(|h| h.name.clone()).collect(),
+        added_to_answers: rewrite
+            .add_headers_if_not_present
+            .iter()
+            .map(|header| (header.name.clone(), header.value.clone()))
+            .collect(),
+        trace_key: trace_key.map(|key| (key.clone(), own)),
+        tracing: Tracing {
+            zipkin: file.tracing.enable_zipkin,
+            w3c: file.tracing.enable_w3c,
+            w3c_tenant: Some(file.tracing.w3c_tenant_id.clone()).filter(|id| !id.is_empty()),
+        },
+        health_check_user_agent: checker.cloned(),
+        ..HeaderRules::default()
+    }
+}
+
+fn limits(file: &File) -> Limits {
+    let ours = Limits::default();
+    let or = |value: usize, instead: usize| if value == 0 { instead } else { value };
+    let (idle, per_host) = match file.disable_keep_alives {
+        true => (0, 0),
+        false => (
+            file.max_idle_conns.map_or(ours.idle_max, |n| n.max(ours.idle_max)),
+            or(file.max_idle_conns_per_host.unwrap_or_default(), ours.idle_per_endpoint_max),
+        ),
+    };
+    Limits {
+        header_bytes_max: or(file.max_request_header_bytes, 1024 * 1024).min(1024 * 1024),
+        headers_max: or(file.max_request_headers, 256).min(256),
+        keep_alive_idle: file.frontend_idle_timeout,
+        endpoint_timeout: file.endpoint_timeout,
+        dial_timeout: file.endpoint_dial_timeout,
+        attempts_max: or(file.backends.max_attempts, ATTEMPTS_DEFAULT),
+        in_flight_per_endpoint_max: file.backends.max_conns,
+        failed_for: file.droplet_stale_threshold / 4,
+        idle_per_endpoint_max: per_host,
+        idle_max: idle,
+        endpoint_idle: Duration::from_secs(90),
+        drain: file.drain_timeout.unwrap_or(file.endpoint_timeout),
+        ..ours
+    }
+}
+
+fn nats(nats: &keys::Nats, judge: &mut Judge) -> NatsConfig {
+    let server = |host: &keys::NatsHost| format!("{}:{}", host.hostname, host.port);
+    NatsConfig {
+        servers: nats.hosts.iter().map(server).collect(),
+        user: nats.user.clone(),
+        password: nats.pass.clone(),
+        tls: secrets::nats(nats, judge),
+        ping_interval: nats.ping_interval,
+    }
+}
+
+fn line_rules(file: &File, judge: &mut Judge) -> LineRules {
+    let hides_query = match file.logging.redact_query_params.as_str() {
+        "" | "none" => false,
+        "all" => true,
+        other => {
+            judge.refuse(format!("logging.redact_query_params is `{other}`: take none or all"));
+            false
+        }
+    };
+    LineRules {
+        extra: file.extra_access_log_fields.clone(),
+        headers: file.extra_headers_to_log.clone(),
+        hides_forwarded_for: file.logging.disable_log_forwarded_for,
+        hides_client: file.logging.disable_log_source_ip,
+        hides_query,
+    }
+}
+
+fn access(file: &File, judge: &mut Judge) -> Access {
+    let logging = &file.logging;
+    let streams = file.access_log.enable_streaming;
+    if streams && logging.syslog_addr.is_empty() {
+        judge.refuse("access_log.enable_streaming: name the server in logging.syslog_addr");
+    }
+    if logging.loggregator_enabled && logging.metron_address.is_empty() {
+        judge.refuse("logging.loggregator_enabled: name the agent in logging.metron_address");
+    }
+    let network = match logging.syslog_network.as_str() {
+        "" | "udp" => Network::Udp,
+        "tcp" => Network::Tcp,
+        other => {
+            judge.refuse(format!("logging.syslog_network is `{other}`: take udp or tcp"));
+            Network::Udp
+        }
+    };
+    let (address, tag) = (logging.syslog_addr.clone(), logging.syslog.clone());
+    let tag = if tag.is_empty() { "gorouter".to_owned() } else { tag };
+    let bytes_max = file.access_log.streaming_truncate_bytes;
+    Access {
+        file: Some(&file.access_log.file).filter(|f| !f.is_empty()).map(Into::into),
+        syslog: streams.then_some(Syslog { network, address, tag, bytes_max }),
+        metron: logging.loggregator_enabled.then(|| logging.metron_address.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,397 @@
+//! The keys of gorouter's file that mean something here, with gorouter's defaults.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::alone::stdout::Timestamps;
+use crate::config::{ExtraField, duration};
+
+/// Keys that gorouter knows and that need nothing done here.
+const WITHOUT_EFFECT: &[&str] = &[
+    "debug_addr",
+    "disable_keep_alive",
+    "enable_http1_concurrent_read_write",
+    "enable_http2",
+    "endpoint_keep_alive_probe_interval",
+    "keep_alive_100_continue_requests",
+    "load_balancer_healthy_threshold",
+    "max_response_header_bytes",
+    "max_response_headers",
+    "nats.hosts.",
+    "per_request_metrics_reporting",
+    "prometheus.enabled",
+    "prometheus.meters",
+    "pid_file",
+    "publish_active_apps_interval",
+    "publish_start_message_interval",
+    "route_latency_metric_muzzle_duration",
+    "route_services",
+    "route_services_",
+    "send_http_start_stop_client_event",
+    "send_http_start_stop_server_event",
+    "token_fetcher_",
+    "websocket_dial_timeout",
+];
+
+/// Whether gorouter knows a key, and nothing has to be done about it.
+pub(super) fn is_without_effect(key: &str) -> bool {
+    WITHOUT_EFFECT.iter().any(|known| match known.strip_suffix(['_', '.']) {
+        Some(prefix) => key.starts_with(prefix),
+        None => key == *known || key.strip_prefix(known).is_some_and(|rest| rest.starts_with('.')),
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct File {
+    pub(super) port: u16,
+    pub(super) index: u32,
+    pub(super) go_max_procs: Option<i64>,
+    pub(super) trace_key: String,
+    pub(super) disable_http: bool,
+    pub(super) enable_ssl: bool,
+    pub(super) ssl_port: u16,
+    pub(super) tls_pem: Vec<TlsPem>,
+    pub(super) cipher_suites: String,
+    pub(super) min_tls_version: String,
+    pub(super) max_tls_version: String,
+    pub(super) ca_certs: Pems,
+    pub(super) client_ca_certs: Pems,
+    pub(super) only_trust_client_ca_certs: bool,
+    pub(super) client_cert_validation: String,
+    pub(super) forwarded_client_cert: String,
+    pub(super) skip_ssl_validation: bool,
+    pub(super) enable_proxy: bool,
+    pub(super) status: Status,
+    pub(super) prometheus: Prometheus,
+    pub(super) nats: Nats,
+    pub(super) logging: Logging,
+    pub(super) access_log: AccessLog,
+    pub(super) tracing: Tracing,
+    pub(super) backends: Backends,
+    pub(super) http_rewrite: HttpRewrite,
+    pub(super) routing_api: Option<serde::de::IgnoredAny>,
+    #[serde(deserialize_with = "list")]
+    pub(super) isolation_segments: Vec<String>,
+    pub(super) routing_table_sharding_mode: String,
+    pub(super) extra_access_log_fields: Vec<ExtraField>,
+    #[serde(deserialize_with = "list")]
+    pub(super) extra_headers_to_log: Vec<String>,
+    pub(super) balancing_algorithm: String,
+    pub(super) balancing_algorithm_az_preference: String,
+    pub(super) zone: String,
+    pub(super) healthcheck_user_agent: String,
+    #[serde(deserialize_with = "list")]
+    pub(super) hop_by_hop_headers_to_filter: Vec<String>,
+    pub(super) force_forwarded_proto_https: bool,
+    pub(super) sanitize_forwarded_proto: bool,
+    pub(super) sticky_session_cookie_names: Vec<String>,
+    pub(super) sticky_sessions_for_auth_negotiate: bool,
+    pub(super) secure_cookies: bool,
+    pub(super) empty_pool_response_code_503: bool,
+    pub(super) suspend_pruning_if_nats_unavailable: bool,
+    pub(super) disable_keep_alives: bool,
+    pub(super) max_idle_conns: Option<usize>,
+    pub(super) max_idle_conns_per_host: Option<usize>,
+    pub(super) max_request_header_bytes: usize,
+    pub(super) max_request_headers: usize,
+    #[serde(with = "duration")]
+    pub(super) droplet_stale_threshold: Duration,
+    #[serde(with = "duration")]
+    pub(super) prune_stale_droplets_interval: Duration,
+    #[serde(with = "duration")]
+    pub(super) empty_pool_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) start_response_delay_interval: Duration,
+    #[serde(with = "duration")]
+    pub(super) endpoint_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) endpoint_dial_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) frontend_idle_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) drain_wait: Duration,
+    #[serde(with = "duration::optional")]
+    pub(super) drain_timeout: Option<Duration>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct Status {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: String,
+    pub(super) pass: String,
+    pub(super) enable_nontls_health_checks: bool,
+    pub(super) enable_deprecated_varz_healthz_endpoints: bool,
+    pub(super) routes: StatusRoutes,
+    pub(super) tls: StatusTls,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct StatusRoutes {
+    pub(super) port: u16,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct StatusTls {
+    pub(super) port: u16,
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Prometheus {
+    pub(super) port: u16,
+    pub(super) cert_path: String,
+    pub(super) key_path: String,
+    pub(super) ca_path: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct Nats {
+    pub(super) hosts: Vec<NatsHost>,
+    pub(super) user: String,
+    pub(super) pass: String,
+    pub(super) tls_enabled: bool,
+    pub(super) ca_certs: Pems,
+    pub(super) cert_chain: String,
+    pub(super) private_key: String,
+    #[serde(with = "duration")]
+    pub(super) ping_interval: Duration,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NatsHost {
+    pub(super) hostname: String,
+    pub(super) port: u16,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub(super) struct Logging {
+    pub(super) level: String,
+    pub(super) syslog: String,
+    pub(super) syslog_addr: String,
+    pub(super) syslog_network: String,
+    pub(super) loggregator_enabled: bool,
+    pub(super) metron_address: String,
+    pub(super) redact_query_params: String,
+    pub(super) disable_log_forwarded_for: bool,
+    pub(super) disable_log_source_ip: bool,
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Format {
+    pub(super) timestamp: Timestamps,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AccessLog {
+    pub(super) file: String,
+    pub(super) enable_streaming: bool,
+    pub(super) streaming_truncate_bytes: usize,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Tracing {
+    pub(super) enable_zipkin: bool,
+    pub(super) enable_w3c: bool,
+    pub(super) w3c_tenant_id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Backends {
+    pub(super) max_conns: u32,
+    pub(super) max_attempts: usize,
+    pub(super) cert_chain: String,
+    pub(super) private_key: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TlsPem {
+    pub(super) cert_chain: String,
+    pub(super) private_key: String,
+}
+
+/// Certificates: one text, or a list of texts.
+#[derive(Debug, Default)]
+pub(super) struct Pems(pub(super) Vec<String>);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct HttpRewrite {
+    pub(super) responses: Responses,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Responses {
+    pub(super) add_headers_if_not_present: Vec<Header>,
+    pub(super) remove_headers: Vec<Header>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Header {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+impl<'de> Deserialize<'de> for Pems {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            One(String),
+            Many(Vec<String>),
+            None(()),
+        }
+        Ok(Self(match Either::deserialize(from)? {
+            Either::One(pem) => vec![pem],
+            Either::Many(pems) => pems,
+            Either::None(()) => Vec::new(),
+        }))
+    }
+}
+
+/// A list, which Go writes as `[]`, as nothing, or as `null`.
+fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::<Vec<String>>::deserialize(from)?.unwrap_or_default())
+}
+
+impl Default for File {
+    fn default() -> Self {
+        let secs = Duration::from_secs;
+        Self {
+            port: 8081,
+            index: 0,
+            go_max_procs: None,
+            trace_key: String::new(),
+            disable_http: false,
+            enable_ssl: false,
+            ssl_port: 443,
+            tls_pem: Vec::new(),
+            cipher_suites: String::new(),
+            min_tls_version: "TLSv1.2".to_owned(),
+            max_tls_version: "TLSv1.2".to_owned(),
+            ca_certs: Pems::default(),
+            client_ca_certs: Pems::default(),
+            only_trust_client_ca_certs: false,
+            client_cert_validation: "none".to_owned(),
+            forwarded_client_cert: "always_forward".to_owned(),
+            skip_ssl_validation: false,
+            enable_proxy: false,
+            status: Status::default(),
+            prometheus: Prometheus::default(),
+            nats: Nats::default(),
+            logging: Logging::default(),
+            access_log: AccessLog::default(),
+            tracing: Tracing::default(),
+            backends: Backends::default(),
+            http_rewrite: HttpRewrite::default(),
+            routing_api: None,
+            isolation_segments: Vec::new(),
+            routing_table_sharding_mode: "all".to_owned(),
+            extra_access_log_fields: Vec::new(),
+            extra_headers_to_log: Vec::new(),
+            balancing_algorithm: "round-robin".to_owned(),
+            balancing_algorithm_az_preference: "none".to_owned(),
+            zone: String::new(),
+            healthcheck_user_agent: "HTTP-Monitor/1.1".to_owned(),
+            hop_by_hop_headers_to_filter: Vec::new(),
+            force_forwarded_proto_https: false,
+            sanitize_forwarded_proto: false,
+            sticky_session_cookie_names: vec!["JSESSIONID".to_owned()],
+            sticky_sessions_for_auth_negotiate: false,
+            secure_cookies: false,
+            empty_pool_response_code_503: false,
+            suspend_pruning_if_nats_unavailable: false,
+            disable_keep_alives: false,
+            max_idle_conns: None,
+            max_idle_conns_per_host: None,
+            max_request_header_bytes: 0,
+            max_request_headers: 0,
+            droplet_stale_threshold: secs(120),
+            prune_stale_droplets_interval: secs(30),
+            empty_pool_timeout: Duration::ZERO,
+            start_response_delay_interval: secs(5),
+            endpoint_timeout: secs(60),
+            endpoint_dial_timeout: secs(5),
+            frontend_idle_timeout: secs(900),
+            drain_wait: Duration::ZERO,
+            drain_timeout: None,
+        }
+    }
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            host: String::new(),
+            port: 8080,
+            user: String::new(),
+            pass: String::new(),
+            enable_nontls_health_checks: true,
+            enable_deprecated_varz_healthz_endpoints: false,
+            routes: StatusRoutes::default(),
+            tls: StatusTls::default(),
+        }
+    }
+}
+
+impl Default for StatusRoutes {
+    fn default() -> Self {
+        Self { port: 8082 }
+    }
+}
+
+impl Default for StatusTls {
+    fn default() -> Self {
+        Self { port: 8443, certificate: String::new(), key: String::new() }
+    }
+}
+
+impl Default for Nats {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            user: String::new(),
+            pass: String::new(),
+            tls_enabled: false,
+            ca_certs: Pems::default(),
+            cert_chain: String::new(),
+            private_key: String::new(),
+            ping_interval: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self {
+            level: "debug".to_owned(),
+            syslog: String::new(),
+            syslog_addr: String::new(),
+            syslog_network: "udp".to_owned(),
+            loggregator_enabled: false,
+            metron_address: "localhost:3457".to_owned(),
+            redact_query_params: "none".to_owned(),
+            disable_log_forwarded_for: false,
+            disable_log_source_ip: false,
+            format: Format::default(),
+        }
+    }
+}

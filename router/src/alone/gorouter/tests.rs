@@ -1,0 +1,183 @@
+//! Files as operators of gorouter have them.
+
+use super::*;
+
+/// As a deployment writes it, junk of Go's own included.
+const USUAL: &str = r#"
+status: {port: 8080, user: admin, pass: secret, routes: {port: 8082}}
+nats:
+  hosts:
+  - {hostname: nats-1.internal, port: 4222}
+  - {hostname: nats-2.internal, port: 4223}
+  user: nats
+  pass: 12345
+logging:
+  level: info
+  loggregator_enabled: true
+  metron_address: 127.0.0.1:3457
+  format: {timestamp: rfc3339}
+port: 80
+index: 3
+zone: z1
+enable_proxy: true
+balancing_algorithm_az_preference: locally-optimistic
+go_max_procs: -1
+prune_stale_droplets_interval: 30s
+droplet_stale_threshold: 1m40s
+endpoint_timeout: 900s
+drain_wait: 20s
+start_response_delay_interval: 20s
+suspend_pruning_if_nats_unavailable: true
+isolation_segments: [is1, is2]
+routing_table_sharding_mode: shared-and-segments
+balancing_algorithm: least-connection
+backends: {max_conns: 500, max_attempts: 5}
+max_idle_conns_per_host: 100
+http_rewrite:
+  responses:
+    add_headers_if_not_present: [{name: X-A, value: "1"}]
+    remove_headers: [{name: Server}]
+tracing: {enable_w3c: true, w3c_tenant_id: tenant}
+sticky_session_cookie_names: [JSESSIONID, SID]
+hop_by_hop_headers_to_filter: null
+access_log: {file: /var/log/access.log}
+clientauthcertificate: {}
+headers: ~
+route_services_timeout: 60s
+"#;
+
+fn mistakes(text: &str) -> Vec<String> {
+    match read(text) {
+        Err(Refused::Wrong(mistakes)) => mistakes,
+        Err(Refused::Malformed(why)) => vec![why],
+        Ok(_) => Vec::new(),
+    }
+}
+
+#[test]
+fn a_usual_file_is_understood() {
+    let settings = read(USUAL).unwrap();
+    let router = &settings.router;
+    assert_eq!(router.listeners[0].addr, "0.0.0.0:80".parse().unwrap());
+    assert_eq!((router.identity.index, router.workers > 0), (3, true));
+    assert!(router.identity.id.starts_with("3-"));
+    assert_eq!(router.freshness.stale_after, Duration::from_secs(100));
+    assert!(router.freshness.keep_when_cut && !router.freshness.keep_when_silent);
+    assert_eq!(router.freshness.empty_route_kept, Duration::ZERO);
+    let segments = vec!["is1".to_owned(), "is2".to_owned()];
+    assert_eq!(router.sharding, Sharding::SharedAndSegments(segments));
+    assert_eq!(router.balance, Balance::LeastConnection);
+    assert_eq!((router.zone.as_deref(), router.reads_preamble), (Some("z1"), true));
+    assert_eq!(router.limits.attempts_max, 5);
+    assert_eq!(router.limits.in_flight_per_endpoint_max, 500);
+    assert_eq!(router.limits.failed_for, Duration::from_secs(25));
+    assert_eq!(router.limits.drain, Duration::from_secs(900), "as long as endpoints may take");
+    assert_eq!(router.headers.removed_from_answers, ["Server"]);
+    assert_eq!(router.headers.tracing.w3c_tenant.as_deref(), Some("tenant"));
+    assert_eq!(router.sticky.cookies, ["JSESSIONID", "SID"]);
+    assert_eq!(settings.nats.servers, ["nats-1.internal:4222", "nats-2.internal:4223"]);
+    assert_eq!(settings.nats.password, "12345");
+    assert_eq!(settings.access.metron.as_deref(), Some("127.0.0.1:3457"));
+    assert_eq!(settings.status.health, Some("0.0.0.0:8080".parse().unwrap()));
+    assert_eq!(settings.status.routes, Some("127.0.0.1:8082".parse().unwrap()));
+    assert_eq!((&*settings.status.user, &*settings.status.password), ("admin", "secret"));
+    assert_eq!(settings.lifecycle.start_delay, Duration::from_secs(20));
+}
+
+#[test]
+fn unknown_keys_are_named_and_known_ones_without_effect_are_not() {
+    let text = "colour: red\nnats: {hosts: [{hostname: a, port: 1, weight: 2}], shape: x}\n\
+                debug_addr: x\nroute_services: {max_attempts: 3}\nstatus: {prot: 1}\n";
+    let unknown = read(text).unwrap().unknown_keys;
+    assert_eq!(unknown, ["colour", "nats.shape", "status.prot"]);
+}
+
+#[test]
+fn an_empty_file_means_gorouters_defaults() {
+    for text in ["", "{}", "--- {}"] {
+        let settings = read(text).unwrap();
+        assert_eq!(settings.router.listeners[0].addr.port(), 8081);
+        assert_eq!(settings.router.limits.endpoint_timeout, Duration::from_secs(60));
+        let checker = settings.router.headers.health_check_user_agent.as_deref();
+        assert_eq!(checker, Some("HTTP-Monitor/1.1"));
+        assert!(settings.access.is_empty());
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_what_to_do() {
+    for (text, part) in [
+        ("routing_table_sharding_mode: segments", "name some in isolation_segments"),
+        ("routing_table_sharding_mode: none", "take all, segments or shared-and-segments"),
+        ("balancing_algorithm: dice", "take round-robin or least-connection"),
+        ("logging: {level: loud}", "take debug, info"),
+        ("logging: {loggregator_enabled: true, metron_address: \"\"}", "logging.metron_address"),
+        ("access_log: {enable_streaming: true}", "logging.syslog_addr"),
+        ("logging: {syslog_network: pigeon}", "take udp or tcp"),
+        ("disable_http: true", "nothing would listen"),
+        ("logging: {redact_query_params: hash}", "take none or all"),
+        ("extra_access_log_fields: [shoe_size]", "shoe_size"),
+        ("balancing_algorithm: hash", "take round-robin or least-connection"),
+        ("balancing_algorithm_az_preference: locally-optimistic", "name the zone"),
+        ("balancing_algorithm_az_preference: far", "take none or locally-optimistic"),
+        ("enable_ssl: true", "give at least one cert_chain and private_key"),
+        ("enable_ssl: true\ntls_pem: [{cert_chain: x, private_key: y}]", "no private key in it"),
+        ("forwarded_client_cert: maybe", "take always_forward, forward or sanitize_set"),
+        ("ca_certs: [\"no PEM\"]", "ca_certs: there is no certificate in it"),
+        ("backends: {cert_chain: x}", "backends.cert_chain: there is no private key in it"),
+        ("nats: {tls_enabled: true, ca_certs: x}", "nats.ca_certs: there is no certificate in it"),
+        ("status: {host: here}", "take an IP address"),
+        ("status: {tls: {key: x, certificate: y}}", "status.tls: there is no private key in it"),
+        ("prometheus: {port: 1, cert_path: /nowhere}", "prometheus: cannot read /nowhere"),
+        (
+            "status: {enable_nontls_health_checks: false, \
+             enable_deprecated_varz_healthz_endpoints: true}",
+            "which enable_nontls_health_checks closes",
+        ),
+        ("endpoint_timeout: soon", "`soon` is no duration"),
+        ("port: 99999", "port"),
+        ("port: [", ""),
+        ("nats: 5", ""),
+        ("a: &a [*a, *a]", ""),
+    ] {
+        let found = mistakes(text);
+        assert!(found.iter().any(|mistake| mistake.contains(part)), "{text}: {found:?}");
+    }
+    assert_eq!(mistakes("balancing_algorithm: x\nlogging: {level: y}").len(), 2);
+}
+
+/// A file with TLS, and with this in it.
+fn secured(more: &str) -> String {
+    let made = rcgen::generate_simple_self_signed(vec!["web.test".to_owned()]).unwrap();
+    let indented = |pem: String| {
+        let lines = pem.lines().map(|line| format!("    {line}\n"));
+        lines.collect::<String>()
+    };
+    let (cert, key) = (indented(made.cert.pem()), indented(made.signing_key.serialize_pem()));
+    format!(
+        "enable_ssl: true\nssl_port: 8443\ntls_pem:\n- cert_chain: |\n{cert}  private_key: |\n{key}\
+         client_ca_certs: |\n{cert}only_trust_client_ca_certs: true\n{more}\n"
+    )
+}
+
+#[test]
+fn tls_in_front_is_as_the_file_says() {
+    let suites =
+        "cipher_suites: ECDHE-RSA-AES128-GCM-SHA256:TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
+    for more in ["", suites, "max_tls_version: TLSv1.3", "client_cert_validation: require"] {
+        let settings = read(&secured(more)).unwrap();
+        let listeners: Vec<_> =
+            settings.router.listeners.iter().map(|l| (l.addr.port(), l.is_tls)).collect();
+        assert_eq!(listeners, [(8081, false), (8443, true)], "{more}");
+        assert!(settings.router.front_tls.is_some() && settings.router.backend_tls.is_some());
+    }
+    for (more, part) in [
+        ("min_tls_version: TLSv1.0", "take TLSv1.2 or TLSv1.3"),
+        ("min_tls_version: TLSv1.3", "nothing would be spoken"),
+        ("cipher_suites: RC4-SHA", "is no cipher suite of this router"),
+        ("client_cert_validation: perhaps", "take none, request or require"),
+    ] {
+        let found = mistakes(&secured(more));
+        assert!(found.iter().any(|mistake| mistake.contains(part)), "{more}: {found:?}");
+    }
+}

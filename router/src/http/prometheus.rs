@@ -1,0 +1,165 @@
+//! `/metrics`: what is counted, in Prometheus' text, under gorouter's names where it has them.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::View;
+use crate::metrics::{LATENCY_MS, OfComponent, Totals};
+
+const TEXT: [(header::HeaderName, &str); 1] =
+    [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+
+/// What is not among the totals.
+#[derive(Debug, Default)]
+struct Levels {
+    since_heard_ms: u128,
+    waiting: u64,
+    dropped: u64,
+    files: usize,
+}
+
+/// The page.
+pub(super) async fn page(State(view): State<Arc<View>>) -> Response {
+    let (waiting, dropped) = view.router.queue();
+    let since_heard_ms = view.router.since_heard().as_millis();
+    let levels = Levels { since_heard_ms, waiting, dropped, files: open_files() };
+    let text = text(&view.router.totals(), &view.router.components(), &levels);
+    (TEXT, text).into_response()
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+fn text(totals: &Totals, components: &[OfComponent], levels: &Levels) -> String {
+    let mut page = Page::default();
+    page.of_components(components);
+    page.one("gauge", "total_routes", totals.routes);
+    page.one("gauge", "ms_since_last_registry_update", levels.since_heard_ms);
+    page.one("gauge", "file_descriptors", levels.files);
+    page.one("gauge", "buffered_messages", levels.waiting);
+    page.one("gauge", "total_dropped_messages", levels.dropped);
+    for (name, value) in [
+        ("routes_pruned", totals.endpoints_pruned),
+        ("rejected_requests", totals.unrouted + totals.refused),
+        ("bad_gateways", totals.failed),
+        ("backend_exhausted_conns", totals.busy),
+        ("websocket_upgrades", totals.upgrades),
+        ("websocket_failures", totals.upgrades_failed),
+        ("lattice_registrations_ignored", totals.registrations_ignored),
+        ("lattice_retries", totals.retries),
+        ("lattice_cancelled_requests", totals.cancelled),
+        ("lattice_dials", totals.dials),
+        ("lattice_access_lines_lost", totals.lines_lost),
+    ] {
+        page.one("counter", name, value);
+    }
+    page.one("gauge", "lattice_client_connections", totals.connections);
+    page.family("counter", "responses");
+    for (group, label) in [(2, "2xx"), (3, "3xx"), (4, "4xx"), (5, "5xx"), (0, "xxx")] {
+        let labels = format!("status_group=\"{label}\"");
+        page.sample("responses", &labels, totals.responses[group]);
+    }
+    // Its reader tells by this one that the page is what it takes it for.
+    page.family("counter", "promhttp_metric_handler_errors_total");
+    page.sample("promhttp_metric_handler_errors_total", "cause=\"encoding\"", 0);
+    page.0
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, kind: &str, name: &str) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "{name}{{{labels}}} {value}");
+    }
+
+    fn one(&mut self, kind: &str, name: &str, value: impl std::fmt::Display) {
+        self.family(kind, name);
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    fn of_components(&mut self, components: &[OfComponent]) {
+        self.family("counter", "registry_message");
+        for component in components {
+            let of = label(&component.name);
+            for (action, value) in [
+                ("added", component.added),
+                ("updated", component.updated),
+                ("unmodified", component.unmodified),
+            ] {
+                self.sample("registry_message", &format!("action=\"{action}\",{of}"), value);
+            }
+        }
+        self.family("counter", "unregistry_message");
+        for component in components {
+            self.sample("unregistry_message", &label(&component.name), component.removed);
+        }
+        self.family("counter", "total_requests");
+        for component in components {
+            self.sample("total_requests", &label(&component.name), component.requests());
+        }
+        self.family("histogram", "latency");
+        for component in components {
+            self.latency(component);
+        }
+    }
+
+    fn latency(&mut self, component: &OfComponent) {
+        let of = label(&component.name);
+        let mut below = 0;
+        for (bucket, bound) in component.latency.iter().zip(LATENCY_MS) {
+            below += bucket;
+            self.sample("latency_bucket", &format!("{of},le=\"{bound}\""), below);
+        }
+        self.sample("latency_bucket", &format!("{of},le=\"+Inf\""), component.requests());
+        let (whole, rest) = (component.latency_micros / 1000, component.latency_micros % 1000);
+        self.sample("latency_sum", &of, format!("{whole}.{rest:03}"));
+        self.sample("latency_count", &of, component.requests());
+    }
+}
+
+/// `component="..."`, whatever the name holds.
+fn label(name: &str) -> String {
+    let escaped = name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("component=\"{escaped}\"")
+}
+
+#[test]
+fn the_page_is_what_prometheus_reads() {
+    let mut web = OfComponent { name: "a\"b".into(), added: 2, ..OfComponent::default() };
+    (web.latency[0], web.latency[2], web.latency[12], web.latency_micros) = (3, 1, 1, 2_001_005);
+    let mut totals = Totals { routes: 7, failed: 4, ..Totals::default() };
+    totals.responses[5] = 4;
+    let page = text(&totals, &[web], &Levels { files: 9, ..Levels::default() });
+    for line in [
+        "# TYPE latency histogram",
+        "total_routes 7",
+        "bad_gateways 4",
+        "file_descriptors 9",
+        "responses{status_group=\"5xx\"} 4",
+        "registry_message{action=\"added\",component=\"a\\\"b\"} 2",
+        "total_requests{component=\"a\\\"b\"} 5",
+        "latency_bucket{component=\"a\\\"b\",le=\"1\"} 3",
+        "latency_bucket{component=\"a\\\"b\",le=\"4\"} 4",
+        "latency_bucket{component=\"a\\\"b\",le=\"1000\"} 4",
+        "latency_bucket{component=\"a\\\"b\",le=\"+Inf\"} 5",
+        "latency_sum{component=\"a\\\"b\"} 2001.005",
+        "latency_count{component=\"a\\\"b\"} 5",
+        "promhttp_metric_handler_errors_total{cause=\"encoding\"} 0",
+    ] {
+        assert!(page.lines().any(|written| written == line), "{line} is missing in\n{page}");
+    }
+    let types = page.lines().filter(|line| line.starts_with('#'));
+    let names: std::collections::BTreeSet<&str> = types.clone().collect();
+    assert_eq!(names.len(), types.count(), "each family has one head");
+}

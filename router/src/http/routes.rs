@@ -1,0 +1,73 @@
+//! `/routes`: the table as gorouter shows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::View;
+use crate::pool::{Balance, Endpoint, Facts, Route};
+
+/// One endpoint, with gorouter's names.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    address: String,
+    availability_zone: String,
+    protocol: &'static str,
+    tls: bool,
+    /// Seconds without a heartbeat after which it is forgotten; -1 for never.
+    ttl: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route_service_url: Option<String>,
+    tags: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    isolation_segment: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    private_instance_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    server_cert_domain_san: String,
+    load_balancing_algorithm: &'static str,
+}
+
+/// Every route and its endpoints.
+pub(super) async fn page(State(view): State<Arc<View>>) -> Json<BTreeMap<String, Vec<Shown>>> {
+    let table = view.router.table();
+    let routes = table.routes();
+    Json(routes.iter().map(|route| (route.uri.to_string(), shown(route))).collect())
+}
+
+fn shown(route: &Route) -> Vec<Shown> {
+    let balance = name(route.balance());
+    route.pool.load().iter().map(|endpoint| Shown::of(endpoint, balance)).collect()
+}
+
+fn name(balance: Balance) -> &'static str {
+    match balance {
+        Balance::RoundRobin => "round-robin",
+        Balance::LeastConnection => "least-connection",
+        Balance::Hash => "hash",
+    }
+}
+
+impl Shown {
+    fn of(endpoint: &Endpoint, load_balancing_algorithm: &'static str) -> Self {
+        let nothing = Facts::default();
+        let facts = endpoint.facts.as_deref().unwrap_or(&nothing);
+        let ttl = endpoint.stale_after.map(|after| after.as_secs());
+        Self {
+            address: endpoint.backend.label.to_string(),
+            availability_zone: facts.availability_zone.clone(),
+            protocol: if facts.speaks_http2 { "http2" } else { "http1" },
+            tls: endpoint.backend.tls.is_some(),
+            ttl: ttl.map_or(-1, |secs| i64::try_from(secs).unwrap_or(i64::MAX)),
+            route_service_url: None,
+            tags: facts.tags.clone(),
+            isolation_segment: facts.isolation_segment.clone(),
+            private_instance_id: endpoint.backend.instance_id.to_string(),
+            server_cert_domain_san: endpoint.backend.tls.as_deref().unwrap_or_default().to_owned(),
+            load_balancing_algorithm,
+        }
+    }
+}

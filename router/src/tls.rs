@@ -1,0 +1,192 @@
+//! TLS as the router speaks it, in front and to endpoints: what files say, as what `rustls` takes.
+
+mod certificates;
+mod suites;
+mod trust;
+
+use core::fmt::Display;
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+pub use certificates::Certificates;
+pub use suites::{Version, Versions};
+
+/// A certificate with those that vouch for it, and its key.
+#[derive(Debug)]
+pub struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// Why a text is of no use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PemError {
+    /// Nothing that could be one.
+    #[error("there is no certificate in it")]
+    NoCertificate,
+    /// Nothing that could be one.
+    #[error("there is no private key in it")]
+    NoKey,
+    /// Neither could be looked for.
+    #[error("it is not PEM: {0}")]
+    Malformed(String),
+    /// It is what it should be, and cannot be used.
+    #[error("rustls refuses it: {0}")]
+    Refused(String),
+    /// No cipher suite of ours has this name.
+    #[error("`{name}` is no cipher suite of this router; it has {known}")]
+    Suite {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+}
+
+/// Which clients must show a certificate.
+#[derive(Debug, Clone, Default)]
+pub enum Clients {
+    /// None.
+    #[default]
+    Unasked,
+    /// Those that have one; who vouches for them.
+    Asked(RootCertStore),
+    /// All; who vouches for them.
+    Required(RootCertStore),
+}
+
+/// What is spoken in front.
+#[derive(Debug)]
+pub struct Front {
+    /// Who we are, by the name that is asked for.
+    pub certificates: Arc<Certificates>,
+    /// Which clients must show a certificate.
+    pub clients: Clients,
+    /// Which versions are spoken.
+    pub versions: Versions,
+    /// Which cipher suites, by their names in OpenSSL or in RFCs; all that are safe if empty.
+    pub cipher_suites: Vec<String>,
+}
+
+/// What is spoken to endpoints under TLS; by default nobody is trusted.
+#[derive(Debug, Clone)]
+pub struct BackendTls(pub(crate) Arc<ClientConfig>);
+
+impl Identity {
+    /// Reads both from PEM.
+    pub fn of_pem(chain: &str, key: &str) -> Result<Self, PemError> {
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| PemError::NoKey)?;
+        Ok(Self { chain: certificates(chain)?, key })
+    }
+
+    /// The certificate, and those that vouch for it.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+}
+
+impl Default for BackendTls {
+    fn default() -> Self {
+        let config = client(&[], None, true).expect("without certificates nothing can be wrong");
+        Self(Arc::new(config))
+    }
+}
+
+impl BackendTls {
+    /// Trusts whom these certificates vouch for, or everyone unless it `verifies`, and shows this
+    /// one where it is asked for.
+    pub fn new(
+        roots: &[CertificateDer<'static>],
+        identity: Option<Identity>,
+        verifies: bool,
+    ) -> Result<Self, PemError> {
+        Ok(Self(Arc::new(client(roots, identity, verifies)?)))
+    }
+}
+
+impl Front {
+    /// As `rustls` takes it.
+    pub fn config(self) -> Result<ServerConfig, PemError> {
+        let provider = suites::provider(&self.cipher_suites)?;
+        let versions = self.versions.listed();
+        let config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&versions)
+            .map_err(refused)?
+            .with_client_cert_verifier(verifier(self.clients)?);
+        let mut config = config.with_cert_resolver(self.certificates);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// The certificates of a PEM text; at least one.
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let read = read.map_err(|error| PemError::Malformed(error.to_string()))?;
+    if read.is_empty() { Err(PemError::NoCertificate) } else { Ok(read) }
+}
+
+/// Who is trusted, from PEM.
+pub fn roots(pem: &str) -> Result<RootCertStore, PemError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots.add(certificate).map_err(refused)?;
+    }
+    Ok(roots)
+}
+
+/// What a status port speaks: one certificate, and only to clients whom `clients` vouches for,
+/// where that is given.
+pub fn status_server(
+    identity: Identity,
+    clients: Option<RootCertStore>,
+) -> Result<ServerConfig, PemError> {
+    let clients = clients.map_or(Clients::Unasked, Clients::Required);
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(refused)?
+        .with_client_cert_verifier(verifier(clients)?)
+        .with_single_cert(identity.chain, identity.key)
+        .map_err(refused)
+}
+
+/// Speaks to servers whom `roots` vouch for, or to everyone unless it `verifies`.
+pub(crate) fn client(
+    roots: &[CertificateDer<'static>],
+    identity: Option<Identity>,
+    verifies: bool,
+) -> Result<ClientConfig, PemError> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = trust::verifier(roots, provider.clone(), verifies)?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(refused)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    match identity {
+        None => Ok(config.with_no_client_auth()),
+        Some(Identity { chain, key }) => config.with_client_auth_cert(chain, key).map_err(refused),
+    }
+}
+
+fn verifier(clients: Clients) -> Result<Arc<dyn ClientCertVerifier>, PemError> {
+    let (roots, is_required) = match clients {
+        Clients::Unasked => return Ok(WebPkiClientVerifier::no_client_auth()),
+        Clients::Asked(roots) => (roots, false),
+        Clients::Required(roots) => (roots, true),
+    };
+    let provider = Arc::new(ring::default_provider());
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let builder = if is_required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(refused)
+}
+
+fn refused(error: impl Display) -> PemError {
+    PemError::Refused(error.to_string())
+}

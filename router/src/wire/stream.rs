@@ -1,0 +1,280 @@
+//! A socket, in clear or under TLS. Both sides of the latter are driven here, one task at a time:
+//! nothing waits for a lock.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::task::{Context, Poll, ready};
+
+use rustix::net::{RecvFlags, Shutdown};
+use rustls::Connection;
+use tokio::net::TcpStream;
+
+use crate::connections::Certainty;
+
+/// The socket.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<Secured>),
+}
+
+/// A socket under TLS.
+pub(crate) struct Secured {
+    tcp: TcpStream,
+    tls: RefCell<Connection>,
+}
+
+/// Reads and writes what can be at this moment.
+struct AtOnce<'s>(&'s TcpStream);
+
+// === impl Stream ===
+
+impl Stream {
+    /// Ready when something can be read, if only the end.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => tcp.poll_read_ready(cx),
+            Self::Tls(secured) => secured.poll_readable(cx),
+        }
+    }
+
+    /// Reads once; 0 is the end.
+    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.try_read(into),
+            Self::Tls(secured) => secured.tls.borrow_mut().reader().read(into),
+        }
+    }
+
+    /// Writes some of the slices, in their order.
+    pub(crate) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        slices: [&[u8]; 4],
+    ) -> Poll<io::Result<usize>> {
+        let mut parts = [IoSlice::new(&[]); 4];
+        let mut count = 0;
+        for slice in slices.into_iter().filter(|slice| !slice.is_empty()) {
+            parts[count] = IoSlice::new(slice);
+            count += 1;
+        }
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(secured) => return secured.poll_write(cx, &parts[..count]),
+        };
+        loop {
+            ready!(tcp.poll_write_ready(cx))?;
+            let written = match &parts[..count] {
+                [one] => tcp.try_write(one),
+                many => tcp.try_write_vectored(many),
+            };
+            match written {
+                Err(error) if is_passing(&error) => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+
+    /// Ready when all that was written is in the kernel.
+    pub(crate) fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(secured) => secured.poll_flush(cx, &mut secured.tls.borrow_mut()),
+        }
+    }
+
+    /// Says that nothing more will be written. Ready when that is said, or cannot be.
+    pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Self::Tls(secured) = self {
+            let mut tls = secured.tls.borrow_mut();
+            tls.send_close_notify();
+            ready!(secured.poll_flush(cx, &mut tls))?;
+        }
+        Poll::Ready(rustix::net::shutdown(self.tcp(), Shutdown::Write).map_err(Into::into))
+    }
+
+    /// Makes closing it a reset, so that nothing looks complete.
+    pub(crate) fn will_reset(&self) {
+        let at_once = Some(std::time::Duration::ZERO);
+        let _ = rustix::net::sockopt::set_socket_linger(self.tcp(), at_once);
+    }
+
+    /// Whether nothing came since the last answer, neither bytes nor the end: both make a kept
+    /// connection useless.
+    pub(crate) fn is_quiet(&self, certainty: Certainty) -> bool {
+        match self {
+            Self::Tls(secured) => secured.is_quiet(),
+            Self::Plain(tcp) => {
+                let mut byte = [0];
+                let heard = match certainty {
+                    Certainty::AsHeard => tcp.try_read(&mut byte),
+                    Certainty::Asked => {
+                        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+                        let peeked = rustix::net::recv(tcp, &mut byte, flags);
+                        peeked.map(|(n, _)| n).map_err(io::Error::from)
+                    }
+                };
+                heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(secured) => &secured.tcp,
+        }
+    }
+}
+
+// === impl Secured ===
+
+impl Secured {
+    /// Begins; the handshake is still to be done.
+    pub(crate) fn new(tcp: TcpStream, tls: impl Into<Connection>) -> Self {
+        Self { tcp, tls: RefCell::new(tls.into()) }
+    }
+
+    /// Takes bytes that were read before the handshake.
+    pub(crate) fn begin_with(&self, mut early: &[u8]) -> io::Result<()> {
+        let mut tls = self.tls.borrow_mut();
+        while !early.is_empty() {
+            tls.read_tls(&mut early)?;
+            tls.process_new_packets().map_err(invalid)?;
+        }
+        Ok(())
+    }
+
+    /// Ready when both sides know each other.
+    pub(crate) fn poll_handshake(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut tls = self.tls.borrow_mut();
+        loop {
+            let flushed = self.poll_flush(cx, &mut tls);
+            if !tls.is_handshaking() {
+                return flushed;
+            }
+            if let Poll::Ready(Err(error)) = flushed {
+                return Poll::Ready(Err(error));
+            }
+            if ready!(self.poll_records(cx, &mut tls))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
+    /// What the handshake came to.
+    pub(crate) fn known<T>(&self, of: impl FnOnce(&Connection) -> T) -> T {
+        of(&self.tls.borrow())
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut tls = self.tls.borrow_mut();
+        loop {
+            // Tickets and updates of keys go out by the way.
+            if let Poll::Ready(Err(error)) = self.poll_flush(cx, &mut tls) {
+                return Poll::Ready(Err(error));
+            }
+            let state = tls.process_new_packets().map_err(invalid)?;
+            if state.plaintext_bytes_to_read() > 0 || state.peer_has_closed() {
+                return Poll::Ready(Ok(()));
+            }
+            if ready!(self.poll_records(cx, &mut tls))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Reads what is there; 0 is the end.
+    fn poll_records(&self, cx: &mut Context<'_>, tls: &mut Connection) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp.poll_read_ready(cx))?;
+            match tls.read_tls(&mut AtOnce(&self.tcp)) {
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(n) => {
+                    let processed = tls.process_new_packets().map_err(invalid);
+                    if processed.is_err() {
+                        // The other side is told why, if it still listens.
+                        let _ = self.poll_flush(cx, tls);
+                    }
+                    return Poll::Ready(processed.map(|_| n));
+                }
+            }
+        }
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut tls = self.tls.borrow_mut();
+        ready!(self.poll_flush(cx, &mut tls))?;
+        let written = tls.writer().write_vectored(parts)?;
+        match self.poll_flush(cx, &mut tls) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(written)),
+        }
+    }
+
+    fn poll_flush(&self, cx: &mut Context<'_>, tls: &mut Connection) -> Poll<io::Result<()>> {
+        while tls.wants_write() {
+            ready!(self.tcp.poll_write_ready(cx))?;
+            match tls.write_tls(&mut AtOnce(&self.tcp)) {
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(_) => {}
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Tickets may have come; they are no answer.
+    fn is_quiet(&self) -> bool {
+        let mut tls = self.tls.borrow_mut();
+        loop {
+            match tls.process_new_packets() {
+                Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
+                Ok(_) | Err(_) => return false,
+            }
+            match tls.read_tls(&mut AtOnce(&self.tcp)) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => return is_passing(&error),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Secured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secured").field("tcp", &self.tcp).finish_non_exhaustive()
+    }
+}
+
+// === impl AtOnce ===
+
+impl Read for AtOnce<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(into)
+    }
+}
+
+impl Write for AtOnce<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(parts)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

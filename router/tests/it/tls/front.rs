@@ -1,0 +1,232 @@
+//! TLS in front: which certificate is shown, which clients are let in, and what endpoints are told
+//! of them (families S2 and S21).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lattice_router::tls::{Certificates, Clients, Front, Version, Versions};
+use lattice_router::{Config, ForwardedCertificate, ForwardedProto};
+use rustls::ClientConfig;
+
+use super::{Authority, Leaf, client, connect};
+use crate::support::{Endpoint, World};
+
+const BOTH: Versions = Versions { min: Version::Tls12, max: Version::Tls13 };
+
+/// A router that listens under TLS.
+async fn world(
+    certificates: &Arc<Certificates>,
+    (clients, versions): (Clients, Versions),
+    change: impl FnOnce(&mut Config),
+) -> World {
+    let (certificates, cipher_suites) = (certificates.clone(), Vec::new());
+    let front = Front { certificates, clients, versions, cipher_suites };
+    World::with(|config| {
+        config.front_tls = Some(Arc::new(front.config().unwrap()));
+        config.listeners[0].is_tls = true;
+        change(config);
+    })
+    .await
+}
+
+fn shown(leaves: &[&Leaf]) -> Arc<Certificates> {
+    let identities = leaves.iter().map(|leaf| leaf.identity()).collect();
+    Arc::new(Certificates::new(identities).unwrap())
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: web.test\r\n\r\n";
+
+#[tokio::test]
+async fn the_certificate_is_that_of_the_name_and_is_replaced_at_once() {
+    let authority = Authority::new("one");
+    let (first, wild) = (authority.leaf(&["first.test"]), authority.leaf(&["*.wild.test"]));
+    let certificates = shown(&[&first, &wild]);
+    let world = world(&certificates, (Clients::Unasked, BOTH), |_| {}).await;
+    let is_shown = async |name: &str, authority: &Authority| {
+        connect(world.addr, name, client(authority, None)).await.is_ok()
+    };
+    assert!(is_shown("first.test", &authority).await);
+    assert!(is_shown("a.wild.test", &authority).await);
+    assert!(!is_shown("web.test", &authority).await, "it shows the first, for another name");
+    let mut kept = connect(world.addr, "first.test", client(&authority, None)).await.unwrap();
+    let other = Authority::new("other");
+    certificates.replace(vec![other.leaf(&["web.test"]).identity()]).unwrap();
+    assert!(is_shown("web.test", &other).await);
+    assert!(!is_shown("first.test", &other).await);
+    kept.send(GET).await;
+    assert_eq!(kept.response().await.status, 404, "what is open stays");
+}
+
+#[tokio::test]
+async fn requests_bodies_and_upgrades_pass_under_tls() {
+    let authority = Authority::new("one");
+    let world =
+        world(&shown(&[&authority.leaf(&["web.test"])]), (Clients::Unasked, BOTH), |_| {}).await;
+    let endpoint = Endpoint::new(|mut wire| async move {
+        while let Some(request) = wire.request().await {
+            if request.head.contains("Upgrade: echo") {
+                wire.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\n").await;
+                let said = wire.take(5).await;
+                wire.send(said).await;
+                return;
+            }
+            let told = request.header("x-forwarded-proto").unwrap();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nX-Told: {told}\r\n\r\n",
+                request.body.len()
+            );
+            wire.send([head.as_bytes(), &request.body].concat()).await;
+        }
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    let mut wire = connect(world.addr, "web.test", client(&authority, None)).await.unwrap();
+    for length in [0, 1, 5_000, 3_000_000] {
+        let body: Vec<u8> = (0..length).map(|n: u32| n.to_le_bytes()[0]).collect();
+        let head = format!("POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: {length}\r\n\r\n");
+        wire.send([head.as_bytes(), &body].concat()).await;
+        let answer = wire.response().await;
+        assert_eq!((answer.status, answer.header("x-told").as_deref()), (200, Some("https")));
+        assert!(answer.body == body, "{length} bytes came back otherwise");
+    }
+    assert_eq!(endpoint.connections(), 1);
+    let upgrade =
+        "GET / HTTP/1.1\r\nHost: web.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    wire.send(upgrade).await;
+    assert_eq!(wire.response().await.status, 101);
+    wire.send("hello").await;
+    assert_eq!(wire.rest().await, b"hello");
+}
+
+#[tokio::test]
+async fn who_does_not_speak_tls_is_hung_up_on() {
+    let authority = Authority::new("one");
+    let newest = Versions { min: Version::Tls13, max: Version::Tls13 };
+    let certificates = shown(&[&authority.leaf(&["web.test"])]);
+    let impatient =
+        |config: &mut Config| config.limits.header_read_timeout = Duration::from_millis(300);
+    let world = world(&certificates, (Clients::Unasked, newest), impatient).await;
+    for nonsense in [GET, "\x16\x03\x01\x7f\x7fxxxxxxxxxxxxxx", "\x15\x03\x01\0\x02\x01\0"] {
+        let mut plain = world.client().await;
+        plain.send(nonsense).await;
+        let rest = plain.rest().await;
+        assert!(!rest.starts_with(b"HTTP/"), "{rest:?}");
+    }
+    let old = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS12])
+        .with_root_certificates(authority.roots())
+        .with_no_client_auth();
+    assert!(connect(world.addr, "web.test", old).await.is_err());
+    assert!(connect(world.addr, "web.test", client(&authority, None)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_certificate_may_be_demanded_and_must_be_vouched_for() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let certificates = shown(&[&ours.leaf(&["web.test"])]);
+    let good = theirs.leaf(&["person"]);
+    let (stranger, expired) = (ours.leaf(&["person"]), theirs.expired(&["person"]));
+    for (clients, rows) in [
+        (Clients::Required(theirs.roots()), [true, false, false, false]),
+        (Clients::Asked(theirs.roots()), [true, false, false, true]),
+        (Clients::Unasked, [true, true, true, true]),
+    ] {
+        let world = world(&certificates, (clients.clone(), BOTH), |_| {}).await;
+        for (leaf, is_served) in
+            [Some(&good), Some(&stranger), Some(&expired), None].into_iter().zip(rows)
+        {
+            let served = async {
+                let mut wire = connect(world.addr, "web.test", client(&ours, leaf)).await.ok()?;
+                wire.try_send(GET).await.ok()?;
+                wire.head().await
+            };
+            assert_eq!(served.await.is_some(), is_served, "{clients:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn endpoints_are_told_of_the_clients_certificate_as_the_mode_says() {
+    use ForwardedCertificate::{AlwaysForward, Forward, SanitizeSet};
+    let authority = Authority::new("one");
+    let person = authority.leaf(&["person"]);
+    let told = STANDARD.encode(person.der());
+    let told = told.as_str();
+    let certificates = shown(&[&authority.leaf(&["web.test"])]);
+    for (mode, has_certificate, says, expected) in [
+        (AlwaysForward, false, Some("forged"), Some("forged")),
+        (AlwaysForward, true, Some("forged"), Some("forged")),
+        (AlwaysForward, true, None, None),
+        (Forward, false, Some("forged"), None),
+        (Forward, true, Some("proxied"), Some("proxied")),
+        (Forward, true, None, None),
+        (SanitizeSet, false, Some("forged"), None),
+        (SanitizeSet, false, None, None),
+        (SanitizeSet, true, Some("forged"), Some(told)),
+        (SanitizeSet, true, None, Some(told)),
+    ] {
+        let asked = (Clients::Asked(authority.roots()), BOTH);
+        let change = |config: &mut Config| config.headers.client_certificate = mode;
+        let world = world(&certificates, asked, change).await;
+        let endpoint = Endpoint::echoing_heads().await;
+        world.route("web.test", endpoint.addr).await;
+        let config = client(&authority, has_certificate.then_some(&person));
+        let mut wire = connect(world.addr, "web.test", config).await.unwrap();
+        let line =
+            says.map_or(String::new(), |says| format!("x-Forwarded-client-cert: {says}\r\n"));
+        wire.send(format!("GET / HTTP/1.1\r\nHost: web.test\r\n{line}\r\n")).await;
+        let seen = wire.response().await;
+        let seen = seen.text().lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("x-forwarded-client-cert").then_some(value)
+        });
+        assert_eq!(seen, expected, "{mode:?} {has_certificate} {says:?}");
+    }
+}
+
+#[tokio::test]
+async fn in_clear_nobody_has_shown_a_certificate() {
+    for (mode, expected) in [
+        (ForwardedCertificate::AlwaysForward, true),
+        (ForwardedCertificate::Forward, false),
+        (ForwardedCertificate::SanitizeSet, false),
+    ] {
+        let world = World::with(|config| config.headers.client_certificate = mode).await;
+        let endpoint = Endpoint::echoing_heads().await;
+        world.route("web.test", endpoint.addr).await;
+        let request = "GET / HTTP/1.1\r\nHost: web.test\r\nX-Forwarded-Client-Cert: forged\r\n\r\n";
+        let seen = world.ask(request).await;
+        assert_eq!(seen.text().contains("forged"), expected, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn endpoints_are_told_the_scheme_as_the_rule_says() {
+    use ForwardedProto::{Https, Keep, Sanitize};
+    let authority = Authority::new("one");
+    let certificates = shown(&[&authority.leaf(&["web.test"])]);
+    for (rule, said, expected) in [
+        (Keep, None, "https"),
+        (Keep, Some("http"), "http"),
+        (Keep, Some("https"), "https"),
+        (Sanitize, None, "https"),
+        (Sanitize, Some("http"), "https"),
+        (Sanitize, Some("https"), "https"),
+        (Https, None, "https"),
+        (Https, Some("http"), "https"),
+        (Https, Some("https"), "https"),
+    ] {
+        let change = |config: &mut Config| config.headers.forwarded_proto = rule;
+        let world = world(&certificates, (Clients::Unasked, BOTH), change).await;
+        let endpoint = Endpoint::echoing_heads().await;
+        world.route("web.test", endpoint.addr).await;
+        let mut wire = connect(world.addr, "web.test", client(&authority, None)).await.unwrap();
+        let line = said.map_or(String::new(), |said| format!("X-Forwarded-Proto: {said}\r\n"));
+        wire.send(format!("GET / HTTP/1.1\r\nHost: web.test\r\n{line}\r\n")).await;
+        let seen = wire.response().await;
+        let told = format!("X-Forwarded-Proto: {expected}\r\n");
+        assert_eq!(seen.text().matches("X-Forwarded-Proto").count(), 1, "{rule:?} {said:?}");
+        assert!(seen.text().contains(&told), "{rule:?} {said:?}: {}", seen.text());
+    }
+}
