@@ -2,6 +2,7 @@
 //! transfer is bounded in size and time; only so many go on at once.
 
 mod cache;
+mod checksum;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,17 +11,23 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use reqwest::header::{ETAG, IF_NONE_MATCH};
+use reqwest::header::{CONTENT_RANGE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use reqwest::{Client, Response, StatusCode, Url};
-use tokio::io::AsyncWriteExt as _;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
 use crate::config::Limits;
 use cache::{Cache, Copy};
+pub use checksum::Checksum;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest silence of the other side.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a download is begun or taken up again before it counts as failed.
+const ATTEMPTS: u32 = 4;
+/// How long to wait before that; twice as long each time.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Fetches and sends. One for a cell.
 pub struct Transfers {
@@ -65,6 +72,14 @@ pub enum TransferError {
         /// What went wrong.
         why: String,
     },
+    /// Not what was expected.
+    #[error("{url} is not what it should be: {why}")]
+    Checksum {
+        /// Which URL, without secrets.
+        url: String,
+        /// Both digests.
+        why: String,
+    },
     /// Larger than may be.
     #[error("{url} is larger than {limit}, the most this cell transfers")]
     TooLarge {
@@ -87,6 +102,72 @@ pub fn byte_size(bytes: u64) -> String {
         }
     }
     if bytes == 0 { "0".to_owned() } else { format!("{bytes}B") }
+}
+
+/// A download to be had.
+struct Wanted<'a> {
+    url: &'a Url,
+    /// Where its copy is, or would be.
+    kept: Option<PathBuf>,
+    checksum: Option<&'a Checksum>,
+}
+
+/// What has arrived so far, and of which version.
+struct Arriving {
+    file: tokio::fs::File,
+    bytes: u64,
+    etag: Option<String>,
+}
+
+/// Why a try brought nothing more.
+enum Stop {
+    /// The copy that is here is as it should be.
+    Unchanged,
+    /// It failed.
+    Failed(TransferError),
+}
+
+impl<E: Into<TransferError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+// === impl TransferError ===
+
+impl TransferError {
+    /// True when the same may succeed a moment later.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Broken { .. } => true,
+            Self::Status { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::BadUrl(_) | Self::Checksum { .. } | Self::TooLarge { .. } | Self::Disk(_) => {
+                false
+            }
+        }
+    }
+}
+
+// === impl Arriving ===
+
+impl Arriving {
+    /// True when the answer begins where the last one ended.
+    fn goes_on_with(&self, response: &Response) -> bool {
+        let range = response.headers().get(CONTENT_RANGE).and_then(|v| v.to_str().ok());
+        let from = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next());
+        from.is_some_and(|from| from == self.bytes.to_string())
+    }
+
+    async fn begin_again(&mut self, response: &Response) -> Result<(), TransferError> {
+        let etag = response.headers().get(ETAG).and_then(|v| v.to_str().ok());
+        self.etag = etag.map(str::to_owned);
+        self.bytes = 0;
+        self.file.set_len(0).await?;
+        self.file.rewind().await?;
+        Ok(())
+    }
 }
 
 // === impl Transfers ===
@@ -118,8 +199,14 @@ impl Transfers {
     }
 
     /// Fetches a URL. With a cache key, a copy is kept and asked for anew only when it changed;
-    /// whoever wants the same copy meanwhile waits for it.
-    pub async fn fetch(&self, url: &str, cache_key: &str) -> Result<Fetched, TransferError> {
+    /// whoever wants the same copy meanwhile waits for it. What breaks off is taken up again where
+    /// it broke off, if the server tells versions apart.
+    pub async fn fetch(
+        &self,
+        url: &str,
+        cache_key: &str,
+        checksum: Option<Checksum>,
+    ) -> Result<Fetched, TransferError> {
         let url = http_url(url)?;
         let kept = (!cache_key.is_empty()).then(|| self.cache.place(cache_key, &url));
         let turn = kept.as_ref().map(|kept| self.turn(kept));
@@ -128,7 +215,8 @@ impl Transfers {
             None => None,
         };
         let _slot = self.slots.acquire().await.expect("never closed");
-        self.in_time(&url, self.fetch_now(&url, kept)).await
+        let checksum = checksum.as_ref();
+        self.in_time(&url, self.fetch_now(&Wanted { url: &url, kept, checksum })).await
     }
 
     /// The most bytes a file may have that is sent; it is held in memory.
@@ -153,52 +241,98 @@ impl Transfers {
         }
     }
 
-    async fn fetch_now(&self, url: &Url, kept: Option<PathBuf>) -> Result<Fetched, TransferError> {
-        let copy = match kept.clone() {
-            Some(kept) => self.cache.on(move |cache| Ok(cache.open(&kept))).await?,
-            None => None,
-        };
-        let mut request = self.client.get(url.clone());
-        if let Some(copy) = &copy {
-            request = request.header(IF_NONE_MATCH, &copy.etag);
-        }
-        let response = request.send().await.map_err(|error| broken(url, error))?;
-        match (response.status(), copy) {
-            (StatusCode::NOT_MODIFIED, Some(Copy { file, .. })) => {
-                Ok(self.cache.on(move |_| cache::used_now(file)).await?)
+    async fn fetch_now(&self, wanted: &Wanted<'_>) -> Result<Fetched, TransferError> {
+        let copy = self.copy(wanted).await?;
+        let (partial, file) = self.cache.on(Cache::begin).await?;
+        let file = tokio::fs::File::from_std(file);
+        let mut arriving = Arriving { file, bytes: 0, etag: None };
+        let (mut attempt, mut pause) = (1, PAUSE);
+        while let Err(error) = self.take(wanted.url, copy.as_ref(), &mut arriving).await {
+            match error {
+                Stop::Unchanged => {
+                    let Some(Copy { file, .. }) = copy else { break };
+                    return Ok(self.cache.on(move |_| cache::used_now(file)).await?);
+                }
+                Stop::Failed(error) if attempt < ATTEMPTS && error.is_transient() => {
+                    attempt += 1;
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                Stop::Failed(error) => return Err(error),
             }
-            (status, _) if status.is_success() => self.keep(response, url, kept).await,
-            (status, _) => Err(TransferError::Status { url: speakable(url), status }),
         }
+        self.keep(wanted, partial, arriving).await
+    }
+
+    /// The copy that is here, if it is what is expected.
+    async fn copy(&self, wanted: &Wanted<'_>) -> Result<Option<Copy>, TransferError> {
+        let Some(kept) = wanted.kept.clone() else { return Ok(None) };
+        let checksum = wanted.checksum.cloned();
+        let open = move |cache: &Cache| {
+            let Some(mut copy) = cache.open(&kept) else { return Ok(None) };
+            let fault = checksum.map_or(Ok(None), |checksum| checksum.fault(&mut copy.file))?;
+            Ok(fault.is_none().then_some(copy))
+        };
+        Ok(self.cache.on(open).await?)
+    }
+
+    /// One try: all of it, or what is missing of it.
+    async fn take(
+        &self,
+        url: &Url,
+        copy: Option<&Copy>,
+        arriving: &mut Arriving,
+    ) -> Result<(), Stop> {
+        let mut request = self.client.get(url.clone());
+        match (&arriving.etag, copy) {
+            (Some(etag), _) if arriving.bytes > 0 => {
+                let range = format!("bytes={}-", arriving.bytes);
+                request = request.header(RANGE, range).header(IF_RANGE, etag);
+            }
+            (_, Some(copy)) => request = request.header(IF_NONE_MATCH, &copy.etag),
+            (_, None) => {}
+        }
+        let mut response = request.send().await.map_err(|error| broken(url, error))?;
+        match response.status() {
+            StatusCode::NOT_MODIFIED if copy.is_some() => return Err(Stop::Unchanged),
+            StatusCode::PARTIAL_CONTENT if arriving.goes_on_with(&response) => {}
+            status if status.is_success() => arriving.begin_again(&response).await?,
+            status => return Err(TransferError::Status { url: speakable(url), status }.into()),
+        }
+        while let Some(chunk) = response.chunk().await.map_err(|error| broken(url, error))? {
+            if arriving.bytes + chunk.len() as u64 > self.bytes_max {
+                return Err(self.too_large(url).into());
+            }
+            arriving.file.write_all(&chunk).await.map_err(TransferError::from)?;
+            arriving.bytes += chunk.len() as u64;
+        }
+        arriving.file.flush().await.map_err(TransferError::from)?;
+        Ok(())
     }
 
     async fn keep(
         &self,
-        mut response: Response,
-        url: &Url,
-        kept: Option<PathBuf>,
+        wanted: &Wanted<'_>,
+        partial: NamedTempFile,
+        arriving: Arriving,
     ) -> Result<Fetched, TransferError> {
-        let etag = response.headers().get(ETAG).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let (partial, file) = self.cache.on(Cache::begin).await?;
-        let mut writing = tokio::fs::File::from_std(file);
-        let mut bytes = 0;
-        while let Some(chunk) = response.chunk().await.map_err(|error| broken(url, error))? {
-            bytes += chunk.len() as u64;
-            if bytes > self.bytes_max {
-                return Err(self.too_large(url));
-            }
-            writing.write_all(&chunk).await?;
-        }
-        writing.flush().await?;
+        let Arriving { bytes, etag, .. } = arriving;
+        let (kept, checksum) = (wanted.kept.clone(), wanted.checksum.cloned());
         let finish = move |cache: &Cache| {
-            let file = partial.reopen()?;
+            let mut file = partial.reopen()?;
+            if let Some(fault) = checksum.map_or(Ok(None), |checksum| checksum.fault(&mut file))? {
+                return Ok(Err(fault));
+            }
             if let (Some(kept), Some(etag)) = (kept, etag) {
                 cache.put(partial, &kept, &etag)?;
                 cache.make_room(&kept);
             }
-            Ok(file)
+            Ok(Ok(file))
         };
-        Ok(Fetched { file: self.cache.on(finish).await?, bytes })
+        match self.cache.on(finish).await? {
+            Ok(file) => Ok(Fetched { file, bytes }),
+            Err(why) => Err(TransferError::Checksum { url: speakable(wanted.url), why }),
+        }
     }
 
     /// Bounds a transfer in time, however lively it is.

@@ -3,7 +3,7 @@
 use lattice_model::action::Download;
 
 use super::{Failure, StepContext};
-use crate::downloads::byte_size;
+use crate::downloads::{Checksum, byte_size};
 use crate::rootfs_files::Extraction;
 
 /// Performs it.
@@ -32,7 +32,8 @@ async fn fetch_and_extract(download: &Download, cx: &StepContext) -> Result<u64,
     let place = &cx.place;
     let user = place.files.resolve_user(&place.rootfs, &download.user).await;
     let owner = user.map_err(|error| error.to_string())?.ids;
-    let fetched = place.transfers.fetch(&download.from, &download.cache_key).await;
+    let checksum = Checksum::of(download)?;
+    let fetched = place.transfers.fetch(&download.from, &download.cache_key, checksum).await;
     let archive = fetched.map_err(|error| error.to_string())?;
     let bytes_max = place.transfers.bytes_max();
     let into = Extraction { to: &download.to, owner: &owner, bytes_max };

@@ -81,11 +81,11 @@ async fn a_cached_archive_is_sent_once_and_read_twice() {
     let transfers = transfers(dir.path(), Limits::default());
     let url = format!("{}/etag", server.url);
     for _ in 0..2 {
-        let fetched = transfers.fetch(&url, "key").await.unwrap();
+        let fetched = transfers.fetch(&url, "key", None).await.unwrap();
         assert_eq!((fetched.bytes, text(fetched).as_str()), (7, "archive"));
     }
     assert_eq!(server.sent.load(Ordering::Relaxed), 1);
-    transfers.fetch(&url, "").await.unwrap();
+    transfers.fetch(&url, "", None).await.unwrap();
     assert_eq!(server.sent.load(Ordering::Relaxed), 2, "without a key nothing is kept");
     assert_eq!(archives(dir.path()), 1);
 }
@@ -95,7 +95,7 @@ async fn many_who_want_the_same_wait_for_one_who_fetches_it() {
     let (server, dir) = (server().await, tempfile::tempdir().unwrap());
     let transfers = transfers(dir.path(), Limits::default());
     let url = format!("{}/etag", server.url);
-    let fetches = (0..8).map(|_| transfers.fetch(&url, "key"));
+    let fetches = (0..8).map(|_| transfers.fetch(&url, "key", None));
     for fetched in futures_util::future::join_all(fetches).await {
         assert_eq!(text(fetched.unwrap()), "archive");
     }
@@ -107,7 +107,7 @@ async fn a_transfer_that_never_ends_is_ended() {
     let (server, dir) = (server().await, tempfile::tempdir().unwrap());
     let limits = Limits { transfer_timeout: Duration::from_millis(200), ..Limits::default() };
     let transfers = transfers(dir.path(), limits);
-    let error = transfers.fetch(&format!("{}/endless", server.url), "key").await.unwrap_err();
+    let error = transfers.fetch(&format!("{}/endless", server.url), "key", None).await.unwrap_err();
     assert!(error.to_string().ends_with("it took longer than 0.2 s"), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -117,11 +117,11 @@ async fn an_archive_that_a_crash_left_without_its_etag_is_fetched_anew() {
     let (server, dir) = (server().await, tempfile::tempdir().unwrap());
     let transfers = transfers(dir.path(), Limits::default());
     let url = format!("{}/etag", server.url);
-    transfers.fetch(&url, "key").await.unwrap();
+    transfers.fetch(&url, "key", None).await.unwrap();
     let kept = transfers.cache.place("key", &Url::parse(&url).unwrap());
     std::fs::remove_file(etag_path(&kept)).unwrap();
     std::fs::write(&kept, "half of another").unwrap();
-    assert_eq!(text(transfers.fetch(&url, "key").await.unwrap()), "archive");
+    assert_eq!(text(transfers.fetch(&url, "key", None).await.unwrap()), "archive");
     assert_eq!(server.sent.load(Ordering::Relaxed), 2);
 }
 
@@ -157,7 +157,7 @@ async fn the_cache_keeps_to_its_size() {
     let limits = Limits { download_cache_bytes_max: 15, ..Limits::default() };
     let transfers = transfers(dir.path(), limits);
     for key in ["a", "b", "c", "d"] {
-        transfers.fetch(&format!("{}/etag", server.url), key).await.unwrap();
+        transfers.fetch(&format!("{}/etag", server.url), key, None).await.unwrap();
     }
     assert_eq!(archives(dir.path()), 2);
 }
@@ -168,13 +168,94 @@ async fn what_is_too_large_or_no_url_is_refused_without_telling_secrets() {
     let limits = Limits { download_bytes_max: 1024, ..Limits::default() };
     let transfers = transfers(dir.path(), limits);
     let big = format!("{}/big?token=secret", server.url);
-    let too_large = transfers.fetch(&big, "").await.unwrap_err().to_string();
+    let too_large = transfers.fetch(&big, "", None).await.unwrap_err().to_string();
     let expected = format!("{}/big is larger than 1K, the most this cell transfers", server.url);
     assert_eq!(too_large, expected);
-    let file = transfers.fetch("file:///etc/passwd", "").await.unwrap_err().to_string();
+    let file = transfers.fetch("file:///etc/passwd", "", None).await.unwrap_err().to_string();
     assert_eq!(file, "'file:///etc/passwd' is not an http or https URL");
     let closed = "http://user:secret@127.0.0.1:1/x?token=secret";
-    let refused = transfers.fetch(closed, "").await.unwrap_err().to_string();
+    let refused = transfers.fetch(closed, "", None).await.unwrap_err().to_string();
     assert!(refused.starts_with("cannot transfer http://127.0.0.1:1/x: "), "{refused}");
     assert!(!refused.contains("secret"), "{refused}");
+}
+
+/// Serves `/cut`, whose first answers break off in their middle.
+async fn cut(breaks: usize, etag: &'static str) -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+    lattice_daemon::install_crypto();
+    let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (log, left) = (Arc::clone(&asked), Arc::new(AtomicUsize::new(breaks)));
+    let answer = async move |headers: HeaderMap| {
+        let range = headers.get("range").and_then(|v| v.to_str().ok()).unwrap_or("-").to_owned();
+        log.lock().unwrap().push(range.clone());
+        let from: usize = range
+            .strip_prefix("bytes=")
+            .and_then(|r| r.strip_suffix('-'))
+            .map_or(0, |from| from.parse().unwrap());
+        let rest = vec![b'x'; 100_000 - from];
+        let is_cut = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        let parts: Vec<Result<Vec<u8>, io::Error>> = match is_cut {
+            Ok(_) => vec![Ok(rest[..rest.len() / 2].to_vec()), Err(io::Error::other("cut"))],
+            Err(_) => vec![Ok(rest)],
+        };
+        let parts = futures_util::stream::iter(parts);
+        let parts = futures_util::StreamExt::then(parts, |part| async {
+            // The first half has to leave before the connection breaks.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            part
+        });
+        let mut response = axum::body::Body::from_stream(parts).into_response();
+        if !etag.is_empty() {
+            response.headers_mut().insert("etag", etag.parse().unwrap());
+        }
+        if from > 0 {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let range = format!("bytes {from}-99999/100000").parse().unwrap();
+            response.headers_mut().insert("content-range", range);
+        }
+        response
+    };
+    let app = Router::new().route("/cut", get(answer));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/cut", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn a_download_that_breaks_off_goes_on_where_it_broke_and_else_from_its_beginning() {
+    for (etag, expected) in [("\"v1\"", vec!["-", "bytes=50000-"]), ("", vec!["-", "-"])] {
+        let (url, asked) = cut(1, etag).await;
+        let dir = tempfile::tempdir().unwrap();
+        let fetched =
+            transfers(dir.path(), Limits::default()).fetch(&url, "k", None).await.unwrap();
+        assert_eq!((fetched.bytes, text(fetched).len()), (100_000, 100_000));
+        assert_eq!(*asked.lock().unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_as_expected_is_refused_and_not_kept() {
+    let checksum = |value: &str| {
+        let (checksum_algorithm, checksum_value) = ("md5".to_owned(), value.to_owned());
+        let download = lattice_model::action::Download {
+            checksum_algorithm,
+            checksum_value,
+            ..Default::default()
+        };
+        Checksum::of(&download).unwrap()
+    };
+    let (server, dir) = (server().await, tempfile::tempdir().unwrap());
+    let transfers = transfers(dir.path(), Limits::default());
+    let url = format!("{}/etag", server.url);
+    let wrong = transfers.fetch(&url, "key", checksum(&"0".repeat(32))).await.unwrap_err();
+    let why = wrong.to_string();
+    assert!(why.contains("/etag is not what it should be: its md5 is"), "{why}");
+    assert!(why.contains(&"0".repeat(32)), "{why}");
+    assert_eq!(archives(dir.path()), 0);
+    let got = why.split("its md5 is ").nth(1).unwrap().split(',').next().unwrap();
+    for _ in 0..2 {
+        let fetched = transfers.fetch(&url, "key", checksum(got)).await.unwrap();
+        assert_eq!(text(fetched), "archive");
+    }
+    assert_eq!(server.sent.load(Ordering::Relaxed), 2, "the second time it was here");
 }

@@ -94,6 +94,48 @@ pub struct Download {
     pub log_source: String,
     /// Who owns the files; required.
     pub user: String,
+    /// `md5`, `sha1` or `sha256`; empty means that nothing is compared.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub checksum_algorithm: String,
+    /// The archive's digest, in hex digits.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub checksum_value: String,
+}
+
+/// What a [`Download`]'s digest is made by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChecksumAlgorithm {
+    /// 128 bits.
+    Md5,
+    /// 160 bits.
+    Sha1,
+    /// 256 bits.
+    Sha256,
+}
+
+impl ChecksumAlgorithm {
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Md5, Self::Sha1, Self::Sha256].into_iter().find(|known| known.name() == name)
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+        }
+    }
+
+    /// How many hex digits its digests have.
+    pub const fn digits(self) -> usize {
+        match self {
+            Self::Md5 => 32,
+            Self::Sha1 => 40,
+            Self::Sha256 => 64,
+        }
+    }
 }
 
 /// See [`Action::Upload`].

@@ -201,7 +201,8 @@ fn actions() -> Schemas {
         "resource_limits": read(json!({"nofile": amount("open files"),
             "nproc": amount("processes")}), &[])});
     let download = json!({"artifact": text(), "from": text(), "to": text(), "cache_key": text(),
-        "user": text(), "log_source": source});
+        "user": text(), "log_source": source,
+        "checksum_algorithm": {"enum": ["md5", "sha1", "sha256"]}, "checksum_value": text()});
     let upload = json!({"artifact": text(), "from": text(), "to": text(), "user": text(),
         "log_source": source});
     let timeout = json!({"action": action, "log_source": source,

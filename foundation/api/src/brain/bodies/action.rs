@@ -2,8 +2,8 @@
 
 use lattice_model::Refusal;
 use lattice_model::action::{
-    ACTION_DEPTH_MAX, Action, Download, EmitProgress, EnvVar, Group, ResourceLimits, Run, Timeout,
-    Upload, Wrapped,
+    ACTION_DEPTH_MAX, Action, ChecksumAlgorithm, Download, EmitProgress, EnvVar, Group,
+    ResourceLimits, Run, Timeout, Upload, Wrapped,
 };
 use serde_json::Value;
 
@@ -119,7 +119,10 @@ fn run(fields: &Object<'_>, complaints: &mut Complaints) -> Result<Run, Refusal>
 }
 
 fn download(fields: &Object<'_>, complaints: &mut Complaints) -> Result<Download, Refusal> {
+    let (checksum_algorithm, checksum_value) = checksum(fields, complaints)?;
     Ok(Download {
+        checksum_algorithm,
+        checksum_value,
         artifact: fields.string("artifact")?,
         from: required(fields, "from", complaints)?,
         to: required(fields, "to", complaints)?,
@@ -127,6 +130,23 @@ fn download(fields: &Object<'_>, complaints: &mut Complaints) -> Result<Download
         user: required(fields, "user", complaints)?,
         log_source: fields.string("log_source")?,
     })
+}
+
+/// Neither, or an algorithm and as many hex digits as it has.
+fn checksum(fields: &Object<'_>, complaints: &mut Complaints) -> Result<(String, String), Refusal> {
+    let (name, value) = (fields.string("checksum_algorithm")?, fields.string("checksum_value")?);
+    match ChecksumAlgorithm::named(&name) {
+        None if name.is_empty() && value.is_empty() => {}
+        None => complaints.invalid("checksum_algorithm"),
+        Some(algorithm) => {
+            let is_digest =
+                value.len() == algorithm.digits() && value.bytes().all(|b| b.is_ascii_hexdigit());
+            if !is_digest {
+                complaints.invalid("checksum_value");
+            }
+        }
+    }
+    Ok((name, value))
 }
 
 fn upload(fields: &Object<'_>, complaints: &mut Complaints) -> Result<Upload, Refusal> {
