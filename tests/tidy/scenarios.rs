@@ -1,4 +1,4 @@
-//! docs/scenarios.md names, for every scenario of Diego's suites that concerns us, the tests that
+//! tests/scenarios.md names, for every scenario of Diego's suites that concerns us, the tests that
 //! play it or why none does; and what it names exists.
 
 use std::ops::RangeInclusive;
@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::repository::Repository;
 
 /// Where the scenarios are told.
-const PAGE: &str = "docs/scenarios.md";
+const PAGE: &str = "tests/scenarios.md";
 /// What a row says of a scenario that no test plays; the reason follows.
 const NOT_COVERED: &str = "not covered: ";
 /// The scenarios that must be there: a letter and numbers.

@@ -1,4 +1,4 @@
-//! Scenarios of Diego's suites that need no container, played from wish to end; docs/scenarios.md
+//! Scenarios of Diego's suites that need no container, played from wish to end; tests/scenarios.md
 //! says which.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture is a failed test")]
 
