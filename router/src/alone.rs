@@ -86,6 +86,7 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
     router.lines = if access.is_empty() { AccessLines::None } else { AccessLines::All };
     let writer = access::start(access, egress)?;
     let listeners = std::mem::take(&mut router.listeners);
+    router.tcp.reserved.extend(listeners.iter().map(|listener| listener.addr.port()));
     let drain = router.limits.drain;
     let (clock, whose) =
         (Arc::new(SystemClock), (router.identity.index, router.identity.id.clone()));

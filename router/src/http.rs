@@ -5,6 +5,7 @@
 //! | `/health` | whether load balancers should send requests here | health ports |
 //! | `/is-process-alive-do-not-use-for-loadbalancing` | that the process answers | health ports |
 //! | `/routes` | the table, to who knows the password | the routes' port |
+//! | `/tcp_routes` | TCP routes, which gorouter has not | the routes' port |
 //! | `/healthz`, `/varz`, `/routes` | the same for old tooling, if it is asked for | the plain health port |
 //! | `/metrics` | Prometheus' text | the metrics' port |
 
@@ -230,6 +231,7 @@ fn old_pages(view: &Arc<View>) -> Router {
 fn routes_pages(view: &Arc<View>) -> Router {
     Router::new()
         .route("/routes", get(routes::page))
+        .route("/tcp_routes", get(routes::tcp_page))
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(middleware::from_fn_with_state(view.clone(), admit))
         .with_state(view.clone())

@@ -18,6 +18,7 @@
 //! | [`h1`] | HTTP/1 as bytes, strictly; pure |
 //! | `wire`, `memory`, `watch` | sockets, the memory they lend, and who stands still |
 //! | `proxy` | the stages of one request |
+//! | `tcp` | ports that lead to instances, and what goes over them |
 //! | [`verdict`] | what a failure means; pure |
 //! | [`access_log`] | a request's line; pure |
 //! | [`metrics`] | all that is counted |
@@ -49,6 +50,7 @@ mod registrar;
 pub mod reserved;
 pub mod select;
 pub mod table;
+mod tcp;
 pub mod tls;
 pub mod verdict;
 mod watch;
@@ -72,16 +74,18 @@ use tracing::info;
 pub use config::{
     AccessLines, BackendTls, Balance, Config, ExtraField, ForwardedCertificate, ForwardedProto,
     Freshness, HeaderRules, Identity, Limits, LineRules, Listener, Reserved, Sharding, Side,
-    Sticky, Tracing,
+    Sticky, TcpRules, Tracing,
 };
+use listening::{Listening, Opened, Serves};
 use metrics::{OfComponent, Registrations, Totals, Traffic};
 use registrar::Registrar;
 use reserved::ReservedHosts;
 use table::{Editor, Table};
-use worker::{Ending, Opened, Shared};
+use tcp::ports::Ports;
+use worker::{Ending, Shared};
 
-/// The most listeners of one router.
-const LISTENERS_MAX: usize = 16;
+/// The most listeners that one worker takes at once.
+const LISTENERS_MAX: usize = 4096;
 /// Endpoints that wait to be forgotten; more are found out again by the next request.
 const SUSPECTS_MAX: usize = 1024;
 
@@ -107,7 +111,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The router has ended, or its listeners are as many as it takes.
-    #[error("the router takes no more listeners: it ends, or has {LISTENERS_MAX} already")]
+    #[error("the router takes no more listeners: it ends, or {LISTENERS_MAX} wait already")]
     NoMoreListeners,
 }
 
@@ -120,7 +124,8 @@ pub struct Handle {
 struct Inner {
     ending: Arc<Ending>,
     table: Arc<Table>,
-    orders: Vec<mpsc::Sender<Opened>>,
+    tcp_table: Arc<Table>,
+    listening: Listening,
     bound: Mutex<Vec<Listener>>,
     registrations: Arc<Registrations>,
     traffic: Vec<Arc<Traffic>>,
@@ -152,12 +157,15 @@ pub async fn start(
     tasks: &Tasks,
 ) -> Result<Handle, StartError> {
     let reserved = Arc::new(ReservedHosts::new(&config));
-    let editor = Editor::new(table::Rules::of(&config), rand::random());
+    let table_rules = table::Rules::of(&config);
+    let editor = Editor::new(table_rules, rand::random());
     let table = editor.table().clone();
     let registrar_rules = registrar::Rules::of(&config);
     let workers = config.workers.max(1);
     let mut limits = config.limits;
     limits.connections_max = (limits.connections_max / workers).max(1);
+    let tcp = tcp_rules(&config);
+    let share = (tcp.connections_max / workers).max(1);
     let source_type = "RTR".into();
     let (suspecting, suspects) = mpsc::channel(SUSPECTS_MAX);
     let ending = Arc::new(Ending::new(config.limits.drain));
@@ -178,13 +186,19 @@ pub async fn start(
         backend_tls: config.backend_tls.unwrap_or_default(),
         reads_preamble: config.reads_preamble,
         zone: config.zone,
+        tcp: TcpRules { connections_max: share, ..tcp.clone() },
     });
     let messages = bus.subscribe("router.*");
-    let registrar = Registrar::new(editor, reserved, registrar_rules, clock.clone(), bus);
-    let registrations = registrar.counts.clone();
     let (orders, traffic) = start_workers(&shared, workers, tasks)?;
+    let listening = Listening::new(orders);
+    let opens = Arc::new(listening.clone());
+    let ports = Ports::new(tcp, table_rules, rand::random(), opens, shared.logs.clone());
+    let tcp_table = ports.table().clone();
+    let tables = (editor, ports);
+    let registrar = Registrar::new(tables, reserved, registrar_rules, clock.clone(), bus);
+    let registrations = registrar.counts.clone();
     let bound = Mutex::default();
-    let inner = Inner { ending, table, orders, bound, registrations, traffic, clock };
+    let inner = Inner { ending, table, tcp_table, listening, bound, registrations, traffic, clock };
     let handle = Handle { inner: Arc::new(inner) };
     for listener in &config.listeners {
         handle.listen(*listener)?;
@@ -192,6 +206,14 @@ pub async fn start(
     let shutdown = tasks.shutdown().clone();
     tasks.critical("router-registrar", registrar.run(messages, suspects, shutdown));
     Ok(handle)
+}
+
+/// As the configuration says, without the router's own ports.
+fn tcp_rules(config: &Config) -> TcpRules {
+    let mut tcp = config.tcp.clone();
+    let own = config.listeners.iter().map(|listener| listener.addr.port());
+    tcp.reserved.extend(own.filter(|port| *port != 0));
+    tcp
 }
 
 type Workers = (Vec<mpsc::Sender<Opened>>, Vec<Arc<Traffic>>);
@@ -225,14 +247,8 @@ async fn all_end(ends: Vec<oneshot::Receiver<()>>) {
 impl Handle {
     /// Listens on one more address, and says which one it became.
     pub fn listen(&self, listener: Listener) -> Result<SocketAddr, StartError> {
-        let orders = &self.inner.orders;
-        let (addr, opened) = listening::open(listener.addr, orders.len())
-            .map_err(|source| StartError::Listen { addr: listener.addr, source })?;
-        for (worker, listener_of_worker) in orders.iter().zip(opened) {
-            let Listener { side, is_tls, .. } = listener;
-            let opened = Opened { listener: listener_of_worker, side, is_tls };
-            worker.try_send(opened).map_err(|_| StartError::NoMoreListeners)?;
-        }
+        let serves = Serves::Http(listener.side, listener.is_tls);
+        let addr = self.inner.listening.open(listener.addr, &serves)?;
         info!(%addr, side = ?listener.side, "router listens");
         let mut bound = self.inner.bound.lock().expect("no holder panics");
         bound.push(Listener { addr, ..listener });
@@ -258,6 +274,12 @@ impl Handle {
     /// Every route and its endpoints at this moment, by uri.
     pub fn routes(&self) -> std::collections::BTreeMap<String, Vec<EndpointStatus>> {
         let routes = self.inner.table.routes();
+        routes.iter().map(|route| (route.uri.to_string(), status_of(route))).collect()
+    }
+
+    /// Every TCP route and its endpoints at this moment, by port and perhaps `/name`.
+    pub fn tcp_routes(&self) -> std::collections::BTreeMap<String, Vec<EndpointStatus>> {
+        let routes = self.inner.tcp_table.routes();
         routes.iter().map(|route| (route.uri.to_string(), status_of(route))).collect()
     }
 

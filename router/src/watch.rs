@@ -41,6 +41,8 @@ pub(crate) enum Phase {
     Streaming,
     /// The last answer was given; the client may still be sending.
     Lingering,
+    /// Bytes go through in which nothing is seen; they may stand still.
+    Through,
 }
 
 /// What a connection is told to do; a later one is harder.
@@ -131,7 +133,12 @@ impl Watch {
             }
             Phase::Streaming if over(&self.moved_at, limits.stream_idle) => self.order(Order::Drop),
             Phase::Lingering if over(&self.since, LINGER) => self.order(Order::Drop),
-            Phase::Idle | Phase::Head | Phase::Awaiting | Phase::Streaming | Phase::Lingering => {}
+            Phase::Idle
+            | Phase::Head
+            | Phase::Awaiting
+            | Phase::Streaming
+            | Phase::Lingering
+            | Phase::Through => {}
         }
     }
 

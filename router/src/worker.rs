@@ -2,13 +2,12 @@
 //! endpoints. It shares the route table with others, and that only to read.
 
 mod lines;
-mod serving;
+pub(crate) mod serving;
 
 use core::net::SocketAddr;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,13 +16,16 @@ use std::time::{Duration, Instant};
 use lattice_daemon::clock::Clock;
 use lattice_daemon::log_ingress::LogIngress;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::config::{AccessLines, BackendTls, HeaderRules, Limits, LineRules, Side, Sticky};
+use crate::config::{
+    AccessLines, BackendTls, HeaderRules, Limits, LineRules, Side, Sticky, TcpRules,
+};
 use crate::connections::Connections;
+use crate::listening::Opened;
 use crate::memory::Memory;
 use crate::metrics::Traffic;
 use crate::pool::Backend;
@@ -57,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) reads_preamble: bool,
     /// The zone whose endpoints are preferred.
     pub(crate) zone: Option<String>,
+    /// As each worker may use them.
+    pub(crate) tcp: TcpRules,
 }
 
 /// How the router ends.
@@ -73,6 +77,8 @@ pub(crate) struct Worker {
     pub(crate) connections: Rc<Connections>,
     pub(crate) lines: Rc<Lines>,
     pub(crate) memory: Memory,
+    /// Places for connections of TCP routes.
+    pub(crate) tcp_places: Arc<Semaphore>,
     watches: RefCell<HashMap<*const Watch, Rc<Watch>>>,
     open: Cell<usize>,
     slot_free: Notify,
@@ -106,14 +112,6 @@ pub(crate) struct Known {
 struct Slot {
     worker: Rc<Worker>,
     is_filled: bool,
-}
-
-/// A listening socket for one worker.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) listener: TcpListener,
-    pub(crate) side: Side,
-    pub(crate) is_tls: bool,
 }
 
 /// Starts a worker's thread; the receiver ends when the thread has.
@@ -199,6 +197,7 @@ impl Worker {
         Rc::new(Self {
             connections: Connections::new(limits, shared.backend_tls.0.clone(), traffic.clone()),
             lines: Rc::new(Lines::new(shared.logs.clone(), traffic.clone())),
+            tcp_places: Arc::new(Semaphore::new(shared.tcp.connections_max)),
             shared,
             traffic,
             memory: Memory::default(),
@@ -219,6 +218,7 @@ impl Worker {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(opened) = orders.recv() => {
+                    accepting.retain(|listener| !listener.is_finished());
                     match serving::listen(self.clone(), opened) {
                         Ok(handle) => accepting.push(handle),
                         Err(why) => error!(error = %why, "a worker could not listen"),
@@ -250,6 +250,11 @@ impl Worker {
         }
     }
 
+    /// The coarse clock.
+    pub(crate) fn ticks(&self) -> Ticks {
+        self.ticks.clone()
+    }
+
     fn tell_time(&self) {
         let millis = self.started.elapsed().as_millis();
         self.ticks.set(u64::try_from(millis).unwrap_or(u64::MAX));
@@ -272,7 +277,8 @@ impl Worker {
         }
     }
 
-    fn enter(&self, watch: &Rc<Watch>) {
+    /// Watches a connection, and waits for it at the end.
+    pub(crate) fn enter(&self, watch: &Rc<Watch>) {
         self.watches.borrow_mut().insert(Rc::as_ptr(watch), watch.clone());
         self.stirred.notify_one();
     }

@@ -15,3 +15,4 @@ mod routing;
 mod safety;
 mod service;
 mod tasks;
+mod tcp_routes;

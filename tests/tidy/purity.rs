@@ -44,6 +44,8 @@ const PURE: &[&str] = &[
     "router/src/reserved.rs",
     "router/src/select",
     "router/src/table",
+    "router/src/tcp/greeting.rs",
+    "router/src/tcp/ports",
     "router/src/verdict",
 ];
 

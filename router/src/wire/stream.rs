@@ -120,7 +120,7 @@ impl Stream {
         }
     }
 
-    fn tcp(&self) -> &TcpStream {
+    pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
             Self::Tls(secured) => &secured.tcp,

@@ -12,6 +12,7 @@ mod preamble;
 mod proxying;
 mod sides;
 mod support;
+mod tcp;
 mod tls;
 mod upgrades;
 mod wire;
