@@ -22,7 +22,7 @@ pub enum Announce {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Announced {
     /// A host name.
-    Http(Registration),
+    Http(Box<Registration>),
     /// A port of the router.
     Tcp(TcpRegistration),
 }
@@ -107,7 +107,7 @@ pub fn registrations(
     for route in lrp.routes.http() {
         let Some((host, port)) = endpoint(net, route.port, announce) else { continue };
         for hostname in route.hostnames {
-            found.push(Announced::Http(Registration {
+            found.push(Announced::Http(Box::new(Registration {
                 host: host.clone(),
                 port,
                 uris: vec![hostname],
@@ -117,7 +117,7 @@ pub fn registrations(
                 tags: BTreeMap::from([("component".to_owned(), "route-emitter".to_owned())]),
                 route_service_url: route.route_service_url.clone().unwrap_or_default(),
                 ..Registration::default()
-            }));
+            })));
         }
     }
     for route in lrp.routes.tcp() {

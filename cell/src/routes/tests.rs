@@ -26,19 +26,19 @@ fn found(routes: serde_json::Value, announce: Announce) -> Vec<Registration> {
     let lrp = lrp(routes);
     let all = registrations(&lrp, &testing::key("web", 2), "ig", &net(), announce);
     let http = all.into_iter().map(|announced| match announced {
-        Announced::Http(registration) => registration,
+        Announced::Http(registration) => *registration,
         Announced::Tcp(other) => panic!("{other:?} is no HTTP route"),
     });
     http.collect()
 }
 
 fn registration(uri: &str) -> Announced {
-    Announced::Http(Registration {
+    Announced::Http(Box::new(Registration {
         host: "10.0.0.2".into(),
         port: 8080,
         uris: vec![uri.into()],
         ..Registration::default()
-    })
+    }))
 }
 
 fn tcp(external_port: u16, sni: &str) -> Announced {

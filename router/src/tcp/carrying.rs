@@ -290,7 +290,7 @@ impl Carried {
             AccessLines::All | AccessLines::OfApps => {}
         }
         let now = shared.clock.now();
-        let log = Log::out(shared.source_type.clone(), &self.line(&app, now));
+        let log = Log::out(shared.source_type.clone(), self.line(&app, now));
         self.worker.lines.push(Envelope::log(app, index, now, log));
     }
 }
