@@ -1,5 +1,6 @@
 //! TCP routes: ports that come and go, what goes over them, and who gets it.
 
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -79,6 +80,14 @@ async fn client(port: u16) -> Wire {
     Wire::connect(SocketAddr::new(LOOPBACK, port)).await
 }
 
+/// How a connection ends that gets nowhere; it may be over before it has begun.
+async fn refusal(port: u16) -> io::Error {
+    match TcpStream::connect((LOOPBACK, port)).await {
+        Ok(mut stream) => stream.read_u8().await.unwrap_err(),
+        Err(error) => error,
+    }
+}
+
 #[tokio::test]
 async fn each_end_may_speak_first_and_stop_first_and_all_is_counted() {
     let mut world = World::with(carries_tcp).await;
@@ -153,9 +162,8 @@ async fn a_connection_that_no_instance_takes_is_reset_and_the_app_is_told() {
     let mut world = World::with(carries_tcp).await;
     let (gone, port) = (Endpoint::refusing().await, free_port());
     world.tcp_route(port, "", gone).await;
-    let mut stream = client(port).await.into_stream();
-    let error = stream.read_u8().await.unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    let error = refusal(port).await;
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
     let line = world.line().await;
     assert!(line.contains(&format!("error:\"endpoint_failure ({gone}: Dial")), "{line}");
     assert_eq!(world.router.totals().tcp.failed, 1);
@@ -174,7 +182,7 @@ async fn an_end_that_breaks_off_breaks_the_other_off() {
     let mut stream = client(port).await.into_stream();
     stream.write_all(b"x").await.unwrap();
     let error = stream.read_u8().await.unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
     eventually("nothing is left", || world.router.totals().tcp.open == 0).await;
 }
 
@@ -212,8 +220,8 @@ async fn who_says_no_name_in_time_or_ends_first_gets_to_the_ports_own_route() {
     .await;
     let (one, port) = (echo("1").await, free_port());
     world.tcp_route(port, "a.test", one.addr).await;
-    let mut refused = client(port).await.into_stream();
-    assert!(refused.read_u8().await.is_err(), "no route without a name");
+    let error = refusal(port).await;
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "no route without a name");
     world.tcp_route(port, "", one.addr).await;
     assert_eq!(client(port).await.take(1).await, b"1", "a silent client");
     let mut ended = client(port).await.into_stream();
@@ -282,5 +290,5 @@ async fn at_the_end_connections_have_a_while_and_are_then_broken_off() {
     assert_eq!(done.take(9).await, b"under way");
     let mut stays: TcpStream = stays.into_stream();
     let error = stays.read_u8().await.unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
 }
