@@ -40,6 +40,8 @@ pub struct Config {
     pub reads_preamble: bool,
     /// The zone whose endpoints get the first attempt of each request, if any of them can.
     pub zone: Option<String>,
+    /// Sockets may be handed over to a successor.
+    pub hands_over: bool,
     /// How the router speaks of itself on the bus.
     pub identity: Identity,
     /// Which registrations are carried.
@@ -322,6 +324,7 @@ impl Config {
             backend_tls: None,
             reads_preamble: false,
             zone: None,
+            hands_over: false,
             identity: Identity::default(),
             sharding: Sharding::default(),
             freshness: Freshness::default(),

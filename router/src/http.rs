@@ -149,16 +149,17 @@ pub async fn start(
         (secured(status.metrics_tls), metrics()),
     ] {
         let Some((addr, tls)) = at else { continue };
-        let listening = TcpListener::bind(addr).await;
-        let listener = listening.map_err(|source| ListenError { addr, source })?;
+        let listening = view.router.listening().open_one(addr);
+        let listener = listening.and_then(TcpListener::from_std);
+        let listener = listener.map_err(|source| ListenError { addr, source })?;
         let addr = listener.local_addr().unwrap_or(addr);
         info!(%addr, is_tls = tls.is_some(), "status is shown");
         bound.push(addr);
-        let shutdown = tasks.shutdown().clone();
+        let retiring = view.router.retiring().clone();
         let serving = serve(listener, pages, tls);
         tasks.spawn("router-status", async move {
             tokio::select! {
-                () = shutdown.cancelled() => {}
+                () = retiring.cancelled() => {}
                 () = serving => {}
             }
         });

@@ -59,6 +59,7 @@ mod worker;
 
 use core::net::SocketAddr;
 use std::io;
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -69,6 +70,7 @@ use lattice_daemon::log_ingress::LogIngress;
 use lattice_daemon::tasks::Tasks;
 use lattice_model::Time;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use config::{
@@ -126,6 +128,8 @@ struct Inner {
     table: Arc<Table>,
     tcp_table: Arc<Table>,
     listening: Listening,
+    /// Nobody is taken in any more.
+    retiring: CancellationToken,
     bound: Mutex<Vec<Listener>>,
     registrations: Arc<Registrations>,
     traffic: Vec<Arc<Traffic>>,
@@ -189,8 +193,10 @@ pub async fn start(
         tcp: TcpRules { connections_max: share, ..tcp.clone() },
     });
     let messages = bus.subscribe("router.*");
-    let (orders, traffic) = start_workers(&shared, workers, tasks)?;
-    let listening = Listening::new(orders);
+    let retiring = tasks.shutdown().child_token();
+    let (orders, traffic) = start_workers(&shared, workers, (tasks, &retiring))?;
+    let listening = Listening::new(orders, config.hands_over);
+    tasks.spawn("router-listening", release(listening.clone(), retiring.clone()));
     let opens = Arc::new(listening.clone());
     let ports = Ports::new(tcp, table_rules, rand::random(), opens, shared.logs.clone());
     let tcp_table = ports.table().clone();
@@ -198,7 +204,17 @@ pub async fn start(
     let registrar = Registrar::new(tables, reserved, registrar_rules, clock.clone(), bus);
     let registrations = registrar.counts.clone();
     let bound = Mutex::default();
-    let inner = Inner { ending, table, tcp_table, listening, bound, registrations, traffic, clock };
+    let inner = Inner {
+        ending,
+        table,
+        tcp_table,
+        listening,
+        retiring,
+        bound,
+        registrations,
+        traffic,
+        clock,
+    };
     let handle = Handle { inner: Arc::new(inner) };
     for listener in &config.listeners {
         handle.listen(*listener)?;
@@ -218,20 +234,35 @@ fn tcp_rules(config: &Config) -> TcpRules {
 
 type Workers = (Vec<mpsc::Sender<Opened>>, Vec<Arc<Traffic>>);
 
-fn start_workers(shared: &Arc<Shared>, n: usize, tasks: &Tasks) -> Result<Workers, StartError> {
+fn start_workers(
+    shared: &Arc<Shared>,
+    n: usize,
+    (tasks, retiring): (&Tasks, &CancellationToken),
+) -> Result<Workers, StartError> {
     let (mut orders, mut traffic, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..n {
         let (sender, receiver) = mpsc::channel(LISTENERS_MAX);
         let counts = Arc::new(Traffic::default());
-        let shutdown = tasks.shutdown().clone();
-        let end = worker::spawn(shared.clone(), number, counts.clone(), receiver, shutdown)
+        let end = worker::spawn(shared.clone(), number, counts.clone(), receiver, retiring.clone())
             .map_err(|source| StartError::Worker { number, source })?;
         orders.push(sender);
         traffic.push(counts);
         ends.push(end);
     }
-    tasks.critical("router-workers", all_end(ends));
+    let (shutdown, retiring) = (tasks.shutdown().clone(), retiring.clone());
+    tasks.critical("router-workers", async move {
+        all_end(ends).await;
+        if retiring.is_cancelled() {
+            shutdown.cancelled().await;
+        }
+    });
     Ok((orders, traffic))
+}
+
+/// Closes what is only held for a successor when nobody is taken in any more.
+async fn release(listening: Listening, retiring: CancellationToken) {
+    retiring.cancelled().await;
+    listening.release();
 }
 
 /// Ends when the first worker has ended without being told to, or all have.
@@ -269,6 +300,31 @@ impl Handle {
     /// How long requests under way may take to finish once the router is told to end.
     pub fn drain_within(&self, limit: Duration) {
         self.inner.ending.drain_within(limit);
+    }
+
+    /// Takes the listening sockets of a predecessor; each is used when its address is asked for.
+    pub fn inherit(&self, listeners: Vec<TcpListener>) {
+        self.inner.listening.inherit(listeners);
+    }
+
+    /// Closes the sockets of a predecessor that nothing was listened on with, and says where.
+    pub fn disinherit(&self) -> Vec<SocketAddr> {
+        self.inner.listening.disinherit()
+    }
+
+    /// Takes nobody in any more, because a successor does with the same sockets. Who is connected
+    /// may send one more request; the rest of the router goes on.
+    pub fn retire(&self) {
+        self.inner.ending.leave_to_successor();
+        self.inner.listening.give_away();
+        self.inner.retiring.cancel();
+    }
+
+    /// Waits until those who are connected have been served, for as long as they may take.
+    pub async fn retired(&self) {
+        for worker in self.inner.listening.workers() {
+            worker.closed().await;
+        }
     }
 
     /// Every route and its endpoints at this moment, by uri.
@@ -314,6 +370,15 @@ impl Handle {
     /// Whether load balancers are told to go elsewhere.
     pub fn is_ending(&self) -> bool {
         self.inner.ending.is_announced()
+    }
+
+    pub(crate) fn listening(&self) -> &Listening {
+        &self.inner.listening
+    }
+
+    /// Cancelled when nobody is taken in any more.
+    pub(crate) fn retiring(&self) -> &CancellationToken {
+        &self.inner.retiring
     }
 
     pub(crate) fn table(&self) -> &Table {

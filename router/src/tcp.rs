@@ -37,6 +37,9 @@ pub(crate) struct Port {
 pub(crate) trait Opens: Send + Sync {
     /// Listens on an address for a port, until that is closing.
     fn open(&self, addr: SocketAddr, port: &Arc<Port>) -> Result<(), StartError>;
+
+    /// Listens on no address of a port any more.
+    fn close(&self, port: &Arc<Port>);
 }
 
 /// Opens nothing, and says that it did.
@@ -48,6 +51,8 @@ impl Opens for NoDoors {
     fn open(&self, _: SocketAddr, _: &Arc<Port>) -> Result<(), StartError> {
         Ok(())
     }
+
+    fn close(&self, _: &Arc<Port>) {}
 }
 
 // === impl Port ===

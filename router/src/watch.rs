@@ -50,6 +50,9 @@ pub(crate) enum Phase {
 pub(crate) enum Order {
     /// Go on.
     Serve,
+    /// Take one more request at most, and say with its answer that the connection ends: a client
+    /// that has begun one does not lose it.
+    LastRequest,
     /// Take no more requests.
     Finish,
     /// End now.
@@ -98,9 +101,14 @@ impl Watch {
         self.moved();
     }
 
-    /// Whether no more requests are taken.
+    /// Whether the answer that comes next is the last.
     pub(crate) fn is_finishing(&self) -> bool {
         self.order.get() != Order::Serve
+    }
+
+    /// Whether no more requests are taken.
+    pub(crate) fn takes_none(&self) -> bool {
+        self.order.get() >= Order::Finish
     }
 
     /// Whether the endpoint's time is up; said once.

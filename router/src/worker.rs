@@ -67,6 +67,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Ending {
     is_announced: AtomicBool,
+    /// Another process takes the connections that come from now on.
+    has_successor: AtomicBool,
     drain_millis: AtomicU64,
 }
 
@@ -166,7 +168,8 @@ impl Shared {
 impl Ending {
     /// Not yet; later, requests may take so long.
     pub(crate) fn new(drain: Duration) -> Self {
-        let ending = Self { is_announced: false.into(), drain_millis: 0.into() };
+        let (is_announced, has_successor) = (false.into(), false.into());
+        let ending = Self { is_announced, has_successor, drain_millis: 0.into() };
         ending.drain_within(drain);
         ending
     }
@@ -177,6 +180,10 @@ impl Ending {
 
     pub(crate) fn announce(&self) {
         self.is_announced.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave_to_successor(&self) {
+        self.has_successor.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn drain_within(&self, limit: Duration) {
@@ -262,9 +269,17 @@ impl Worker {
 
     /// Lets requests under way finish, for as long as the limit allows.
     async fn drain(&self) {
-        self.connections.clear();
+        // A client that may be sending a request at this moment can be heard out where somebody
+        // else takes what comes after it.
+        let order = match self.shared.ending.has_successor.load(Ordering::Relaxed) {
+            true => Order::LastRequest,
+            false => {
+                self.connections.clear();
+                Order::Finish
+            }
+        };
         for watch in self.watches.borrow().values() {
-            watch.order(Order::Finish);
+            watch.order(order);
         }
         let finished = async {
             while !self.watches.borrow().is_empty() {

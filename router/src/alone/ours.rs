@@ -201,6 +201,7 @@ pub(super) fn read(text: &str) -> Read {
         logging: Logging { level: file.log.level, timestamps: file.log.timestamps },
         access: Access { file: path, syslog, metron },
         lifecycle: Lifecycle { start_delay, drain_wait },
+        handover: None,
         unknown_keys: Vec::new(),
     })
 }

@@ -187,7 +187,7 @@ impl Ports {
                 Ok(())
             }
             Err(why) => {
-                port.closing.cancel();
+                self.opens.close(&port);
                 self.ports.insert(number, State::Shut);
                 Err(Refused::Shut { port: number, why: cause(&why) })
             }
@@ -195,11 +195,11 @@ impl Ports {
     }
 
     fn close_unused(&mut self) {
-        let table = self.editor.table();
+        let (table, opens) = (self.editor.table(), &self.opens);
         self.ports.retain(|number, state| {
             let is_used = table.has_host(&number.to_string());
             if let (false, State::Open(port)) = (is_used, state) {
-                port.closing.cancel();
+                opens.close(port);
             }
             is_used
         });

@@ -24,6 +24,10 @@ impl Opens for Doors {
         self.opened.lock().unwrap().push((addr.port(), port.clone()));
         Ok(())
     }
+
+    fn close(&self, port: &Arc<Port>) {
+        port.closing.cancel();
+    }
 }
 
 impl Doors {
