@@ -162,20 +162,13 @@ async fn serve(front: Front, handle: &Handle, tasks: &Tasks) -> Result<End, Alon
     let Some(path) = handover else { return std::future::pending().await };
     let mut successors = Successors::at(&path)?;
     info!(path = %path.display(), "a successor may take over");
-    tokio::select! {
-        () = successors.taken_over(handle) => {}
-        () = close_unclaimed(handle) => {}
-    }
-    Ok(End::HandedOver)
-}
-
-/// Closes what was inherited for nothing. Does not end.
-async fn close_unclaimed(handle: &Handle) {
+    // Whoever asks meanwhile waits until it is clear which sockets there are.
     tokio::time::sleep(CLAIM).await;
     for addr in handle.disinherit() {
         warn!(%addr, "closed: the router before this one listened there, and this one does not");
     }
-    std::future::pending().await
+    successors.taken_over(handle).await;
+    Ok(End::HandedOver)
 }
 
 /// Ends all tasks, each kind of end in its time. A second signal changes nothing.
