@@ -16,3 +16,4 @@ mod safety;
 mod service;
 mod tasks;
 mod tcp_routes;
+mod zero_loss;
