@@ -43,6 +43,8 @@ pub(crate) enum Phase {
     Lingering,
     /// Bytes go through in which nothing is seen; they may stand still.
     Through,
+    /// Several requests are under way, each with a watch of its own.
+    Carrying,
 }
 
 /// What a connection is told to do; a later one is harder.
@@ -146,7 +148,8 @@ impl Watch {
             | Phase::Awaiting
             | Phase::Streaming
             | Phase::Lingering
-            | Phase::Through => {}
+            | Phase::Through
+            | Phase::Carrying => {}
         }
     }
 

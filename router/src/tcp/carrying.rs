@@ -98,9 +98,8 @@ async fn carry(
         return;
     }
     outlives_silence(&tcp);
-    let watch = Rc::new(Watch::new(worker.ticks()));
+    let watch = worker.watch();
     watch.enters(Phase::Through);
-    worker.enter(&watch);
     let mut carried = Carried::new(worker.clone(), port, (tcp, client), place);
     let work = pin!(carried.carry(&watch));
     watch.over(work).await;
@@ -160,7 +159,9 @@ impl Carried {
         };
         match reached {
             Ok(lease) => {
-                outlives_silence(lease.wire.stream.tcp());
+                if let Stream::Plain(tcp) = &lease.wire.stream {
+                    outlives_silence(tcp);
+                }
                 self.far = Some(lease);
             }
             Err(why) => {
