@@ -40,7 +40,7 @@ async fn what_cannot_be_is_refused_before_and_by_the_platform() {
     machine.ltc(&format!("domain add shop {files}")).await.fails(13, &["'shop' is not a host"]);
     let missing = machine.ltc("domain add a.test --cert /no/such --key /no/such").await;
     missing.fails(12, &["cannot read /no/such"]);
-    machine.ltc("domain add a.test").await.fails(1, &["--cert"]);
+    machine.ltc("domain add a.test").await.fails(13, &["--cert"]);
     let words = "the key does not belong to the certificate";
     machine.state().refusal = Some(Refusal::new(ErrorName::InvalidRequest, words));
     let refused = machine.ltc(&format!("domain add a.test {files}")).await;
