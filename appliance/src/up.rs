@@ -164,9 +164,8 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     let mut settings = settings(args);
     machinery::remove_former(data_dir, &settings).await?;
     settings.store(data_dir)?;
-    let warnings: Vec<String> =
-        machinery::can_have_own_users(data_dir).await.err().into_iter().collect();
-    settings.own_users = warnings.is_empty();
+    let (abilities, warnings) = machinery::try_abilities(data_dir).await?;
+    settings.abilities = abilities;
     let machinery = Machinery::start(args.runtime.engine(), data_dir, &settings).await?;
     start_router(args, &platform, machinery.network.gateway(), &carriers).await?;
     let announce = platform_routes::announce(
@@ -309,7 +308,7 @@ fn settings(args: &Up) -> Settings {
         mirrors: args.registry_mirrors.clone(),
         disk_free_mb: args.disk_free_mb,
         egress: args.egress,
-        own_users: false,
+        abilities: machinery::Abilities::default(),
     }
 }
 
