@@ -49,6 +49,8 @@ const PORT_TAKEN: &str = "is there another lattice on this machine? `lattice dow
                           stops it";
 /// Whom this machine asks for names.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// How many instances may start at once without waiting for a namespace to be made.
+const SPARE_NAMESPACES: usize = 8;
 /// How long the start may take until the first cell and the platform's routes are there.
 const READY: Duration = Duration::from_secs(30);
 
@@ -174,6 +176,8 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
         tasks.shutdown().clone(),
     );
     tasks.critical("platform-routes", announce);
+    let spares = machinery.network.keep_spares(SPARE_NAMESPACES, tasks.shutdown().clone());
+    tasks.spawn("spare namespaces", spares);
     let cell = start_cell(args, (machinery, warnings), &brain, &carriers).await?;
     let _ = reps.0.set(Arc::new(cell.clone()));
     Ok(Platform { tasks: carriers.tasks, cell, brain })
