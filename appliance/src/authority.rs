@@ -28,6 +28,7 @@ pub fn front(data_dir: &Path, domain: &str) -> anyhow::Result<rustls::ServerConf
         clients: Clients::Unasked,
         versions: Versions { min: Version::Tls12, max: Version::Tls13 },
         cipher_suites: Vec::new(),
+        speaks_http2: true,
     };
     Ok(front.config()?)
 }

@@ -278,6 +278,8 @@ pub struct Limits {
     /// How long an idle connection to an endpoint is kept.
     #[serde(with = "duration")]
     pub endpoint_idle: Duration,
+    /// Requests at once on one connection in HTTP/2.
+    pub streams_max: u32,
     /// How long requests under way may take to finish at shutdown.
     #[serde(with = "duration")]
     pub drain: Duration,
@@ -366,6 +368,7 @@ impl Default for Limits {
             idle_per_endpoint_max: 256,
             idle_max: 4096,
             endpoint_idle: Duration::from_secs(60),
+            streams_max: 100,
             drain: Duration::from_secs(5),
         }
     }

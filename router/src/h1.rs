@@ -37,6 +37,9 @@ pub enum Violation {
     /// A header line with a bad name or value, or one that continues on the next line.
     #[error("a header line is malformed")]
     Header,
+    /// The beginning of HTTP/2, where HTTP/1 is spoken.
+    #[error("HTTP/2 is spoken under TLS only")]
+    Http2,
     /// More bytes or lines in a head than the limit.
     #[error("the head is too large")]
     TooLarge,

@@ -16,6 +16,7 @@
 //! | `worker`, `listening`, `connections` | threads, listeners, connections to instances |
 //! | `preamble` | whom a load balancer speaks for; pure |
 //! | [`h1`] | HTTP/1 as bytes, strictly; pure |
+//! | `http2` | HTTP/2 in front: streams that look like connections in HTTP/1 |
 //! | `wire`, `memory`, `watch` | sockets, the memory they lend, and who stands still |
 //! | `proxy` | the stages of one request |
 //! | [`verdict`] | what a failure means; pure |
@@ -38,6 +39,7 @@ mod connections;
 pub mod fuzzing;
 pub mod h1;
 pub mod http;
+mod http2;
 mod http_date;
 mod listening;
 mod memory;

@@ -17,6 +17,9 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 pub use certificates::Certificates;
 pub use suites::{Version, Versions};
 
+/// HTTP/2's name in a handshake.
+pub(crate) const HTTP2: &[u8] = b"h2";
+
 /// A certificate with those that vouch for it, and its key.
 #[derive(Debug)]
 pub struct Identity {
@@ -72,6 +75,8 @@ pub struct Front {
     pub versions: Versions,
     /// Which cipher suites, by their names in OpenSSL or in RFCs; all that are safe if empty.
     pub cipher_suites: Vec<String>,
+    /// HTTP/2 is spoken to clients that ask for it.
+    pub speaks_http2: bool,
 }
 
 /// What is spoken to endpoints under TLS; by default nobody is trusted.
@@ -120,7 +125,8 @@ impl Front {
             .map_err(refused)?
             .with_client_cert_verifier(verifier(self.clients)?);
         let mut config = config.with_cert_resolver(self.certificates);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let spoken = [HTTP2, b"http/1.1"].into_iter().skip(usize::from(!self.speaks_http2));
+        config.alpn_protocols = spoken.map(<[u8]>::to_vec).collect();
         Ok(config)
     }
 }

@@ -224,6 +224,8 @@ impl From<Violation> for Failure {
     fn from(violation: Violation) -> Self {
         match violation {
             Violation::TooLarge => Self::HeadTooLarge,
+            // As gorouter takes it: a request without a host.
+            Violation::Http2 => Self::EmptyHost,
             other => Self::Malformed(other),
         }
     }

@@ -41,6 +41,8 @@ pub(crate) enum Phase {
     Streaming,
     /// The last answer was given; the client may still be sending.
     Lingering,
+    /// Several requests are under way, each with a watch of its own.
+    Carrying,
 }
 
 /// What a connection is told to do; a later one is harder.
@@ -131,7 +133,12 @@ impl Watch {
             }
             Phase::Streaming if over(&self.moved_at, limits.stream_idle) => self.order(Order::Drop),
             Phase::Lingering if over(&self.since, LINGER) => self.order(Order::Drop),
-            Phase::Idle | Phase::Head | Phase::Awaiting | Phase::Streaming | Phase::Lingering => {}
+            Phase::Idle
+            | Phase::Head
+            | Phase::Awaiting
+            | Phase::Streaming
+            | Phase::Lingering
+            | Phase::Carrying => {}
         }
     }
 

@@ -10,8 +10,7 @@ use crate::h1::Violation;
 use crate::h1::buffer::Buffer;
 use crate::h1::transfer::{Step, Transfer};
 use crate::memory::Memory;
-use stream::is_passing;
-pub(crate) use stream::{Secured, Stream};
+pub(crate) use stream::{Secured, Stream, is_passing};
 
 /// A connection's end.
 #[derive(Debug)]
@@ -42,6 +41,7 @@ impl Wire {
     pub(crate) fn begin_with(&mut self, memory: &Memory, early: &[u8]) {
         if !early.is_empty() {
             self.input = Buffer::new(memory.lend_buffer());
+            self.input.grow(early.len());
             self.input.put(early);
         }
     }

@@ -98,12 +98,14 @@ pub(crate) struct Peer {
 /// What a client's handshake came to.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
+    /// HTTP/2 was agreed upon.
+    pub(crate) speaks_http2: bool,
     /// The client's own certificate, as a header carries it: DER in base 64.
     pub(crate) certificate: Option<String>,
 }
 
-/// A place among the client connections, upgraded ones included.
-struct Slot {
+/// A place among the client connections, upgraded ones included, and the requests that share one.
+pub(crate) struct Slot {
     worker: Rc<Worker>,
     is_filled: bool,
 }
@@ -272,9 +274,12 @@ impl Worker {
         }
     }
 
-    fn enter(&self, watch: &Rc<Watch>) {
-        self.watches.borrow_mut().insert(Rc::as_ptr(watch), watch.clone());
+    /// The notes on a connection, which is waited for at the end.
+    pub(crate) fn watch(&self) -> Rc<Watch> {
+        let watch = Rc::new(Watch::new(self.ticks.clone()));
+        self.watches.borrow_mut().insert(Rc::as_ptr(&watch), watch.clone());
         self.stirred.notify_one();
+        watch
     }
 
     /// Watches a connection no more, and waits for it no more at the end.
@@ -294,6 +299,14 @@ impl Slot {
         }
         worker.open.set(worker.open.get() + 1);
         Self { worker: worker.clone(), is_filled: false }
+    }
+
+    /// A place, if there is one.
+    pub(crate) fn try_take(worker: &Rc<Worker>) -> Option<Self> {
+        (worker.open.get() < worker.shared.limits.connections_max).then(|| {
+            worker.open.set(worker.open.get() + 1);
+            Self { worker: worker.clone(), is_filled: false }
+        })
     }
 
     /// Notes that a connection came for it.
@@ -326,5 +339,10 @@ impl Peer {
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
         let (label, forwarded_for) = (addr.to_string(), addr.ip().to_string());
         Self { addr, label, side, forwarded_for, local, tls, _slot: slot }
+    }
+
+    /// Whether its connection is in HTTP/2.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.tls.as_ref().is_some_and(|known| known.speaks_http2)
     }
 }

@@ -21,6 +21,8 @@ use ports::status;
 
 /// Endpoints that are tried for one request where the file does not say it.
 const ATTEMPTS_DEFAULT: usize = 3;
+/// Requests at once on a connection in HTTP/2, as gorouter's server takes them.
+const STREAMS_MAX: u32 = 250;
 
 /// Reads a file's text.
 pub(crate) fn read(text: &str) -> Read {
@@ -210,6 +212,7 @@ fn limits(file: &File) -> Limits {
         idle_max: idle,
         endpoint_idle: Duration::from_secs(90),
         drain: file.drain_timeout.unwrap_or(file.endpoint_timeout),
+        streams_max: STREAMS_MAX,
         ..ours
     }
 }

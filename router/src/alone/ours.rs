@@ -66,6 +66,8 @@ struct Tls {
     max: Version,
     /// By their names in OpenSSL or in RFCs; all that are safe if empty.
     cipher_suites: Vec<String>,
+    /// HTTP/2 is spoken to clients that ask for it.
+    http2: bool,
     /// Who vouches for clients, in PEM; without it none is asked for a certificate.
     client_ca: Option<PathBuf>,
     /// Clients without a certificate are not served.
@@ -258,6 +260,7 @@ fn front(tls: &Tls, reload: &Reload, judge: &mut Judge) -> Option<Arc<rustls::Se
         clients,
         versions: Versions { min: tls.min, max: tls.max },
         cipher_suites: tls.cipher_suites.clone(),
+        speaks_http2: tls.http2,
     };
     judge.found("tls", front.config().map_err(|error| error.to_string())).map(Arc::new)
 }
@@ -282,6 +285,7 @@ impl Default for Tls {
             min: Version::Tls12,
             max: Version::Tls13,
             cipher_suites: Vec::new(),
+            http2: true,
             client_ca: None,
             client_required: false,
         }

@@ -1,6 +1,7 @@
 //! Where a body ends, byte by byte.
 
-use super::buffer::Buffer;
+use bytes::Buf;
+
 use super::head::{HeadEnd, LineEnds, violation};
 use super::name::Name;
 use super::{Body, Violation};
@@ -59,10 +60,10 @@ impl Decoder {
     }
 
     /// How many bytes at the input's start are the body's, after its framing was taken off. None
-    /// when more input is needed, or the body is done.
-    pub(crate) fn next(&mut self, input: &mut Buffer) -> Result<Option<usize>, Violation> {
+    /// when more input is needed, or the body is done. The input is in one piece.
+    pub(crate) fn next(&mut self, input: &mut impl Buf) -> Result<Option<usize>, Violation> {
         loop {
-            let there = input.filled().len();
+            let there = input.remaining();
             match self.state {
                 State::Done => return Ok(None),
                 State::Length(left) | State::ChunkData(left) => {
@@ -71,23 +72,23 @@ impl Decoder {
                 }
                 State::UntilClose => return Ok((there > 0).then_some(there)),
                 State::ChunkSize => {
-                    let Some((size, line)) = chunk_size(input.filled())? else { return Ok(None) };
+                    let Some((size, line)) = chunk_size(input.chunk())? else { return Ok(None) };
                     self.count_overhead(size, line)?;
-                    input.consume(line);
+                    input.advance(line);
                     self.state = if size == 0 { State::Trailers } else { State::ChunkData(size) };
                 }
-                State::ChunkEnd => match input.filled() {
+                State::ChunkEnd => match input.chunk() {
                     [b'\r', b'\n', ..] => {
-                        input.consume(2);
+                        input.advance(2);
                         self.state = State::ChunkSize;
                     }
                     [] | [b'\r'] => return Ok(None),
                     _ => return Err(Violation::Chunk),
                 },
-                State::Trailers => match self.read_trailers(input.filled())? {
+                State::Trailers => match self.read_trailers(input.chunk())? {
                     None => return Ok(None),
                     Some(length) => {
-                        input.consume(length);
+                        input.advance(length);
                         self.state = State::Done;
                     }
                 },

@@ -1,5 +1,7 @@
 //! Bytes that were read and not yet used, in memory that is lent and given back.
 
+use bytes::Buf;
+
 /// The bytes. Its memory is initialised once and then used again and again.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
@@ -78,5 +80,19 @@ impl Buffer {
     pub(crate) fn take_memory(&mut self) -> Vec<u8> {
         (self.start, self.end) = (0, 0);
         std::mem::take(&mut self.bytes)
+    }
+}
+
+impl Buf for Buffer {
+    fn remaining(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.filled()
+    }
+
+    fn advance(&mut self, n: usize) {
+        self.consume(n);
     }
 }

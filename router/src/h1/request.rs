@@ -6,6 +6,9 @@ use super::head::{Fields, Slots, violation};
 use super::name::Name;
 use super::{Body, Framing, Version, Violation, words};
 
+/// What looks like a head to who does not expect HTTP/2 (RFC 9113 3.4).
+const HTTP2_BEGINS: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
 /// A parsed head. It borrows the bytes it was parsed from.
 #[derive(Debug)]
 pub(crate) struct RequestHead<'s, 'b> {
@@ -62,6 +65,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         match parsed.parse_with_uninit_headers(bytes, &mut slots.headers[..lines]) {
             Ok(Status::Complete(length)) if length == bytes.len() => {}
             Ok(_) => return Err(Violation::Header),
+            Err(_) if bytes == HTTP2_BEGINS => return Err(Violation::Http2),
             Err(error) => return Err(violation(error)),
         }
         let version = match parsed.version {

@@ -83,7 +83,7 @@ fn what_two_readers_could_read_differently_is_refused() {
         ("GET / HTTP/1.1\r\n: b\r\n\r\n", Header),
         ("GET / HTTP/1.1\r\nA : b\r\n\r\n", Header),
         ("GET / HTTP/1.2\r\n\r\n", Version),
-        ("PRI * HTTP/2.0\r\n\r\n", Version),
+        ("PRI * HTTP/2.0\r\n\r\n", Http2),
         ("GET /\r\n\r\n", FirstLine),
         ("G\0T / HTTP/1.1\r\n\r\n", FirstLine),
         (

@@ -131,7 +131,8 @@ impl Client {
     }
 
     async fn linger(&mut self, memory: &Memory) {
-        if poll_fn(|cx| self.wire.stream.poll_shutdown(cx)).await.is_err() {
+        let is_said = poll_fn(|cx| self.wire.stream.poll_shutdown(cx)).await.is_ok();
+        if !is_said || self.wire.stream.is_of_one_request() {
             return;
         }
         self.watch.enters(Phase::Lingering);

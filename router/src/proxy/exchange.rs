@@ -247,7 +247,7 @@ impl Exchange {
             at: self.at,
             method: sent.at(&marks.method),
             target: if hides_query { without_query(target) } else { target },
-            version: self.asks.version.text(),
+            version: if self.peer.speaks_http2() { "HTTP/2.0" } else { self.asks.version.text() },
             status: self.status_logged(),
             received: self.up.body.moved(),
             sent: self.down.moved() + self.sent_here,

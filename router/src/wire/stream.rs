@@ -1,5 +1,5 @@
-//! A socket, in clear or under TLS. Both sides of the latter are driven here, one task at a time:
-//! nothing waits for a lock.
+//! A socket, in clear or under TLS, or one stream of a connection in HTTP/2. Both sides of TLS are
+//! driven here, one task at a time: nothing waits for a lock.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -11,12 +11,14 @@ use rustls::Connection;
 use tokio::net::TcpStream;
 
 use crate::connections::Certainty;
+use crate::http2::Substream;
 
-/// The socket.
+/// The socket, or what stands for one.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<Secured>),
+    Http2(Box<Substream>),
 }
 
 /// A socket under TLS.
@@ -36,6 +38,7 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp.poll_read_ready(cx),
             Self::Tls(secured) => secured.poll_readable(cx),
+            Self::Http2(stream) => stream.poll_readable(cx),
         }
     }
 
@@ -43,7 +46,8 @@ impl Stream {
     pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.try_read(into),
-            Self::Tls(secured) => secured.tls.borrow_mut().reader().read(into),
+            Self::Tls(secured) => secured.try_read(into),
+            Self::Http2(stream) => stream.try_read(into),
         }
     }
 
@@ -59,13 +63,15 @@ impl Stream {
             parts[count] = IoSlice::new(slice);
             count += 1;
         }
+        let parts = &parts[..count];
         let tcp = match self {
             Self::Plain(tcp) => tcp,
-            Self::Tls(secured) => return secured.poll_write(cx, &parts[..count]),
+            Self::Tls(secured) => return secured.poll_write(cx, parts),
+            Self::Http2(stream) => return stream.poll_write(cx, parts),
         };
         loop {
             ready!(tcp.poll_write_ready(cx))?;
-            let written = match &parts[..count] {
+            let written = match parts {
                 [one] => tcp.try_write(one),
                 many => tcp.try_write_vectored(many),
             };
@@ -80,24 +86,34 @@ impl Stream {
     pub(crate) fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(_) => Poll::Ready(Ok(())),
-            Self::Tls(secured) => secured.poll_flush(cx, &mut secured.tls.borrow_mut()),
+            Self::Tls(secured) => secured.poll_drained(cx),
+            Self::Http2(stream) => stream.poll_drained(cx),
         }
     }
 
     /// Says that nothing more will be written. Ready when that is said, or cannot be.
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Self::Tls(secured) = self {
-            let mut tls = secured.tls.borrow_mut();
-            tls.send_close_notify();
-            ready!(secured.poll_flush(cx, &mut tls))?;
+        match self {
+            Self::Plain(tcp) => Poll::Ready(shut_down(tcp)),
+            Self::Tls(secured) => secured.poll_shutdown(cx),
+            Self::Http2(stream) => stream.poll_shutdown(cx),
         }
-        Poll::Ready(rustix::net::shutdown(self.tcp(), Shutdown::Write).map_err(Into::into))
     }
 
     /// Makes closing it a reset, so that nothing looks complete.
     pub(crate) fn will_reset(&self) {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(secured) => &secured.tcp,
+            Self::Http2(stream) => return stream.reset(),
+        };
         let at_once = Some(std::time::Duration::ZERO);
-        let _ = rustix::net::sockopt::set_socket_linger(self.tcp(), at_once);
+        let _ = rustix::net::sockopt::set_socket_linger(tcp, at_once);
+    }
+
+    /// Whether it takes no more than one request, so that nothing that comes after can be meant.
+    pub(crate) fn is_of_one_request(&self) -> bool {
+        matches!(self, Self::Http2(_))
     }
 
     /// Whether nothing came since the last answer, neither bytes nor the end: both make a kept
@@ -105,6 +121,7 @@ impl Stream {
     pub(crate) fn is_quiet(&self, certainty: Certainty) -> bool {
         match self {
             Self::Tls(secured) => secured.is_quiet(),
+            Self::Http2(_) => false,
             Self::Plain(tcp) => {
                 let mut byte = [0];
                 let heard = match certainty {
@@ -117,13 +134,6 @@ impl Stream {
                 };
                 heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
-        }
-    }
-
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(tcp) => tcp,
-            Self::Tls(secured) => &secured.tcp,
         }
     }
 }
@@ -168,7 +178,8 @@ impl Secured {
         of(&self.tls.borrow())
     }
 
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Ready when something can be read, if only the end.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut tls = self.tls.borrow_mut();
         loop {
             // Tickets and updates of keys go out by the way.
@@ -183,6 +194,24 @@ impl Secured {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// Reads once; 0 is the end.
+    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.tls.borrow_mut().reader().read(into)
+    }
+
+    /// Ready when all that was written is in the kernel.
+    pub(crate) fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx, &mut self.tls.borrow_mut())
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut tls = self.tls.borrow_mut();
+        tls.send_close_notify();
+        ready!(self.poll_flush(cx, &mut tls))?;
+        Poll::Ready(shut_down(&self.tcp))
     }
 
     /// Reads what is there; 0 is the end.
@@ -204,7 +233,12 @@ impl Secured {
         }
     }
 
-    fn poll_write(&self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    /// Writes some of the parts, in their order.
+    pub(crate) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let mut tls = self.tls.borrow_mut();
         ready!(self.poll_flush(cx, &mut tls))?;
         let written = tls.writer().write_vectored(parts)?;
@@ -271,10 +305,14 @@ impl Write for AtOnce<'_> {
     }
 }
 
+fn shut_down(tcp: &TcpStream) -> io::Result<()> {
+    rustix::net::shutdown(tcp, Shutdown::Write).map_err(Into::into)
+}
+
 fn invalid(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-pub(super) fn is_passing(error: &io::Error) -> bool {
+pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -16,10 +16,12 @@ use tracing::{debug, warn};
 
 use super::{Known, Opened, Peer, Slot, Worker};
 use crate::config::Side;
+use crate::http2;
 use crate::preamble::Preamble;
 use crate::proxy;
 use crate::proxy::client::Client;
-use crate::watch::{Phase, Watch};
+use crate::tls::HTTP2;
+use crate::watch::Phase;
 use crate::wire::{Secured, Stream};
 
 /// How long a load balancer may take to say for whom it speaks.
@@ -70,8 +72,7 @@ async fn serve(worker: Rc<Worker>, tcp: TcpStream, addr: SocketAddr, kind: Kind,
     if tcp.set_nodelay(true).is_err() {
         return;
     }
-    let watch = Rc::new(Watch::new(worker.ticks.clone()));
-    worker.enter(&watch);
+    let watch = worker.watch();
     let work = pin!(async {
         watch.enters(Phase::Head);
         let local = tcp.local_addr().ok();
@@ -81,6 +82,12 @@ async fn serve(worker: Rc<Worker>, tcp: TcpStream, addr: SocketAddr, kind: Kind,
         watch.enters(Phase::Idle);
         let addrs = (source.unwrap_or(addr), local);
         let peer = Rc::new(Peer::new(addrs, kind.0, known, slot));
+        let stream = match stream {
+            Stream::Tls(secured) if peer.speaks_http2() => {
+                return http2::serve(&worker, secured, peer, &watch).await;
+            }
+            stream => stream,
+        };
         let mut client = Client::new(stream, peer, watch.clone());
         if !kind.1 {
             client.wire.begin_with(&worker.memory, &early);
@@ -141,9 +148,9 @@ async fn meet(
         debug!(%error, "a client's handshake failed");
         return None;
     }
-    let certificate = secured.known(|tls| {
-        let chain = tls.peer_certificates()?;
-        Some(STANDARD.encode(chain.first()?))
+    let known = secured.known(|tls| Known {
+        speaks_http2: tls.alpn_protocol() == Some(HTTP2),
+        certificate: tls.peer_certificates().and_then(<[_]>::first).map(|c| STANDARD.encode(c)),
     });
-    Some((Stream::Tls(Box::new(secured)), Some(Known { certificate })))
+    Some((Stream::Tls(Box::new(secured)), Some(known)))
 }

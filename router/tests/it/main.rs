@@ -7,6 +7,7 @@ mod bodies;
 mod failures;
 mod headers;
 mod hostile;
+mod http2;
 mod instances;
 mod preamble;
 mod proxying;

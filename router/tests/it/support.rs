@@ -269,11 +269,6 @@ impl Wire {
         Self { stream, buffer: Vec::new() }
     }
 
-    pub(crate) fn into_stream(self) -> TcpStream {
-        assert!(self.buffer.is_empty());
-        self.stream
-    }
-
     /// Ends the connection with a reset instead of an orderly end.
     pub(crate) fn reset(self) {
         let socket = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
@@ -284,6 +279,11 @@ impl Wire {
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(crate) fn over(stream: S) -> Self {
         Self { stream, buffer: Vec::new() }
+    }
+
+    pub(crate) fn into_stream(self) -> S {
+        assert!(self.buffer.is_empty());
+        self.stream
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {

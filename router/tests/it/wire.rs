@@ -2,12 +2,15 @@
 //! answers, what the client gets. One table a family; the families are those of
 //! `docs/router-scenarios.md`.
 //!
+//! What a client of HTTP/2 could say is said in HTTP/2, too, and must come to the same.
+//!
 //! Heads are compared without their order and the case of their names, and without what every
 //! request and answer gains on its way (`ALWAYS`); what a case says, it says exactly.
 
 mod bodies;
 mod forwarded;
 mod hostile;
+mod in_http2;
 mod informational;
 mod rules;
 mod targets;
@@ -84,8 +87,11 @@ pub(crate) async fn check(cases: &[Case]) {
 pub(crate) async fn check_with(change: fn(&mut Config), cases: &[Case]) {
     let mut faults = Vec::new();
     for case in cases {
-        if let Err(fault) = run(case, change).await {
-            faults.push(format!("{}\n    {:?}\n{fault}", case.about, case.sends));
+        let (in_http1, in_http2) = (run(case, change).await, in_http2::run(case, change).await);
+        for (fault, version) in [(in_http1, "HTTP/1"), (in_http2, "HTTP/2")] {
+            if let Err(fault) = fault {
+                faults.push(format!("{} in {version}\n    {:?}\n{fault}", case.about, case.sends));
+            }
         }
     }
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cases.len(), faults.join("\n"));

@@ -171,6 +171,14 @@ fn tls_in_front_is_as_the_file_says() {
         assert_eq!(listeners, [(8081, false), (8443, true)], "{more}");
         assert!(settings.router.front_tls.is_some() && settings.router.backend_tls.is_some());
     }
+    for (more, spoken) in [
+        ("", vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
+        ("enable_http2: true", vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
+        ("enable_http2: false", vec![b"http/1.1".to_vec()]),
+    ] {
+        let front = read(&secured(more)).unwrap().router.front_tls.unwrap();
+        assert_eq!(front.alpn_protocols, spoken, "{more}");
+    }
     for (more, part) in [
         ("min_tls_version: TLSv1.0", "take TLSv1.2 or TLSv1.3"),
         ("min_tls_version: TLSv1.3", "nothing would be spoken"),

@@ -1,0 +1,44 @@
+//! HTTP/2 in front: by a client that knows it (`client`), and frame by frame (`frames`).
+
+pub(crate) mod client;
+mod frames;
+mod hostile;
+mod requests;
+mod strangers;
+
+use std::sync::Arc;
+
+use lattice_router::Config;
+use lattice_router::tls::{Certificates, Clients, Front, Version, Versions};
+use rustls::ClientConfig;
+
+use crate::support::World;
+use crate::tls::{Authority, client as believing};
+
+/// A router that speaks HTTP/2 to who believes the authority.
+pub(crate) async fn world(change: impl FnOnce(&mut Config)) -> (World, Authority) {
+    lattice_daemon::install_crypto();
+    let authority = Authority::new("one");
+    let leaf = authority.leaf(&["web.test"]).identity();
+    let front = Front {
+        certificates: Arc::new(Certificates::new(vec![leaf]).unwrap()),
+        clients: Clients::Unasked,
+        versions: Versions { min: Version::Tls12, max: Version::Tls13 },
+        cipher_suites: Vec::new(),
+        speaks_http2: true,
+    };
+    let world = World::with(|config| {
+        config.front_tls = Some(Arc::new(front.config().unwrap()));
+        config.listeners[0].is_tls = true;
+        change(config);
+    })
+    .await;
+    (world, authority)
+}
+
+/// What a client speaks that asks for HTTP/2.
+pub(crate) fn asking(authority: &Authority) -> ClientConfig {
+    let mut config = believing(authority, None);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config
+}
