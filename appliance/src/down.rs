@@ -15,7 +15,7 @@ use crate::lock::{self, Holder, Lock};
 use crate::machinery::{self, Settings};
 
 /// All that lattice keeps in its data directory; the lock goes last.
-const OWN: [&str; 24] = [
+const OWN: [&str; 26] = [
     "admin.json",
     "authority",
     "target",
@@ -35,6 +35,8 @@ const OWN: [&str; 24] = [
     "images",
     "instances",
     "netns",
+    "probe",
+    "userns",
     "network",
     "oci",
     "registry",

@@ -18,6 +18,7 @@ use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
 use lattice_cell::network::egress::EgressPolicy;
 use lattice_cell::runtime::Runtime as _;
 use lattice_cell::runtime::oci::{Engine, OciConfig, OciRuntime};
+use lattice_cell::userns;
 use serde::{Deserialize, Serialize};
 
 use crate::Usage;
@@ -55,6 +56,9 @@ pub struct Settings {
     /// What instances reach whose rules say nothing of it.
     #[serde(skip)]
     pub egress: EgressPolicy,
+    /// True when each instance gets users of its own.
+    #[serde(skip)]
+    pub own_users: bool,
 }
 
 /// The three parts of the real machinery.
@@ -175,7 +179,20 @@ pub fn network_config(data_dir: &Path, settings: &Settings) -> Result<NetworkCon
     network.router_ports = vec![settings.http_port];
     network.external_address = settings.external_address;
     network.egress = settings.egress;
+    network.own_users = settings.own_users;
     Ok(network)
+}
+
+/// Whether instances can have users of their own here; an error is what people are told.
+pub async fn can_have_own_users(data_dir: &Path) -> Result<(), String> {
+    let data_dir = data_dir.to_owned();
+    let tried = tokio::task::spawn_blocking(move || userns::probe::try_in(&data_dir)).await;
+    let outcome = tried.unwrap_or_else(|panic| Err(panic.to_string()));
+    outcome.map_err(|why| {
+        let fix = "give the data directory a file system such as ext4 on Linux 5.19 or later";
+        tracing::warn!(%why, fix, "the root of an instance is this machine's root");
+        format!("the root of an instance is this machine's root, with few rights: {why}; {fix}")
+    })
 }
 
 /// Removes the network of an earlier start, and the containers on it, where this one is to have

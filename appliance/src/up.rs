@@ -161,9 +161,12 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
         host: format!("{name}.{}", args.domain),
         endpoint,
     });
-    let settings = settings(args);
+    let mut settings = settings(args);
     machinery::remove_former(data_dir, &settings).await?;
     settings.store(data_dir)?;
+    let warnings: Vec<String> =
+        machinery::can_have_own_users(data_dir).await.err().into_iter().collect();
+    settings.own_users = warnings.is_empty();
     let machinery = Machinery::start(args.runtime.engine(), data_dir, &settings).await?;
     start_router(args, &platform, machinery.network.gateway(), &carriers).await?;
     let announce = platform_routes::announce(
@@ -172,7 +175,7 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
         tasks.shutdown().clone(),
     );
     tasks.critical("platform-routes", announce);
-    let cell = start_cell(args, machinery, &brain, &carriers).await?;
+    let cell = start_cell(args, (machinery, warnings), &brain, &carriers).await?;
     let _ = reps.0.set(Arc::new(cell.clone()));
     Ok(Platform { tasks: carriers.tasks, cell, brain })
 }
@@ -226,7 +229,7 @@ fn listeners(args: &Up, gateway: Ipv4Addr) -> Vec<Listener> {
 
 async fn start_cell(
     args: &Up,
-    machinery: Machinery,
+    (machinery, warnings): (Machinery, Vec<String>),
     brain: &lattice_brain::Handle,
     carriers: &Carriers,
 ) -> anyhow::Result<lattice_cell::Handle> {
@@ -236,6 +239,7 @@ async fn start_cell(
     let mut config = lattice_cell::Config::new(id, data_dir, gateway.into());
     config.capacity = capacity(args, &config.data_dir)?;
     config.labels = args.labels.iter().cloned().collect();
+    config.warnings = warnings;
     if let Some(sockets) = machinery.names {
         let relay = Relay::Host { resolv_conf: RESOLV_CONF.into(), own: gateway.into() };
         let zone = Zone::new(gateway, &args.domain);
@@ -305,6 +309,7 @@ fn settings(args: &Up) -> Settings {
         mirrors: args.registry_mirrors.clone(),
         disk_free_mb: args.disk_free_mb,
         egress: args.egress,
+        own_users: false,
     }
 }
 

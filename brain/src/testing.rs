@@ -142,6 +142,7 @@ pub(crate) fn presence(id: &str, zone: &str) -> CellPresence {
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
         labels: lattice_model::cell::CellLabels::default(),
+        warnings: Vec::new(),
     }
 }
 

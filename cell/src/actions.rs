@@ -33,7 +33,8 @@ use crate::images::ImageConfig;
 use crate::journal::Journal;
 use crate::logs::LogWriter;
 use crate::rootfs_files::RootfsFiles;
-use crate::runtime::{ContainerId, Runtime};
+use crate::runtime::{ContainerId, Runtime, UserIds};
+use crate::userns::{IDS, UserNamespace};
 
 /// Where steps run: a container that exists.
 pub struct Place {
@@ -41,6 +42,8 @@ pub struct Place {
     pub id: ContainerId,
     /// Its mounted root filesystem.
     pub rootfs: PathBuf,
+    /// Its own users, where it has any.
+    pub users: Option<UserNamespace>,
     /// Its own address.
     pub address: IpAddr,
     /// What its image says.
@@ -132,6 +135,23 @@ impl fmt::Display for Failure {
             Self::Failed(reason) => f.write_str(reason),
             Self::Cancelled => f.write_str("cancelled"),
         }
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Whom the container calls so, as this host knows them: for whom owns files.
+    fn on_host(&self, ids: &UserIds) -> Result<UserIds, String> {
+        let Some(users) = &self.users else { return Ok(ids.clone()) };
+        let last = IDS - 1;
+        let find = |what: &str, id| {
+            let known = users.on_host(id);
+            known
+                .ok_or_else(|| format!("there is no {what} {id}: the last is {last}; take another"))
+        };
+        let (uid, gid) = (find("user", ids.uid)?, find("group", ids.gid)?);
+        Ok(UserIds { uid, gid, additional_gids: Vec::new() })
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Config {
     pub optional_placement_tags: Vec<String>,
     /// What placement rules may ask about (`disk=ssd`).
     pub labels: CellLabels,
+    /// What this machine cannot do for instances that others can, for people.
+    pub warnings: Vec<String>,
     /// Holds the instances' small files and the download cache.
     pub data_dir: PathBuf,
     /// The cell's address as others see it; mapped ports are there.
@@ -115,6 +117,7 @@ impl Config {
             placement_tags: Vec::new(),
             optional_placement_tags: Vec::new(),
             labels: CellLabels::new(),
+            warnings: Vec::new(),
             data_dir,
             external_address,
             announce: Announce::ContainerAddress,

@@ -25,6 +25,7 @@ use lattice_model::{ImageRef, RegistryCredentials};
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::ContainerId;
+use crate::userns::UserNamespace;
 
 pub use fake::FakeImages;
 pub use store::{Disk, ImageStore, ImagesConfig, Mirror};
@@ -41,8 +42,14 @@ pub trait Images: Send + Sync {
         credentials: Option<&RegistryCredentials>,
         progress: ProgressFn,
     ) -> Result<Arc<Image>, ImageError>;
-    /// Mounts a writable root filesystem for a container.
-    async fn mount(&self, image: &Image, id: &ContainerId) -> Result<PathBuf, ImageError>;
+    /// Mounts a writable root filesystem for a container, whose files belong to `users` as the
+    /// image's belong to the host's.
+    async fn mount(
+        &self,
+        image: &Image,
+        id: &ContainerId,
+        users: Option<&UserNamespace>,
+    ) -> Result<PathBuf, ImageError>;
     /// Unmounts it and forgets what was written; no error when there is none.
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError>;
     /// How many bytes the container has written to its root filesystem.

@@ -19,6 +19,7 @@
 //! | [`images`] | registry client, content store, layers, root filesystems |
 //! | [`dns`] | the instances' name server |
 //! | [`network`] | bridge, addresses, port mapping |
+//! | [`userns`] | the users of each instance, which nobody else is |
 //! | [`logs`] | pipes to lines to envelopes |
 //! | [`routes`] | route heartbeats; pure |
 
@@ -46,6 +47,7 @@ pub mod rootfs_files;
 pub mod routes;
 pub mod runtime;
 mod tools;
+pub mod userns;
 pub mod work;
 
 #[cfg(test)]
@@ -177,5 +179,6 @@ fn presence(config: &Config) -> Result<CellPresence, CapacityError> {
         optional_placement_tags: config.optional_placement_tags.clone(),
         volume_drivers: Vec::new(),
         labels: config.labels.clone(),
+        warnings: config.warnings.clone(),
     })
 }

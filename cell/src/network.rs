@@ -19,12 +19,13 @@ use lattice_model::{EgressRule, PortMapping};
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::ContainerId;
+use crate::userns::UserNamespace;
 
 /// Gives containers a place on the network.
 #[async_trait]
 pub trait Network: Send + Sync {
-    /// Makes a network namespace with an address of its own, maps host ports to `ports`, and lets
-    /// through what `egress` allows besides what everyone may.
+    /// Makes a network namespace with users and an address of its own, maps host ports to `ports`,
+    /// and lets through what `egress` allows besides what everyone may.
     async fn attach(
         &self,
         id: &ContainerId,
@@ -52,6 +53,10 @@ pub struct Attachment {
     pub address: IpAddr,
     /// The mapped ports, in the order asked for.
     pub ports: Vec<PortMapping>,
+    /// The users that the network namespace belongs to, nobody else's; `None` where instances have
+    /// the host's, as those had from before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<UserNamespace>,
 }
 
 /// Why a network operation failed.

@@ -24,7 +24,7 @@ pub trait RootfsFiles: Send + Sync {
         bytes_max: u64,
     ) -> Result<Vec<u8>, FilesError>;
     /// Makes a directory, and those on the way, where they are missing; what is made belongs to
-    /// `owner`.
+    /// `owner`, as this host numbers users.
     async fn make_dir(&self, root: &Path, path: &str, owner: &UserIds) -> Result<(), FilesError>;
     /// Extracts a tar, gzipped or not.
     async fn extract_archive(
@@ -40,7 +40,7 @@ pub trait RootfsFiles: Send + Sync {
 pub struct Extraction<'a> {
     /// The directory inside; made when it is not there.
     pub to: &'a str,
-    /// Who owns all that is extracted.
+    /// Who owns all that is extracted, as this host numbers users.
     pub owner: &'a UserIds,
     /// More bytes than these, unpacked, are an error.
     pub bytes_max: u64,

@@ -16,6 +16,8 @@ use lattice_model::action::EnvVar;
 use lattice_model::desired_lrp::StopSignal;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use crate::userns::UserNamespace;
+
 /// Names a container on its cell: `process_guid-instance_guid` hashed or shortened to what a
 /// cgroup, a directory and an interface's alias can bear.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +64,8 @@ pub struct ContainerBlueprint {
     pub pids: Limit,
     /// True when it may do what root on the host may.
     pub privileged: bool,
+    /// Its own users, who own the network namespace as well; `None` has the host's.
+    pub users: Option<UserNamespace>,
 }
 
 /// A process to start in a container.

@@ -216,6 +216,7 @@ fn cell(kind: Kind, n: usize, free: Resources, dice: &mut Dice) -> CellState {
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
         labels: [("host".to_owned(), format!("host-{n}"))].into(),
+        warnings: Vec::new(),
     };
     let (mut available, mut lrps) = (free, Vec::new());
     match kind {

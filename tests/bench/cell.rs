@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use lattice_cell::runtime::oci::{Engine, OciConfig, OciRuntime};
 use lattice_cell::runtime::{ContainerBlueprint, ContainerId, ProcessSpec, Runtime, UserIds};
+use lattice_cell::userns::{self, UserNamespace};
 use lattice_model::Limit;
 use lattice_tests::machine::holders;
 use lattice_tests::program;
-use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_change, unmount};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
+use rustix::mount::{UnmountFlags, unmount};
 use serde_json::{Value, json};
 
 use crate::effort::Effort;
@@ -110,9 +110,11 @@ fn mean(mut start: impl FnMut(usize) -> [f64; 2]) -> [f64; 2] {
     sum.map(|sum| sum / STARTS as f64)
 }
 
-/// Where containers are made: one root filesystem and one network namespace for all of them.
+/// Where containers are made: one root filesystem, one network namespace and one range of users for
+/// all of them.
 struct Place {
     dir: PathBuf,
+    users: UserNamespace,
     _scratch: tempfile::TempDir,
 }
 
@@ -130,8 +132,10 @@ impl Place {
         for name in ["echo", "sleep"] {
             std::os::unix::fs::symlink("busybox", bin.join(name)).unwrap();
         }
-        make_netns(&dir.join("netns"));
-        Self { dir, _scratch: scratch }
+        let users = UserNamespace { path: dir.join("userns"), first_id: 0x1000_0000 };
+        userns::make(&users, &dir.join("netns")).unwrap();
+        give(&dir.join("rootfs"), &users);
+        Self { dir, users, _scratch: scratch }
     }
 
     fn runtime(&self) -> OciRuntime {
@@ -154,6 +158,7 @@ impl Place {
             cpu_shares: 1024,
             pids: Limit::AtMost(64),
             privileged: false,
+            users: Some(self.users.clone()),
         }
     }
 
@@ -214,7 +219,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _ = unmount(self.dir.join("netns"), UnmountFlags::DETACH);
+        for name in ["netns", "userns"] {
+            let _ = unmount(self.dir.join(name), UnmountFlags::DETACH);
+        }
         for mount in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
             let _ = fs::remove_dir(mount.path().join("lattice-bench"));
         }
@@ -234,15 +241,11 @@ fn spec(argv: &[&str]) -> ProcessSpec {
     }
 }
 
-/// Binds a new network namespace to a file.
-fn make_netns(path: &Path) {
-    fs::write(path, "").unwrap();
-    let path = path.to_owned();
-    let made = std::thread::spawn(move || {
-        // SAFETY: this thread ends right after, so nothing sees the change.
-        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
-        mount_bind("/proc/thread-self/ns/net", &path)?;
-        mount_change(&path, MountPropagationFlags::PRIVATE)
-    });
-    made.join().unwrap().unwrap();
+/// Gives a tree to the root of the containers.
+fn give(tree: &Path, users: &UserNamespace) {
+    let owner = Some(users.first_id);
+    std::os::unix::fs::lchown(tree, owner, owner).unwrap();
+    if tree.symlink_metadata().unwrap().is_dir() {
+        fs::read_dir(tree).unwrap().flatten().for_each(|entry| give(&entry.path(), users));
+    }
 }

@@ -112,6 +112,37 @@ fn a_given_password_is_used_and_no_auth_warns() {
 }
 
 #[test]
+fn the_root_of_an_app_is_nobody_on_this_machine_unless_it_is_privileged() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let layout = layout.to_str().unwrap();
+    lattice.ltc_ok(&["create", "web", layout, "--user", "root", "--instances", "2"]);
+    let users = users_of("/lattice-app");
+    assert!(users.len() == 2 && users.iter().all(|user| *user >= 0x2000_0000), "{users:?}");
+    lattice.ltc_ok(&["create", "trusted", layout, "--user", "root", "--privileged"]);
+    assert_eq!(users_of("/lattice-app").first(), Some(&0));
+}
+
+/// The users of this machine that run a program, each once.
+fn users_of(program: &str) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let of_program = processes.filter(|process| {
+        let words = std::fs::read(process.join("cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).next() == Some(program.as_bytes())
+    });
+    let statuses = of_program.map(|process| std::fs::read_to_string(process.join("status")));
+    let users: std::collections::BTreeSet<u32> = statuses
+        .flatten()
+        .filter_map(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.to_owned();
+            line.split_whitespace().next()?.parse().ok()
+        })
+        .collect();
+    users.into_iter().collect()
+}
+
+#[test]
 fn an_app_cannot_reach_the_platform_nor_this_host() {
     machine::isolate();
     // A server of this host's own, on every address, stands for all that it runs; cloud machines

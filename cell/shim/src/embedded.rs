@@ -1,14 +1,15 @@
-//! The OCI runtime that this program carries in itself: `libcontainer` behind the few commands of
-//! `runc` that are used here. It runs in a process of its own, single-threaded and gone after each
+//! The OCI runtime that this program carries in itself, behind the few commands of `runc` that are
+//! used here: `libcontainer` makes containers, and `entry` starts processes in them. It runs in a process of its own, single-threaded and gone after each
 //! command, because it clones itself and changes what a process cannot change back.
 
+mod entry;
 mod executor;
 mod seccomp;
 mod syscalls;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -93,67 +94,43 @@ impl Call {
     }
 
     fn create(&self) -> Result<(), String> {
-        let (executor, complaints) = executor(&self.bundle)?;
-        let builder = self.builder(&self.root)?.with_executor(executor);
+        let (executor, complaints) = executor(&read_json(&self.bundle.join("config.json"))?)?;
+        let builder = ContainerBuilder::new(self.id.clone(), SyscallType::default());
+        let builder = builder.with_root_path(&self.root).map_err(|e| words(&e))?;
+        let builder = builder.with_executor(executor);
         let builder = builder.as_init(&self.bundle).with_systemd(false).with_detach(true);
-        let mut container = builder.build().map_err(|e| reason(complaints, &e))?;
+        let mut container =
+            builder.build().map_err(|e| reason(complaints).unwrap_or_else(|| words(&e)))?;
         container.start().map_err(|e| words(&e))?;
         let pid = container.pid().ok_or("the container has no init")?;
         self.tell_pid(pid.as_raw())
     }
 
     fn exec(&self) -> Result<(), String> {
-        let record = self.root.join(&self.id);
-        let bundle = bundle_of(&record)?;
-        let (executor, complaints) = executor(&bundle)?;
-        // What it leaves behind for each process is put where it can be taken away.
-        let own = record.join(format!("exec-{}", std::process::id()));
-        let place = own.join(&self.id);
-        let told = |e: io::Error| format!("cannot write to {}: {e}", own.display());
-        fs::create_dir_all(&place).map_err(told)?;
-        fs::hard_link(record.join("state.json"), place.join("state.json")).map_err(told)?;
-        let outcome = self.builder(&own).and_then(|builder| {
-            let builder = builder.with_executor(executor).as_tenant();
-            let builder = builder.with_process(Some(&self.process)).with_detach(true);
-            builder.build().map_err(|e| reason(complaints, &e))
-        });
-        // It goes with the container at the latest.
-        let _ = fs::remove_dir_all(&own);
-        match outcome {
-            Ok(pid) => self.tell_pid(pid.as_raw()),
-            Err(why) => Err(format!("{why} (working directory {})", self.directory())),
-        }
-    }
-
-    fn builder(&self, root: &Path) -> Result<ContainerBuilder, String> {
-        let builder = ContainerBuilder::new(self.id.clone(), SyscallType::default());
-        builder.with_root_path(root).map_err(|e| words(&e))
+        let state = read_json(&self.root.join(&self.id).join("state.json"))?;
+        let bundle = state["bundle"].as_str().ok_or("the container's record names no bundle")?;
+        let init = state["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+        let init = init.ok_or("the container's record names no init")?;
+        let config = read_json(&Path::new(bundle).join("config.json"))?;
+        let process = read_json(&self.process)?;
+        let (executor, complaints) = executor(&config)?;
+        let container = entry::Container::open(init, &config)?;
+        let pid = container.start(&process, &executor, complaints)?;
+        self.tell_pid(pid)
     }
 
     fn tell_pid(&self, pid: i32) -> Result<(), String> {
         fs::write(&self.pid_file, pid.to_string())
             .map_err(|e| format!("cannot write {}: {e}", self.pid_file.display()))
     }
-
-    /// Where the process is to begin, which is the likeliest thing that is not there.
-    fn directory(&self) -> String {
-        let read = read_json(&self.process).unwrap_or_default();
-        read["cwd"].as_str().unwrap_or("/").to_owned()
-    }
 }
 
 /// What new processes of a container go through, and where it says why not.
-fn executor(bundle: &Path) -> Result<(Confined, File), String> {
-    let filters = seccomp::filters(&read_json(&bundle.join("config.json"))?)?;
+fn executor(config: &Value) -> Result<(Confined, File), String> {
+    let filters = seccomp::filters(config)?;
     let pipe = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
     let (reader, writer) = pipe.map_err(|e| format!("cannot make a pipe: {e}"))?;
     Ok((Confined::new(filters, writer.into()), reader.into()))
-}
-
-fn bundle_of(record: &Path) -> Result<PathBuf, String> {
-    let state = read_json(&record.join("state.json"))?;
-    let bundle = state["bundle"].as_str().ok_or("the container's record names no bundle")?;
-    Ok(bundle.into())
 }
 
 fn read_json(path: &Path) -> Result<Value, String> {
@@ -161,14 +138,12 @@ fn read_json(path: &Path) -> Result<Value, String> {
     serde_json::from_slice(&bytes).map_err(|e| format!("cannot read {}: {e}", path.display()))
 }
 
-/// Why there is no new process: its own words where it got so far.
-fn reason(mut complaints: File, error: &dyn std::error::Error) -> String {
+/// Why there is no new process, in its own words; `None` when it said nothing.
+fn reason(mut complaints: File) -> Option<String> {
     let mut said = [0; 4096];
     let count = complaints.read(&mut said).unwrap_or(0);
-    match String::from_utf8_lossy(&said[..count]) {
-        said if said.is_empty() => words(error),
-        said => format!("{UNABLE}{said}"),
-    }
+    let said = String::from_utf8_lossy(&said[..count]);
+    (!said.is_empty()).then(|| format!("{UNABLE}{said}"))
 }
 
 /// An error with all its causes.

@@ -11,6 +11,7 @@
 //! | `client` | one connection of a cell |
 //! | `oci` | calls of the OCI runtime's program, be it this one |
 //! | [`embedded`] | the OCI runtime that this program carries in itself |
+//! | `view` | what the OCI runtime sees of this machine |
 //! | `kin` | who belongs to whom among a container's processes |
 //! | `signals` | what the kernel says to this process |
 
@@ -22,6 +23,7 @@ mod kin;
 mod oci;
 mod process;
 mod signals;
+mod view;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,6 +1,6 @@
 //! Calls of the OCI runtime's program, which are waited for like every other child.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use lattice_api::shim::Settings;
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::view;
 
 /// How long one call may take, on a machine that is very busy.
 const CALL_MAX: Duration = Duration::from_secs(50);
@@ -25,6 +27,15 @@ pub(crate) struct Call {
     log: PathBuf,
     process: Option<PathBuf>,
     deadline: Instant,
+}
+
+/// Where what is started writes to.
+#[derive(Debug)]
+enum Output {
+    /// A container's init: nowhere.
+    None,
+    /// A process in it: standard output and error.
+    To(OwnedFd, OwnedFd),
 }
 
 // === impl Call ===
@@ -42,7 +53,7 @@ impl Call {
             pid_file.as_os_str(),
             OsStr::new(&settings.id),
         ];
-        let pid = start(settings, &arguments, &log, (Stdio::null(), Stdio::null()))?;
+        let pid = start(settings, &arguments, &log, Output::None)?;
         Ok(Self { pid, pid_file, log, process: None, deadline: Instant::now() + CALL_MAX })
     }
 
@@ -66,7 +77,7 @@ impl Call {
             OsStr::new(&settings.id),
         ];
         let [out, err] = output;
-        let started = start(settings, &arguments, &log, (out.into(), err.into()));
+        let started = start(settings, &arguments, &log, Output::To(out, err));
         let pid = started.inspect_err(|_| drop(fs::remove_file(&spec)))?;
         let process = Some(spec);
         Ok(Self { pid, pid_file, log, process, deadline: Instant::now() + CALL_MAX })
@@ -119,74 +130,18 @@ impl Drop for Call {
     }
 }
 
-fn start(
-    settings: &Settings,
-    arguments: &[&OsStr],
-    log: &Path,
-    output: (Stdio, Stdio),
-) -> io::Result<i32> {
+fn start(settings: &Settings, arguments: &[&OsStr], log: &Path, output: Output) -> io::Result<i32> {
     let mut command = Command::new(&settings.program);
-    if settings.hides_cgroup2 {
-        hide_cgroup2(&mut command)?;
-    }
+    let (own, bundle) = (settings.clone(), std::env::current_dir()?);
+    let makes = matches!(output, Output::None);
+    // SAFETY: this process has one thread, so that nothing is held that the child would wait for.
+    unsafe { command.pre_exec(move || view::enter(&own, &bundle, makes)) };
     command.args(&settings.arguments).arg("--root").arg(&settings.root).arg("--log").arg(log);
-    command.args(["--log-format", "json"]).args(arguments);
-    command.stdin(Stdio::null()).stdout(output.0).stderr(output.1);
+    command.args(["--log-format", "json"]).args(arguments).stdin(Stdio::null());
+    match output {
+        Output::None => command.stdout(Stdio::null()).stderr(Stdio::null()),
+        Output::To(out, err) => command.stdout(out).stderr(err),
+    };
     let child = command.spawn()?;
     i32::try_from(child.id()).map_err(io::Error::other)
-}
-
-/// Lets a program see a machine without control groups of version 2, where it has both versions.
-fn hide_cgroup2(command: &mut Command) -> io::Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    let places: Vec<CString> = cgroup2_beside_version_1(&mounts)
-        .into_iter()
-        .map(|place| CString::new(place).map_err(io::Error::other))
-        .collect::<Result<_, _>>()?;
-    if places.is_empty() {
-        return Ok(());
-    }
-    let hide = move || {
-        // SAFETY: plain calls of the child that is about to become the program.
-        let is_apart = unsafe {
-            let flags = libc::MS_REC | libc::MS_SLAVE;
-            let (root, none) = (c"/".as_ptr(), std::ptr::null());
-            libc::unshare(libc::CLONE_NEWNS) == 0
-                && libc::mount(none, root, none, flags, none.cast()) == 0
-        };
-        // SAFETY: the strings live as long as the closure.
-        let hides =
-            |place: &CString| unsafe { libc::umount2(place.as_ptr(), libc::MNT_DETACH) == 0 };
-        if is_apart && places.iter().all(hides) { Ok(()) } else { Err(io::Error::last_os_error()) }
-    };
-    // SAFETY: it only makes system calls, and allocates nothing.
-    unsafe { command.pre_exec(hide) };
-    Ok(())
-}
-
-/// Where version 2 is mounted on a machine that has version 1 as well.
-fn cgroup2_beside_version_1(mountinfo: &str) -> Vec<&str> {
-    let mounts = mountinfo.lines().filter_map(|line| {
-        let (mount, kind) = line.split_once(" - ")?;
-        Some((mount.split(' ').nth(4)?, kind.split(' ').next()?))
-    });
-    let mounts: Vec<(&str, &str)> = mounts.collect();
-    if !mounts.iter().any(|(_, kind)| *kind == "cgroup") {
-        return Vec::new();
-    }
-    mounts.iter().filter(|(_, kind)| *kind == "cgroup2").map(|(place, _)| *place).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn version_2_is_found_where_it_stands_beside_version_1() {
-        let v1 = "31 30 0:27 / /sys/fs/cgroup/cpu rw shared:9 - cgroup cgroup rw,cpu\n";
-        let v2 = "34 30 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        assert_eq!(cgroup2_beside_version_1(&format!("{v1}{v2}")), ["/sys/fs/cgroup/unified"]);
-        assert_eq!(cgroup2_beside_version_1(v2), [] as [&str; 0]);
-        assert_eq!(cgroup2_beside_version_1(v1), [] as [&str; 0]);
-    }
 }

@@ -31,7 +31,7 @@ async fn fetch_and_extract(download: &Download, cx: &StepContext) -> Result<u64,
     say(cx, &download.artifact, &format!("Downloading {}...", download.artifact));
     let place = &cx.place;
     let user = place.files.resolve_user(&place.rootfs, &download.user).await;
-    let owner = user.map_err(|error| error.to_string())?.ids;
+    let owner = place.on_host(&user.map_err(|error| error.to_string())?.ids)?;
     let checksum = Checksum::of(download)?;
     let fetched = place.transfers.fetch(&download.from, &download.cache_key, checksum).await;
     let archive = fetched.map_err(|error| error.to_string())?;

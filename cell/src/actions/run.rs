@@ -72,7 +72,8 @@ async fn start(run: &Run, cx: &StepContext) -> Result<Process, Failure> {
         return Err(failed("there is nothing to run: the image names no command either".into()));
     }
     // An image may name a working directory that no layer brings; the original made it, too.
-    let made = place.files.make_dir(&place.rootfs, &spec.dir, &spec.user).await;
+    let owner = place.on_host(&spec.user).map_err(failed)?;
+    let made = place.files.make_dir(&place.rootfs, &spec.dir, &owner).await;
     made.map_err(|error| failed(error.to_string()))?;
     place.runtime.exec(&place.id, spec).await.map_err(|error| failed(error.to_string()))
 }

@@ -35,6 +35,7 @@ async fn bed() -> (Bed, StepContext) {
     let blueprint = ContainerBlueprint {
         id: id.clone(),
         hostname: "c-1".into(),
+        users: None,
         rootfs: "/rootfs".into(),
         netns: "/netns".into(),
         files: vec![],
@@ -49,6 +50,7 @@ async fn bed() -> (Bed, StepContext) {
     let place = Place {
         id,
         rootfs: "/rootfs".into(),
+        users: None,
         address: "127.0.0.1".parse().unwrap(),
         image: image(),
         env: vec![var("WHO", "lrp")],

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::{Hold, Image, ImageConfig, ImageError, Images, ProgressFn};
 use crate::runtime::ContainerId;
+use crate::userns::UserNamespace;
 
 /// Hands out empty directories as root filesystems. Every image is there, with an empty
 /// configuration, unless the script says otherwise.
@@ -90,7 +91,12 @@ impl Images for FakeImages {
         Ok(Arc::new(Image { digest, config, layers: Vec::new(), hold: Hold::default() }))
     }
 
-    async fn mount(&self, _image: &Image, id: &ContainerId) -> Result<PathBuf, ImageError> {
+    async fn mount(
+        &self,
+        _image: &Image,
+        id: &ContainerId,
+        _: Option<&UserNamespace>,
+    ) -> Result<PathBuf, ImageError> {
         let directory = tempfile::tempdir().map_err(|e| super::rootfs::machine("mount", e))?;
         let path = directory.path().to_owned();
         let mut state = self.state();

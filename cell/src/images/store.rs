@@ -23,6 +23,7 @@ use super::rootfs::machine;
 use super::rootfs::overlay::Rootfs;
 use super::{Image, ImageError, Images, ProgressFn, UnpackLimits};
 use crate::runtime::ContainerId;
+use crate::userns::UserNamespace;
 use pins::Pins;
 pub use upkeep::Disk;
 
@@ -184,9 +185,14 @@ impl Images for ImageStore {
         self.pull_or_reuse(image, credentials, progress).await.map(Arc::new)
     }
 
-    async fn mount(&self, image: &Image, id: &ContainerId) -> Result<PathBuf, ImageError> {
-        let (layers, id) = (image.layers.clone(), id.clone());
-        self.blocking(move |rootfs| rootfs.mount(&layers, &id)).await
+    async fn mount(
+        &self,
+        image: &Image,
+        id: &ContainerId,
+        users: Option<&UserNamespace>,
+    ) -> Result<PathBuf, ImageError> {
+        let (layers, id, users) = (image.layers.clone(), id.clone(), users.cloned());
+        self.blocking(move |rootfs| rootfs.mount(&layers, &id, users.as_ref())).await
     }
 
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError> {

@@ -20,6 +20,7 @@ use crate::logs::{LogWriter, SOURCE_CELL};
 use crate::network::Attachment;
 use crate::runtime::{ContainerBlueprint, ContainerId};
 use crate::tools::Tools;
+use crate::userns::UserNamespace;
 
 /// Why something has no container that was stopped early.
 const STOPPED: &str = "stopped-before-running";
@@ -57,9 +58,11 @@ impl<R: Reports> Lifecycle<R> {
         };
         self.progress(ProgressStep::Creating).await;
         let (tools, id) = (&self.tools, self.container_id());
-        let rootfs = tools.step("mount the image", tools.seams.images.mount(&image, &id)).await?;
         let attach = tools.seams.network.attach(&id, &spec.ports, self.work().egress_rules());
         let attachment = tools.step("connect the container", attach).await?;
+        let users = users(spec, &attachment);
+        let mount = tools.seams.images.mount(&image, &id, users);
+        let rootfs = tools.step("mount the image", mount).await?;
         let files = self.write_files(&id, &attachment)?;
         let blueprint = blueprint(spec, &id, (&rootfs, &attachment), files);
         tools.step("create the container", tools.seams.runtime.create(blueprint)).await?;
@@ -138,6 +141,7 @@ pub(super) fn place(tools: &Tools, record: &Record, journal: Journal) -> Place {
     Place {
         id: work.container_id(),
         rootfs: rootfs.clone(),
+        users: spec.and_then(|spec| users(spec, attachment)).cloned(),
         address: attachment.address,
         image: image.config.clone(),
         env,
@@ -181,5 +185,11 @@ fn blueprint(
         cpu_shares,
         pids: spec.limits.pids,
         privileged: spec.privileged,
+        users: users(spec, attachment).cloned(),
     }
+}
+
+/// The users that a container has: those of its namespaces, unless it is to be the host's root.
+fn users<'a>(spec: &ContainerSpec, attachment: &'a Attachment) -> Option<&'a UserNamespace> {
+    attachment.users.as_ref().filter(|_| !spec.privileged)
 }

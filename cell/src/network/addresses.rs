@@ -1,4 +1,4 @@
-//! Which addresses and host ports are in use; pure. What was released last is handed out last, so
+//! Which addresses, host ports and users are in use; pure. What was released last is handed out last, so
 //! that a connection that outlives its instance does not reach another.
 
 use core::net::Ipv4Addr;
@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use ipnet::Ipv4Net;
 
 use super::NetworkError;
+use crate::userns::{FIRST_ID, IDS, RANGES};
 
 /// Numbers of a range, each handed out once at a time.
 #[derive(Debug, Clone)]
@@ -24,6 +25,10 @@ pub(super) struct Addresses(Pool);
 /// The host ports that may be mapped.
 #[derive(Debug, Clone)]
 pub(super) struct Ports(Pool);
+
+/// The ranges of users that instances may have.
+#[derive(Debug, Clone)]
+pub(super) struct IdRanges(Pool);
 
 // === impl Pool ===
 
@@ -108,6 +113,32 @@ impl Ports {
     }
 }
 
+// === impl IdRanges ===
+
+impl IdRanges {
+    /// Two networks of one host that begin at different places hardly ever meet.
+    pub(super) fn beginning_at(place: u32) -> Self {
+        let next = place % RANGES;
+        Self(Pool { next, ..Pool::new(0..=RANGES - 1) })
+    }
+
+    /// The first id of a range.
+    pub(super) fn take(&mut self) -> Result<u32, NetworkError> {
+        let in_use = self.0.used.len();
+        let found = self.0.take(|_| true).map(|n| FIRST_ID + n * IDS);
+        found.ok_or(NetworkError::Exhausted { what: "range of users", in_use })
+    }
+
+    /// Counts a range as in use that was handed out by an earlier process.
+    pub(super) fn claim(&mut self, first_id: u32) {
+        self.0.used.insert(first_id.saturating_sub(FIRST_ID) / IDS);
+    }
+
+    pub(super) fn release(&mut self, first_id: u32) {
+        self.0.used.remove(&(first_id.saturating_sub(FIRST_ID) / IDS));
+    }
+}
+
 /// The host's own address in a subnet: the first.
 pub(super) fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(subnet.network()) + 1)
@@ -158,6 +189,21 @@ mod tests {
         assert_eq!(ports.take(1, |_| true).unwrap(), [65535]);
         ports.release(&[65535]);
         assert_eq!(ports.take(1, |_| true).unwrap(), [65535]);
+    }
+
+    #[test]
+    fn ranges_of_users_do_not_overlap_and_stay_below_the_sign() {
+        let mut ranges = IdRanges::beginning_at(u32::MAX);
+        let mut all: Vec<u32> = std::iter::from_fn(|| ranges.take().ok()).collect();
+        all.sort_unstable();
+        assert_eq!(all.len(), RANGES as usize);
+        assert!(all.windows(2).all(|pair| pair[1] - pair[0] == IDS));
+        assert_eq!((all[0], all[all.len() - 1] + (IDS - 1)), (FIRST_ID, i32::MAX as u32));
+        ranges.release(all[7]);
+        assert_eq!(ranges.take().unwrap(), all[7]);
+        let mut after = IdRanges::beginning_at(0);
+        after.claim(FIRST_ID);
+        assert_eq!(after.take().unwrap(), FIRST_ID + IDS, "an earlier process's stays in use");
     }
 
     proptest! {

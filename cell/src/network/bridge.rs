@@ -15,22 +15,28 @@ use lattice_model::{EgressRule, PortMapping};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
-use super::addresses::{Addresses, Ports, gateway};
+use super::addresses::{Addresses, IdRanges, Ports, gateway};
 use super::egress::EgressPolicy;
 use super::firewall::{Firewall, Opening};
 use super::links::{self, Links};
 use super::records::{Record, Records};
 use super::{Attachment, Network, NetworkError, listening, namespaces};
 use crate::runtime::ContainerId;
+use crate::userns::UserNamespace;
 
+/// The directories where namespaces are bound to files, one for each container.
+const NAMESPACES: [&str; 2] = ["netns", "userns"];
 /// The longest name of a link.
 const LINK_NAME_MAX: usize = 15;
 
 /// What a [`BridgeNetwork`] needs to know.
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
-    /// Where the namespaces are bound (`netns/`) and addresses are remembered (`network/`).
+    /// Where the namespaces are bound (`netns/`, `userns/`) and addresses are remembered
+    /// (`network/`).
     pub data_dir: PathBuf,
+    /// True when each instance is to have users of its own, see [`crate::userns::probe`].
+    pub own_users: bool,
     /// The bridge's name, at most 15 characters, this network's alone.
     pub bridge: String,
     /// The instances' addresses; the first is this host's own.
@@ -67,6 +73,7 @@ struct Shared {
 struct InUse {
     addresses: Addresses,
     ports: Ports,
+    ids: IdRanges,
     attached: BTreeMap<ContainerId, Record>,
 }
 
@@ -78,6 +85,7 @@ impl NetworkConfig {
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
+            own_users: true,
             bridge: "lattice0".to_owned(),
             subnet: Ipv4Net::new_assert(Ipv4Addr::new(10, 255, 0, 0), 20),
             host_port_range: 61000..=65535,
@@ -138,11 +146,14 @@ impl BridgeNetwork {
             external_address: config.external_address,
             egress: config.egress,
         };
-        fs::create_dir_all(config.data_dir.join("netns"))
-            .map_err(|e| failed("make the directory of the network namespaces", e))?;
+        for dir in NAMESPACES {
+            fs::create_dir_all(config.data_dir.join(dir))
+                .map_err(|e| failed("make the directories of the namespaces", e))?;
+        }
         let records = Records::open(config.data_dir.join("network"))
             .map_err(|e| failed("read the network's records", e))?;
-        let in_use = InUse::restore(&config, records.load());
+        let ids = IdRanges::beginning_at(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]));
+        let in_use = InUse::restore(&config, ids, records.load());
         firewall.install(&in_use.openings()).await?;
         let (links, bridge) = raise_bridge(&config, &hash)
             .await
@@ -211,6 +222,7 @@ impl Shared {
             Ok(()) => Ok(Attachment {
                 netns: self.netns(id),
                 address: record.address.into(),
+                users: self.users(id, &record),
                 ports: record.ports,
             }),
             Err(why) => {
@@ -233,7 +245,7 @@ impl Shared {
         if in_use.attached.contains_key(id) || self.netns(id).exists() {
             return Err(failed(&what, "it is attached already; detach it first"));
         }
-        let record = Record { egress, ..in_use.take(ports)? };
+        let record = Record { egress, ..in_use.take(ports, self.config.own_users)? };
         if let Err(e) = self.records.write(id, &record) {
             in_use.release(&record);
             return Err(failed(&what, e));
@@ -245,7 +257,8 @@ impl Shared {
     async fn connect(&self, id: &ContainerId, record: &Record) -> Result<(), NetworkError> {
         let step = |e: io::Error| failed(&format!("attach {id} to the network"), e);
         let netns = self.netns(id);
-        let namespace = namespaces::create(&netns).await.map_err(step)?;
+        let users = self.users(id, record);
+        let namespace = namespaces::create(&netns, users).await.map_err(step)?;
         let cable = self.cable(record.address);
         self.links.connect(self.bridge, &cable, &namespace).await.map_err(step)?;
         let (subnet, gateway) = (self.config.subnet, self.firewall.gateway);
@@ -270,24 +283,25 @@ impl Shared {
                 self.firewall.close(&record.opening(id), &others).await?;
             }
             self.links.remove(&self.cable(record.address)).await.map_err(step)?;
-            namespaces::remove(&self.netns(id)).map_err(step)?;
+            self.remove_namespaces(id).map_err(step)?;
             self.records.remove(id).map_err(step)?;
             in_use.attached.remove(id);
             in_use.release(&record);
         }
         // Also one whose record was lost.
-        namespaces::remove(&self.netns(id)).map_err(step)?;
+        self.remove_namespaces(id).map_err(step)?;
         self.records.remove(id).map_err(step)
     }
 
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {
         let in_use = self.in_use.lock().await;
-        let bound = fs::read_dir(self.config.data_dir.join("netns"))
-            .map_err(|e| failed("list the network namespaces", e))?;
-        let bound = bound.flatten().map(|entry| entry.file_name());
-        let mut ids: Vec<ContainerId> =
-            bound.map(|name| ContainerId::new(&name.to_string_lossy())).collect();
-        ids.extend(in_use.attached.keys().cloned());
+        let mut ids: Vec<ContainerId> = in_use.attached.keys().cloned().collect();
+        for dir in NAMESPACES {
+            let bound = fs::read_dir(self.config.data_dir.join(dir))
+                .map_err(|e| failed("list the namespaces", e))?;
+            let bound = bound.flatten().map(|entry| entry.file_name());
+            ids.extend(bound.map(|name| ContainerId::new(&name.to_string_lossy())));
+        }
         ids.sort();
         ids.dedup();
         Ok(ids)
@@ -305,7 +319,7 @@ impl Shared {
         }
         self.links.remove(&self.config.bridge).await.map_err(step)?;
         self.firewall.remove().await?;
-        for dir in ["netns", "network"] {
+        for dir in NAMESPACES.into_iter().chain(["network"]) {
             fs::remove_dir(self.config.data_dir.join(dir)).map_err(step)?;
         }
         Ok(())
@@ -313,6 +327,18 @@ impl Shared {
 
     fn netns(&self, id: &ContainerId) -> PathBuf {
         self.config.data_dir.join("netns").join(id.as_str())
+    }
+
+    /// The users of an instance that has its own.
+    fn users(&self, id: &ContainerId, record: &Record) -> Option<UserNamespace> {
+        let path = self.config.data_dir.join("userns").join(id.as_str());
+        record.first_id.map(|first_id| UserNamespace { path, first_id })
+    }
+
+    /// No error when they are gone.
+    fn remove_namespaces(&self, id: &ContainerId) -> io::Result<()> {
+        let mut dirs = NAMESPACES.iter().map(|dir| self.config.data_dir.join(dir));
+        dirs.try_for_each(|dir| namespaces::remove(&dir.join(id.as_str())))
     }
 
     /// The host's end of an instance's cable.
@@ -330,7 +356,11 @@ impl Shared {
 
 impl InUse {
     /// Counts what an earlier process left as in use.
-    fn restore(config: &NetworkConfig, left: BTreeMap<ContainerId, Record>) -> Self {
+    fn restore(
+        config: &NetworkConfig,
+        mut ids: IdRanges,
+        left: BTreeMap<ContainerId, Record>,
+    ) -> Self {
         let mut addresses = Addresses::new(config.subnet);
         let mut ports = Ports::new(config.host_port_range.clone());
         let still_ours = |record: &Record| config.subnet.contains(&record.address);
@@ -338,24 +368,31 @@ impl InUse {
         for record in attached.values() {
             addresses.claim(record.address);
             ports.claim(&record.host_ports());
+            record.first_id.iter().for_each(|first_id| ids.claim(*first_id));
         }
-        Self { addresses, ports, attached }
+        Self { addresses, ports, ids, attached }
     }
 
-    fn take(&mut self, container_ports: &[u16]) -> Result<Record, NetworkError> {
+    /// All or nothing.
+    fn take(&mut self, container_ports: &[u16], own_users: bool) -> Result<Record, NetworkError> {
         let address = self.addresses.take()?;
+        let mut record = Record { address, ports: Vec::new(), egress: Vec::new(), first_id: None };
         let host_ports = self.ports.take(container_ports.len(), is_unused_on_host);
-        let host_ports = host_ports.inspect_err(|_| self.addresses.release(address))?;
+        let host_ports = host_ports.inspect_err(|_| self.release(&record))?;
         let pairs = container_ports.iter().zip(host_ports);
-        let ports = pairs
+        record.ports = pairs
             .map(|(&container_port, host_port)| PortMapping { container_port, host_port })
             .collect();
-        Ok(Record { address, ports, egress: Vec::new() })
+        if own_users {
+            record.first_id = Some(self.ids.take().inspect_err(|_| self.release(&record))?);
+        }
+        Ok(record)
     }
 
     fn release(&mut self, record: &Record) {
         self.addresses.release(record.address);
         self.ports.release(&record.host_ports());
+        record.first_id.iter().for_each(|first_id| self.ids.release(*first_id));
     }
 
     fn openings(&self) -> Vec<Opening> {

@@ -98,7 +98,7 @@ impl Network for FakeNetwork {
             .map(|(&container_port, host_port)| PortMapping { container_port, host_port })
             .collect();
         let netns = PathBuf::from("/nowhere").join(id.as_str());
-        Ok(Attachment { netns, address: address.into(), ports })
+        Ok(Attachment { netns, address: address.into(), ports, users: None })
     }
 
     async fn detach(&self, id: &ContainerId) -> Result<(), NetworkError> {

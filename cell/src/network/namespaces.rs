@@ -10,11 +10,18 @@ use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_chang
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 use tokio::sync::oneshot;
 
-/// Makes a namespace and binds it to `path`, which must not exist.
-pub(super) async fn create(path: &Path) -> io::Result<OwnedFd> {
-    File::create_new(path)?;
+use crate::userns::{self, UserNamespace};
+
+/// Makes a namespace and binds it to `path`, which must not exist; one that belongs to `users`,
+/// who are made as well.
+pub(super) async fn create(path: &Path, users: Option<UserNamespace>) -> io::Result<OwnedFd> {
     let path = path.to_owned();
     on_own_thread(move || {
+        if let Some(users) = users {
+            userns::make(&users, &path)?;
+            return Ok(File::open(&path)?.into());
+        }
+        File::create_new(&path)?;
         // SAFETY: only this thread changes its namespace, and it ends right after.
         unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
         mount_bind("/proc/thread-self/ns/net", &path)?;

@@ -20,6 +20,9 @@ pub(super) struct Record {
     /// What it may reach besides what everyone may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) egress: Vec<EgressRule>,
+    /// The first of its users, where it has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) first_id: Option<u32>,
 }
 
 /// A directory with a file for each container.
@@ -111,7 +114,8 @@ mod tests {
         let ports = vec![PortMapping { container_port: 80, host_port: 61000 }];
         let rule = serde_json::json!({"protocol": "all", "destinations": ["10.0.0.0/8"]});
         let egress = vec![serde_json::from_value(rule).unwrap()];
-        let record = Record { address: Ipv4Addr::new(10, 0, 0, 2), ports, egress };
+        let address = Ipv4Addr::new(10, 0, 0, 2);
+        let record = Record { address, ports, egress, first_id: Some(7) };
         let (whole, cut) = (ContainerId::new("whole"), ContainerId::new("cut"));
         records.write(&whole, &record).unwrap();
         fs::write(dir.path().join("network/cut"), "{\"addr").unwrap();
@@ -120,7 +124,8 @@ mod tests {
         assert_eq!(record.opening(&whole).ports, [(61000, 80)]);
         let older = r#"{"address":"10.0.0.3","ports":[]}"#;
         fs::write(dir.path().join("network/older"), older).unwrap();
-        assert!(!records.load()[&ContainerId::new("older")].opens_something());
+        let older = records.load()[&ContainerId::new("older")].clone();
+        assert!(!older.opens_something() && older.first_id.is_none());
         records.remove(&ContainerId::new("older")).unwrap();
         records.remove(&whole).unwrap();
         records.remove(&cut).expect("it is gone already");

@@ -20,6 +20,7 @@ use crate::runtime::{
     ContainerBlueprint, ContainerId, ExitStatus, PlainOutput, Process, ProcessControl, ProcessSpec,
     Runtime, RuntimeError, Signal, Usage, UserIds,
 };
+use crate::userns::UserNamespace;
 
 /// How a program behaves.
 #[derive(Debug, Clone)]
@@ -248,7 +249,12 @@ impl Images for FakeImages {
         }))
     }
 
-    async fn mount(&self, _: &Image, id: &ContainerId) -> Result<PathBuf, ImageError> {
+    async fn mount(
+        &self,
+        _: &Image,
+        id: &ContainerId,
+        _: Option<&UserNamespace>,
+    ) -> Result<PathBuf, ImageError> {
         self.mounted.lock().unwrap().insert(id.clone());
         Ok(PathBuf::from("/rootfs").join(id.as_str()))
     }
@@ -290,6 +296,7 @@ impl Network for FakeNetwork {
             netns: "/run/netns/x".into(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ports: ports.iter().map(mapping).collect(),
+            users: None,
         })
     }
 

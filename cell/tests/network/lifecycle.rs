@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use lattice_cell::network::Network;
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
+use lattice_cell::network::{Attachment, Network};
+use lattice_cell::userns::IDS;
 
 use crate::place::{Folder, apart, ask, config, id, run, serve, start};
 
@@ -42,6 +45,49 @@ fn removing_all_leaves_no_trace() {
         assert_eq!(fs::read_dir(&data).unwrap().count(), 0);
         network.remove_all().await.expect_err("its directories have gone");
     });
+}
+
+#[test]
+fn no_two_instances_have_the_same_users_and_a_successor_keeps_them() {
+    apart(async || {
+        let dir = Folder::new();
+        let users = |attachment: &Attachment| attachment.users.clone().unwrap();
+        let network = start(config(dir.path())).await;
+        let a = users(&network.attach(&id("a"), &[], &[]).await.unwrap());
+        let b = users(&network.attach(&id("b"), &[], &[]).await.unwrap());
+        assert!(a.first_id.abs_diff(b.first_id) >= IDS, "{a:?} {b:?}");
+        let netns = fs::File::open(dir.path().join("netns/a")).unwrap();
+        assert_eq!(
+            owner_of(&netns),
+            fs::metadata(&a.path).unwrap().ino(),
+            "its network is its own"
+        );
+        drop((netns, network));
+
+        let network = start(config(dir.path())).await;
+        network.detach(&id("b")).await.unwrap();
+        let c = users(&network.attach(&id("c"), &[], &[]).await.unwrap());
+        assert!(a.first_id.abs_diff(c.first_id) >= IDS, "a lives");
+        assert!(!b.path.exists() && a.path.exists());
+
+        let shared = NetworkConfig { own_users: false, ..config(dir.path()) };
+        let network = start(shared).await;
+        assert_eq!(network.attach(&id("d"), &[], &[]).await.unwrap().users, None);
+        network.detach(&id("a")).await.unwrap();
+        assert!(!a.path.exists(), "also where new ones have none");
+    });
+}
+
+/// The number of the user namespace that a namespace belongs to.
+fn owner_of(namespace: &fs::File) -> u64 {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: it takes nothing and returns a descriptor that nobody else has.
+    let owner = unsafe {
+        let fd = libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS);
+        assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+        fs::File::from_raw_fd(fd)
+    };
+    owner.metadata().unwrap().ino()
 }
 
 fn forwarding() -> String {

@@ -2,22 +2,23 @@
 //! of their own, and this test program as the containers' init.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use lattice_cell::runtime::oci::{Engine, OciConfig, OciRuntime};
 use lattice_cell::runtime::{ContainerBlueprint, ContainerId, Runtime, init};
+use lattice_cell::userns::{self, UserNamespace};
 use lattice_model::Limit;
-use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_change, unmount};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
+use rustix::mount::{UnmountFlags, unmount};
 
 const BUSYBOX: &str = "/bin/busybox";
 
 /// Programs that the tests use; all of them are busybox.
-const PROGRAMS: [&str; 13] = [
-    "sh", "cat", "echo", "grep", "head", "id", "kill", "mount", "sleep", "tail", "true", "ulimit",
-    "wc",
+const PROGRAMS: [&str; 17] = [
+    "sh", "cat", "chown", "echo", "grep", "head", "id", "kill", "ls", "mknod", "mount", "sleep",
+    "stat", "tail", "true", "ulimit", "wc",
 ];
 
 /// In a container this program is PID 1, and beside it, it is what holds it. Both are told before
@@ -49,9 +50,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn with(engine: Engine) -> Self {
-        let machine = Self { dir: tempfile::tempdir().unwrap(), engine };
-        fs::create_dir(machine.path("netns")).unwrap();
-        machine
+        Self { dir: tempfile::tempdir().unwrap(), engine }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -74,7 +73,8 @@ impl Drop for Machine {
         std::thread::scope(|scope| {
             scope.spawn(|| data_dirs.iter().for_each(|dir| delete_all(dir)));
         });
-        for entry in fs::read_dir(self.path("netns")).unwrap().flatten() {
+        let dirs = ["netns", "userns"].map(|kind| fs::read_dir(self.path(kind)));
+        for entry in dirs.into_iter().flatten().flatten().flatten() {
             let _ = unmount(entry.path(), UnmountFlags::DETACH);
         }
     }
@@ -96,16 +96,25 @@ pub(crate) fn runtime_in(data_dir: &Path, engine: Engine) -> OciRuntime {
     OciRuntime::new(config).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// A container with 64 MiB, 64 processes and a root filesystem of its own.
+/// A container with 64 MiB, 64 processes, and users and a root filesystem of its own. A second one
+/// of the same name takes their places.
 pub(crate) fn blueprint_in(dir: &Path, name: &str) -> ContainerBlueprint {
-    let rootfs = dir.join("rootfs").join(name);
-    if !rootfs.exists() {
-        write_rootfs(&rootfs);
-    }
-    let netns = dir.join("netns").join(name);
-    if !netns.exists() {
-        make_netns(&netns);
-    }
+    let path = |kind: &str| dir.join(kind).join(name);
+    let (rootfs, netns, first) = (path("rootfs"), path("netns"), path("first-id"));
+    let users = |first_id| UserNamespace { path: path("userns"), first_id };
+    let users = match fs::read_to_string(&first) {
+        Ok(id) => users(id.parse().unwrap()),
+        Err(_) => {
+            let users = users(next_first_id());
+            for kind in ["netns", "userns", "first-id"] {
+                fs::create_dir_all(dir.join(kind)).unwrap();
+            }
+            fs::write(first, users.first_id.to_string()).unwrap();
+            userns::make(&users, &netns).unwrap();
+            write_rootfs(&rootfs, &users);
+            users
+        }
+    };
     ContainerBlueprint {
         id: ContainerId::new(name),
         hostname: format!("{name}-host"),
@@ -116,10 +125,18 @@ pub(crate) fn blueprint_in(dir: &Path, name: &str) -> ContainerBlueprint {
         cpu_shares: 1024,
         pids: Limit::AtMost(64),
         privileged: false,
+        users: Some(users),
     }
 }
 
-fn write_rootfs(rootfs: &Path) {
+/// No other container of this run has these.
+fn next_first_id() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let place = std::process::id() % 0x100 * 0x100;
+    0x1000_0000 + (place + NEXT.fetch_add(1, Ordering::Relaxed)) % 0x1000 * userns::IDS
+}
+
+fn write_rootfs(rootfs: &Path, users: &UserNamespace) {
     let bin = rootfs.join("bin");
     fs::create_dir_all(&bin).unwrap();
     fs::create_dir_all(rootfs.join("etc")).unwrap();
@@ -131,17 +148,14 @@ fn write_rootfs(rootfs: &Path) {
         symlink("busybox", bin.join(program)).unwrap();
     }
     fs::write(rootfs.join("etc/passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
+    give(rootfs, users);
 }
 
-/// Binds a new network namespace to a file.
-fn make_netns(path: &Path) {
-    fs::write(path, "").unwrap();
-    let path = path.to_owned();
-    let made = std::thread::spawn(move || {
-        // SAFETY: this thread ends right after, so nothing sees the change.
-        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
-        mount_bind("/proc/thread-self/ns/net", &path)?;
-        mount_change(&path, MountPropagationFlags::PRIVATE)
-    });
-    made.join().unwrap().unwrap();
+/// Gives a tree to an instance's root.
+pub(crate) fn give(tree: &Path, users: &UserNamespace) {
+    let owner = Some(users.first_id);
+    lchown(tree, owner, owner).unwrap();
+    if tree.symlink_metadata().unwrap().is_dir() {
+        fs::read_dir(tree).unwrap().flatten().for_each(|entry| give(&entry.path(), users));
+    }
 }

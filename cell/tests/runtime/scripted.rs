@@ -22,6 +22,7 @@ fn blueprint(name: &str) -> ContainerBlueprint {
         cpu_shares: 1024,
         pids: Limit::AtMost(64),
         privileged: false,
+        users: None,
     }
 }
 

@@ -1,10 +1,13 @@
 //! What a container cannot do; each with the same question to a privileged one where it differs.
 
-use lattice_cell::runtime::oci::{Engine, OciRuntime};
-use lattice_cell::runtime::{ContainerId, Runtime};
+use std::os::unix::fs::PermissionsExt as _;
 
+use lattice_cell::runtime::oci::{Engine, OciRuntime};
+use lattice_cell::runtime::{ContainerBlueprint, ContainerId, ProcessSpec, Runtime, UserIds};
+
+use crate::contract::spec;
 use crate::machine::Machine;
-use crate::real::run;
+use crate::real::{InPath as _, run};
 
 /// Docker's 14 default capabilities as the kernel writes them.
 const DEFAULT_CAPABILITIES: u64 = 0xa804_25fb;
@@ -12,6 +15,9 @@ const DEFAULT_CAPABILITIES: u64 = 0xa804_25fb;
 async fn container(machine: &Machine, runtime: &OciRuntime, privileged: bool) -> ContainerId {
     let mut blueprint = machine.blueprint(if privileged { "privileged" } else { "plain" });
     blueprint.privileged = privileged;
+    if privileged {
+        blueprint.users = None;
+    }
     let id = blueprint.id.clone();
     runtime.create(blueprint).await.unwrap_or_else(|e| panic!("{e}"));
     id
@@ -46,6 +52,77 @@ async fn examine_an_executed_process_is_filtered_and_bounded(engine: Engine) {
         }
     }
     runtime.delete(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_root_of_a_container_is_nobody_on_the_host() {
+    for engine in Engine::ALL {
+        examine_the_root_of_a_container_is_nobody_on_the_host(engine).await;
+    }
+}
+
+async fn examine_the_root_of_a_container_is_nobody_on_the_host(engine: Engine) {
+    let machine = Machine::with(engine);
+    let runtime = machine.runtime();
+    let blueprint = machine.blueprint("plain");
+    let first_id = blueprint.users.as_ref().unwrap().first_id;
+    let own = machine.path("of-the-host");
+    std::fs::write(&own, "").unwrap();
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let id = blueprint.id.clone();
+    let blueprint =
+        ContainerBlueprint { files: vec![(own, "/of-the-host".to_owned())], ..blueprint };
+    runtime.create(blueprint).await.unwrap_or_else(|e| panic!("{e}"));
+    let as_user = UserIds { uid: 7, gid: 8, additional_gids: vec![9] };
+    let mut sleepers = Vec::new();
+    for (user, expected) in [(UserIds::default(), [0, 0]), (as_user, [7, 8])] {
+        let process = ProcessSpec { user, ..spec(&["/bin/sh", "-c", "echo ready; sleep 1000"]) };
+        let mut process = runtime.exec(&id, process.in_path()).await.unwrap();
+        process.stdout.next().await.unwrap();
+        sleepers.push((process, expected.map(|id| first_id + id)));
+    }
+    let mut seen: Vec<[u32; 2]> = processes_with_group(&format!("/{id}"), &machine);
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, [[first_id; 2], [first_id + 7, first_id + 8]], "{engine:?}");
+    let (_, map) = run(&runtime, &id, "cat /proc/self/uid_map /proc/1/gid_map").await;
+    let words: Vec<&str> = map.split_whitespace().collect();
+    let line = ["0", &first_id.to_string(), "65536"];
+    assert_eq!(words, [line, line].concat(), "{engine:?}");
+    let refused = [
+        "cat /of-the-host",
+        "mknod /memory c 1 1",
+        "ls /proc/1/root/../../of-the-host/x",
+        "chown 70000 /etc/passwd",
+    ];
+    for script in refused {
+        assert_ne!(run(&runtime, &id, script).await.0, 0, "{engine:?} allows {script}");
+    }
+    let mine = "echo x > /etc/new && chown 5:6 /etc/new && stat -c %u:%g /etc/new";
+    assert_eq!(run(&runtime, &id, mine).await, (0, "5:6\n".to_owned()), "{engine:?}");
+    runtime.delete(&id).await.unwrap();
+}
+
+/// The real user and group, as the host knows them, of all in a container's control group.
+fn processes_with_group(group: &str, machine: &Machine) -> Vec<[u32; 2]> {
+    let config = machine.path("data/containers/plain/config.json");
+    let config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(config).unwrap()).unwrap();
+    let path = config["linux"]["cgroupsPath"].as_str().unwrap().to_owned();
+    assert!(path.ends_with(group));
+    let read = |entry: std::fs::DirEntry, name: &str| {
+        std::fs::read_to_string(entry.path().join(name)).unwrap_or_default()
+    };
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let within = all.filter(|entry| {
+        let groups = std::fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
+        groups.lines().any(|line| line.ends_with(&path))
+    });
+    let ids = |status: &str, name: &str| -> u32 {
+        field(status, name).split_whitespace().next().unwrap().parse().unwrap()
+    };
+    let statuses = within.map(|entry| read(entry, "status"));
+    statuses.map(|status| [ids(&status, "Uid"), ids(&status, "Gid")]).collect()
 }
 
 #[tokio::test]

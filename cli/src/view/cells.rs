@@ -31,6 +31,9 @@ pub struct CellRow {
     pub running: usize,
     /// Instances that start there.
     pub claimed: usize,
+    /// What it cannot do for its instances.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The cells, those that are gone but still named included, by the number at their end.
@@ -46,6 +49,7 @@ pub fn rows(cells: &[CellPresence], actual: &[ActualLrp], moves: &Moves) -> Vec<
         containers: cell.capacity.containers,
         running: 0,
         claimed: 0,
+        warnings: cell.warnings.clone(),
     });
     let mut by_id: BTreeMap<String, CellRow> =
         present.map(|row| (row.cell_id.clone(), row)).collect();
@@ -71,11 +75,16 @@ pub fn render(rows: &[CellRow], palette: Palette) -> String {
     if rows.is_empty() {
         return "no cells\n".to_owned();
     }
-    table::render(
+    let mut text = table::render(
         &["Cell", "Zone", "Memory", "Disk", "Running/starting"],
         rows.iter().map(cells).collect(),
         palette,
-    )
+    );
+    for row in rows {
+        let lines = row.warnings.iter().map(|warning| format!("{}: {warning}\n", row.cell_id));
+        text.extend(lines);
+    }
+    text
 }
 
 fn cells(row: &CellRow) -> Vec<Toned> {
@@ -108,6 +117,7 @@ fn gone(cell_id: String) -> CellRow {
         containers: 0,
         running: 0,
         claimed: 0,
+        warnings: Vec::new(),
     }
 }
 

@@ -7,10 +7,12 @@
 //! a later version may add some; everything else new needs a new version. Both sides understand the
 //! version before their own, as an upgraded cell finds the instances' processes as they were.
 
+mod capabilities;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use capabilities::CAPABILITIES;
 pub use settings::{Settings, SettingsError, Stamp};
 
 /// The version spoken here.

@@ -27,6 +27,10 @@ pub struct CellPresence {
     /// What its operator says of it, for placement rules; cells from before this say nothing.
     #[serde(default, skip_serializing_if = "CellLabels::is_empty")]
     pub labels: CellLabels,
+    /// What it cannot do for its instances that others can, for people; cells from before this say
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A cell that gives away all it runs and gets nothing new, until it is told otherwise.

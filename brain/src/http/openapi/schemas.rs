@@ -156,10 +156,11 @@ fn parts() -> Schemas {
         "optional_placement_tags": list(text()),
         "volume_drivers": list(text()),
         "labels": {"type": "object", "additionalProperties": text()},
+        "warnings": list(text()),
         "draining": truth(),
     });
-    let cell_extras =
-        ["placement_tags", "optional_placement_tags", "volume_drivers", "labels", "draining"];
+    let tags = ["placement_tags", "optional_placement_tags", "volume_drivers", "labels"];
+    let cell_extras = [&tags[..], &["warnings", "draining"]].concat();
     let version = json!({"lattice_release": text(), "receptor": text(), "ltc": text()});
     let credentials = json!({"registry": text(), "username": text(), "password": text()});
     map(json!({

@@ -1,7 +1,7 @@
 //! The last steps of a new process before it becomes the program it is for: is the program there,
-//! and the seccomp filter. `libcontainer` installs none without a C library, and none at all for
-//! processes that are executed later.
+//! and the seccomp filter. `libcontainer` installs none without a C library.
 
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::Write as _;
@@ -29,11 +29,16 @@ impl Confined {
         Self { filters: Arc::new(filters), complaints: Arc::new(complaints) }
     }
 
-    /// Says why it does not work, in the words of `runc`.
+    /// Says why it does not work.
+    pub(super) fn say(&self, why: &str) {
+        // What reads it reports the failure in any case.
+        let _ = (&*self.complaints).write_all(why.as_bytes());
+    }
+
+    /// The same of the program, in the words of `runc`.
     fn complain(&self, program: &str, why: &str) -> String {
         let words = format!("exec: {program:?}: {why}");
-        // What reads it reports the failure in any case.
-        let _ = (&*self.complaints).write_all(words.as_bytes());
+        self.say(&words);
         words
     }
 }
@@ -50,15 +55,26 @@ impl Executor for Confined {
 
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         let process = spec.process().as_ref().ok_or(ExecutorError::InvalidArg)?;
+        Err(ExecutorError::Other(self.run(process)))
+    }
+}
+
+impl Confined {
+    /// Becomes the program of `process`, or says why not.
+    pub(super) fn run(&self, process: &Process) -> String {
+        let Err(why) = self.try_to_run(process);
+        why
+    }
+
+    fn try_to_run(&self, process: &Process) -> Result<Infallible, String> {
         let program = first_argument(process);
-        let told = |why: &str| ExecutorError::Other(self.complain(program, why));
+        let told = |why: &str| self.complain(program, why);
         let path = look_up(process).map_err(told)?;
         let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| told("odd path"))?;
         let arguments = strings(process.args().iter().flatten().map(String::as_bytes));
         let arguments = arguments.ok_or_else(|| told("an argument holds a zero byte"))?;
-        let variables = std::env::vars_os()
-            .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
-        let variables = strings(variables).ok_or_else(|| told("a variable holds a zero byte"))?;
+        let variables = strings(process.env().iter().flatten().map(String::as_bytes));
+        let variables = variables.ok_or_else(|| told("a variable holds a zero byte"))?;
         // The strictest last: after it little is allowed any more.
         for filter in self.filters.iter().rev() {
             seccompiler::apply_filter(filter)

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -18,10 +18,15 @@ use crate::images::ImageError;
 use crate::images::confined::remove_all;
 use crate::images::content::implied_directories;
 use crate::runtime::ContainerId;
+use crate::userns::{UserNamespace, idmap};
 
 const BLOCK_BYTES: u64 = 512;
 /// In a root filesystem's directory: the layers it stands on, each ended by a zero byte.
 const LAYERS: &str = "layers";
+/// In it: what is mounted there and has to be unmounted before it is removed.
+const MOUNTS: [&str; 2] = ["merged", LOWER];
+/// Where the layers are shown with other owners while they are stacked.
+const LOWER: &str = "lower";
 
 /// The directory of all root filesystems.
 #[derive(Debug, Clone)]
@@ -29,6 +34,14 @@ pub(crate) struct Rootfs {
     directory: PathBuf,
     /// The lowest layer of an image without layers: overlayfs wants one.
     empty: PathBuf,
+}
+
+/// Who owns a directory and what is allowed with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Attributes {
+    mode: u32,
+    uid: u32,
+    gid: u32,
 }
 
 // === impl Rootfs ===
@@ -42,11 +55,12 @@ impl Rootfs {
         Ok(Self { directory, empty })
     }
 
-    /// Mounts the layers, the lowest first, below a new writable one.
+    /// Mounts the layers, the lowest first, below a new writable one; all of it belongs to `users`.
     pub(crate) fn mount(
         &self,
         layers: &[PathBuf],
         id: &ContainerId,
+        users: Option<&UserNamespace>,
     ) -> Result<PathBuf, ImageError> {
         let home = self.directory.join(id.as_str());
         let what = format!("mount the root filesystem of {id}");
@@ -57,7 +71,7 @@ impl Rootfs {
             }
             Err(e) => return Err(machine(&what, e)),
         }
-        self.stack(layers, &home).map_err(|e| {
+        self.stack(layers, &home, users).map_err(|e| {
             // Whatever is left is found by `list` and removed by the next cleaning.
             let _ = self.remove(&home);
             machine(&what, e)
@@ -102,7 +116,12 @@ impl Rootfs {
         Ok(Some(all))
     }
 
-    fn stack(&self, layers: &[PathBuf], home: &Path) -> io::Result<PathBuf> {
+    fn stack(
+        &self,
+        layers: &[PathBuf],
+        home: &Path,
+        users: Option<&UserNamespace>,
+    ) -> io::Result<PathBuf> {
         keep_layers(home, layers)?;
         let (upper, work, merged) = (home.join("upper"), home.join("work"), home.join("merged"));
         for directory in [&upper, &work, &merged] {
@@ -112,25 +131,52 @@ impl Rootfs {
         let layers = if layers.is_empty() { lowest } else { layers };
         // The merged root looks like the upper one; it is to look like the image's.
         let top = fs::metadata(&layers[layers.len() - 1])?;
-        std::os::unix::fs::chown(&upper, Some(top.uid()), Some(top.gid()))?;
-        fs::set_permissions(&upper, fs::Permissions::from_mode(top.mode() & 0o7777))?;
-        mount_overlay(layers, [&upper, &work], &merged)?;
+        Attributes::of(&top).moved_to(users).give(&upper)?;
+        let lowers = match users {
+            None => layers.iter().map(|layer| hold(CWD, layer)).collect(),
+            Some(users) => show_to(users, layers, &home.join(LOWER)),
+        };
+        mount_overlay(&lowers?, [&upper, &work], &merged)?;
+        if users.is_some() {
+            unmount_all(&home.join(LOWER))?;
+        }
         rustix::mount::mount_change(&merged, MountPropagationFlags::PRIVATE)?;
-        mend_implied(layers, &merged)?;
+        mend_implied(layers, &merged, users)?;
         Ok(merged)
     }
 
     fn remove(&self, home: &Path) -> io::Result<()> {
-        loop {
-            let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-            match rustix::mount::unmount(home.join("merged"), flags) {
-                Ok(()) => {}
-                Err(Errno::INVAL | Errno::NOENT) => break,
-                Err(e) => return Err(e.into()),
-            }
-        }
+        MOUNTS.iter().try_for_each(|name| unmount_all(&home.join(name)))?;
         remove_all(home)
     }
+}
+
+/// No error when nothing is mounted there.
+fn unmount_all(place: &Path) -> io::Result<()> {
+    loop {
+        match rustix::mount::unmount(place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) => {}
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+/// The layers as `users` own them, by one mount of the directory that all of them are in. It stays
+/// at `place`, because kernels before 6.15 stack only what is in sight.
+fn show_to(users: &UserNamespace, layers: &[PathBuf], place: &Path) -> io::Result<Vec<OwnedFd>> {
+    let all = layers.iter().fold(layers[0].as_path(), |all, layer| {
+        let is_above = |dir: &&Path| layer.starts_with(dir);
+        all.ancestors().find(is_above).unwrap_or(Path::new("/"))
+    });
+    fs::create_dir(place)?;
+    let shown = idmap::mount(all, &users.path, place)?;
+    let within = |layer: &PathBuf| match layer.strip_prefix(all) {
+        Ok(inner) if inner.as_os_str().is_empty() => hold(&shown, Path::new(".")),
+        Ok(inner) => hold(&shown, inner),
+        Err(e) => Err(io::Error::other(e)),
+    };
+    layers.iter().map(within).collect()
 }
 
 /// Before anything is mounted, so that whoever collects layers knows.
@@ -146,25 +192,28 @@ fn paths(bytes: &[u8]) -> impl Iterator<Item = PathBuf> {
 
 /// Names the directories by descriptors: the kernel takes one page of options, and paths may hold
 /// what has a meaning there.
-fn mount_overlay(layers: &[PathBuf], writable: [&Path; 2], merged: &Path) -> io::Result<()> {
-    let lowers: Vec<OwnedFd> = layers.iter().rev().map(|l| hold(l)).collect::<io::Result<_>>()?;
-    let [upper, work] = [hold(writable[0])?, hold(writable[1])?];
+fn mount_overlay(layers: &[OwnedFd], writable: [&Path; 2], merged: &Path) -> io::Result<()> {
+    let [upper, work] = [hold(CWD, writable[0])?, hold(CWD, writable[1])?];
     let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let lowerdir = lowers.iter().map(name).collect::<Vec<_>>().join(":");
+    let lowerdir = layers.iter().rev().map(name).collect::<Vec<_>>().join(":");
     let options = format!("lowerdir={lowerdir},upperdir={},workdir={}", name(&upper), name(&work));
     let options = CString::new(options).map_err(io::Error::other)?;
     let (source, kind) = ("overlay", "overlay");
     Ok(rustix::mount::mount(source, merged, kind, MountFlags::empty(), options.as_c_str())?)
 }
 
-fn hold(path: &Path) -> io::Result<OwnedFd> {
+fn hold(directory: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(openat(CWD, path, flags, Mode::empty())?)
+    Ok(openat(directory, path, flags, Mode::empty())?)
 }
 
 /// Gives directories that a layer needed but did not describe the attributes a lower layer gives
 /// them; without this a layer with only `/tmp/x` would take `/tmp`'s sticky bit away.
-fn mend_implied(layers: &[PathBuf], merged: &Path) -> io::Result<()> {
+fn mend_implied(
+    layers: &[PathBuf],
+    merged: &Path,
+    users: Option<&UserNamespace>,
+) -> io::Result<()> {
     let implied: Vec<HashSet<PathBuf>> =
         layers.iter().map(|l| implied_directories(l)).collect::<io::Result<_>>()?;
     let all: HashSet<&PathBuf> = implied.iter().flatten().collect();
@@ -185,17 +234,34 @@ fn mend_implied(layers: &[PathBuf], merged: &Path) -> io::Result<()> {
         let shown = fs::symlink_metadata(&target);
         if let (Some(wanted), Ok(shown)) = (described, shown)
             && shown.is_dir()
-            && attributes(&wanted) != attributes(&shown)
         {
-            std::os::unix::fs::chown(&target, Some(wanted.uid()), Some(wanted.gid()))?;
-            fs::set_permissions(&target, fs::Permissions::from_mode(wanted.mode() & 0o7777))?;
+            let wanted = Attributes::of(&wanted).moved_to(users);
+            if wanted != Attributes::of(&shown) {
+                wanted.give(&target)?;
+            }
         }
     }
     Ok(())
 }
 
-fn attributes(of: &fs::Metadata) -> (u32, u32, u32) {
-    (of.mode() & 0o7777, of.uid(), of.gid())
+// === impl Attributes ===
+
+impl Attributes {
+    fn of(found: &fs::Metadata) -> Self {
+        Self { mode: found.mode() & 0o7777, uid: found.uid(), gid: found.gid() }
+    }
+
+    /// Those that it has among an instance's users; what belongs to nobody of them is their root's.
+    fn moved_to(self, users: Option<&UserNamespace>) -> Self {
+        let Some(users) = users else { return self };
+        let moved = |id| users.on_host(id).unwrap_or(users.first_id);
+        Self { uid: moved(self.uid), gid: moved(self.gid), ..self }
+    }
+
+    fn give(self, path: &Path) -> io::Result<()> {
+        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(self.mode))
+    }
 }
 
 /// Space on the disk; a file with several names counts once.

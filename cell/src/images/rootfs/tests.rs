@@ -6,6 +6,7 @@ use super::overlay::Rootfs;
 use super::*;
 use crate::images::unpack::tests::Tar;
 use crate::runtime::ContainerId;
+use crate::userns::{self, IDS, UserNamespace};
 
 const APP: Ownership = Ownership { uid: 1000, gid: 1001, mode: 0o640 };
 
@@ -138,7 +139,7 @@ fn layers_are_stacked_and_writes_go_above_them() {
         fs::set_permissions(&high, fs::Permissions::from_mode(0o711)).unwrap();
         let rootfs = Rootfs::open(&home.path().join("data, with: odd=signs")).unwrap();
         let id = ContainerId::new("one");
-        let merged = rootfs.mount(&[low.clone(), high], &id).unwrap();
+        let merged = rootfs.mount(&[low.clone(), high], &id, None).unwrap();
         let text = |name: &str| fs::read_to_string(merged.join(name)).unwrap();
         assert_eq!((text("a"), text("b")), ("low".to_owned(), "high".to_owned()));
         assert!(!merged.join("gone").exists(), "a whiteout hides what is below");
@@ -148,7 +149,7 @@ fn layers_are_stacked_and_writes_go_above_them() {
         let written = rootfs.disk_usage(&id).unwrap() - before;
         assert!((100_000..200_000).contains(&written), "{written}");
         assert_eq!(fs::read_to_string(low.join("a")).unwrap(), "low", "the layer stays as it is");
-        assert!(rootfs.mount(&[low], &id).unwrap_err().to_string().contains("one already"));
+        assert!(rootfs.mount(&[low], &id, None).unwrap_err().to_string().contains("one already"));
         assert_eq!(rootfs.list().unwrap(), std::slice::from_ref(&id));
         rootfs.unmount(&id).unwrap();
         rootfs.unmount(&id).unwrap();
@@ -164,7 +165,7 @@ fn no_layer_at_all_and_a_hundred_of_them_both_work() {
     in_mount_namespace(|| {
         let home = tempfile::tempdir().unwrap();
         let rootfs = Rootfs::open(home.path()).unwrap();
-        let empty = rootfs.mount(&[], &ContainerId::new("empty")).unwrap();
+        let empty = rootfs.mount(&[], &ContainerId::new("empty"), None).unwrap();
         assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
         fs::write(empty.join("x"), "writable").unwrap();
         let deep = "a-long-name-that-would-not-fit-a-page-of-mount-options".repeat(3);
@@ -174,7 +175,7 @@ fn no_layer_at_all_and_a_hundred_of_them_both_work() {
                 layer(home.path(), &format!("{deep}-{n}"), &[(&own, &n), ("top", &n)])
             })
             .collect();
-        let merged = rootfs.mount(&layers, &ContainerId::new("hundred")).unwrap();
+        let merged = rootfs.mount(&layers, &ContainerId::new("hundred"), None).unwrap();
         assert_eq!(fs::read_to_string(merged.join("top")).unwrap(), "127");
         assert_eq!(fs::read_to_string(merged.join("own-0")).unwrap(), "0");
         for id in rootfs.list().unwrap() {
@@ -195,11 +196,49 @@ fn a_directory_a_layer_did_not_describe_looks_as_the_one_below() {
         fs::write(high.with_file_name("implied"), b"tmp\0own\0").unwrap();
         let rootfs = Rootfs::open(home.path()).unwrap();
         let id = ContainerId::new("one");
-        let merged = rootfs.mount(&[low, high], &id).unwrap();
+        let merged = rootfs.mount(&[low, high], &id, None).unwrap();
         let tmp = fs::metadata(merged.join("tmp")).unwrap();
         assert_eq!((tmp.mode() & 0o7777, tmp.uid(), tmp.gid()), (0o1777, 5, 6));
         assert!(merged.join("tmp/low").exists() && merged.join("tmp/high").exists());
         rootfs.unmount(&id).unwrap();
+    });
+}
+
+#[test]
+fn layers_belong_to_the_users_of_the_instance_and_stay_as_they_are() {
+    in_mount_namespace(|| {
+        let home = tempfile::tempdir().unwrap();
+        let low = layer(home.path(), "low", &[("bin/su", "low"), ("srv/own", "low")]);
+        fs::set_permissions(low.join("bin/su"), fs::Permissions::from_mode(0o4755)).unwrap();
+        std::os::unix::fs::chown(low.join("srv/own"), Some(1000), Some(IDS)).unwrap();
+        let high = layer(home.path(), "high", &[("srv/high", "")]);
+        fs::write(high.with_file_name("implied"), b"srv\0").unwrap();
+        std::os::unix::fs::chown(low.join("srv"), Some(5), Some(6)).unwrap();
+        let first_id = 0x1234_0000;
+        let users = UserNamespace { path: home.path().join("users"), first_id };
+        userns::make(&users, &home.path().join("netns")).unwrap();
+        let rootfs = Rootfs::open(home.path()).unwrap();
+        let id = ContainerId::new("one");
+        let merged = rootfs.mount(&[low.clone(), high], &id, Some(&users)).unwrap();
+        let look = |name: &str| {
+            let found = fs::metadata(merged.join(name)).unwrap();
+            (found.mode() & 0o7777, found.uid(), found.gid())
+        };
+        // To run it as its owner is to be the instance's root, who is nobody here.
+        assert_eq!(look("bin/su"), (0o4755, first_id, first_id));
+        assert_eq!(look("srv/own").1, first_id + 1000);
+        assert_eq!(look("srv/own").2, 65534, "beyond its groups is nobody");
+        assert_eq!(look("srv"), (0o755, first_id + 5, first_id + 6), "as the layer below has it");
+        assert_eq!(look(".").1, first_id);
+        fs::write(merged.join("bin/su"), "written").unwrap();
+        let upper = fs::metadata(home.path().join("rootfs/one/upper/bin/su")).unwrap();
+        assert_eq!((upper.uid(), upper.gid()), (first_id, first_id), "what is copied up");
+        let below = fs::metadata(low.join("bin/su")).unwrap();
+        assert_eq!((below.uid(), fs::read(low.join("bin/su")).unwrap()), (0, b"low".to_vec()));
+        let mounts = || fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        assert!(!mounts().contains("/one/lower"), "it is only needed until all is stacked");
+        rootfs.unmount(&id).unwrap();
+        assert!(!mounts().contains("/rootfs/one"));
     });
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::host::Host;
 use super::seccomp;
 use crate::runtime::{ContainerBlueprint, ProcessSpec, init};
+use crate::userns::IDS;
 
 /// What a container may do unless it is privileged; Docker's list.
 const CAPABILITIES: [&str; 14] = [
@@ -67,6 +68,13 @@ pub(super) fn container(spec: &ContainerBlueprint, host: &Host, cgroup: &str) ->
         ],
         "resources": resources(spec, host),
     });
+    if let Some(users) = &spec.users {
+        let namespaces = linux["namespaces"].as_array_mut().expect("it is a list");
+        namespaces.push(json!({"type": "user", "path": users.path}));
+        // Those it has; `runc` wants to be told.
+        let all = json!([{"containerID": 0, "hostID": users.first_id, "size": IDS}]);
+        (linux["uidMappings"], linux["gidMappings"]) = (all.clone(), all);
+    }
     if !spec.privileged {
         linux["maskedPaths"] = json!(MASKED_PATHS);
         // Each hierarchy of version 1 is a mount by itself.

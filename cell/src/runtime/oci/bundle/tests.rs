@@ -28,6 +28,7 @@ fn blueprint() -> ContainerBlueprint {
         cpu_shares: 1024,
         pids: Limit::AtMost(8),
         privileged: false,
+        users: None,
     }
 }
 
@@ -55,6 +56,18 @@ fn a_container_has_limits_a_filter_and_hidden_files() {
     assert!(linux["maskedPaths"].as_array().unwrap().contains(&json!("/proc/kcore")));
     assert_eq!(linux["namespaces"][5], json!({"type": "network", "path": "/data/netns/c"}));
     assert_eq!(config["process"]["capabilities"]["effective"], json!([]));
+}
+
+#[test]
+fn a_container_joins_the_users_it_is_given() {
+    let users = crate::userns::UserNamespace { path: "/data/userns/c".into(), first_id: 700_000 };
+    let spec = ContainerBlueprint { users: Some(users), ..blueprint() };
+    let linux = &container(&spec, &host(), "/x")["linux"];
+    assert_eq!(linux["namespaces"][6], json!({"type": "user", "path": "/data/userns/c"}));
+    let mapping = json!([{"containerID": 0, "hostID": 700_000, "size": 65_536}]);
+    assert_eq!((&linux["uidMappings"], &linux["gidMappings"]), (&mapping, &mapping));
+    let without = &container(&blueprint(), &host(), "/x")["linux"];
+    assert_eq!((&without["uidMappings"], without["namespaces"].get(6)), (&json!(null), None));
 }
 
 #[test]

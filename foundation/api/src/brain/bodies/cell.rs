@@ -29,6 +29,9 @@ pub struct CellResponse {
     /// What its operator says of it.
     #[serde(skip_serializing_if = "CellLabels::is_empty")]
     pub labels: CellLabels,
+    /// What it cannot do for its instances that others can.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// True for a cell that gives everything away and gets nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
@@ -47,6 +50,7 @@ impl From<&CellPresence> for CellResponse {
             optional_placement_tags: cell.optional_placement_tags.clone(),
             volume_drivers: cell.volume_drivers.clone(),
             labels: cell.labels.clone(),
+            warnings: cell.warnings.clone(),
             draining: false,
         }
     }
@@ -67,6 +71,7 @@ impl TryFrom<CellResponse> for CellPresence {
             optional_placement_tags: body.optional_placement_tags,
             volume_drivers: body.volume_drivers,
             labels: body.labels,
+            warnings: body.warnings,
         })
     }
 }
