@@ -14,6 +14,7 @@ pub mod gorouter;
 pub mod handover;
 pub mod ours;
 pub mod reload;
+mod route_services;
 pub mod settings;
 pub mod stdout;
 
