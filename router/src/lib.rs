@@ -176,7 +176,6 @@ pub async fn start(
     limits.connections_max = (limits.connections_max / workers).max(1);
     let tcp = tcp_rules(&config);
     let share = (tcp.connections_max / workers).max(1);
-    let source_type = "RTR".into();
     let (suspecting, suspects) = mpsc::channel(SUSPECTS_MAX);
     let ending = Arc::new(Ending::new(config.limits.drain));
     let shared = Arc::new(Shared {
@@ -189,7 +188,7 @@ pub async fn start(
         line_rules: config.line_rules,
         logs,
         clock: clock.clone(),
-        source_type,
+        source_type: "RTR".into(),
         ending: ending.clone(),
         suspecting,
         front_tls: config.front_tls,
