@@ -12,6 +12,7 @@ pub mod access;
 pub mod gorouter;
 pub mod ours;
 pub mod reload;
+mod route_services;
 pub mod settings;
 pub mod stdout;
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 pub use crate::access_log::ExtraField;
 pub use crate::pool::Balance;
+pub use crate::services::Services;
 pub use crate::tls::BackendTls;
 
 /// Everything a router needs to know. [`Config::new`] has the defaults.
@@ -32,6 +33,8 @@ pub struct Config {
     pub front_tls: Option<Arc<rustls::ServerConfig>>,
     /// What is spoken to endpoints under TLS; without it nobody is trusted.
     pub backend_tls: Option<BackendTls>,
+    /// What is known about route services; without it routes that have one are not served.
+    pub services: Option<Services>,
     /// Whether a client's connection may begin with a header of the PROXY protocol, which is
     /// believed: true only where none but load balancers connect.
     pub reads_preamble: bool,
@@ -299,6 +302,7 @@ impl Config {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             front_tls: None,
             backend_tls: None,
+            services: None,
             reads_preamble: false,
             zone: None,
             identity: Identity::default(),

@@ -16,9 +16,11 @@ use tokio::net::TcpStream;
 use crate::config::Limits;
 use crate::h1::head::HeadEnd;
 use crate::metrics::{Traffic, count};
+use crate::names::Names;
 use crate::pool::Backend;
 use crate::verdict::{Distrust, Trouble};
 use crate::wire::{Secured, Stream, Wire};
+use crate::worker::Shared;
 
 /// The idle connections, by backend.
 #[derive(Debug)]
@@ -27,8 +29,16 @@ pub(crate) struct Connections {
     /// How many there are.
     kept: Cell<usize>,
     limits: Limits,
-    tls: Arc<ClientConfig>,
+    spoken: Spoken,
+    names: Names,
     traffic: Arc<Traffic>,
+}
+
+/// What is spoken under TLS.
+#[derive(Debug)]
+pub(crate) struct Spoken {
+    to_endpoints: Arc<ClientConfig>,
+    to_services: Arc<ClientConfig>,
 }
 
 /// A connection in use.
@@ -68,9 +78,9 @@ struct Idle {
 // === impl Connections ===
 
 impl Connections {
-    pub(crate) fn new(limits: Limits, tls: Arc<ClientConfig>, traffic: Arc<Traffic>) -> Rc<Self> {
-        let (idle, kept) = (RefCell::default(), Cell::default());
-        Rc::new(Self { idle, kept, limits, tls, traffic })
+    pub(crate) fn new(limits: Limits, spoken: Spoken, traffic: Arc<Traffic>) -> Rc<Self> {
+        let (idle, kept, names) = (RefCell::default(), Cell::default(), Names::default());
+        Rc::new(Self { idle, kept, limits, spoken, names, traffic })
     }
 
     /// The connection used last that is still good.
@@ -90,7 +100,7 @@ impl Connections {
     pub(crate) async fn dial(&self, backend: &Arc<Backend>) -> Result<Lease, Trouble> {
         count(&self.traffic.dials);
         let begun = Instant::now();
-        let connecting = connect(backend);
+        let connecting = self.connect(backend);
         let tcp = match tokio::time::timeout(self.limits.dial_timeout, connecting).await {
             Ok(Ok(tcp)) => tcp,
             Ok(Err(why)) => return Err(Trouble::Dial(why.to_string())),
@@ -100,7 +110,11 @@ impl Connections {
         let stream = match &backend.tls {
             None => Stream::Plain(tcp),
             Some(name) => {
-                let handshake = secure(tcp, self.tls.clone(), name, backend);
+                let config = match backend.service {
+                    None => &self.spoken.to_endpoints,
+                    Some(_) => &self.spoken.to_services,
+                };
+                let handshake = secure(tcp, config.clone(), name, backend);
                 match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
                     Ok(secured) => {
                         effort.tls = effort.dial.map(|dial| begun.elapsed().saturating_sub(dial));
@@ -111,6 +125,15 @@ impl Connections {
             }
         };
         Ok(Lease { effort, ..Lease::new(stream, backend.clone()) })
+    }
+
+    async fn connect(&self, backend: &Backend) -> io::Result<TcpStream> {
+        let stream = match &backend.service {
+            None => TcpStream::connect(backend.addr).await?,
+            Some(name) => self.names.connect(name, backend.addr.port()).await?,
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
     /// Keeps a connection whose last answer was read to its end.
@@ -157,6 +180,16 @@ impl Connections {
     }
 }
 
+// === impl Spoken ===
+
+impl Spoken {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        let to_endpoints = shared.backend_tls.0.clone();
+        let to_services = shared.services.as_ref().map(|services| services.tls.0.clone());
+        Self { to_services: to_services.unwrap_or_else(|| to_endpoints.clone()), to_endpoints }
+    }
+}
+
 // === impl Lease ===
 
 impl Lease {
@@ -164,12 +197,6 @@ impl Lease {
         let (head_end, effort) = (HeadEnd::default(), Effort::default());
         Self { wire: Wire::new(stream), backend, head_end, effort }
     }
-}
-
-async fn connect(backend: &Backend) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(backend.addr).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }
 
 /// Speaks TLS to an endpoint, which must show the name that was registered, or its address if none

@@ -1,9 +1,11 @@
 //! Where the fuzz targets enter; not in the product.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use lattice_daemon::bus::{InProcessBus, Message};
 use lattice_daemon::clock::SystemClock;
+use lattice_model::Time;
 use lattice_model::wire::registration::{REGISTER, UNREGISTER};
 
 use crate::config::{Config, HeaderRules};
@@ -15,6 +17,8 @@ use crate::preamble::Preamble;
 use crate::proxy::answer::{self, Added};
 use crate::registrar::{Registrar, Rules};
 use crate::reserved::ReservedHosts;
+use crate::services::Keys;
+use crate::services::place::Place;
 use crate::table::key::Key;
 use crate::table::{self, Editor};
 
@@ -28,6 +32,21 @@ pub fn preamble(bytes: &[u8]) {
     if let Preamble::Header { length, .. } = Preamble::read(bytes) {
         assert!(length <= bytes.len());
         assert_eq!(Preamble::read(&bytes[..length]), Preamble::read(bytes));
+    }
+}
+
+/// Reads bytes as what comes back from a route service: nothing is believed that nobody signed.
+pub fn signature(signature: &[u8], metadata: &[u8]) {
+    static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::new("secret", Some("old")));
+    let window = (Time(0), Duration::from_secs(60));
+    assert!(KEYS.verify(signature, metadata, window).is_err());
+}
+
+/// Reads a text as the URL of a route service, which says one host and one target.
+pub fn service_url(text: &str) {
+    if let Some(place) = Place::parse(text) {
+        assert!(place.target.starts_with('/') && place.target.is_ascii());
+        assert!(!place.authority.contains(['/', '@', ' ', '\r', '\n']));
     }
 }
 
@@ -114,5 +133,14 @@ proptest::proptest! {
         cut in 0usize..300,
     ) {
         requests(&bytes, cut);
+    }
+
+    #[test]
+    fn whatever_comes_back_from_a_service_is_not_believed(
+        text in "[-_a-zA-Z0-9=]{0,80}", metadata in "[-_a-zA-Z0-9=]{0,60}",
+        url in "(https://)?[-a-z0-9.:@/?#\\[\\] \u{e9}]{0,40}",
+    ) {
+        signature(text.as_bytes(), metadata.as_bytes());
+        service_url(&url);
     }
 }

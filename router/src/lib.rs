@@ -12,8 +12,10 @@
 //! | [`config`] | what a router is told, and its limits |
 //! | [`table`], [`pool`], [`select`](mod@select) | host and path to endpoints; pure |
 //! | [`reserved`] | the platform's own hosts; pure |
+//! | [`services`] | route services, and the signature that comes back from them; pure |
 //! | `registrar` | the bus's messages to changes of the table; its one owner |
 //! | `worker`, `listening`, `connections` | threads, listeners, connections to instances |
+//! | `names` | where names lead that are not in the table |
 //! | `preamble` | whom a load balancer speaks for; pure |
 //! | [`h1`] | HTTP/1 as bytes, strictly; pure |
 //! | `http2` | HTTP/2 in front: streams that look like connections in HTTP/1 |
@@ -44,12 +46,14 @@ mod http_date;
 mod listening;
 mod memory;
 pub mod metrics;
+mod names;
 pub mod pool;
 mod preamble;
 mod proxy;
 mod registrar;
 pub mod reserved;
 pub mod select;
+pub mod services;
 pub mod table;
 pub mod tls;
 pub mod verdict;
@@ -178,6 +182,7 @@ pub async fn start(
         suspecting,
         front_tls: config.front_tls,
         backend_tls: config.backend_tls.unwrap_or_default(),
+        services: config.services,
         reads_preamble: config.reads_preamble,
         zone: config.zone,
     });

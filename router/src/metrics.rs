@@ -81,6 +81,7 @@ pub struct Traffic {
     /// Client connections open now, upgraded ones included.
     pub connections: AtomicU64,
     responses: [AtomicU64; GROUPS],
+    responses_of_services: [AtomicU64; GROUPS],
     latencies: [Latency; COMPONENTS_MAX],
 }
 
@@ -129,6 +130,8 @@ pub struct Totals {
     pub connections: u64,
     /// Answers by the group of their status.
     pub responses: [u64; GROUPS],
+    /// The same for answers of route services.
+    pub responses_of_services: [u64; GROUPS],
 }
 
 /// What is known of one component.
@@ -234,14 +237,23 @@ impl Registrations {
 impl Traffic {
     /// Notes a request that has come to its end.
     pub(crate) fn ended(&self, status: u16, component: u8, took: Duration) {
-        let group = usize::from(status / 100);
-        count(&self.responses[if group < GROUPS { group } else { 0 }]);
+        count(&self.responses[group_of(status)]);
         let latency = &self.latencies[usize::from(component)];
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = LATENCY_MS.partition_point(|&bound| bound * 1000 < micros);
         count(&latency.buckets[bucket]);
         latency.micros.fetch_add(micros, Ordering::Relaxed);
     }
+
+    /// The same of a request that went to a route service; it comes again.
+    pub(crate) fn service_ended(&self, status: u16) {
+        count(&self.responses_of_services[group_of(status)]);
+    }
+}
+
+fn group_of(status: u16) -> usize {
+    let group = usize::from(status / 100);
+    if group < GROUPS { group } else { 0 }
 }
 
 // === impl Totals ===
@@ -272,8 +284,13 @@ impl Totals {
             totals.dials += read(&worker.dials);
             totals.lines_lost += read(&worker.lines_lost);
             totals.connections += read(&worker.connections);
-            for (sum, group) in totals.responses.iter_mut().zip(&worker.responses) {
-                *sum += read(group);
+            for (sums, groups) in [
+                (&mut totals.responses, &worker.responses),
+                (&mut totals.responses_of_services, &worker.responses_of_services),
+            ] {
+                for (sum, group) in sums.iter_mut().zip(groups) {
+                    *sum += read(group);
+                }
             }
         }
         totals

@@ -10,6 +10,8 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use lattice_model::Time;
 
+use crate::services::Service;
+
 /// A host and path, and who serves it.
 #[derive(Debug)]
 pub struct Route {
@@ -21,6 +23,7 @@ pub struct Route {
     emptied_at: AtomicI64,
     balance: AtomicU8,
     hash_by: ArcSwapOption<HashBy>,
+    service: ArcSwapOption<Service>,
 }
 
 /// What decides for [`Balance::Hash`].
@@ -90,8 +93,10 @@ pub struct Facts {
 pub struct Backend {
     /// Never used twice; connections are pooled under it.
     pub id: u64,
-    /// The address.
+    /// The address; of a route service only the port.
     pub addr: SocketAddr,
+    /// The name of a route service, whose address is looked up for each connection.
+    pub service: Option<Arc<str>>,
     /// The address as text, for logs.
     pub label: Arc<str>,
     /// The instance guid; may be empty.
@@ -127,6 +132,7 @@ impl Route {
             emptied_at: AtomicI64::new(now.0),
             balance: AtomicU8::default(),
             hash_by: ArcSwapOption::empty(),
+            service: ArcSwapOption::empty(),
         }
     }
 
@@ -159,6 +165,26 @@ impl Route {
         if self.hash_by.load().as_deref() != hash_by.as_deref() {
             self.hash_by.store(hash_by);
         }
+    }
+
+    /// What its requests pass first.
+    pub fn service(&self) -> Option<Arc<Service>> {
+        self.service.load_full()
+    }
+
+    /// Whether requests pass this service first, or none.
+    pub fn is_served_through(&self, url: Option<&str>) -> bool {
+        self.service.load().as_ref().map(|service| &*service.url) == url
+    }
+
+    /// Notes what they pass first; the last registration says it.
+    pub fn serve_through(&self, service: Option<Arc<Service>>) {
+        self.service.store(service);
+    }
+
+    /// The host, without context path.
+    pub fn host(&self) -> &str {
+        self.uri.split('/').next().unwrap_or_default()
     }
 
     /// Whether nobody serves it.
@@ -248,6 +274,7 @@ impl Backend {
         Self {
             id,
             addr: told.addr,
+            service: None,
             label: told.addr.to_string().into(),
             instance_id: told.instance_id.clone(),
             tls: told.tls.clone(),
@@ -255,6 +282,11 @@ impl Backend {
             failed_until: AtomicI64::new(0),
             gone: AtomicBool::new(false),
         }
+    }
+
+    /// A route service of this name. Lines show no address of it, as gorouter's do.
+    pub fn of_service(id: u64, told: &crate::table::Announcement, name: Arc<str>) -> Self {
+        Self { service: Some(name), label: "".into(), ..Self::new(id, told) }
     }
 
     /// Requests whose answer has not begun.

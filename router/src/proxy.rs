@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`intake`] | what the request asks for; refuses what could be meant for two |
 //! | [`lookup`], [`instance`] | host and path to a route, and to one instance of it |
+//! | [`service`] | whether it passes a route service first, or did |
 //! | [`outbound`], [`trace`] | the head that endpoints get |
 //! | [`forward`] | chooses an endpoint, sends, tries another if nothing can have been used |
 //! | [`answer`] | the head that the client gets, an endpoint's or the router's own |
@@ -22,6 +23,7 @@ pub(crate) mod instance;
 pub(crate) mod intake;
 pub(crate) mod lookup;
 pub(crate) mod outbound;
+pub(crate) mod service;
 pub(crate) mod sticky;
 pub(crate) mod stream;
 pub(crate) mod trace;
@@ -122,6 +124,7 @@ fn count_failure(exchange: &Exchange, failure: &Failure) {
         Failure::UnknownRoute { .. }
         | Failure::UnknownInstance { .. }
         | Failure::MalformedInstance { .. }
+        | Failure::Service(_)
         | Failure::EmptyHost => count(&traffic.unrouted),
         Failure::Busy { .. } => count(&traffic.busy),
         Failure::Endpoint(_) => {

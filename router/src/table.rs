@@ -71,6 +71,8 @@ pub struct Announcement {
     pub stale_after: Option<Duration>,
     /// The order of registrations.
     pub tag: Option<Tag>,
+    /// The URL of the service that the route's requests pass first.
+    pub service: Option<Arc<str>>,
 }
 
 /// What a registration did.
@@ -230,6 +232,7 @@ impl Announcement {
             lines: lines.into_bytes().into(),
             stale_after: None,
             tag: None,
+            service: None,
         })
     }
 

@@ -1,9 +1,12 @@
 //! What a failure means: whose fault it is, whether another endpoint may be tried, and what the
 //! client is told. Pure; the words are gorouter's (facts 1.5 and 1.9).
 
+mod service;
+
 use std::fmt;
 
 use crate::h1::Violation;
+pub use service::Obstacle;
 
 /// Why a request is not answered by an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +66,8 @@ pub enum Failure {
     Expectation,
     /// A method the router does not carry.
     Unsupported,
+    /// Something is wrong with the route's service, or with what claims to come from it.
+    Service(Obstacle),
     /// The client left.
     ClientGone,
     /// The endpoints that were tried failed; this is how the last one did.
@@ -334,6 +339,7 @@ impl Failure {
             Self::Unsupported => Answer::new(Fault::Client, 405, "unsupported_method")
                 .says("405 Method Not Allowed: the router carries no CONNECT")
                 .closing(),
+            Self::Service(obstacle) => obstacle.answer(),
             Self::ClientGone => {
                 Answer::new(Fault::Client, 499, None).says("499 Request Cancelled").closing()
             }
@@ -364,8 +370,10 @@ pub(crate) fn reason(status: u16) -> &'static str {
         526 => "Invalid SSL Certificate",
         431 => "Request Header Fields Too Large",
         499 => "Request Cancelled",
+        500 => "Internal Server Error",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
+        504 => "Gateway Timeout",
         _ => "",
     }
 }

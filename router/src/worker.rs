@@ -22,8 +22,10 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::config::{AccessLines, BackendTls, HeaderRules, Limits, LineRules, Side, Sticky};
-use crate::connections::Connections;
+use crate::config::{
+    AccessLines, BackendTls, HeaderRules, Limits, LineRules, Services, Side, Sticky,
+};
+use crate::connections::{Connections, Spoken};
 use crate::memory::Memory;
 use crate::metrics::Traffic;
 use crate::pool::Backend;
@@ -53,6 +55,7 @@ pub(crate) struct Shared {
     /// What listeners under TLS speak.
     pub(crate) front_tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) backend_tls: BackendTls,
+    pub(crate) services: Option<Services>,
     /// A load balancer may say for whom it speaks.
     pub(crate) reads_preamble: bool,
     /// The zone whose endpoints are preferred.
@@ -199,7 +202,7 @@ impl Worker {
     fn new(shared: Arc<Shared>, traffic: Arc<Traffic>) -> Rc<Self> {
         let limits = shared.limits;
         Rc::new(Self {
-            connections: Connections::new(limits, shared.backend_tls.0.clone(), traffic.clone()),
+            connections: Connections::new(limits, Spoken::of(&shared), traffic.clone()),
             lines: Rc::new(Lines::new(shared.logs.clone(), traffic.clone())),
             shared,
             traffic,

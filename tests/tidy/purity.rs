@@ -43,6 +43,7 @@ const PURE: &[&str] = &[
     "router/src/proxy/trace",
     "router/src/reserved.rs",
     "router/src/select",
+    "router/src/services",
     "router/src/table",
     "router/src/verdict",
 ];

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::access::{Access, Syslog};
 use super::reload::{CertificateFiles, Reload};
+use super::route_services::RouteServices;
 use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
 use super::stdout::{Logging, Timestamps};
 use crate::config::{
@@ -33,6 +34,8 @@ struct File {
     certificates: Vec<CertificateFiles>,
     tls: Tls,
     backends: Backends,
+    /// Without it routes with a service are not served.
+    route_services: Option<RouteServices>,
     /// Threads that carry requests; one for each core if left out.
     workers: Option<usize>,
     /// Its place among routers.
@@ -77,8 +80,8 @@ struct Tls {
 /// What is spoken to endpoints under TLS.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Backends {
-    /// Who vouches for them, in PEM.
+pub(super) struct Backends {
+    /// Who vouches for them and for route services, in PEM.
     ca: Option<PathBuf>,
     /// What they are shown if they ask.
     certificate: Option<CertificateFiles>,
@@ -152,11 +155,16 @@ pub(super) fn read(text: &str) -> Read {
     let reload = reload(&file, &mut judge);
     let front_tls = reload.as_ref().and_then(|reload| front(&file.tls, reload, &mut judge));
     let backend_tls = judge.found("backends", backends(&file.backends));
+    let services = file
+        .route_services
+        .as_ref()
+        .and_then(|section| judge.found("route_services", section.services(&file.backends)));
     let defaults = Config::new(&file.domain);
     let router = Config {
         listeners: listeners(&file),
         front_tls,
         backend_tls,
+        services,
         workers: file.workers.unwrap_or(defaults.workers),
         identity: settings::identity(file.index, file.lifecycle.register_interval),
         sharding: sharding(file.isolation_segments, file.carry_shared),
@@ -266,12 +274,19 @@ fn front(tls: &Tls, reload: &Reload, judge: &mut Judge) -> Option<Arc<rustls::Se
 }
 
 fn backends(backends: &Backends) -> Result<BackendTls, String> {
-    let roots = match &backends.ca {
-        None => Vec::new(),
-        Some(path) => crate::tls::certificates(&read_pem(path)?).map_err(|e| e.to_string())?,
-    };
-    let identity = backends.certificate.as_ref().map(CertificateFiles::read).transpose()?;
-    BackendTls::new(&roots, identity, !backends.trust_all).map_err(|error| error.to_string())
+    backends.spoken(backends.certificate.as_ref())
+}
+
+impl Backends {
+    /// What is spoken to who must be vouched for here, with a certificate of ours.
+    pub(super) fn spoken(&self, own: Option<&CertificateFiles>) -> Result<BackendTls, String> {
+        let roots = match &self.ca {
+            None => Vec::new(),
+            Some(path) => crate::tls::certificates(&read_pem(path)?).map_err(|e| e.to_string())?,
+        };
+        let identity = own.map(CertificateFiles::read).transpose()?;
+        BackendTls::new(&roots, identity, !self.trust_all).map_err(|error| error.to_string())
+    }
 }
 
 fn read_pem(path: &Path) -> Result<String, String> {
@@ -301,6 +316,7 @@ impl Default for File {
             certificates: Vec::new(),
             tls: Tls::default(),
             backends: Backends::default(),
+            route_services: None,
             workers: None,
             index: 0,
             balance: Balance::default(),

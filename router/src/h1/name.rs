@@ -20,6 +20,7 @@ pub(crate) enum Name {
     ForwardedClientCert,
     ForwardedFor,
     ForwardedProto,
+    ForwardedUrl,
     Host,
     IdempotencyKey,
     InstanceId,
@@ -29,6 +30,7 @@ pub(crate) enum Name {
     ProxyAuthenticate,
     ProxyAuthorization,
     ProxyConnection,
+    ProxyMetadata,
     ProxySignature,
     Referer,
     RequestId,
@@ -105,10 +107,13 @@ fn known_of_length(length: usize) -> &'static [(&'static str, Name)] {
         ],
         18 => &[
             ("x-cf-applicationid", ApplicationId),
+            ("x-cf-forwarded-url", ForwardedUrl),
             ("x-cf-instanceindex", InstanceIndex),
             ("proxy-authenticate", ProxyAuthenticate),
         ],
-        19 => &[("proxy-authorization", ProxyAuthorization)],
+        19 => {
+            &[("proxy-authorization", ProxyAuthorization), ("x-cf-proxy-metadata", ProxyMetadata)]
+        }
         20 => &[("x-cf-proxy-signature", ProxySignature)],
         21 => &[("x-cf-process-instance", ProcessInstance)],
         23 => &[("x-forwarded-client-cert", ForwardedClientCert)],

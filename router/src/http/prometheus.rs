@@ -59,10 +59,14 @@ fn text(totals: &Totals, components: &[OfComponent], levels: &Levels) -> String 
         page.one("counter", name, value);
     }
     page.one("gauge", "lattice_client_connections", totals.connections);
-    page.family("counter", "responses");
-    for (group, label) in [(2, "2xx"), (3, "3xx"), (4, "4xx"), (5, "5xx"), (0, "xxx")] {
-        let labels = format!("status_group=\"{label}\"");
-        page.sample("responses", &labels, totals.responses[group]);
+    for (name, responses) in [
+        ("responses", totals.responses),
+        ("responses_route_services", totals.responses_of_services),
+    ] {
+        page.family("counter", name);
+        for (group, label) in [(2, "2xx"), (3, "3xx"), (4, "4xx"), (5, "5xx"), (0, "xxx")] {
+            page.sample(name, &format!("status_group=\"{label}\""), responses[group]);
+        }
     }
     // Its reader tells by this one that the page is what it takes it for.
     page.family("counter", "promhttp_metric_handler_errors_total");

@@ -39,8 +39,13 @@ pub(super) async fn page(State(view): State<Arc<View>>) -> Json<BTreeMap<String,
 }
 
 fn shown(route: &Route) -> Vec<Shown> {
-    let balance = name(route.balance());
-    route.pool.load().iter().map(|endpoint| Shown::of(endpoint, balance)).collect()
+    let (balance, service) = (name(route.balance()), route.service());
+    let url = service.map(|service| service.url.to_string());
+    let shown = |endpoint: &Arc<Endpoint>| Shown {
+        route_service_url: url.clone(),
+        ..Shown::of(endpoint, balance)
+    };
+    route.pool.load().iter().map(shown).collect()
 }
 
 fn name(balance: Balance) -> &'static str {

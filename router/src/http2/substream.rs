@@ -55,7 +55,10 @@ enum State {
     /// A head is awaited, the last one or one before it.
     Head(HeadEnd),
     Body(SendStream<Bytes>, Decoder),
+    /// All is sent.
     Done,
+    /// The client was told that it gets no more.
+    Cut,
 }
 
 // === impl Substream ===
@@ -77,18 +80,23 @@ impl Substream {
         Self { receiving, sending, is_gone: Cell::new(false), conduct }
     }
 
-    /// Ready when something can be read, if only that the client wants no answer any more.
+    /// Ready when something can be read, if only the end: once all was read and answered, or the
+    /// client wants no answer any more.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut receiving = self.receiving.borrow_mut();
         let outcome = match receiving.poll(cx) {
-            Poll::Pending if receiving.is_ended => {
+            Poll::Pending if !receiving.is_ended => return Poll::Pending,
+            Poll::Pending if self.is_done() => Ok(()),
+            Poll::Pending => {
                 ready!(self.sending.borrow_mut().poll_reset(cx));
+                self.is_gone.set(true);
                 Ok(())
             }
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(outcome) => outcome.map_err(broken),
+            Poll::Ready(outcome) => outcome.map_err(|error| {
+                self.is_gone.set(true);
+                broken(error)
+            }),
         };
-        self.is_gone.set(!receiving.is_waiting());
         Poll::Ready(outcome)
     }
 
@@ -97,7 +105,7 @@ impl Substream {
         let mut receiving = self.receiving.borrow_mut();
         match receiving.is_waiting() {
             true => receiving.take(into).map_err(broken),
-            false if self.is_gone.get() => Ok(0),
+            false if self.is_gone.get() || (receiving.is_ended && self.is_done()) => Ok(0),
             false => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -129,8 +137,10 @@ impl Substream {
     /// Says that nothing more will be written; what is not complete does not look so.
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let drained = self.poll_drained(cx);
+        let is_cut = matches!(self.sending.borrow().state, State::Cut);
         if let Poll::Ready(Ok(())) = drained
             && !self.is_done()
+            && !is_cut
         {
             self.reset();
         }
@@ -141,7 +151,7 @@ impl Substream {
     pub(crate) fn reset(&self) {
         let mut sending = self.sending.borrow_mut();
         sending.respond.send_reset(Reason::INTERNAL_ERROR);
-        sending.state = State::Done;
+        sending.state = State::Cut;
     }
 
     fn is_done(&self) -> bool {
@@ -160,7 +170,7 @@ impl Substream {
 
 impl Drop for Substream {
     fn drop(&mut self) {
-        self.conduct.ended(self.is_gone.get());
+        self.conduct.ended(self.is_gone.get() && !self.is_done());
     }
 }
 
@@ -234,7 +244,7 @@ impl Sending {
             let goes_on = match &self.state {
                 State::Head(_) => self.send_head()?,
                 State::Body(..) => ready!(self.poll_body(cx))?,
-                State::Done => {
+                State::Done | State::Cut => {
                     self.waiting.clear();
                     false
                 }
@@ -310,7 +320,7 @@ impl Sending {
         match &mut self.state {
             State::Head(_) => self.respond.poll_reset(cx).map(|_| ()),
             State::Body(to, _) => to.poll_reset(cx).map(|_| ()),
-            State::Done => Poll::Pending,
+            State::Done | State::Cut => Poll::Pending,
         }
     }
 }

@@ -131,8 +131,7 @@ impl Client {
     }
 
     async fn linger(&mut self, memory: &Memory) {
-        let is_said = poll_fn(|cx| self.wire.stream.poll_shutdown(cx)).await.is_ok();
-        if !is_said || self.wire.stream.is_of_one_request() {
+        if poll_fn(|cx| self.wire.stream.poll_shutdown(cx)).await.is_err() {
             return;
         }
         self.watch.enters(Phase::Lingering);

@@ -8,11 +8,9 @@ use lattice_model::envelope::Log;
 use lattice_model::{Envelope, Time};
 use tracing::debug;
 
-use super::instance;
-use super::intake;
-use super::lookup;
+use super::lookup::{self, Sought};
 use super::outbound::{Outbound, Told};
-use super::sticky::Stickiness;
+use super::service::Passage;
 use super::trace::Trace;
 use super::upload::Upload;
 use crate::access_log::{Amount, ExtraField, Line};
@@ -24,8 +22,7 @@ use crate::h1::request::{Expects, RequestHead};
 use crate::h1::transfer::Transfer;
 use crate::h1::{Version, Violation};
 use crate::metrics::count;
-use crate::pool::{Balance, Endpoint, Route};
-use crate::select::{Hashed, hash_of};
+use crate::pool::{Endpoint, Route};
 use crate::table::key;
 use crate::verdict::{Answer, Failure, Shape, Trouble};
 use crate::worker::{Peer, Worker};
@@ -46,13 +43,7 @@ pub(crate) struct Exchange {
     /// The answer, from the endpoint to the client.
     pub(crate) down: Transfer,
     pub(crate) asks: Asks,
-    /// The request is for a host of the platform, whose targets may hold secrets.
-    pub(crate) is_platform: bool,
-    pub(crate) stickiness: Stickiness,
-    /// Its place on a route that spreads by a hash.
-    pub(crate) hashed: Option<Hashed>,
-    /// The only endpoints it may go to, if it asks for certain ones.
-    pub(crate) narrowed: Option<Vec<Arc<Endpoint>>>,
+    pub(crate) sought: Sought,
     /// The endpoint that was tried last.
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     /// `X-Cf-RouterError`.
@@ -108,9 +99,14 @@ impl Exchange {
         let request_id = request_id(&trace);
         let client = &peer.forwarded_for;
         let tls = peer.tls.as_ref();
-        let told = Told { client, tls, request_id: &request_id, at, rules, trace: &trace };
+        let (sought, route) = match lookup::seek(&worker.shared, peer, &head) {
+            Ok((sought, route)) => (sought, Ok(route)),
+            Err(failure) => (Sought::default(), Err(failure)),
+        };
+        let (request, passage) = (&request_id, &sought.passage);
+        let told = Told { client, tls, request_id: request, at, rules, trace: &trace, passage };
         let memory = &worker.memory;
-        let mut exchange = Self {
+        let exchange = Self {
             worker: worker.clone(),
             peer: peer.clone(),
             at,
@@ -119,10 +115,7 @@ impl Exchange {
             up: Upload::new(memory.lend_text(), head.body, Asks::of(&head, rules).expects_continue),
             down: Transfer::new(memory.lend_text()),
             asks: Asks::of(&head, rules),
-            is_platform: false,
-            stickiness: Stickiness::default(),
-            hashed: None,
-            narrowed: None,
+            sought,
             error: String::new(),
             endpoint: None,
             status: CLIENT_GONE,
@@ -130,30 +123,7 @@ impl Exchange {
             is_complete: false,
             course: Course::begin(),
         };
-        let route = exchange.find(&head);
         Ok((exchange, route))
-    }
-
-    /// Finds the route, and notes what of it the request asks for.
-    fn find(&mut self, head: &RequestHead<'_, '_>) -> Result<Arc<Route>, Failure> {
-        let shared = &self.worker.shared;
-        let checker = shared.headers.health_check_user_agent.as_deref().map(str::as_bytes);
-        if checker.is_some() && head.fields.values(Name::UserAgent).next() == checker {
-            return Err(Failure::HealthCheck { is_ending: shared.is_ending() });
-        }
-        let asked = intake::read(head, self.peer.addr.ip())?;
-        let found = lookup::route(shared, self.peer.side, &asked)?;
-        self.is_platform = found.is_platform;
-        self.narrowed = instance::narrow(head, &found.route, &asked.host)?;
-        self.hashed = hashed(head, &found.route);
-        let rules = &shared.sticky;
-        self.stickiness = Stickiness::of(rules, head, found.route.clone());
-        if let Some(only) = self.stickiness.demand() {
-            let pool = self.narrowed.clone().unwrap_or_else(|| found.route.pool.load().to_vec());
-            let is_meant = |e: &Arc<Endpoint>| &*e.backend.instance_id == only;
-            self.narrowed = Some(pool.into_iter().filter(is_meant).collect());
-        }
-        Ok(found.route)
     }
 
     /// Notes which endpoint is tried, and names it to itself.
@@ -168,9 +138,14 @@ impl Exchange {
         key::host_of(&host).into_owned()
     }
 
+    /// Whether it is on its way to a route service.
+    pub(crate) fn is_outing(&self) -> bool {
+        matches!(self.sought.passage, Passage::To(_))
+    }
+
     /// Why no endpoint is left: all have enough to do, or there is none.
     pub(crate) fn nobody(&self, is_busy: bool) -> Failure {
-        match (self.stickiness.demand(), is_busy) {
+        match (self.sought.stickiness.demand(), is_busy) {
             (Some(_), _) => Failure::Endpoint(Trouble::InstanceGone),
             (None, true) => Failure::Busy { host: self.host() },
             (None, false) => Failure::NoEndpoints { host: self.host() },
@@ -210,7 +185,7 @@ impl Exchange {
     fn log(&self, took: Duration) {
         let shared = &self.worker.shared;
         let endpoint = self.endpoint.as_deref();
-        let is_of_app = endpoint.is_some_and(|e| !e.app.is_empty()) && !self.is_platform;
+        let is_of_app = endpoint.is_some_and(|e| !e.app.is_empty()) && !self.sought.is_platform;
         match shared.lines {
             AccessLines::All => {}
             AccessLines::OfApps if is_of_app => {}
@@ -281,7 +256,11 @@ impl Drop for Exchange {
         debug!(host = %self.host(), status = self.status_logged(), "request ended");
         let (took, component) = (self.course.started.elapsed(), self.endpoint.as_ref());
         let component = component.map_or(0, |endpoint| endpoint.component);
-        self.worker.traffic.ended(self.status_logged(), component, took);
+        let traffic = &self.worker.traffic;
+        match self.is_outing() {
+            true => traffic.service_ended(self.status_logged()),
+            false => traffic.ended(self.status_logged(), component, took),
+        }
         self.log(took);
         let memory = &self.worker.memory;
         memory.take_text(self.outbound.take_memory());
@@ -366,15 +345,6 @@ impl Course {
             ExtraField::LocalAddress => peer.local.map(|addr| Amount::Text(addr.to_string())),
         }
     }
-}
-
-/// The place of a request on a route that spreads by a hash, if it has what decides.
-fn hashed(head: &RequestHead<'_, '_>, route: &Route) -> Option<Hashed> {
-    let by = (route.balance() == Balance::Hash).then(|| route.hash_by())??;
-    let name = by.header.as_bytes();
-    let mut lines = head.fields.lines();
-    let (_, _, value) = lines.find(|(_, text, _)| text.eq_ignore_ascii_case(name))?;
-    Some(Hashed { key: hash_of(value), factor: by.factor })
 }
 
 /// A fresh uuid, or the trace's id as one. The thread's own generator: asking the kernel for each

@@ -56,7 +56,7 @@ pub(crate) async fn send(
     let turn = route.next_turn();
     let mut tried = Vec::new();
     let mut failure = None;
-    while tried.len() < limits.attempts_max {
+    for _ in 0..attempts_max(exchange) {
         let endpoint = match choose(exchange, route, turn, &tried) {
             Choice::Endpoint(endpoint) => endpoint,
             Choice::Nobody => break,
@@ -87,24 +87,40 @@ pub(crate) async fn send(
         if !may_retry {
             break;
         }
-        tried.push(endpoint.backend.id);
+        if endpoint.backend.service.is_none() {
+            tried.push(endpoint.backend.id);
+        }
     }
     Err(failure.unwrap_or_else(|| exchange.nobody(false)))
 }
 
+/// How many endpoints may be tried; a route service is the only one, and tried again.
+fn attempts_max(exchange: &Exchange) -> usize {
+    let shared = &exchange.worker.shared;
+    match &shared.services {
+        Some(services) if exchange.is_outing() => services.attempts_max,
+        _ => shared.limits.attempts_max,
+    }
+}
+
 fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Choice {
     let shared = &exchange.worker.shared;
+    let sought = &exchange.sought;
+    let in_flight_max = match exchange.is_outing() {
+        true => 0,
+        false => shared.limits.in_flight_per_endpoint_max,
+    };
     let asked = Asked {
         balance: route.balance(),
         turn,
         tried,
-        preferred: exchange.stickiness.wish(),
-        hashed: exchange.hashed,
+        preferred: sought.stickiness.wish(),
+        hashed: sought.hashed,
         zone: shared.zone.as_deref(),
-        in_flight_max: shared.limits.in_flight_per_endpoint_max,
+        in_flight_max,
         now: shared.clock.now(),
     };
-    match &exchange.narrowed {
+    match &sought.narrowed {
         Some(narrowed) => select(narrowed, &asked),
         None => select(&route.pool.load(), &asked),
     }
@@ -299,7 +315,7 @@ fn relay(exchange: &mut Exchange, client: &Client, head: &ResponseHead<'_, '_>) 
         && !client.watch.is_finishing();
     let instance = exchange.endpoint.as_ref().map(|endpoint| &*endpoint.backend.instance_id);
     let instance = instance.unwrap_or_default();
-    let cookie = exchange.stickiness.mark(&exchange.worker.shared.sticky, head, instance);
+    let cookie = exchange.sought.stickiness.mark(&exchange.worker.shared.sticky, head, instance);
     let added = Added {
         asks,
         request_id: &exchange.request_id,

@@ -24,7 +24,7 @@ pub(crate) struct Asked<'b> {
 /// A target, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Target<'b> {
-    authority: Option<&'b [u8]>,
+    pub(crate) authority: Option<&'b [u8]>,
     /// Path and query.
     pub(crate) origin: &'b [u8],
 }

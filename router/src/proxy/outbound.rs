@@ -6,6 +6,7 @@ use std::ops::Range;
 use lattice_model::Time;
 
 use super::intake::Target;
+use super::service::{Outing, Passage};
 use super::trace::Trace;
 use crate::config::{ForwardedCertificate, ForwardedProto, HeaderRules};
 use crate::h1::name::Name;
@@ -18,6 +19,8 @@ use crate::worker::Known;
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
     bytes: Vec<u8>,
+    /// Where the head begins; what a route service is not told, and a line shows, stands before.
+    begin: usize,
     /// Where the lines about the endpoint begin.
     common: usize,
     pub(crate) marks: Marks,
@@ -49,6 +52,8 @@ pub(crate) struct Told<'a> {
     pub(crate) at: Time,
     pub(crate) rules: &'a HeaderRules,
     pub(crate) trace: &'a Trace,
+    /// How the request stands to the service of its route.
+    pub(crate) passage: &'a Passage,
 }
 
 // === impl Outbound ===
@@ -57,7 +62,10 @@ impl Outbound {
     /// Writes the head into this memory.
     pub(crate) fn new(memory: Vec<u8>, head: &RequestHead<'_, '_>, told: Told<'_>) -> Self {
         let mut outbound = Self { bytes: memory, ..Self::default() };
-        outbound.request_line(head);
+        match told.passage {
+            Passage::To(outing) => outbound.request_line_to(head, outing),
+            Passage::Straight | Passage::Returned => outbound.request_line(head),
+        }
         outbound.passed_on(head, told);
         outbound.framing(head);
         outbound.forwarded(head, told);
@@ -82,12 +90,12 @@ impl Outbound {
 
     /// The head.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[self.begin..]
     }
 
     /// The value of a header; empty if there is none.
     pub(crate) fn header(&self, name: &[u8]) -> &[u8] {
-        for line in self.bytes.split(|&b| b == b'\n').skip(1) {
+        for line in self.bytes().split(|&b| b == b'\n').skip(1) {
             let Some(colon) = line.iter().position(|&b| b == b':') else { continue };
             if line[..colon].eq_ignore_ascii_case(name) {
                 return line[colon + 1..].trim_ascii();
@@ -118,13 +126,35 @@ impl Outbound {
         self.bytes.extend_from_slice(b" HTTP/1.1\r\n");
     }
 
+    /// To a route service: its own target and host, and what comes back with the request.
+    fn request_line_to(&mut self, head: &RequestHead<'_, '_>, outing: &Outing) {
+        let Some(place) = outing.place() else { return self.request_line(head) };
+        let origin = Target::read(head.target).map_or(head.target, |target| target.origin);
+        let host = head.fields.values(Name::Host).next().unwrap_or_default();
+        self.marks.target = self.aside(origin);
+        self.marks.host = self.aside(host);
+        self.begin = self.bytes.len();
+        for part in [head.method, " ", &place.target, " HTTP/1.1\r\nHost: ", &place.authority] {
+            self.bytes.extend_from_slice(part.as_bytes());
+        }
+        self.marks.method = self.begin..self.begin + head.method.len();
+        self.bytes.extend_from_slice(b"\r\n");
+        self.bytes.extend_from_slice(outing.lines.as_bytes());
+    }
+
+    fn aside(&mut self, text: &[u8]) -> Range<usize> {
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(text);
+        begin..self.bytes.len()
+    }
+
     /// The client's own lines, but for those of the hop, and those that only we may say.
     fn passed_on(&mut self, head: &RequestHead<'_, '_>, told: Told<'_>) {
         let has_connection = head.fields.has(Name::Connection);
         for (name, text, value) in head.fields.lines() {
             let is_dropped = name.is_of_hop()
                 || is_ours(name)
-                || (name == Name::ForwardedProto && told.rules.replaces_proto())
+                || told.replaces(name)
                 || (name == Name::ForwardedClientCert && !told.passes_certificate())
                 || told.trace.replaces(name)
                 || (has_connection && told.is_taken_away(head, name, text));
@@ -171,7 +201,8 @@ impl Outbound {
         self.bytes.extend_from_slice(told.client.as_bytes());
         self.marks.forwarded_for = begin..self.bytes.len();
         self.bytes.extend_from_slice(b"\r\n");
-        if self.marks.forwarded_proto.is_empty() {
+        let is_returned = matches!(told.passage, Passage::Returned);
+        if self.marks.forwarded_proto.is_empty() && !is_returned {
             let scheme = told.scheme().as_bytes();
             self.marks.forwarded_proto = self.line(b"X-Forwarded-Proto", scheme);
         }
@@ -209,19 +240,37 @@ impl Told<'_> {
         self.tls.and_then(|known| known.certificate.as_deref())
     }
 
+    /// Whether a line of the client's has one of ours in its place, or none: what the route's
+    /// service has brought back was said by a router, and counts.
+    fn replaces(&self, name: Name) -> bool {
+        match (name, self.passage) {
+            (Name::ForwardedProto, Passage::Straight | Passage::To(_)) => {
+                self.rules.replaces_proto()
+            }
+            (Name::ForwardedProto, Passage::Returned) => false,
+            (
+                Name::ProxySignature | Name::ProxyMetadata | Name::ForwardedUrl,
+                Passage::To(_) | Passage::Returned,
+            )
+            | (Name::Host, Passage::To(_)) => true,
+            _ => false,
+        }
+    }
+
     /// Whether endpoints get what the client says of a certificate.
     fn passes_certificate(&self) -> bool {
+        let is_returned = matches!(self.passage, Passage::Returned);
         match self.rules.client_certificate {
             ForwardedCertificate::AlwaysForward => true,
-            ForwardedCertificate::Forward => self.shown().is_some(),
-            ForwardedCertificate::SanitizeSet => false,
+            ForwardedCertificate::Forward => self.shown().is_some() && !is_returned,
+            ForwardedCertificate::SanitizeSet => is_returned && self.tls.is_some(),
         }
     }
 
     /// What endpoints get in its place.
     fn certificate(&self) -> Option<&str> {
         let sets = self.rules.client_certificate == ForwardedCertificate::SanitizeSet;
-        self.shown().filter(|_| sets)
+        self.shown().filter(|_| sets && !self.passes_certificate())
     }
 
     /// Whether the client's `Connection` keeps a line from the endpoint.
@@ -279,7 +328,9 @@ mod tests {
         let parsed = RequestHead::parse(head, 10, &mut slots).unwrap();
         let (rules, trace) = (HeaderRules::default(), Trace::default());
         let (client, at) = ("10.0.0.1", Time(5_000_000));
-        let told = Told { client, tls: None, request_id: b"id", at, rules: &rules, trace: &trace };
+        let (tls, passage) = (None, &Passage::Straight);
+        let told =
+            Told { client, tls, request_id: b"id", at, rules: &rules, trace: &trace, passage };
         let mut outbound = Outbound::new(Vec::new(), &parsed, told);
         for endpoint in ["X-A: 1\r\n", "X-A: 22\r\n"] {
             outbound.address(endpoint.as_bytes());

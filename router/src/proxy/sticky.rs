@@ -69,10 +69,11 @@ impl Stickiness {
             .values(Name::SetCookie)
             .filter_map(|cookie| std::str::from_utf8(cookie).ok())
             .collect();
+        let route = self.route.as_ref()?;
         if instance_id.is_empty() || set.iter().any(|cookie| name_of(cookie) == INSTANCE) {
             return None;
         }
-        let path = self.route.as_ref().map_or("/", |route| route.path());
+        let path = route.path();
         let mut cookie = format!("{INSTANCE}={instance_id}; Path={path}; HttpOnly");
         let trigger = set.iter().find(|cookie| rules.is_trigger(name_of(cookie)));
         let negotiates = |value: &[u8]| starts_with_negotiate(value);

@@ -22,8 +22,8 @@ pub(super) enum Ignored {
     NotAnAddress { host: String },
     #[error("{addr} has no port")]
     NoPort { addr: IpAddr },
-    #[error("{addr} asks for a route service, which this router does not have")]
-    RouteService { addr: SocketAddr },
+    #[error("{addr} asks for the route service `{url}`, which is not a URL of https")]
+    RouteService { addr: SocketAddr, url: String },
     #[error("{addr} has an app, instance guid or index that does not fit into a header")]
     Unprintable { addr: SocketAddr },
     #[error("`{uri}` is not a host name with an optional path")]
@@ -93,8 +93,9 @@ pub(super) fn read(
 ) -> Result<Read, Ignored> {
     let mut told: Registration = serde_json::from_slice(payload).map_err(Ignored::NotJson)?;
     let addr = address_of(&told)?;
-    if is_register && !told.route_service_url.is_empty() {
-        return Err(Ignored::RouteService { addr });
+    let url = std::mem::take(&mut told.route_service_url);
+    if is_register && !url.is_empty() && !url.starts_with("https") {
+        return Err(Ignored::RouteService { addr, url });
     }
     let mut announcement =
         Announcement::new(addr, &told.app, &told.private_instance_id, &told.private_instance_index)
@@ -104,6 +105,7 @@ pub(super) fn read(
     announcement.tls = (told.tls_port != 0).then(|| told.server_cert_domain_san.as_str().into());
     announcement.stale_after = Some(stale_after(&told, stale_after_max));
     announcement.tag = tag_of(payload);
+    announcement.service = (!url.is_empty()).then(|| url.into());
     let asked = told.options.loadbalancing.clone();
     let odd =
         (!asked.is_empty() && announcement.balance.is_none()).then_some(Ignored::Balance { asked });

@@ -99,13 +99,42 @@ fn what_cannot_be_a_route_is_ignored_and_counted() {
         r#"{"host":"10.0.0.1","port":80,"uris":["", "a b", "/x"]}"#,
         r#"{"host":"10.0.0.1","tls_port":99999,"uris":["a.test"]}"#,
         r#"{"host":"10.0.0.1","port":80,"app":"a\nb","uris":["a.test"]}"#,
-        r#"{"host":"10.0.0.1","port":80,"uris":["a.test"],"route_service_url":"https://x"}"#,
+        r#"{"host":"10.0.0.1","port":80,"uris":["a.test"],"route_service_url":"http://x"}"#,
         r#"{"host":"10.0.0.1","port":80,"uris":["receptor.test/v1"]}"#,
         r#"{"host":"127.0.0.1","port":8889,"uris":["RECEPTOR.test"]}"#,
     ] {
         let mut bench = Bench::new(false);
         bench.hear(REGISTER, payload).holds(&[]);
         assert!(bench.registrar.counts.ignored.load(Ordering::Relaxed) > 0, "{payload}");
+    }
+}
+
+#[test]
+fn the_last_registration_says_what_service_a_route_has() {
+    let mut bench = Bench::new(false);
+    let with = |port: u16, service: &str| {
+        format!(
+            r#"{{"host":"10.0.0.1","port":{port},"uris":["a.test","b.test"],"route_service_url":"{service}"}}"#
+        )
+    };
+    for (port, service, expected) in [
+        (80, "", None),
+        (80, "https://rs.test/a", Some("https://rs.test/a")),
+        (80, "https://rs.test/a", Some("https://rs.test/a")),
+        (81, "https://other.test", Some("https://other.test")),
+        (80, "https-is-enough-to-be-kept", Some("https-is-enough-to-be-kept")),
+        (81, "http://refused.test", Some("https-is-enough-to-be-kept")),
+        (81, "", None),
+    ] {
+        bench.hear(REGISTER, &with(port, service));
+        let routes = bench.registrar.editor.table().routes();
+        assert_eq!(routes.len(), 2);
+        let known: Vec<_> = routes.iter().map(|route| route.service()).collect();
+        for service in &known {
+            assert_eq!(service.as_ref().map(|service| &*service.url), expected, "{service:?}");
+        }
+        let is_same = |(a, b): (&Arc<_>, &Arc<_>)| Arc::ptr_eq(a, b);
+        assert!(known[0].as_ref().zip(known[1].as_ref()).is_none_or(is_same));
     }
 }
 

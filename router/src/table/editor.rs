@@ -10,6 +10,7 @@ use lattice_model::Time;
 use super::key::Key;
 use super::{Announcement, Host, Pruned, Registered, Rules, Shard, Table};
 use crate::pool::{Backend, Endpoint, Route};
+use crate::services::Service;
 
 /// What the one owner changes it with.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Editor {
     /// The instance that an address was last announced for.
     tenants: HashMap<SocketAddr, BackendKey>,
     next_backend: u64,
+    /// The services of all routes, by their URLs.
+    services: HashMap<Arc<str>, Weak<Service>>,
     routes: usize,
     rules: Rules,
     dice: u64,
@@ -45,6 +48,7 @@ impl Editor {
             backends: HashMap::new(),
             tenants: HashMap::new(),
             next_backend: 0,
+            services: HashMap::new(),
             routes: 0,
             rules,
             dice: seed,
@@ -80,6 +84,9 @@ impl Editor {
         if let Some(balance) = told.balance {
             route.decide_by(told.hash_by.clone());
             route.balance_by(balance);
+        }
+        if !route.is_served_through(told.service.as_deref()) {
+            route.serve_through(told.service.as_ref().map(|url| self.service(url, now)));
         }
         self.move_in(told, &route, now);
         match known.map(|at| (at, &pool[at])) {
@@ -212,6 +219,18 @@ impl Editor {
         });
         known.routes.push(Arc::downgrade(route));
         known.backend.clone()
+    }
+
+    /// The service of a URL, the same one for all routes.
+    fn service(&mut self, url: &Arc<str>, now: Time) -> Arc<Service> {
+        if let Some(service) = self.services.get(url).and_then(Weak::upgrade) {
+            return service;
+        }
+        self.services.retain(|_, service| service.strong_count() > 0);
+        self.next_backend += 1;
+        let service = Arc::new(Service::new(self.next_backend, url.clone(), now));
+        self.services.insert(url.clone(), Arc::downgrade(&service));
+        service
     }
 
     /// Notes who is at an address now; who was there before leaves all other routes.

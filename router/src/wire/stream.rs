@@ -111,11 +111,6 @@ impl Stream {
         let _ = rustix::net::sockopt::set_socket_linger(tcp, at_once);
     }
 
-    /// Whether it takes no more than one request, so that nothing that comes after can be meant.
-    pub(crate) fn is_of_one_request(&self) -> bool {
-        matches!(self, Self::Http2(_))
-    }
-
     /// Whether nothing came since the last answer, neither bytes nor the end: both make a kept
     /// connection useless.
     pub(crate) fn is_quiet(&self, certainty: Certainty) -> bool {

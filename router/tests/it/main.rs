@@ -11,6 +11,7 @@ mod http2;
 mod instances;
 mod preamble;
 mod proxying;
+mod services;
 mod sides;
 mod support;
 mod tls;

@@ -25,8 +25,7 @@ const WITHOUT_EFFECT: &[&str] = &[
     "publish_active_apps_interval",
     "publish_start_message_interval",
     "route_latency_metric_muzzle_duration",
-    "route_services",
-    "route_services_",
+    "route_services_internal_server_port",
     "send_http_start_stop_client_event",
     "send_http_start_stop_server_event",
     "token_fetcher_",
@@ -71,6 +70,15 @@ pub(super) struct File {
     pub(super) tracing: Tracing,
     pub(super) backends: Backends,
     pub(super) http_rewrite: HttpRewrite,
+    pub(super) route_services_secret: String,
+    pub(super) route_services_secret_decrypt_only: String,
+    #[serde(with = "duration")]
+    pub(super) route_services_timeout: Duration,
+    pub(super) route_services_recommend_https: bool,
+    pub(super) route_services_hairpinning: bool,
+    #[serde(deserialize_with = "list")]
+    pub(super) route_services_hairpinning_allowlist: Vec<String>,
+    pub(super) route_services: RouteServices,
     pub(super) routing_api: Option<serde::de::IgnoredAny>,
     #[serde(deserialize_with = "list")]
     pub(super) isolation_segments: Vec<String>,
@@ -221,6 +229,15 @@ pub(super) struct Backends {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+pub(super) struct RouteServices {
+    pub(super) max_attempts: usize,
+    pub(super) strict_signature_validation: bool,
+    pub(super) cert_chain: String,
+    pub(super) private_key: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct TlsPem {
     pub(super) cert_chain: String,
     pub(super) private_key: String,
@@ -303,6 +320,13 @@ impl Default for File {
             tracing: Tracing::default(),
             backends: Backends::default(),
             http_rewrite: HttpRewrite::default(),
+            route_services_secret: String::new(),
+            route_services_secret_decrypt_only: String::new(),
+            route_services_timeout: secs(60),
+            route_services_recommend_https: false,
+            route_services_hairpinning: false,
+            route_services_hairpinning_allowlist: Vec::new(),
+            route_services: RouteServices::default(),
             routing_api: None,
             isolation_segments: Vec::new(),
             routing_table_sharding_mode: "all".to_owned(),

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 
+use super::ATTEMPTS_DEFAULT;
 use super::keys::{self, File, Pems};
 use crate::alone::settings::Judge;
-use crate::config::ForwardedCertificate;
+use crate::config::{ForwardedCertificate, Services};
+use crate::services::{Hairpins, Keys};
 use crate::tls::{
     self, BackendTls, Certificates, Clients, Front, Identity, PemError, Version, Versions,
 };
@@ -70,6 +72,32 @@ pub(super) fn backends(file: &File, judge: &mut Judge) -> Option<BackendTls> {
     let identity = judge.found("backends.cert_chain", identity(&own.cert_chain, &own.private_key));
     let made = BackendTls::new(&roots, identity?, !file.skip_ssl_validation);
     judge.found("backends", made.map_err(|error| error.to_string()))
+}
+
+/// What is known about route services; nothing without a secret.
+pub(super) fn services(file: &File, judge: &mut Judge) -> Option<Services> {
+    if file.route_services_secret.is_empty() {
+        return None;
+    }
+    let roots = judge.found("ca_certs", trusted(&file.ca_certs))?;
+    let own = &file.route_services;
+    let shown = identity(&own.cert_chain, &own.private_key);
+    let identity = judge.found("route_services.cert_chain", shown);
+    let tls = BackendTls::new(&roots, identity?, !file.skip_ssl_validation);
+    let listed = match file.route_services_hairpinning {
+        true => Hairpins::listed(&file.route_services_hairpinning_allowlist),
+        false => Ok(Hairpins::Never),
+    };
+    let old = Some(&*file.route_services_secret_decrypt_only).filter(|old| !old.is_empty());
+    Some(Services {
+        keys: Keys::new(&file.route_services_secret, old),
+        timeout: file.route_services_timeout,
+        recommends_https: file.route_services_recommend_https,
+        hairpins: judge.found("route_services_hairpinning_allowlist", listed)?,
+        attempts_max: if own.max_attempts == 0 { ATTEMPTS_DEFAULT } else { own.max_attempts },
+        is_strict: own.strict_signature_validation,
+        tls: judge.found("route_services", tls.map_err(|error| error.to_string()))?,
+    })
 }
 
 /// What is spoken to NATS.

@@ -1,6 +1,7 @@
 //! Files as operators of gorouter have them.
 
 use super::*;
+use crate::services::Hairpins;
 
 /// As a deployment writes it, junk of Go's own included.
 const USUAL: &str = r#"
@@ -90,6 +91,41 @@ fn unknown_keys_are_named_and_known_ones_without_effect_are_not() {
                 debug_addr: x\nroute_services: {max_attempts: 3}\nstatus: {prot: 1}\n";
     let unknown = read(text).unwrap().unknown_keys;
     assert_eq!(unknown, ["colour", "nats.shape", "status.prot"]);
+}
+
+#[test]
+fn route_services_are_known_to_who_has_a_secret() {
+    assert!(read("route_services_timeout: 5s").unwrap().router.services.is_none());
+    let services = read("route_services_secret: s").unwrap().router.services.unwrap();
+    assert_eq!(services.timeout, Duration::from_secs(60));
+    assert_eq!((services.attempts_max, services.hairpins), (3, Hairpins::Never));
+    assert!(!services.recommends_https && !services.is_strict);
+    let text = "
+route_services_secret: new
+route_services_secret_decrypt_only: old
+route_services_timeout: 5s
+route_services_recommend_https: true
+route_services_hairpinning: true
+route_services_hairpinning_allowlist: [\"*.a.test\", b.test]
+route_services_internal_server_port: 7070
+route_services: {max_attempts: 5, strict_signature_validation: true}
+";
+    let settings = read(text).unwrap();
+    assert!(settings.unknown_keys.is_empty(), "{:?}", settings.unknown_keys);
+    let services = settings.router.services.unwrap();
+    assert_eq!(services.timeout, Duration::from_secs(5));
+    let hosts = vec![".a.test".to_owned(), "b.test".to_owned()];
+    assert_eq!((services.attempts_max, services.hairpins), (5, Hairpins::Only(hosts)));
+    assert!(services.recommends_https && services.is_strict);
+    for (more, part) in [
+        ("route_services_hairpinning_allowlist: [nowhere]", "`nowhere` is neither"),
+        ("route_services: {cert_chain: x, private_key: y}", "there is no private key"),
+        ("route_services_timeout: soon", "`soon` is no duration"),
+    ] {
+        let text = format!("route_services_secret: s\nroute_services_hairpinning: true\n{more}");
+        let found = mistakes(&text);
+        assert!(found.iter().any(|mistake| mistake.contains(part)), "{more}: {found:?}");
+    }
 }
 
 #[test]
