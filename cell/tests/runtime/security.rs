@@ -185,6 +185,22 @@ async fn examine_the_kernel_of_the_host_is_out_of_reach(engine: Engine) {
 }
 
 #[tokio::test]
+async fn what_is_written_to_memory_counts_as_memory() {
+    let machine = Machine::with(Engine::Embedded);
+    let runtime = machine.runtime();
+    let id = container(&machine, &runtime, false).await;
+    // The container has 64 MiB.
+    for place in ["/dev/shm", "/dev"] {
+        let fill = format!("head -c 63m /dev/zero > {place}/a; head -c 63m /dev/zero > {place}/b");
+        assert_ne!(run(&runtime, &id, &fill).await.0, 0, "{place}");
+        let used = runtime.usage(&id).await.unwrap().memory_bytes;
+        assert!(used <= 64 << 20, "{place}: {used}");
+        run(&runtime, &id, &format!("rm -f {place}/a {place}/b")).await;
+    }
+    runtime.delete(&id).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_fork_bomb_stays_within_its_bound() {
     for engine in Engine::ALL {
         examine_a_fork_bomb_stays_within_its_bound(engine).await;
