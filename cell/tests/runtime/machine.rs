@@ -16,9 +16,9 @@ use rustix::mount::{UnmountFlags, unmount};
 const BUSYBOX: &str = "/bin/busybox";
 
 /// Programs that the tests use; all of them are busybox.
-const PROGRAMS: [&str; 17] = [
-    "sh", "cat", "chown", "echo", "grep", "head", "id", "kill", "ls", "mknod", "mount", "sleep",
-    "stat", "tail", "true", "ulimit", "wc",
+const PROGRAMS: [&str; 18] = [
+    "sh", "cat", "chown", "echo", "grep", "head", "id", "kill", "ls", "mknod", "mount", "rm",
+    "sleep", "stat", "tail", "true", "ulimit", "wc",
 ];
 
 /// In a container this program is PID 1, and beside it, it is what holds it. Both are told before
