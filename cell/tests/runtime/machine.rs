@@ -50,7 +50,10 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn with(engine: Engine) -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), engine }
+        let dir = tempfile::tempdir().unwrap();
+        // As a data directory is; the root of a container cannot pass it.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        Self { dir, engine }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
