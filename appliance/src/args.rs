@@ -1,7 +1,7 @@
 //! The command line of `lattice`.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
@@ -52,6 +52,12 @@ pub enum Command {
     /// The first process of a container; not for people
     #[command(hide = true)]
     Init,
+    /// What serves people who are let into a container; not for people
+    #[command(hide = true)]
+    Inside {
+        /// What it is to do
+        words: Vec<OsString>,
+    },
     /// The OCI runtime that makes containers; not for people
     #[command(hide = true)]
     Oci {
@@ -179,6 +185,9 @@ pub struct Up {
     /// This machine's name among cells
     #[arg(long, default_value = "lattice-cell-0", value_name = "ID")]
     pub cell_id: String,
+    /// Let holders of a key in DATA_DIR/ssh into instances by SSH, at this address; port 0 is any
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub cell_ssh: Option<SocketAddr>,
     /// The loopback port of the receptor API
     #[arg(long, default_value_t = 8888, hide = true)]
     pub receptor_port: u16,

@@ -43,6 +43,7 @@ pub fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     match words.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("init") => return lattice_cell::runtime::init::run(),
+        Some(lattice_cell::inside::ARGUMENT) => return lattice_cell::inside::run(words),
         Some("oci") => return lattice_shim::embedded::run(words),
         Some("shim") => return lattice_shim::run(&words.next().unwrap_or_default()),
         _ => {}
@@ -59,7 +60,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => backup::restore(&args),
         Command::Install(args) => install::run(&args),
         Command::Router(args) => router::run(&args),
-        Command::Init | Command::Oci { .. } | Command::Shim { .. } => {
+        Command::Init | Command::Inside { .. } | Command::Oci { .. } | Command::Shim { .. } => {
             unreachable!("answered above")
         }
     };

@@ -1,6 +1,7 @@
 //! The container machinery of one data directory: made for `lattice up`, taken apart for
 //! `lattice down --purge`, which therefore remembers how it was made.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -243,5 +244,6 @@ pub async fn end_instances(data_dir: &Path, settings: &Settings) -> anyhow::Resu
     join_all(ids.iter().map(|id| machinery.runtime.terminate(id, GRACE))).await;
     let failures = machinery.remove_instances().await?;
     anyhow::ensure!(failures.is_empty(), "{}", failures.join("; "));
-    Ok(ids.len())
+    let instances: BTreeSet<_> = ids.iter().map(|id| id.instance().0).collect();
+    Ok(instances.len())
 }

@@ -16,6 +16,7 @@ use lattice_cell::dns::relay::Relay;
 use lattice_cell::dns::zone::Zone;
 use lattice_cell::network::Network as _;
 use lattice_cell::rootfs_files::ConfinedFiles;
+use lattice_cell::ssh::{self, SshConfig};
 use lattice_daemon::bus::{Bus, InProcessBus};
 use lattice_daemon::clock::{Clock, SystemClock};
 use lattice_daemon::credentials::Admin;
@@ -267,7 +268,12 @@ async fn start_cell(
         network: machinery.network,
         files: Arc::new(ConfinedFiles),
     };
-    Ok(lattice_cell::start(config, seams, &carriers.tasks).await?)
+    let cell = lattice_cell::start(config, seams, &carriers.tasks).await?;
+    if let Some(listen) = args.cell_ssh {
+        let ssh = SshConfig { listen, dir: args.data.data_dir.join("ssh") };
+        ssh::serve(ssh, cell.clone(), &carriers.tasks).await?;
+    }
+    Ok(cell)
 }
 
 /// What the cell offers: all the machine has, but for what was said otherwise.

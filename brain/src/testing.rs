@@ -68,6 +68,8 @@ fn container(memory_mb: u64) -> ContainerSpec {
         },
         ports: vec![8080],
         privileged: false,
+        sidecars: Vec::new(),
+        mounts: Vec::new(),
     }
 }
 
@@ -142,6 +144,7 @@ pub(crate) fn presence(id: &str, zone: &str) -> CellPresence {
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
         labels: lattice_model::cell::CellLabels::default(),
+        fault: String::new(),
         warnings: Vec::new(),
     }
 }

@@ -62,8 +62,8 @@ pub struct Place {
     pub files: Arc<dyn RootfsFiles>,
     /// Downloads and uploads.
     pub transfers: Arc<Transfers>,
-    /// What is done already.
-    pub journal: Journal,
+    /// What is done already in the whole instance.
+    pub journal: Arc<Journal>,
 }
 
 /// What a step needs. Cheap to clone.
@@ -142,7 +142,7 @@ impl fmt::Display for Failure {
 
 impl Place {
     /// Whom the container calls so, as this host knows them: for whom owns files.
-    fn on_host(&self, ids: &UserIds) -> Result<UserIds, String> {
+    pub(crate) fn on_host(&self, ids: &UserIds) -> Result<UserIds, String> {
         let Some(users) = &self.users else { return Ok(ids.clone()) };
         let last = IDS - 1;
         let find = |what: &str, id| {

@@ -15,15 +15,16 @@ use lattice_api::cell::{CellState, Refused};
 use lattice_daemon::bus::Subscription;
 use lattice_daemon::tasks::Tasks;
 use lattice_model::{CellPresence, DesiredLrp, Time};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cancel::Cancel;
-use crate::instance::{Answer, Input, Instance, Telling};
+use crate::instance::{Answer, Input, Instance, State, Telling};
 use crate::inventory::Inventory;
 use crate::lifecycle::adoption::Adopted;
 use crate::lifecycle::{Report, Reports};
 use crate::routes;
 use crate::runtime::ContainerId;
+use crate::ssh::wanted::WantedInstance;
 use crate::tools::Tools;
 use crate::work::{Order, Work, WorkId};
 
@@ -36,8 +37,12 @@ const ROUTES_INTERVAL: Duration = Duration::from_secs(20);
 pub(crate) enum Message {
     /// Take work.
     Perform(Vec<Order>, oneshot::Sender<Vec<Refused>>),
-    /// How do you stand?
-    State(oneshot::Sender<CellState>),
+    /// How do you stand? An error is what is wrong with the cell.
+    State(oneshot::Sender<Result<CellState, String>>),
+    /// The cell looked after itself; what was wrong, if anything.
+    Checked(Option<String>),
+    /// Which instance is this? `None` where it is not here, or has no container yet.
+    Find(WantedInstance, oneshot::Sender<Option<Work>>),
     /// End this in good order.
     Stop(WorkId),
     /// End everything, within this grace, and take nothing more.
@@ -76,6 +81,8 @@ pub(crate) struct Owner {
     inventory: Inventory,
     routes: routes::Table<WorkId>,
     leftovers: BTreeSet<ContainerId>,
+    /// What is wrong with the cell; then it takes no new work.
+    fault: watch::Sender<Option<String>>,
     /// Set when all is to end; told when all has.
     ending: Option<Vec<oneshot::Sender<()>>>,
 }
@@ -110,10 +117,10 @@ impl Reports for ToOwner {
 
 impl Owner {
     pub(crate) fn new(
-        tools: Arc<Tools>,
+        (tools, presence): (Arc<Tools>, CellPresence),
         tasks: Tasks,
-        presence: CellPresence,
         inbox: mpsc::Sender<Message>,
+        fault: watch::Sender<Option<String>>,
     ) -> Self {
         Self {
             started: tools.now(),
@@ -125,6 +132,7 @@ impl Owner {
             slots: BTreeMap::new(),
             routes: routes::Table::default(),
             leftovers: BTreeSet::new(),
+            fault,
             ending: None,
         }
     }
@@ -155,8 +163,12 @@ impl Owner {
             Message::Perform(orders, answer) => {
                 let _ = answer.send(self.perform(orders));
             }
+            Message::Checked(fault) => self.on_checked(fault),
             Message::State(answer) => {
                 let _ = answer.send(self.state());
+            }
+            Message::Find(wanted, answer) => {
+                let _ = answer.send(self.find(&wanted));
             }
             Message::Stop(id) => self.step(&id, Input::StopAsked),
             Message::StopAll(grace, done) => self.stop_all(grace, done),
@@ -173,7 +185,7 @@ impl Owner {
         self.tell_when_all_ended();
     }
 
-    /// What runs is announced at once; whether it is still wanted the first view tells.
+    /// What is ready is announced at once; whether it is still wanted the first view tells.
     fn inherit(&mut self, inherited: Inherited) {
         self.leftovers = inherited.leftovers;
         for Adopted { work, made, healthy } in inherited.adopted {
@@ -213,6 +225,9 @@ impl Owner {
         if self.ending.is_some() {
             return Err(format!("cell {} is shutting down", self.presence.cell_id));
         }
+        if let Some(fault) = &*self.fault.borrow() {
+            return Err(format!("cell {} is unhealthy: {fault}", self.presence.cell_id));
+        }
         self.inventory.reserve(&order.work.resources())?;
         let grace = self.tools.config.stop_grace;
         let instance = Instance::reserved(order.work.kind(), self.tools.now());
@@ -222,9 +237,35 @@ impl Owner {
         Ok(())
     }
 
-    fn state(&self) -> CellState {
+    fn state(&self) -> Result<CellState, String> {
+        if let Some(fault) = &*self.fault.borrow() {
+            return Err(fault.clone());
+        }
         let held = self.slots.values().map(|slot| (&slot.work, &slot.instance));
-        self.inventory.state(self.presence.clone(), held, self.ending.is_some())
+        Ok(self.inventory.state(self.presence.clone(), held, self.ending.is_some()))
+    }
+
+    /// What runs goes on in either case.
+    fn on_checked(&mut self, fault: Option<String>) {
+        match &fault {
+            Some(why) => tracing::error!(%why, "this cell is unhealthy, and takes no new work"),
+            None if self.fault.borrow().is_some() => {
+                tracing::info!("this cell is healthy again, and takes new work");
+            }
+            None => {}
+        }
+        self.fault.send_if_modified(|known| std::mem::replace(known, fault.clone()) != fault);
+    }
+
+    fn find(&self, wanted: &WantedInstance) -> Option<Work> {
+        let has_container =
+            |slot: &&Slot| matches!(slot.instance.state(), State::Created | State::Running { .. });
+        let is_wanted = |slot: &&Slot| match &slot.work {
+            Work::Lrp { key, instance, .. } => wanted.is(key, instance),
+            Work::Task(_) => false,
+        };
+        let mut found = self.slots.values().filter(has_container).filter(is_wanted);
+        found.next().map(|slot| slot.work.clone())
     }
 
     fn stop_all(&mut self, grace: Duration, done: oneshot::Sender<()>) {

@@ -10,6 +10,7 @@ use lattice_model::{CellId, Resources};
 use crate::hosts_files;
 use crate::logs::limit::LogLimits;
 pub use crate::routes::Announce;
+pub use crate::self_check::SelfCheck;
 
 /// Containers an "auto" capacity has, whatever the machine.
 pub const CONTAINERS_DEFAULT: u64 = 250;
@@ -45,6 +46,8 @@ pub struct Config {
     pub dns_servers: Option<Vec<IpAddr>>,
     /// More names in every instance's `/etc/hosts`.
     pub hosts: Vec<(IpAddr, String)>,
+    /// When the cell looks whether it can still do its work.
+    pub self_check: SelfCheck,
     /// Every bound.
     pub limits: Limits,
 }
@@ -124,6 +127,7 @@ impl Config {
             stop_grace: Duration::from_secs(10),
             dns_servers: None,
             hosts: Vec::new(),
+            self_check: SelfCheck::default(),
             limits: Limits::default(),
         }
     }

@@ -52,14 +52,22 @@ pub trait Images: Send + Sync {
         users: Option<&UserNamespace>,
         quota: Option<DiskQuota>,
     ) -> Result<PathBuf, ImageError>;
+    /// Makes a directory that everybody may write to, on the disk and within the quota of a container
+    /// that has a root filesystem; it goes with that.
+    async fn volume(&self, id: &ContainerId, name: &str) -> Result<PathBuf, ImageError>;
     /// Unmounts it and forgets what was written; no error when there is none.
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError>;
-    /// How many bytes the container has written to its root filesystem.
+    /// How many bytes were written to the container's root filesystem and its volumes.
     async fn disk_usage(&self, id: &ContainerId) -> Result<u64, ImageError>;
     /// Every container that has a root filesystem here, leftovers included.
     async fn list(&self) -> Result<Vec<ContainerId>, ImageError>;
     /// Removes what no container has used for long; it is fetched anew when it is wanted.
     async fn tidy(&self) -> Result<(), ImageError> {
+        Ok(())
+    }
+    /// Makes sure that as much of the disk is free as is to be, by removing what no container uses;
+    /// [`ImageError::DiskFull`] when that is not enough.
+    async fn keep_room(&self) -> Result<(), ImageError> {
         Ok(())
     }
     /// What is kept; nothing where nothing is fetched.
@@ -178,6 +186,20 @@ pub enum ImageError {
         image: String,
         /// What it needs, in bytes.
         needed: u64,
+        /// What is to stay free, in bytes.
+        kept_free: u64,
+        /// What is free, in bytes.
+        free: u64,
+        /// The data directory.
+        directory: String,
+    },
+    /// The disk is too full for anything new.
+    #[error(
+        "the disk is low: {} MB are free and {} MB are to stay free, and no image is left that could \
+         go; free disk in {directory}, or give it a larger one",
+        free >> 20, kept_free >> 20
+    )]
+    DiskFull {
         /// What is to stay free, in bytes.
         kept_free: u64,
         /// What is free, in bytes.

@@ -10,9 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The note of an instance that became healthy.
 pub const HEALTHY: &str = "healthy";
 
-const FILE: &str = "journal";
+/// The note of a healthy one that may not get requests now.
+pub const UNREADY: &str = "unready";
 
-/// Notes, one a line, each made once.
+const FILE: &str = "journal";
+/// Stands before a note that holds no more.
+const NO_MORE: char = '!';
+
+/// Notes, one a line; each is there once or not.
 #[derive(Debug, Default)]
 pub struct Journal {
     inner: Mutex<Inner>,
@@ -39,7 +44,13 @@ impl Journal {
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let file = File::options().create(true).append(true).open(&path)?;
         file.set_len(whole.len() as u64)?;
-        let notes = whole.lines().map(str::to_owned).collect();
+        let mut notes = BTreeSet::new();
+        for line in whole.lines() {
+            match line.strip_prefix(NO_MORE) {
+                None => notes.insert(line.to_owned()),
+                Some(note) => notes.remove(note),
+            };
+        }
         Ok(Self { inner: Mutex::new(Inner { notes, file: Some(file) }) })
     }
 
@@ -51,19 +62,34 @@ impl Journal {
     /// Notes one line.
     pub fn note(&self, note: &str) {
         let mut inner = self.inner();
-        if !inner.notes.insert(note.to_owned()) {
-            return;
+        if inner.notes.insert(note.to_owned()) {
+            inner.write(note);
         }
-        if let Some(file) = &mut inner.file
-            && let Err(error) = file.write_all(format!("{note}\n").as_bytes())
-        {
-            // At worst the process after this one does it again.
-            tracing::warn!(%error, note, "an instance's progress is not written down");
+    }
+
+    /// Notes that what was noted holds no more.
+    pub fn take_back(&self, note: &str) {
+        let mut inner = self.inner();
+        if inner.notes.remove(note) {
+            inner.write(&format!("{NO_MORE}{note}"));
         }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn write(&mut self, line: &str) {
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.write_all(format!("{line}\n").as_bytes())
+        {
+            // At worst the process after this one does it again.
+            tracing::warn!(%error, line, "an instance's progress is not written down");
+        }
     }
 }
 
@@ -86,6 +112,21 @@ mod tests {
         assert!(journal.has("setup.0") && journal.has(HEALTHY) && !journal.has("actio"));
         journal.note("action");
         assert_eq!(fs::read_to_string(&path).unwrap(), "setup.0\nhealthy\naction\n");
+    }
+
+    #[test]
+    fn a_note_that_is_taken_back_holds_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        journal.take_back(UNREADY);
+        journal.note(UNREADY);
+        journal.take_back(UNREADY);
+        assert!(!journal.has(UNREADY));
+        let path = dir.path().join(FILE);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "unready\n!unready\n");
+        assert!(!Journal::open(dir.path()).unwrap().has(UNREADY));
+        journal.note(UNREADY);
+        assert!(Journal::open(dir.path()).unwrap().has(UNREADY));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | [`rep`] | the brain's and the appliance's handle: state, perform, stop |
 //! | [`instance`] | the instance state machine and the harmonisation table; pure |
 //! | [`inventory`] | reservations; pure |
+//! | [`pod`] | what an instance is made of: containers, and what runs in them; pure |
 //! | [`actions`] | one step per file; a tree of steps runs in a container |
 //! | [`health`], [`probe`] | when to check (pure), and the check itself |
 //! | [`environment`], [`hosts_files`] | what processes find around them |
@@ -22,6 +23,8 @@
 //! | [`userns`] | the users of each instance, which nobody else is |
 //! | [`logs`] | pipes to lines to envelopes |
 //! | [`routes`] | route heartbeats; pure |
+//! | `self_check` | whether the cell can still do its work |
+//! | [`ssh`], [`inside`] | lets people into instances, and what carries their files and connections there |
 
 pub mod actions;
 mod actor;
@@ -34,6 +37,7 @@ pub use lattice_model::go_duration;
 pub mod health;
 pub mod hosts_files;
 pub mod images;
+pub mod inside;
 pub mod instance;
 pub mod inventory;
 pub mod journal;
@@ -41,11 +45,14 @@ mod lifecycle;
 pub mod logs;
 mod metrics;
 pub mod network;
+pub mod pod;
 pub mod probe;
 pub mod rep;
 pub mod rootfs_files;
 pub mod routes;
 pub mod runtime;
+mod self_check;
+pub mod ssh;
 mod tools;
 pub mod userns;
 pub mod work;
@@ -62,7 +69,7 @@ use std::time::Duration;
 use lattice_daemon::tasks::Tasks;
 use lattice_model::CellPresence;
 use lattice_model::wire::registration::START;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
@@ -115,17 +122,20 @@ pub async fn start(config: Config, seams: Seams, tasks: &Tasks) -> Result<Handle
 
     let (sender, messages) = mpsc::channel(INBOX_MAX);
     let router_starts = tools.seams.bus.subscribe(START);
-    let owner = Owner::new(Arc::clone(&tools), tasks.clone(), presence.clone(), sender.clone());
+    let (fault, faults) = watch::channel(None);
+    let parts = (Arc::clone(&tools), presence.clone());
+    let owner = Owner::new(parts, tasks.clone(), sender.clone(), fault);
     tasks.critical("cell owner", owner.run(inherited, messages, router_starts));
     let handle = Handle { owner: sender, presence, departed: CancellationToken::new(), tools };
-    spawn_sync(&handle, tasks);
+    spawn_sync(&handle, faults, tasks);
+    spawn_self_check(&handle, tasks);
     spawn_tidying(&handle, tasks);
     Ok(handle)
 }
 
 /// The first view comes before the first heartbeat, so that nobody is sent here while old records
 /// still name this cell.
-fn spawn_sync(handle: &Handle, tasks: &Tasks) {
+fn spawn_sync(handle: &Handle, faults: watch::Receiver<Option<String>>, tasks: &Tasks) {
     let (first_view, viewed) = oneshot::channel();
     let (tools, owner) = (Arc::clone(&handle.tools), handle.owner.clone());
     let shutdown = tasks.shutdown().clone();
@@ -140,9 +150,17 @@ fn spawn_sync(handle: &Handle, tasks: &Tasks) {
     tasks.spawn("cell heartbeat", async move {
         let _ = viewed.await;
         tokio::select! {
-            () = sync::heartbeat(tools, presence, departed) => {}
+            () = sync::heartbeat(tools, presence, faults, departed) => {}
             () = shutdown.cancelled() => {}
         }
+    });
+}
+
+fn spawn_self_check(handle: &Handle, tasks: &Tasks) {
+    let (tools, owner) = (Arc::clone(&handle.tools), handle.owner.clone());
+    let shutdown = tasks.shutdown().clone();
+    tasks.spawn("cell self-check", async move {
+        shutdown.run_until_cancelled(self_check::repeat(tools, owner)).await;
     });
 }
 
@@ -179,6 +197,7 @@ fn presence(config: &Config) -> Result<CellPresence, CapacityError> {
         optional_placement_tags: config.optional_placement_tags.clone(),
         volume_drivers: Vec::new(),
         labels: config.labels.clone(),
+        fault: String::new(),
         warnings: config.warnings.clone(),
     })
 }

@@ -16,9 +16,9 @@ use lattice_model::NetInfo;
 use crate::actions::{Place, Role, StepContext};
 use crate::cancel::Cancel;
 use crate::instance::Outcome;
-use crate::journal::HEALTHY;
+use crate::journal::{HEALTHY, UNREADY};
 use crate::metrics;
-use crate::runtime::ContainerId;
+use crate::pod::Program;
 use crate::tools::Tools;
 use crate::work::{Order, Work};
 
@@ -49,10 +49,26 @@ pub(crate) struct Lifecycle<R> {
     pub(crate) reports: R,
 }
 
-/// A container that was made, and how it is reached.
+/// The containers of an instance that were made, the main one first, and how it is reached.
 pub(crate) struct Made {
-    place: Arc<Place>,
+    places: Vec<Arc<Place>>,
     net: NetInfo,
+}
+
+// === impl Made ===
+
+impl Made {
+    /// For a step of one of its programs.
+    fn context(&self, program: &Program<'_>, step: &str, cx: &StepContext) -> StepContext {
+        let place = Arc::clone(&self.places[program.container]);
+        let log = cx.log.as_source(&program.role.log_source(cx.log.source()));
+        StepContext { place, log, path: program.role.step(step), ..cx.clone() }
+    }
+
+    /// The main container.
+    fn main(&self) -> &Arc<Place> {
+        self.places.first().expect("an instance has a container")
+    }
 }
 
 // === impl Lifecycle ===
@@ -80,7 +96,7 @@ impl<R: Reports> Lifecycle<R> {
 
     async fn live(&self, made: &Made) -> Outcome {
         let cx = StepContext {
-            place: Arc::clone(&made.place),
+            place: Arc::clone(made.main()),
             log: self.tools.log_of(self.work()),
             cancel: self.cancel.clone(),
             role: Role::Work,
@@ -88,21 +104,21 @@ impl<R: Reports> Lifecycle<R> {
         };
         tokio::select! {
             outcome = self.execute(made, &cx) => outcome,
-            never = metrics::sample(&self.tools, self.work(), &made.place.id) => match never {},
+            never = metrics::sample(&self.tools, self.work()) => match never {},
         }
     }
 
     async fn became_healthy(&self, made: &Made, unready: bool) {
-        made.place.journal.note(HEALTHY);
+        let journal = &made.main().journal;
+        if unready {
+            journal.note(UNREADY);
+        }
+        journal.note(HEALTHY);
         self.reports.report(Report::Healthy(NetInfo { unready, ..made.net.clone() })).await;
     }
 
     fn work(&self) -> &Work {
         &self.order.work
-    }
-
-    fn container_id(&self) -> ContainerId {
-        self.work().container_id()
     }
 
     async fn progress(&self, step: ProgressStep) {

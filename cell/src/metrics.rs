@@ -1,4 +1,4 @@
-//! Samples what a container uses and sends it on as its app's metrics.
+//! Samples what an instance uses and sends it on as its app's metrics.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use lattice_model::envelope::{ContainerMetric, Message};
 use lattice_model::{Envelope, Limit};
 use tokio::time::Instant;
 
-use crate::runtime::{ContainerId, Usage};
+use crate::runtime::Usage;
 use crate::tools::Tools;
 use crate::work::Work;
 
-/// How often a container is sampled.
+/// How often an instance is sampled.
 const INTERVAL: Duration = Duration::from_secs(15);
 /// When it is first sampled, so that people who look soon see something.
 const FIRST_AFTER: Duration = Duration::from_secs(2);
 
 /// Samples until it is dropped.
-pub(crate) async fn sample(tools: &Tools, work: &Work, id: &ContainerId) -> Infallible {
+pub(crate) async fn sample(tools: &Tools, work: &Work) -> Infallible {
     if work.log().metrics_guid.is_empty() {
         return std::future::pending().await;
     }
@@ -26,14 +26,11 @@ pub(crate) async fn sample(tools: &Tools, work: &Work, id: &ContainerId) -> Infa
     loop {
         tokio::time::sleep(pause).await;
         pause = INTERVAL;
-        let Ok(usage) = tools.step("read usage", tools.seams.runtime.usage(id)).await else {
-            continue;
-        };
-        let disk = tools.step("read disk usage", tools.seams.images.disk_usage(id)).await;
+        let Some((usage, disk)) = usage_of(tools, work).await else { continue };
         let now = Instant::now();
         let metric = ContainerMetric {
             cpu_percentage: cpu_percentage(&usage, before.1, now - before.0),
-            ..container_metric(work, &usage, disk.unwrap_or_default())
+            ..container_metric(work, &usage, disk)
         };
         before = (now, usage.cpu_ns);
         tools.seams.logs.emit(Envelope {
@@ -45,16 +42,37 @@ pub(crate) async fn sample(tools: &Tools, work: &Work, id: &ContainerId) -> Infa
     }
 }
 
+/// What all its containers use together, and what they have written.
+async fn usage_of(tools: &Tools, work: &Work) -> Option<(Usage, u64)> {
+    let (mut all, mut disk) = (Usage::default(), 0);
+    for part in work.pod().containers {
+        let usage = tools.seams.runtime.usage(&part.id);
+        let usage = tools.step("read usage", usage).await.ok()?;
+        all.cpu_ns += usage.cpu_ns;
+        all.memory_bytes += usage.memory_bytes;
+        if part.shares.is_none() {
+            let written = tools.seams.images.disk_usage(&part.id);
+            disk += tools.step("read disk usage", written).await.unwrap_or_default();
+        }
+    }
+    Some((all, disk))
+}
+
 fn container_metric(work: &Work, usage: &Usage, disk_bytes: u64) -> ContainerMetric {
-    let bytes = |mb: Limit| mb.to_wire().saturating_mul(1 << 20);
-    let limits = work.containers().first().map(|spec| spec.limits).unwrap_or_default();
+    // Without a bound of the main container there is none of the whole.
+    let main = work.containers().first().map(|spec| spec.limits).unwrap_or_default();
+    let all = work.resources();
+    let bytes = |main: Limit, all: u64| match main {
+        Limit::Unlimited => 0,
+        Limit::AtMost(_) => all.saturating_mul(1 << 20),
+    };
     ContainerMetric {
         instance_index: i32::try_from(work.index()).unwrap_or(i32::MAX),
         cpu_percentage: 0.0,
         memory_bytes: usage.memory_bytes,
         disk_bytes,
-        memory_bytes_quota: bytes(limits.memory_mb),
-        disk_bytes_quota: bytes(limits.disk_mb),
+        memory_bytes_quota: bytes(main.memory_mb, all.memory_mb),
+        disk_bytes_quota: bytes(main.disk_mb, all.disk_mb),
     }
 }
 

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actor::Message;
 use crate::images::ImageError;
+use crate::ssh::wanted::WantedInstance;
 use crate::tools::Tools;
-use crate::work::{Order, WorkId};
+use crate::work::{self, Order, WorkId};
 
 /// What stopping everything may take beyond the apps' own grace: SIGKILL, removal, the telling.
 const STOP_ALL_EXTRA: Duration = Duration::from_secs(4);
@@ -57,6 +58,11 @@ impl Handle {
         is_clean
     }
 
+    /// The instance that is wanted, once it has a container.
+    pub(crate) async fn find(&self, wanted: WantedInstance) -> Option<work::Work> {
+        self.ask(|answer| Message::Find(wanted, answer)).await.ok().flatten()
+    }
+
     async fn send(&self, message: Message) -> Result<(), CellError> {
         self.owner.send(message).await.map_err(|_| self.gone())
     }
@@ -85,7 +91,9 @@ impl Handle {
 #[async_trait]
 impl Rep for Handle {
     async fn state(&self) -> Result<CellState, CellError> {
-        self.ask(Message::State).await
+        let state = self.ask(Message::State).await?;
+        let cell = self.presence.cell_id.to_string();
+        state.map_err(|cause| CellError::Unhealthy { cell, cause })
     }
 
     async fn perform(&self, work: Work) -> Result<Vec<Refused>, CellError> {

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use lattice_model::Limit;
 use lattice_model::action::EnvVar;
 use lattice_model::desired_lrp::StopSignal;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
 use crate::userns::UserNamespace;
 
@@ -22,6 +22,9 @@ use crate::userns::UserNamespace;
 /// cgroup, a directory and an interface's alias can bear.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContainerId(Arc<str>);
+
+/// Stands between an instance's name and the number of one of its containers.
+const MEMBER: char = '.';
 
 /// Makes, fills and removes containers.
 #[async_trait]
@@ -35,6 +38,16 @@ pub trait Runtime: Send + Sync {
     /// Starts a process in it, with the container's seccomp filter, capabilities and cgroup; or
     /// attaches to the one that is kept as [`ProcessSpec::keep_as`].
     async fn exec(&self, id: &ContainerId, process: ProcessSpec) -> Result<Process, RuntimeError>;
+    /// Starts a process in it like any other, whose input and output are the caller's: three
+    /// streams, or a terminal of this size. It is killed when its handles are dropped.
+    async fn attach(
+        &self,
+        id: &ContainerId,
+        _process: ProcessSpec,
+        _terminal: Option<WindowSize>,
+    ) -> Result<Attached, RuntimeError> {
+        Err(RuntimeError::Unavailable(format!("nobody can be attached to container {id}")))
+    }
     /// Stops all that runs in it where it stands, until it is resumed; nothing can be started in it
     /// meanwhile, and signals wait. No error when it is paused already.
     async fn pause(&self, id: &ContainerId) -> Result<(), RuntimeError>;
@@ -61,6 +74,8 @@ pub struct ContainerBlueprint {
     pub netns: PathBuf,
     /// Files of the host to show inside, read-only: (host path, path inside).
     pub files: Vec<(PathBuf, String)>,
+    /// Directories of the host to show inside.
+    pub volumes: Vec<Volume>,
     /// Memory in bytes; swap is bound to the same.
     pub memory_bytes: Limit,
     /// cgroup v1 shares, 1024 for a weight of 100.
@@ -71,6 +86,17 @@ pub struct ContainerBlueprint {
     pub privileged: bool,
     /// Its own users, who own the network namespace as well; `None` has the host's.
     pub users: Option<UserNamespace>,
+}
+
+/// A directory of the host as a container sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Where it is on the host.
+    pub source: PathBuf,
+    /// Where it is inside; made when it is not there.
+    pub path: String,
+    /// True when the container may not write to it.
+    pub read_only: bool,
 }
 
 /// A process to start in a container.
@@ -112,6 +138,29 @@ pub struct Process {
     pub stderr: Box<dyn Output>,
     /// Its handle.
     pub control: Arc<dyn ProcessControl>,
+}
+
+/// A started process that is its caller's alone.
+pub struct Attached {
+    /// What it reads.
+    pub input: Box<dyn AsyncWrite + Send + Unpin>,
+    /// What it writes to standard output, or to its terminal.
+    pub output: Box<dyn AsyncRead + Send + Unpin>,
+    /// What it writes to standard error, where that is not the terminal.
+    pub errors: Option<Box<dyn AsyncRead + Send + Unpin>>,
+    /// Changes the terminal's size, where there is one.
+    pub resize: Option<Box<dyn Fn(WindowSize) + Send + Sync>>,
+    /// Its handle.
+    pub control: Arc<dyn ProcessControl>,
+}
+
+/// A terminal's size in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowSize {
+    /// How many stand in a line.
+    pub columns: u16,
+    /// How many lines there are.
+    pub rows: u16,
 }
 
 /// What a process writes to one stream.
@@ -163,7 +212,7 @@ impl Signal {
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitStatus {
-    /// The exit code; 128 + n after signal n.
+    /// The exit code; 128 + n after signal n; [`Self::LOST`] has none of these.
     pub code: i32,
     /// True when the kernel killed something in the container for want of memory meanwhile.
     pub out_of_memory: bool,
@@ -227,7 +276,7 @@ impl<R: AsyncRead + Send + Unpin> Output for PlainOutput<R> {
 // === impl ContainerId ===
 
 impl ContainerId {
-    /// From text that is made of `[a-z0-9-]` and not longer than 64.
+    /// From text that is made of `[a-z0-9-.]` and not longer than 64.
     pub fn new(text: &str) -> Self {
         debug_assert!(text.len() <= 64, "{text} is too long for a container id");
         Self(text.into())
@@ -236,6 +285,18 @@ impl ContainerId {
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name of an instance's further container; 0 is the main one, whose name is the instance's.
+    pub fn member(&self, index: usize) -> Self {
+        if index == 0 { self.clone() } else { Self::new(&format!("{self}{MEMBER}{index}")) }
+    }
+
+    /// The instance that a container belongs to, and which of its containers it is.
+    pub fn instance(&self) -> (Self, usize) {
+        let parts = self.0.split_once(MEMBER);
+        let parts = parts.and_then(|(name, index)| Some((Self::new(name), index.parse().ok()?)));
+        parts.unwrap_or_else(|| (self.clone(), 0))
     }
 }
 
@@ -248,6 +309,14 @@ impl fmt::Display for ContainerId {
 // === impl ExitStatus ===
 
 impl ExitStatus {
+    /// Nobody can know how it ended: what held the container was killed.
+    pub const LOST: Self = Self { code: -1, out_of_memory: false };
+
+    /// True for [`Self::LOST`].
+    pub const fn is_lost(self) -> bool {
+        self.code == Self::LOST.code
+    }
+
     /// True for exit code 0.
     pub const fn is_success(self) -> bool {
         self.code == 0

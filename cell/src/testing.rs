@@ -139,6 +139,8 @@ pub(crate) fn container_spec(action: Action) -> ContainerSpec {
         },
         ports: vec![8080],
         privileged: false,
+        sidecars: Vec::new(),
+        mounts: Vec::new(),
     }
 }
 

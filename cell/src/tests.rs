@@ -5,6 +5,8 @@ mod checks;
 mod harmonisation;
 mod health;
 mod lifecycle;
+mod pods;
+mod self_check;
 mod tasks;
 
 use lattice_api::cell::{Rep as _, Work};

@@ -21,6 +21,7 @@ use crate::instance::Kind;
 use crate::instance::harmony::{
     Container, Cure, ROW_SETTLES, lrp_cure, lrp_row, task_cure, task_row,
 };
+use crate::pod::Pod;
 use crate::runtime::ContainerId;
 
 /// Names a piece of work on its cell.
@@ -126,7 +127,7 @@ impl Work {
         }
     }
 
-    /// Its containers; only the first is run today.
+    /// Its containers, the main one first.
     pub fn containers(&self) -> &[ContainerSpec] {
         match self {
             Self::Lrp { lrp, .. } => &lrp.containers,
@@ -142,9 +143,16 @@ impl Work {
         }
     }
 
-    /// How long its processes have to end when they are asked to, where it says so.
+    /// What it is made of.
+    pub fn pod(&self) -> Pod<'_> {
+        Pod::of(&self.container_id(), self.containers())
+    }
+
+    /// How long its processes have to end when they are asked to, where it says so: as long as the
+    /// slowest of its containers.
     pub fn stop_grace(&self) -> Option<Duration> {
-        self.containers().first()?.stop.grace_ms.map(Duration::from_millis)
+        let graces = self.containers().iter().filter_map(|container| container.stop.grace_ms);
+        graces.max().map(Duration::from_millis)
     }
 
     /// What it may reach besides what the cell's network allows everyone.
@@ -181,7 +189,7 @@ impl Work {
         }
     }
 
-    /// The container's guid, made short enough for a cgroup and a host name: what people
+    /// The main container's guid, made short enough for a cgroup and a host name: what people
     /// recognise, and a hash of `process_guid-instance_guid` or of the task's guid.
     pub fn container_id(&self) -> ContainerId {
         let (name, guid) = match self {

@@ -166,6 +166,8 @@ pub fn build(
         limits: limits(request),
         ports,
         privileged: request.privileged,
+        sidecars: Vec::new(),
+        mounts: Vec::new(),
     };
     let lrp = DesiredLrp {
         process_guid: request.name.clone(),

@@ -181,6 +181,8 @@ fn container(rootfs: &str, amount: u64) -> ContainerSpec {
         },
         ports: vec![8080],
         privileged: false,
+        sidecars: Vec::new(),
+        mounts: Vec::new(),
     }
 }
 
@@ -216,6 +218,7 @@ fn cell(kind: Kind, n: usize, free: Resources, dice: &mut Dice) -> CellState {
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
         labels: [("host".to_owned(), format!("host-{n}"))].into(),
+        fault: String::new(),
         warnings: Vec::new(),
     };
     let (mut available, mut lrps) = (free, LrpSlots::default());

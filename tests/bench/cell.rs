@@ -154,6 +154,7 @@ impl Place {
             rootfs: self.dir.join("rootfs"),
             netns: self.dir.join("netns"),
             files: Vec::new(),
+            volumes: Vec::new(),
             memory_bytes: Limit::AtMost(64 << 20),
             cpu_shares: 1024,
             pids: Limit::AtMost(64),

@@ -89,6 +89,17 @@ pub fn traces(data_dir: &Path) -> Vec<String> {
     traces
 }
 
+/// The addresses and ports that are listened on in this story's network, as the kernel writes them.
+pub fn listening() -> Vec<String> {
+    let of = |table: &str| {
+        let text = std::fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap();
+        let fields = text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let listens = fields.filter(|fields| fields.get(3) == Some(&"0A"));
+        listens.map(|fields| fields[1].to_owned()).collect::<Vec<_>>()
+    };
+    [of("tcp"), of("tcp6")].concat()
+}
+
 /// The devices that stand on files of `data_dir`.
 fn loop_devices(data_dir: &Path) -> Vec<String> {
     let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();

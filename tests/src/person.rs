@@ -1,22 +1,15 @@
 //! A person on the appliance's machine who is not root, with a home, `ltc`, and perhaps a terminal.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags, open};
-use rustix::process::{ioctl_tiocsctty, setsid};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
 use tempfile::TempDir;
 
 use crate::appliance::{Appliance, Said};
-use crate::{PATIENCE, eventually, expect, image};
+use crate::image;
+use crate::terminal::Terminal;
 
 /// Debian's `nobody`.
 const UID: u32 = 65534;
@@ -58,34 +51,16 @@ impl Person {
     /// Runs `ltc` to its end at a terminal, and answers each question when it is asked. What the
     /// terminal showed is the output.
     pub fn ltc_at_terminal(&self, args: &[&str], answers: &[(&str, &str)]) -> Said {
-        let (mut keyboard, terminal) = terminal();
-        let mut command = self.command(args);
-        for stream in [Command::stdin, Command::stdout, Command::stderr] {
-            stream(&mut command, terminal.try_clone().unwrap());
-        }
-        // SAFETY: both are system calls that may be made between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                setsid()?;
-                Ok(ioctl_tiocsctty(std::io::stdin())?)
-            })
-        };
-        let mut child = command.spawn().expect("ltc can be started");
-        // The command holds the terminal as well, and the end is seen when nobody does.
-        drop((command, terminal));
-        let mut shown = String::new();
+        let mut terminal = Terminal::start(self.command(args), (80, 24));
         for (question, answer) in answers {
-            let asked = read_until(&mut keyboard, &mut shown, |shown| shown.contains(question));
-            assert!(asked, "{question:?} was not asked: {shown}");
+            terminal.until(question);
             if question.starts_with("password") {
                 // Nobody types so fast that it would still be shown.
-                eventually("the terminal shows no more", PATIENCE, || is_blind(&keyboard));
+                terminal.until_blind();
             }
-            keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
+            terminal.type_in(&format!("{answer}\n"));
         }
-        read_until(&mut keyboard, &mut shown, |_| false);
-        let code = child.wait().unwrap().code().unwrap_or(-1);
-        Said { code, out: shown, err: String::new() }
+        terminal.end()
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -100,39 +75,4 @@ impl Person {
             .gid(UID);
         command
     }
-}
-
-/// A terminal: the side of its keyboard and screen, and the side of programs.
-fn terminal() -> (File, File) {
-    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&keyboard).unwrap();
-    unlockpt(&keyboard).unwrap();
-    let name = ptsname(&keyboard, Vec::new()).unwrap();
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let terminal = open(name, flags, Mode::empty()).unwrap();
-    (keyboard.into(), terminal.into())
-}
-
-/// Whether what is typed is not shown.
-fn is_blind(keyboard: &File) -> Result<(), LocalModes> {
-    let modes = tcgetattr(keyboard).unwrap().local_modes;
-    expect(!modes.contains(LocalModes::ECHO), modes)
-}
-
-/// Reads on until it is as wanted; false when the terminal's program has ended before.
-fn read_until(from: &mut File, shown: &mut String, is_so: impl Fn(&str) -> bool) -> bool {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so(shown) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        assert!(!left.is_zero(), "nothing more within {PATIENCE:?}: {shown}");
-        let timeout = Timespec::try_from(left).unwrap();
-        poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&timeout)).unwrap();
-        let mut bytes = [0; 4096];
-        match from.read(&mut bytes) {
-            // The terminal says so when nobody holds its other side any more.
-            Ok(0) | Err(_) => return false,
-            Ok(count) => shown.push_str(&String::from_utf8_lossy(&bytes[..count])),
-        }
-    }
-    true
 }

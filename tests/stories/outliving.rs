@@ -180,11 +180,17 @@ fn under_load(addresses: &[SocketAddr], work: impl FnOnce()) {
 
 /// The status of one request on a connection of its own.
 fn get(at: SocketAddr, path: &str) -> std::io::Result<u16> {
+    ask(at, path).map(|(status, _)| status)
+}
+
+/// The same with what it answered.
+pub(crate) fn ask(at: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    status.ok_or_else(|| std::io::Error::other(answer))
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+    status.map(|status| (status, body)).ok_or_else(|| std::io::Error::other(answer))
 }

@@ -24,6 +24,7 @@ const PURE: &[&str] = &[
     "cell/src/images/plan.rs",
     "cell/src/instance",
     "cell/src/inventory.rs",
+    "cell/src/pod.rs",
     "cell/src/routes.rs",
     "cell/shim/src/buffer.rs",
     "cli/src/view",

@@ -245,6 +245,7 @@ impl Receptor for FakeReceptor {
             optional_placement_tags: vec![],
             volume_drivers: vec![],
             labels: lattice_model::cell::CellLabels::default(),
+            fault: String::new(),
             warnings: Vec::new(),
         }])
     }

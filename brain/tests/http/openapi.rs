@@ -106,7 +106,13 @@ fn what_is_ours_in_an_lrp_and_a_task_is_described_too() {
             "affinities": [{"app": "db", "relation": "with", "weight": 10}]}});
     let of_lrps = json!({"stop": {"signal": "SIGINT", "grace_ms": 5},
         "check_definition": {"checks": [{"tcp_check": {"port": 80, "interval_ms": 500}}],
-            "readiness_checks": [{"http_check": {"port": 80, "path": "/up"}}]}});
+            "readiness_checks": [{"http_check": {"port": 80, "path": "/up"}}]},
+        "sidecars": [{"name": "proxy", "memory_mb": 8, "action": {"run": {"path": "/p", "user": "u"}}}],
+        "mounts": [{"volume": "data", "path": "/data"}],
+        "containers": [{"name": "db", "rootfs": "docker:///db", "max_pids": 9, "ports": [5432],
+            "action": {"run": {"path": "/db", "user": "u"}}, "env": [{"name": "A", "value": "b"}],
+            "stop": {"grace_ms": 5}, "mounts": [{"volume": "data", "path": "/d", "read_only": true}],
+            "sidecars": [{"action": {"run": {"path": "/b", "user": "u"}}}]}]});
     let (mut lrp, mut one) = (samples::lrp_body("web"), samples::task_body("one"));
     for (name, value) in ours.as_object().unwrap() {
         lrp[name] = value.clone();

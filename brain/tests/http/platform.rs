@@ -63,6 +63,7 @@ fn presence() -> CellPresence {
         optional_placement_tags: vec![],
         volume_drivers: vec![],
         labels: [("disk".to_owned(), "ssd".to_owned())].into(),
+        fault: String::new(),
         warnings: Vec::new(),
     }
 }

@@ -1,7 +1,8 @@
 //! One connection of a cell.
 
-use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, IoSliceMut, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,16 @@ use lattice_api::shim::{
     Answer, Frames, OUTPUT_BYTES_MAX, ProtocolError, Request, Stream, WINDOW_BYTES,
 };
 
+use rustix::cmsg_space;
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
 use crate::process::{Process, State};
 
 /// What may wait to be written before output waits as well, in bytes.
 const UNWRITTEN_BYTES_MAX: usize = 64 << 10;
+/// A process's standard streams.
+const DESCRIPTORS_MAX: usize = 3;
 /// A cell that takes nothing for so long does not hold an app up any more.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -21,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Client {
     stream: UnixStream,
     frames: Frames,
+    /// What came along with the bytes, as far as it was not taken.
+    descriptors: Vec<OwnedFd>,
     unwritten: Vec<u8>,
     pub(crate) stage: Stage,
     /// True when it is to be closed once all is written.
@@ -75,6 +84,7 @@ impl Client {
         Ok(Self {
             stream,
             frames: Frames::default(),
+            descriptors: Vec::new(),
             unwritten: Vec::new(),
             stage: Stage::New,
             is_ending: false,
@@ -86,18 +96,34 @@ impl Client {
     /// What arrived, as far as it is whole.
     pub(crate) fn read(&mut self) -> Result<Vec<Request>, Gone> {
         let mut bytes = [0; OUTPUT_BYTES_MAX];
-        match self.stream.read(&mut bytes) {
-            Ok(0) => return Err(Gone),
-            Ok(count) => self.frames.push(&bytes[..count]),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e.into()),
+        let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+        let mut beside = RecvAncillaryBuffer::new(&mut room);
+        let mut into = [IoSliceMut::new(&mut bytes)];
+        match recvmsg(&self.stream, &mut into, &mut beside, RecvFlags::CMSG_CLOEXEC) {
+            Ok(came) if came.bytes == 0 => return Err(Gone),
+            Ok(came) => {
+                self.frames.push(&bytes[..came.bytes]);
+                for message in beside.drain() {
+                    if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                        self.descriptors.extend(descriptors);
+                    }
+                }
+                // More than one request has is nonsense; it is closed.
+                self.descriptors.truncate(DESCRIPTORS_MAX);
+            }
+            Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+            Err(e) => return Err(io::Error::from(e).into()),
         }
         let mut requests = Vec::new();
         while let Some(frame) = self.frames.take()? {
             requests.push(Request::decode(&frame)?);
         }
         Ok(requests)
+    }
+
+    /// The descriptors that came so far.
+    pub(crate) fn take_descriptors(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.descriptors)
     }
 
     pub(crate) fn say(&mut self, answer: &Answer) {

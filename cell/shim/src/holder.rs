@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitOptions, wait};
 
 use crate::client::{Client, Gone, Stage};
-use crate::oci::Call;
+use crate::oci::{Call, Streams};
 use crate::process::{Process, State};
 use crate::signals::Signals;
 
@@ -256,6 +256,11 @@ impl Holder {
             (Stage::Greeted, Request::Run { name, process }) => {
                 self.run_process(number, &name, &process);
             }
+            (Stage::Greeted, Request::Attach { process, console }) => {
+                let streams = streams(client.take_descriptors(), &console);
+                let started = streams.and_then(|streams| self.attach_process(&process, streams));
+                self.connect(number, started);
+            }
             (Stage::Greeted, Request::Quit) => {
                 self.calls().for_each(Call::end);
                 self.is_over = true;
@@ -281,10 +286,20 @@ impl Holder {
         let known = self.processes.iter().find(|(_, known)| known.has_name(name));
         let number = match known.map(|(number, _)| *number) {
             Some(number) => Ok(number),
-            None => self.start_process(name, process),
+            None => self
+                .start_process(|settings, number| Process::start(settings, number, name, process)),
         };
+        self.connect(client, number);
+    }
+
+    fn attach_process(&mut self, process: &[u8], streams: Streams) -> Result<u64, String> {
+        self.start_process(|settings, number| Process::attach(settings, number, process, streams))
+    }
+
+    /// The client's connection is about that process from now on, or is told why not.
+    fn connect(&mut self, client: u64, process: Result<u64, String>) {
         let Some(client) = self.clients.get_mut(&client) else { return };
-        match number {
+        match process {
             Ok(number) => {
                 client.stage = Stage::About(number);
                 client.has_taken();
@@ -293,7 +308,10 @@ impl Holder {
         }
     }
 
-    fn start_process(&mut self, name: &str, process: &[u8]) -> Result<u64, String> {
+    fn start_process(
+        &mut self,
+        start: impl FnOnce(&Settings, u64) -> io::Result<Process>,
+    ) -> Result<u64, String> {
         if matches!(self.container, Container::Ended) {
             return Err("the container has ended".to_owned());
         }
@@ -303,7 +321,7 @@ impl Holder {
         }
         self.last_number += 1;
         let number = self.last_number;
-        let process = Process::start(&self.settings, number, name, process)
+        let process = start(&self.settings, number)
             .map_err(|e| format!("cannot call the OCI runtime: {e}"))?;
         self.processes.insert(number, process);
         Ok(number)
@@ -364,4 +382,18 @@ impl Holder {
             !may_go || has_client()
         });
     }
+}
+
+/// What came along for a process: its three streams, or the name of a socket beside the settings.
+fn streams(descriptors: Vec<OwnedFd>, console: &str) -> Result<Streams, String> {
+    if !console.is_empty() {
+        let is_here = !console.contains('/') && !console.starts_with('.');
+        let place = is_here.then(|| Streams::Terminal(console.into()));
+        return place.ok_or_else(|| format!("{console:?} is no socket of this directory"));
+    }
+    let given = <[OwnedFd; 3]>::try_from(descriptors);
+    given.map(Streams::Given).map_err(|other| {
+        let count = other.len();
+        format!("{count} descriptors came for a process that has three")
+    })
 }

@@ -19,6 +19,17 @@ const CALL_MAX: Duration = Duration::from_secs(50);
 /// The most of a log that is passed on, in bytes.
 const LOG_BYTES_MAX: usize = 8 << 10;
 
+/// What a new process reads from and writes to.
+#[derive(Debug)]
+pub(crate) enum Streams {
+    /// Nothing, and these (out, err).
+    Kept([OwnedFd; 2]),
+    /// The caller's own (in, out, err).
+    Given([OwnedFd; 3]),
+    /// A terminal that is handed to whoever listens on this socket.
+    Terminal(PathBuf),
+}
+
 /// A call that is under way. Its files go with it.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -29,13 +40,19 @@ pub(crate) struct Call {
     deadline: Instant,
 }
 
-/// Where what is started writes to.
-#[derive(Debug)]
-enum Output {
-    /// A container's init: nowhere.
-    None,
-    /// A process in it: standard output and error.
-    To(OwnedFd, OwnedFd),
+// === impl Streams ===
+
+impl Streams {
+    /// What the OCI runtime's program is given, and where it hands a terminal over.
+    fn parts(self) -> ([Stdio; 3], Option<PathBuf>) {
+        match self {
+            Self::Kept([out, err]) => ([Stdio::null(), out.into(), err.into()], None),
+            Self::Given(given) => (given.map(Stdio::from), None),
+            Self::Terminal(console) => {
+                ([Stdio::null(), Stdio::null(), Stdio::null()], Some(console))
+            }
+        }
+    }
 }
 
 // === impl Call ===
@@ -53,16 +70,17 @@ impl Call {
             pid_file.as_os_str(),
             OsStr::new(&settings.id),
         ];
-        let pid = start(settings, &arguments, &log, Output::None)?;
+        let none = [Stdio::null(), Stdio::null(), Stdio::null()];
+        let pid = start(settings, &arguments, &log, none, true)?;
         Ok(Self { pid, pid_file, log, process: None, deadline: Instant::now() + CALL_MAX })
     }
 
-    /// Starts a process in the container; it writes to `output`.
+    /// Starts a process in the container.
     pub(crate) fn exec(
         settings: &Settings,
         number: u64,
         process: &[u8],
-        output: [OwnedFd; 2],
+        streams: Streams,
     ) -> io::Result<Self> {
         if is_paused(&settings.cgroups) {
             return Err(io::Error::other("the container is paused; resume it first"));
@@ -70,17 +88,20 @@ impl Call {
         let file = |end: &str| PathBuf::from(format!("process-{number}.{end}"));
         let (spec, pid_file, log) = (file("json"), file("pid"), file("log"));
         fs::write(&spec, process)?;
-        let arguments = [
+        let (stdio, console) = streams.parts();
+        let mut arguments = vec![
             OsStr::new("exec"),
             OsStr::new("--detach"),
             OsStr::new("--pid-file"),
             pid_file.as_os_str(),
             OsStr::new("--process"),
             spec.as_os_str(),
-            OsStr::new(&settings.id),
         ];
-        let [out, err] = output;
-        let started = start(settings, &arguments, &log, Output::To(out, err));
+        if let Some(console) = &console {
+            arguments.extend([OsStr::new("--console-socket"), console.as_os_str()]);
+        }
+        arguments.push(OsStr::new(&settings.id));
+        let started = start(settings, &arguments, &log, stdio, false);
         let pid = started.inspect_err(|_| drop(fs::remove_file(&spec)))?;
         let process = Some(spec);
         Ok(Self { pid, pid_file, log, process, deadline: Instant::now() + CALL_MAX })
@@ -142,18 +163,20 @@ fn is_paused(cgroups: &[PathBuf]) -> bool {
     dirs.any(|dir| says(dir, "freezer.state", "FR") || says(dir, "cgroup.freeze", "1"))
 }
 
-fn start(settings: &Settings, arguments: &[&OsStr], log: &Path, output: Output) -> io::Result<i32> {
+fn start(
+    settings: &Settings,
+    arguments: &[&OsStr],
+    log: &Path,
+    [input, out, err]: [Stdio; 3],
+    makes: bool,
+) -> io::Result<i32> {
     let mut command = Command::new(&settings.program);
     let (own, bundle) = (settings.clone(), std::env::current_dir()?);
-    let makes = matches!(output, Output::None);
     // SAFETY: this process has one thread, so that nothing is held that the child would wait for.
     unsafe { command.pre_exec(move || view::enter(&own, &bundle, makes)) };
     command.args(&settings.arguments).arg("--root").arg(&settings.root).arg("--log").arg(log);
-    command.args(["--log-format", "json"]).args(arguments).stdin(Stdio::null());
-    match output {
-        Output::None => command.stdout(Stdio::null()).stderr(Stdio::null()),
-        Output::To(out, err) => command.stdout(out).stderr(err),
-    };
+    command.args(["--log-format", "json"]).args(arguments);
+    command.stdin(input).stdout(out).stderr(err);
     let child = command.spawn()?;
     i32::try_from(child.id()).map_err(io::Error::other)
 }

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::buffer::Buffer;
 use crate::kin;
-use crate::oci::Call;
+use crate::oci::{Call, Streams};
 
 /// How much is read of a stream before others have their turn, in bytes.
 const READ_BYTES: usize = 16 << 10;
@@ -70,14 +70,30 @@ impl Process {
     ) -> io::Result<Self> {
         let (out, stdout) = output()?;
         let (err, stderr) = output()?;
-        let call = Call::exec(settings, number, process, [stdout, stderr])?;
-        Ok(Self {
-            name: (!name.is_empty()).then(|| name.to_owned()),
-            state: State::Starting(call),
-            outputs: [out, err],
-            kills_before: memory_kills(&settings.memory_events),
-            is_doomed: false,
-        })
+        let call = Call::exec(settings, number, process, Streams::Kept([stdout, stderr]))?;
+        let name = (!name.is_empty()).then(|| name.to_owned());
+        Ok(Self::starting(settings, name, call, [out, err]))
+    }
+
+    /// Starts one whose streams are its caller's, and which nobody can ask for again.
+    pub(crate) fn attach(
+        settings: &Settings,
+        number: u64,
+        process: &[u8],
+        streams: Streams,
+    ) -> io::Result<Self> {
+        let call = Call::exec(settings, number, process, streams)?;
+        Ok(Self::starting(settings, None, call, [Output::none(), Output::none()]))
+    }
+
+    fn starting(
+        settings: &Settings,
+        name: Option<String>,
+        call: Call,
+        outputs: [Output; 2],
+    ) -> Self {
+        let kills_before = memory_kills(&settings.memory_events);
+        Self { name, state: State::Starting(call), outputs, kills_before, is_doomed: false }
     }
 
     pub(crate) fn has_name(&self, name: &str) -> bool {
@@ -149,6 +165,11 @@ impl Process {
 // === impl Output ===
 
 impl Output {
+    /// Nothing comes this way.
+    fn none() -> Self {
+        Self { pipe: None, buffer: Buffer::default() }
+    }
+
     /// Takes in what is there.
     pub(crate) fn read(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };

@@ -21,6 +21,9 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long to read on after the process has ended, as a child of it may hold the pipe open.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Why it is not known how a process ended.
+const LOST: &str = "the process that held the instance was killed";
+
 /// How a process came to its end.
 enum End {
     Exited(ExitStatus),
@@ -175,10 +178,16 @@ async fn conclude(end: End, cx: &StepContext) -> Result<(), Failure> {
 }
 
 fn exited(status: ExitStatus) -> String {
+    if status.is_lost() {
+        return LOST.to_owned();
+    }
     format!("Exited with status {}{}", status.code, out_of_memory(status))
 }
 
 fn exit_line(status: ExitStatus) -> String {
+    if status.is_lost() {
+        return format!("Exit status unknown: {LOST}");
+    }
     format!("Exit status {}{}", status.code, out_of_memory(status))
 }
 

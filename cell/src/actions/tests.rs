@@ -39,6 +39,7 @@ async fn bed() -> (Bed, StepContext) {
         rootfs: "/rootfs".into(),
         netns: "/netns".into(),
         files: vec![],
+        volumes: vec![],
         memory_bytes: Limit::Unlimited,
         cpu_shares: 1024,
         pids: Limit::Unlimited,
@@ -60,7 +61,7 @@ async fn bed() -> (Bed, StepContext) {
         runtime: Arc::clone(&bed.runtime) as _,
         files: Arc::clone(&bed.files) as _,
         transfers: Transfers::new(bed.config.downloads_dir(), &bed.config.limits).unwrap(),
-        journal: Journal::default(),
+        journal: Arc::default(),
     };
     let seams = bed.seams();
     let target = LogTarget { log_source: String::new(), ..testing::log_target("app") };

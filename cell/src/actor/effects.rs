@@ -113,10 +113,10 @@ impl Owner {
         if std::mem::replace(&mut slot.is_removing, true) {
             return;
         }
-        let container = slot.work.container_id();
+        let (container, count) = (slot.work.container_id(), slot.work.pod().containers.len());
         let (tools, inbox, id) = (Arc::clone(&self.tools), self.inbox.clone(), id.clone());
         self.tasks.spawn("removal", async move {
-            let outcome = removal::remove(&tools, &container).await;
+            let outcome = removal::remove(&tools, &container, count).await;
             let _ = inbox.send(Message::Removed(id, outcome)).await;
         });
     }
@@ -169,6 +169,9 @@ impl Owner {
         else {
             return;
         };
+        if net.unready {
+            return;
+        }
         for fault in lrp.routes.faults() {
             let log = self.tools.log_of(&slot.work).as_source(SOURCE_CELL);
             log.err(&format!("a route leads nowhere: {fault}; `ltc update` sets routes anew"));

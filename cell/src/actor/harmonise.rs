@@ -10,6 +10,7 @@ use lattice_model::{DesiredLrp, InstanceKey, LrpKey, TaskGuid, Time};
 use super::{Message, Owner, Slot};
 use crate::instance::harmony::Cure;
 use crate::instance::{Input, State};
+use crate::lifecycle::adoption::Record;
 use crate::lifecycle::removal;
 use crate::work::{Missing, Work, WorkId};
 
@@ -47,7 +48,22 @@ impl Owner {
             .collect();
         for id in changed {
             self.reannounce(&id);
+            self.rewrite_record(&id);
         }
+    }
+
+    /// So that the process after this one announces the routes of today at once.
+    fn rewrite_record(&self, id: &WorkId) {
+        let Some(slot) = self.slots.get(id) else { return };
+        let work = slot.work.clone();
+        let dir = self.tools.config.instances_dir().join(work.container_id().as_str());
+        self.tasks.spawn("record", async move {
+            let rewriting = tokio::task::spawn_blocking(move || Record::rewrite(&dir, work)).await;
+            // One that is only being made has none yet; the next view mends that.
+            if let Ok(Err(why)) = rewriting {
+                tracing::debug!(%why, "an instance's record is not rewritten");
+            }
+        });
     }
 
     /// Tells the brain of every record that names this cell for something that is not here.

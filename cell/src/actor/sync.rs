@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use lattice_api::brain::{EventStream, SequencedEvent};
 use lattice_model::{CellPresence, Event};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Message;
@@ -23,10 +23,11 @@ const RESUBSCRIBE_PAUSE: Duration = Duration::from_secs(1);
 /// A brain that has not answered by then has not answered.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Says that the cell is alive until it departs.
+/// Says that the cell is alive until it departs, and what is wrong with it as soon as that changes.
 pub(crate) async fn heartbeat(
     tools: Arc<Tools>,
     presence: CellPresence,
+    mut faults: watch::Receiver<Option<String>>,
     departed: CancellationToken,
 ) {
     let mut interval = tokio::time::interval(HEARTBEAT_INTERVAL);
@@ -36,8 +37,10 @@ pub(crate) async fn heartbeat(
         tokio::select! {
             () = departed.cancelled() => return,
             _ = interval.tick() => {}
+            Ok(()) = faults.changed() => {}
         }
-        let beat = tools.seams.bbs.heartbeat(presence.clone());
+        let fault = faults.borrow_and_update().clone().unwrap_or_default();
+        let beat = tools.seams.bbs.heartbeat(CellPresence { fault, ..presence.clone() });
         let heard = tokio::time::timeout(PATIENCE, beat).await.is_ok_and(|beat| beat.is_ok());
         match (is_heard, heard) {
             (true, false) => tracing::warn!("the brain does not hear this cell; it goes on"),

@@ -109,6 +109,10 @@ impl Images for FakeImages {
         Ok(path)
     }
 
+    async fn volume(&self, id: &ContainerId, name: &str) -> Result<PathBuf, ImageError> {
+        Ok(PathBuf::from("/volumes").join(id.as_str()).join(name))
+    }
+
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError> {
         self.state().mounted.remove(id);
         Ok(())

@@ -200,6 +200,11 @@ impl Images for ImageStore {
         self.blocking(move |rootfs| rootfs.mount(&layers, &id, users.as_ref(), quota)).await
     }
 
+    async fn volume(&self, id: &ContainerId, name: &str) -> Result<PathBuf, ImageError> {
+        let (id, name) = (id.clone(), name.to_owned());
+        self.blocking(move |rootfs| rootfs.volume(&id, &name)).await
+    }
+
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError> {
         let id = id.clone();
         self.blocking(move |rootfs| rootfs.unmount(&id)).await
@@ -217,6 +222,10 @@ impl Images for ImageStore {
     async fn tidy(&self) -> Result<(), ImageError> {
         self.collect(Goal::UnusedFor(self.config.unused_max)).await?;
         self.keep_room().await
+    }
+
+    async fn keep_room(&self) -> Result<(), ImageError> {
+        self.collect_when_low().await
     }
 
     async fn stock(&self) -> Result<ImageStock, ImageError> {

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Made;
 use super::removal::Found;
+use crate::actions::Place;
 use crate::images::Image;
-use crate::journal::{HEALTHY, Journal};
+use crate::journal::{HEALTHY, Journal, UNREADY};
 use crate::network::Attachment;
 use crate::runtime::ContainerId;
 use crate::tools::Tools;
@@ -31,9 +32,20 @@ const AT_ONCE: usize = 64;
 pub(crate) struct Record {
     version: u32,
     pub(crate) work: Work,
-    pub(crate) image: Image,
-    pub(crate) rootfs: PathBuf,
+    #[serde(flatten)]
+    main: Content,
+    /// The further containers'; records from before them have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Content>,
     pub(crate) attachment: Attachment,
+}
+
+/// What is in a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Content {
+    pub(crate) image: Image,
+    /// Its mounted root filesystem; a sidecar's is that of its container.
+    pub(crate) rootfs: PathBuf,
 }
 
 /// An instance that was taken over.
@@ -47,14 +59,23 @@ pub(crate) struct Adopted {
 // === impl Record ===
 
 impl Record {
-    pub(crate) fn new(
-        work: &Work,
-        image: &Image,
-        rootfs: PathBuf,
-        attachment: &Attachment,
-    ) -> Self {
-        let (work, image, attachment) = (work.clone(), image.clone(), attachment.clone());
-        Self { version: VERSION, work, image, rootfs, attachment }
+    /// With the contents of all containers, of which there is one at least.
+    pub(crate) fn new(work: &Work, mut contents: Vec<Content>, attachment: &Attachment) -> Self {
+        let (work, attachment) = (work.clone(), attachment.clone());
+        let others = contents.split_off(1);
+        let main = contents.pop().expect("an instance has a container");
+        Self { version: VERSION, work, main, others, attachment }
+    }
+
+    /// The contents of all containers, in their order.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = &Content> {
+        std::iter::once(&self.main).chain(&self.others)
+    }
+
+    /// Writes down that the instance's LRP is another one by now.
+    pub(crate) fn rewrite(dir: &Path, work: Work) -> Result<(), String> {
+        let record = Self { work, ..Self::read(dir)? };
+        record.write(dir).map_err(|e| e.to_string())
     }
 
     /// Writes it into the instance's directory, for root's eyes only. Whoever reads finds this or
@@ -89,7 +110,7 @@ pub(crate) async fn adopt_all(
     found: Found,
 ) -> (Vec<Adopted>, BTreeSet<ContainerId>) {
     let found = &found;
-    let outcomes = stream::iter(found.all()).map(|id| async move {
+    let outcomes = stream::iter(found.instances()).map(|id| async move {
         let outcome = adopt(tools, found, &id).await;
         (id, outcome)
     });
@@ -103,28 +124,38 @@ pub(crate) async fn adopt_all(
             }
             Err(why) => {
                 tracing::info!(container = %id, %why, "not adopted");
-                left.insert(id);
+                left.extend(found.members(&id));
             }
         }
     }
     (adopted, left)
 }
 
+/// Where one of an instance's containers is, as its record says.
+pub(crate) fn place_of(tools: &Tools, work: &Work, container: usize) -> Result<Arc<Place>, String> {
+    let dir = tools.config.instances_dir().join(work.container_id().as_str());
+    let made = super::prepare::made(tools, &Record::read(&dir)?, Journal::default());
+    made.places.get(container).cloned().ok_or_else(|| "there is no such container".to_owned())
+}
+
 async fn adopt(tools: &Tools, found: &Found, id: &ContainerId) -> Result<Adopted, String> {
-    if !found.is_whole(id) {
-        return Err("container, network or root filesystem is missing".to_owned());
-    }
     let dir = tools.config.instances_dir().join(id.as_str());
     let record = Record::read(&dir)?;
     if record.work.container_id() != *id {
         return Err("its record is another instance's".to_owned());
     }
-    let spec = record.work.containers().first().ok_or("its record names no container")?;
-    let adopting = tools.seams.runtime.adopt(id, spec.privileged);
-    tools.step("take the container over", adopting).await?;
+    let pod = record.work.pod();
+    if !found.is_whole(&pod) || record.contents().count() != pod.containers.len() {
+        return Err("container, network or root filesystem is missing".to_owned());
+    }
+    for part in &pod.containers {
+        let adopting = tools.seams.runtime.adopt(&part.id, part.spec.privileged);
+        tools.step("take the container over", adopting).await?;
+    }
     let journal = Journal::open(&dir).map_err(|e| format!("its journal cannot be read: {e}"))?;
-    let net = tools.net_info(&record.attachment);
-    let healthy = journal.has(HEALTHY).then(|| net.clone());
-    let place = super::prepare::place(tools, &record, journal);
-    Ok(Adopted { made: Made { place: Arc::new(place), net }, work: record.work, healthy })
+    let is_healthy = journal.has(HEALTHY);
+    let unready = journal.has(UNREADY);
+    let made = super::prepare::made(tools, &record, journal);
+    let healthy = is_healthy.then(|| NetInfo { unready, ..made.net.clone() });
+    Ok(Adopted { work: record.work, made, healthy })
 }

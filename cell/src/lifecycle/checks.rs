@@ -14,6 +14,7 @@ use super::{Lifecycle, Made, Report, Reports};
 use crate::actions::StepContext;
 use crate::health::streak::{Readiness, Streak};
 use crate::health::{HEALTHY_INTERVAL, STARTUP_INTERVAL};
+use crate::journal::UNREADY;
 use crate::logs::LogWriter;
 use crate::probe::Probe;
 
@@ -35,8 +36,8 @@ impl<R: Reports> Lifecycle<R> {
         made: &Made,
         (cx, log): (&StepContext, &LogWriter),
     ) -> Option<String> {
-        let address = made.place.address;
-        let following = self.follow_readiness(definition, readiness, (address, log));
+        let address = made.main().address;
+        let following = self.follow_readiness(definition, readiness, made, log);
         let why = tokio::select! {
             why = dies(&definition.checks, address) => why,
             never = following => match never {},
@@ -53,8 +54,10 @@ impl<R: Reports> Lifecycle<R> {
         &self,
         definition: &CheckDefinition,
         readiness: Readiness,
-        (address, log): (IpAddr, &LogWriter),
+        made: &Made,
+        log: &LogWriter,
     ) -> Infallible {
+        let (address, journal) = (made.main().address, &made.main().journal);
         let checks = &definition.readiness_checks;
         if checks.is_empty() {
             return std::future::pending().await;
@@ -69,6 +72,11 @@ impl<R: Reports> Lifecycle<R> {
                 let change = streak.on(outcome.is_ok()).and_then(|passes| look().on(at, passes));
                 if let Some(is_ready) = change {
                     say_readiness(is_ready, outcome.err(), log);
+                    if is_ready {
+                        journal.take_back(UNREADY)
+                    } else {
+                        journal.note(UNREADY)
+                    }
                     self.reports.report(Report::Ready(is_ready)).await;
                 }
                 let is_ready = look().is_ready();

@@ -1,6 +1,8 @@
 //! What runs in a container once it exists: setup, then the action beside its monitor (LRP), or
 //! the action and its result file (task).
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use lattice_model::desired_lrp::RestartPolicy;
 use lattice_model::task::RESULT_BYTES_MAX;
 use lattice_model::{Action, DesiredLrp};
@@ -10,22 +12,56 @@ use super::{Lifecycle, Made, Reports};
 use crate::actions::{Failure, StepContext, original_client, perform};
 use crate::instance::Outcome;
 use crate::logs::SOURCE_CELL;
+use crate::pod::Program;
 use crate::work::Work;
 
+/// What a good end counts as that ends the others.
+const EXITED: &str = "Codependent step exited";
 const RESULT_FAILED: &str = "failed to fetch result";
 
 impl<R: Reports> Lifecycle<R> {
-    /// Runs the work to its end, whoever causes that.
+    /// Runs the work to its end, whoever causes that: all setups, one after the other, and then
+    /// all programs at once. The first of those to end, be it well, ends all.
     pub(super) async fn execute(&self, made: &Made, cx: &StepContext) -> Outcome {
-        let Some(spec) = self.work().containers().first().cloned() else {
+        let pod = self.work().pod();
+        for program in &pod.programs {
+            let setup = program.setup.cloned().and_then(original_client::without);
+            if let Some(setup) = setup
+                && let Err(failure) = perform(&setup, &made.context(program, "setup", cx)).await
+            {
+                return failed(program.role.blamed_for(failure));
+            }
+        }
+        let Some((main, beside)) = pod.programs.split_first() else {
             return failed("there is no container to run");
         };
-        if let Some(setup) = spec.setup.clone().and_then(original_client::without)
-            && let Err(failure) = perform(&setup, &cx.named("setup")).await
-        {
-            return failed(failure);
+        let cx = apart(cx);
+        let main = self.execute_main(made, made.context(main, "action", &cx));
+        if beside.is_empty() {
+            return main.await;
         }
-        let cx = &cx.named("action");
+        let mut beside: FuturesUnordered<_> = beside
+            .iter()
+            .map(|program| run_beside(program, made.context(program, "action", &cx)))
+            .collect();
+        tokio::pin!(main);
+        let outcome = tokio::select! {
+            outcome = &mut main => outcome,
+            Some(reason) = beside.next() => {
+                cx.cancel.cancel();
+                main.await;
+                failed(reason)
+            }
+        };
+        cx.cancel.cancel();
+        while beside.next().await.is_some() {}
+        outcome
+    }
+
+    async fn execute_main(&self, made: &Made, cx: StepContext) -> Outcome {
+        let (Some(spec), cx) = (self.work().containers().first().cloned(), &cx) else {
+            return failed("there is no container to run");
+        };
         let Some(action) = original_client::without(spec.action.clone()) else {
             return failed("there is nothing to run but the platform's own helpers");
         };
@@ -112,6 +148,21 @@ impl<R: Reports> Lifecycle<R> {
         let content = content.map_err(|error| error.to_string())?;
         Ok(String::from_utf8_lossy(&content).into_owned())
     }
+}
+
+/// Runs what stands beside the main program until it ends, and says why the instance has to.
+async fn run_beside(program: &Program<'_>, cx: StepContext) -> String {
+    let ended = match original_client::without(program.action.clone()) {
+        Some(action) => perform(&action, &cx).await,
+        None => {
+            cx.cancel.cancelled().await;
+            Err(Failure::Cancelled)
+        }
+    };
+    program.role.blamed_for(match ended {
+        Ok(()) => EXITED.to_owned(),
+        Err(failure) => failure.to_string(),
+    })
 }
 
 fn apart(cx: &StepContext) -> StepContext {

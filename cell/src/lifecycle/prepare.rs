@@ -1,15 +1,15 @@
-//! From an order to a container: image, root filesystem, network, files, container.
+//! From an order to containers: images, root filesystems, network, files, containers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_api::brain::ProgressStep;
 use lattice_model::desired_lrp::{ContainerSpec, StopSignal};
-use lattice_model::{ImageRef, Limit};
+use lattice_model::{ImageRef, Limit, Mount};
 use tokio::sync::watch;
 
-use super::adoption::Record;
+use super::adoption::{Content, Record};
 use super::{Lifecycle, Made, Reports};
 use crate::actions::Place;
 use crate::environment;
@@ -18,7 +18,8 @@ use crate::images::{DiskQuota, Image};
 use crate::journal::Journal;
 use crate::logs::{LogWriter, SOURCE_CELL};
 use crate::network::Attachment;
-use crate::runtime::{ContainerBlueprint, ContainerId};
+use crate::pod::{Part, Pod};
+use crate::runtime::{ContainerBlueprint, ContainerId, Volume};
 use crate::tools::Tools;
 use crate::userns::UserNamespace;
 
@@ -32,7 +33,7 @@ const CPU_SHARES_MIN: u64 = 2;
 const CPU_SHARES_FULL: u64 = 1024;
 
 impl<R: Reports> Lifecycle<R> {
-    /// Makes the container; an error is the reason, which the app's log has been told. Only
+    /// Makes the containers; an error is the reason, which the app's log has been told. Only
     /// waiting and pulling can be broken off; the other steps are short, and are finished.
     pub(super) async fn prepare(&self, log: &LogWriter) -> Result<Made, String> {
         let cell_log = log.as_source(SOURCE_CELL);
@@ -46,45 +47,79 @@ impl<R: Reports> Lifecycle<R> {
     }
 
     async fn make(&self, cell_log: &LogWriter) -> Result<Made, String> {
-        let spec = self.only_container()?;
         let _slot = tokio::select! {
             slot = self.tools.starts.acquire() => slot.expect("never closed"),
             () = self.cancel.cancelled() => return Err(STOPPED.to_owned()),
         };
+        let pod = self.work().pod();
         cell_log.out("Creating container");
-        let image = tokio::select! {
-            image = self.pull(spec) => image?,
+        let images = tokio::select! {
+            images = self.pull_all(&pod) => images?,
             () = self.cancel.cancelled() => return Err(STOPPED.to_owned()),
         };
         self.progress(ProgressStep::Creating).await;
-        let (tools, id) = (&self.tools, self.container_id());
-        let attach = tools.seams.network.attach(&id, &spec.ports, self.work().egress_rules());
+        let (tools, id) = (&self.tools, self.work().container_id());
+        let ports = pod.ports();
+        let attach = tools.seams.network.attach(&id, &ports, self.work().egress_rules());
         let attachment = tools.step("connect the container", attach).await?;
-        let users = users(spec, &attachment);
-        let quota = DiskQuota::of_mb(spec.limits.disk_mb);
-        let mount = tools.seams.images.mount(&image, &id, users, quota);
-        let rootfs = tools.step("mount the image", mount).await?;
+        let contents = self.mount_all(&pod, &images, &attachment).await?;
         let files = self.write_files(&id, &attachment)?;
-        let blueprint = blueprint(spec, &id, (&rootfs, &attachment), files);
-        tools.step("create the container", tools.seams.runtime.create(blueprint)).await?;
-        cell_log.out("Successfully created container");
         let dir = tools.config.instances_dir().join(id.as_str());
-        let record = Record::new(self.work(), &image, rootfs, &attachment);
+        for (part, content) in pod.containers.iter().zip(&contents) {
+            let volumes = self.volumes(&id, &part.spec.mounts).await?;
+            let mut blueprint = blueprint(part, &id, (&content.rootfs, &attachment));
+            (blueprint.files, blueprint.volumes) = (files.clone(), volumes);
+            tools.step("create the container", tools.seams.runtime.create(blueprint)).await?;
+        }
+        cell_log.out("Successfully created container");
+        let record = Record::new(self.work(), contents, &attachment);
         let written = Journal::open(&dir).and_then(|journal| record.write(&dir).map(|()| journal));
         let journal = written.map_err(|e| format!("cannot write the instance's record: {e}"))?;
-        let net = tools.net_info(&attachment);
-        Ok(Made { place: Arc::new(place(tools, &record, journal)), net })
+        Ok(made(tools, &record, journal))
     }
 
-    fn only_container(&self) -> Result<&ContainerSpec, String> {
-        match self.work().containers() {
-            [only] => Ok(only),
-            several => Err(format!(
-                "this cell runs one container per instance, and {} are asked for; desire them as \
-                 apps of their own",
-                several.len()
-            )),
+    async fn pull_all(&self, pod: &Pod<'_>) -> Result<Vec<Arc<Image>>, String> {
+        let mut images: Vec<Arc<Image>> = Vec::new();
+        for part in &pod.containers {
+            images.push(match part.shares {
+                Some(with) => Arc::clone(&images[with]),
+                None => self.pull(part.spec).await?,
+            });
         }
+        Ok(images)
+    }
+
+    async fn mount_all(
+        &self,
+        pod: &Pod<'_>,
+        images: &[Arc<Image>],
+        attachment: &Attachment,
+    ) -> Result<Vec<Content>, String> {
+        let mut contents: Vec<Content> = Vec::new();
+        for (part, image) in pod.containers.iter().zip(images) {
+            let rootfs = match part.shares {
+                Some(with) => contents[with].rootfs.clone(),
+                None => {
+                    let users = users(part.spec, attachment);
+                    let quota = DiskQuota::of_mb(part.limits.disk_mb);
+                    let mount = self.tools.seams.images.mount(image, &part.id, users, quota);
+                    self.tools.step("mount the image", mount).await?
+                }
+            };
+            contents.push(Content { image: Image::clone(image), rootfs });
+        }
+        Ok(contents)
+    }
+
+    /// The volumes of the instance that a container sees; they are on the main container's disk.
+    async fn volumes(&self, id: &ContainerId, mounts: &[Mount]) -> Result<Vec<Volume>, String> {
+        let mut volumes = Vec::new();
+        for Mount { volume, path, read_only } in mounts {
+            let make = self.tools.seams.images.volume(id, volume);
+            let source = self.tools.step("make a volume", make).await?;
+            volumes.push(Volume { source, path: path.clone(), read_only: *read_only });
+        }
+        Ok(volumes)
     }
 
     async fn pull(&self, spec: &ContainerSpec) -> Result<Arc<Image>, String> {
@@ -133,22 +168,37 @@ impl<R: Reports> Lifecycle<R> {
     }
 }
 
-/// Where the steps of a container run that was made like this.
-pub(super) fn place(tools: &Tools, record: &Record, journal: Journal) -> Place {
-    let Record { work, image, rootfs, attachment, .. } = record;
-    let spec = work.containers().first();
-    let mut env = work.identity();
-    env.extend(spec.iter().flat_map(|spec| spec.env.iter().cloned()));
+/// An instance whose containers were made like this.
+pub(super) fn made(tools: &Tools, record: &Record, journal: Journal) -> Made {
+    let journal = Arc::new(journal);
+    let pod = record.work.pod();
+    let parts = pod.containers.iter().zip(record.contents());
+    let places = parts.map(|(part, content)| {
+        Arc::new(place(tools, part, (content, record), Arc::clone(&journal)))
+    });
+    Made { places: places.collect(), net: tools.net_info(&record.attachment) }
+}
+
+/// Where the steps of one container run.
+fn place(
+    tools: &Tools,
+    part: &Part<'_>,
+    (Content { image, rootfs }, record): (&Content, &Record),
+    journal: Arc<Journal>,
+) -> Place {
+    let mut env = record.work.identity();
+    env.extend(part.spec.env.iter().cloned());
+    let attachment = &record.attachment;
     Place {
-        id: work.container_id(),
+        id: part.id.clone(),
         rootfs: rootfs.clone(),
-        users: spec.and_then(|spec| users(spec, attachment)).cloned(),
+        users: users(part.spec, attachment).cloned(),
         address: attachment.address,
         image: image.config.clone(),
         env,
         network_env: environment::network(tools.config.external_address, &attachment.ports),
-        limits: spec.map(|spec| spec.limits).unwrap_or_default(),
-        stop_signal: stop_signal(spec, image),
+        limits: part.limits,
+        stop_signal: stop_signal(part.spec, image),
         runtime: Arc::clone(&tools.seams.runtime),
         files: Arc::clone(&tools.seams.files),
         transfers: Arc::clone(&tools.transfers),
@@ -157,36 +207,36 @@ pub(super) fn place(tools: &Tools, record: &Record, journal: Journal) -> Place {
 }
 
 /// What the app says, else the image, else SIGTERM.
-fn stop_signal(spec: Option<&ContainerSpec>, image: &Image) -> StopSignal {
-    let of_app = spec.and_then(|spec| spec.stop.signal);
-    of_app.or_else(|| StopSignal::named(&image.config.stop_signal)).unwrap_or(StopSignal::Sigterm)
+fn stop_signal(spec: &ContainerSpec, image: &Image) -> StopSignal {
+    let of_image = || StopSignal::named(&image.config.stop_signal);
+    spec.stop.signal.or_else(of_image).unwrap_or(StopSignal::Sigterm)
 }
 
 fn blueprint(
-    spec: &ContainerSpec,
-    id: &ContainerId,
-    (rootfs, attachment): (&PathBuf, &Attachment),
-    files: Vec<(PathBuf, String)>,
+    part: &Part<'_>,
+    instance: &ContainerId,
+    (rootfs, attachment): (&Path, &Attachment),
 ) -> ContainerBlueprint {
-    let cpu_shares = match u64::from(spec.limits.cpu_weight) {
+    let cpu_shares = match u64::from(part.limits.cpu_weight) {
         0 => CPU_SHARES_FULL,
         weight => (CPU_SHARES_FULL * weight / 100).max(CPU_SHARES_MIN),
     };
-    let memory_bytes = match spec.limits.memory_mb {
+    let memory_bytes = match part.limits.memory_mb {
         Limit::Unlimited => Limit::Unlimited,
         Limit::AtMost(mb) => Limit::AtMost(mb.saturating_mul(1 << 20)),
     };
     ContainerBlueprint {
-        id: id.clone(),
-        hostname: id.as_str().to_owned(),
-        rootfs: rootfs.clone(),
+        id: part.id.clone(),
+        hostname: instance.as_str().to_owned(),
+        rootfs: rootfs.to_owned(),
         netns: attachment.netns.clone(),
-        files,
+        files: Vec::new(),
+        volumes: Vec::new(),
         memory_bytes,
         cpu_shares,
-        pids: spec.limits.pids,
-        privileged: spec.privileged,
-        users: users(spec, attachment).cloned(),
+        pids: part.limits.pids,
+        privileged: part.spec.privileged,
+        users: users(part.spec, attachment).cloned(),
     }
 }
 

@@ -1,11 +1,13 @@
-//! Removes every trace of a container: processes first, then its network, then its files.
+//! Removes every trace of an instance: processes first, then its network, then its files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use futures_util::stream;
 
+use crate::pod::{Part, Pod};
 use crate::runtime::ContainerId;
 use crate::tools::Tools;
 
@@ -15,17 +17,20 @@ pub(crate) struct Found {
     lists: [BTreeSet<ContainerId>; 3],
 }
 
-/// Removes a container; may be called for one that is half made, or not there at all. Each part is
-/// tried, whatever becomes of the others; the error names all that failed.
-pub(crate) async fn remove(tools: &Tools, id: &ContainerId) -> Result<(), String> {
+/// Removes an instance with so many containers; may be called for one that is half made, or not
+/// there at all. Each part is tried, whatever becomes of the others; the error names all that
+/// failed.
+pub(crate) async fn remove(tools: &Tools, id: &ContainerId, count: usize) -> Result<(), String> {
     let _slot = tools.removals.acquire().await.expect("never closed");
     let seams = &tools.seams;
-    let outcomes = [
-        tools.step("delete the container", seams.runtime.delete(id)).await,
-        tools.step("disconnect the container", seams.network.detach(id)).await,
-        tools.step("unmount the image", seams.images.unmount(id)).await,
-        remove_files(tools, id),
-    ];
+    let members: Vec<ContainerId> = (0..count).map(|index| id.member(index)).collect();
+    let delete = |member| tools.step("delete the container", seams.runtime.delete(member));
+    let mut outcomes = join_all(members.iter().map(delete)).await;
+    outcomes.push(tools.step("disconnect the container", seams.network.detach(id)).await);
+    for member in &members {
+        outcomes.push(tools.step("unmount the image", seams.images.unmount(member)).await);
+    }
+    outcomes.push(remove_files(tools, id));
     let failures: Vec<String> = outcomes.into_iter().filter_map(Result::err).collect();
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
 }
@@ -36,13 +41,20 @@ pub(crate) async fn remove_leftovers(
     left: BTreeSet<ContainerId>,
 ) -> BTreeSet<ContainerId> {
     let at_once = tools.config.limits.removals_at_once.max(1);
-    let outcomes = stream::iter(left).map(|id| async move {
-        let outcome = remove(tools, &id).await;
+    let mut instances: BTreeMap<ContainerId, usize> = BTreeMap::new();
+    for id in left {
+        let (instance, index) = id.instance();
+        let count = instances.entry(instance).or_default();
+        *count = (*count).max(index + 1);
+    }
+    let outcomes = stream::iter(instances).map(|(id, count)| async move {
+        let outcome = remove(tools, &id, count).await;
         match &outcome {
             Ok(()) => tracing::info!(container = %id, "leftover removed"),
             Err(why) => tracing::warn!(container = %id, %why, "leftover stays"),
         }
-        outcome.is_err().then_some(id)
+        // The last of its names says how many there are.
+        outcome.is_err().then(|| id.member(count - 1))
     });
     let stayed: Vec<_> = outcomes.buffer_unordered(at_once).collect().await;
     stayed.into_iter().flatten().collect()
@@ -62,14 +74,25 @@ pub(crate) async fn find(tools: &Tools) -> Result<Found, String> {
 // === impl Found ===
 
 impl Found {
-    /// Everything here that looks like a container.
-    pub(crate) fn all(&self) -> BTreeSet<ContainerId> {
-        self.lists.iter().flatten().cloned().collect()
+    /// Every instance here of which there is anything.
+    pub(crate) fn instances(&self) -> BTreeSet<ContainerId> {
+        self.lists.iter().flatten().map(|id| id.instance().0).collect()
+    }
+
+    /// All that there is of an instance, by the names of its containers.
+    pub(crate) fn members(&self, instance: &ContainerId) -> BTreeSet<ContainerId> {
+        let all = self.lists.iter().flatten();
+        all.filter(|id| id.instance().0 == *instance).cloned().collect()
     }
 
     /// True when no part of it is missing.
-    pub(crate) fn is_whole(&self, id: &ContainerId) -> bool {
-        self.lists.iter().all(|list| list.contains(id))
+    pub(crate) fn is_whole(&self, pod: &Pod<'_>) -> bool {
+        let [containers, networks, roots] = &self.lists;
+        let is_there = |part: &Part<'_>| {
+            containers.contains(&part.id) && (part.shares.is_some() || roots.contains(&part.id))
+        };
+        let main = pod.containers.first();
+        main.is_some_and(|main| networks.contains(&main.id)) && pod.containers.iter().all(is_there)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::actions::{Failure, Role, StepContext, perform};
 use crate::health::explain::explain;
 use crate::health::streak::Readiness;
 use crate::health::{HEALTHY_INTERVAL, Schedule, Verdict};
-use crate::journal::HEALTHY;
+use crate::journal::{HEALTHY, UNREADY};
 use crate::logs::{LogWriter, SOURCE_HEALTH};
 use crate::probe::Probe;
 
@@ -39,9 +39,10 @@ impl<R: Reports> Lifecycle<R> {
     ) -> Option<String> {
         let log = cx.log.as_source(watched.log_source());
         let began = Instant::now();
-        let was_healthy = made.place.journal.has(HEALTHY);
+        let was_healthy = made.main().journal.has(HEALTHY);
         if let (true, Watched::Checks(definition)) = (was_healthy, watched) {
-            let readiness = Readiness::new(definition.readiness_checks.len(), true);
+            let is_ready = !made.main().journal.has(UNREADY);
+            let readiness = Readiness::new(definition.readiness_checks.len(), is_ready);
             return self.keep_checking(definition, readiness, made, (cx, &log)).await;
         }
         let mut schedule = if was_healthy {
@@ -99,10 +100,10 @@ impl<R: Reports> Lifecycle<R> {
     async fn tell_why(&self, watched: Watched<'_>, reason: &str, made: &Made, log: &LogWriter) {
         log.err(reason);
         let network = &self.tools.seams.network;
-        let listening = network.listening(&made.place.id);
+        let listening = network.listening(&made.main().id);
         match self.tools.step("see what the app listens on", listening).await {
             Ok(listening) => log.err(&explain(watched.port(), &listening)),
-            Err(why) => tracing::debug!(container = %made.place.id, %why, "listeners unknown"),
+            Err(why) => tracing::debug!(container = %made.main().id, %why, "listeners unknown"),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! [`Engine`] that speaks the OCI runtime's command line. It refuses to guess: without that engine
 //! it does not start.
 
+mod attach;
 mod bundle;
 mod cgroup;
 mod host;
@@ -9,6 +10,7 @@ mod process;
 mod program;
 mod seccomp;
 mod shim;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,7 +28,10 @@ use self::cgroup::{Cgroups, Leaf};
 use self::host::Host;
 use self::process::StartError;
 use self::program::Program;
-use super::{ContainerBlueprint, ContainerId, Process, ProcessSpec, Runtime, RuntimeError, Usage};
+use super::{
+    Attached, ContainerBlueprint, ContainerId, Process, ProcessSpec, Runtime, RuntimeError, Usage,
+    WindowSize,
+};
 
 /// How long the end of everything in a container may take once it is killed.
 const DELETE_MAX: Duration = Duration::from_secs(20);
@@ -158,6 +163,15 @@ impl Runtime for OciRuntime {
         self.shared.exec(id, &process).await
     }
 
+    async fn attach(
+        &self,
+        id: &ContainerId,
+        process: ProcessSpec,
+        terminal: Option<WindowSize>,
+    ) -> Result<Attached, RuntimeError> {
+        self.shared.attach(id, &process, terminal).await
+    }
+
     async fn adopt(&self, id: &ContainerId, privileged: bool) -> Result<(), RuntimeError> {
         self.shared.adopt(id, privileged).await
     }
@@ -239,10 +253,24 @@ impl Shared {
         let name = spec.keep_as.as_deref().unwrap_or_default();
         let started =
             process::run(&self.bundle_dir(id), name, config.to_string().into_bytes()).await;
-        started.map_err(|why| match why {
-            StartError::Refused(why) => program::exec_error(id, &spec.argv, program::words(&why)),
-            StartError::Unreachable(why) => failed("start a process in", id, &why),
-        })
+        started.map_err(|why| not_started(id, spec, why))
+    }
+
+    async fn attach(
+        &self,
+        id: &ContainerId,
+        spec: &ProcessSpec,
+        terminal: Option<WindowSize>,
+    ) -> Result<Attached, RuntimeError> {
+        let container = self.container(id)?;
+        let mut config = bundle::process(spec, &self.host, container.privileged);
+        if let Some(WindowSize { columns, rows }) = terminal {
+            config["terminal"] = true.into();
+            config["consoleSize"] = serde_json::json!({"height": rows, "width": columns});
+        }
+        let process = config.to_string().into_bytes();
+        let started = attach::run(&self.bundle_dir(id), process, terminal.is_some()).await;
+        started.map_err(|why| not_started(id, spec, why))
     }
 
     async fn adopt(&self, id: &ContainerId, privileged: bool) -> Result<(), RuntimeError> {
@@ -334,6 +362,13 @@ async fn empty(leaf: &Leaf) -> Result<(), String> {
             Err(_) => tokio::time::sleep(pause).await,
         }
         pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+fn not_started(id: &ContainerId, spec: &ProcessSpec, why: StartError) -> RuntimeError {
+    match why {
+        StartError::Refused(why) => program::exec_error(id, &spec.argv, program::words(&why)),
+        StartError::Unreachable(why) => failed("start a process in", id, &why),
     }
 }
 

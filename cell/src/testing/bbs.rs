@@ -63,7 +63,10 @@ impl FakeBbs {
 #[async_trait]
 impl Bbs for FakeBbs {
     async fn heartbeat(&self, presence: CellPresence) -> Result<(), BrainError> {
-        self.call("heartbeat", presence.cell_id.as_str())
+        match presence.fault.as_str() {
+            "" => self.call("heartbeat", presence.cell_id.as_str()),
+            fault => self.call("heartbeat", &format!("{}: {fault}", presence.cell_id)),
+        }
     }
 
     async fn depart(&self, cell: &CellId) -> Result<(), BrainError> {

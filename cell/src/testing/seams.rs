@@ -57,6 +57,8 @@ pub(crate) struct FakeRuntime {
     pub(crate) programs: Mutex<BTreeMap<String, Script>>,
     pub(crate) containers: Mutex<BTreeMap<ContainerId, Option<ContainerBlueprint>>>,
     pub(crate) executed: Mutex<Vec<ProcessSpec>>,
+    /// Why nothing can be made, while this is set.
+    pub(crate) create_error: Mutex<Option<String>>,
     /// How many deletions are still to fail.
     pub(crate) deletions_that_fail: Mutex<u32>,
     running: Mutex<Vec<(ContainerId, Arc<FakeProcess>)>>,
@@ -88,6 +90,13 @@ impl FakeRuntime {
         let running = self.running.lock().unwrap();
         let of_program = running.iter().filter(|(_, process)| process.program == program);
         of_program.flat_map(|(_, process)| process.signals.lock().unwrap().clone()).collect()
+    }
+
+    /// The programs that run.
+    pub(crate) fn running(&self) -> Vec<String> {
+        let running = self.running.lock().unwrap();
+        let alive = running.iter().filter(|(_, process)| process.end.borrow().is_none());
+        alive.map(|(_, process)| process.program.clone()).collect()
     }
 
     /// Ends a program that runs, whoever watches it or nobody.
@@ -126,6 +135,9 @@ impl FakeProcess {
 #[async_trait]
 impl Runtime for FakeRuntime {
     async fn create(&self, spec: ContainerBlueprint) -> Result<(), RuntimeError> {
+        if let Some(why) = self.create_error.lock().unwrap().clone() {
+            return Err(RuntimeError::Failed { what: "create", id: spec.id.to_string(), why });
+        }
         self.containers.lock().unwrap().insert(spec.id.clone(), Some(spec));
         Ok(())
     }
@@ -230,6 +242,7 @@ pub(crate) struct FakeImages {
     pub(crate) hangs: Mutex<bool>,
     pub(crate) pulled: Mutex<Vec<(ImageRef, Option<RegistryCredentials>)>>,
     pub(crate) mounted: Mutex<BTreeSet<ContainerId>>,
+    pub(crate) is_disk_low: Mutex<bool>,
 }
 
 #[async_trait]
@@ -268,6 +281,10 @@ impl Images for FakeImages {
         Ok(PathBuf::from("/rootfs").join(id.as_str()))
     }
 
+    async fn volume(&self, id: &ContainerId, name: &str) -> Result<PathBuf, ImageError> {
+        Ok(PathBuf::from("/volumes").join(id.as_str()).join(name))
+    }
+
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError> {
         self.mounted.lock().unwrap().remove(id);
         Ok(())
@@ -275,6 +292,12 @@ impl Images for FakeImages {
 
     async fn disk_usage(&self, _: &ContainerId) -> Result<u64, ImageError> {
         Ok(5)
+    }
+
+    async fn keep_room(&self) -> Result<(), ImageError> {
+        let (kept_free, free, directory) = (1 << 30, 7 << 20, "/data".into());
+        let is_low = *self.is_disk_low.lock().unwrap();
+        if is_low { Err(ImageError::DiskFull { kept_free, free, directory }) } else { Ok(()) }
     }
 
     async fn list(&self) -> Result<Vec<ContainerId>, ImageError> {

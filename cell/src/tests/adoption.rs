@@ -1,13 +1,14 @@
 //! A cell that comes after another one on the same machine.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_api::brain::CellView;
+use lattice_api::brain::{CellView, EventId, SequencedEvent};
 use lattice_api::cell::Rep as _;
-use lattice_daemon::bus::Bus as _;
+use lattice_daemon::bus::{Bus as _, Subscription};
 use lattice_model::wire::registration::Registration;
-use lattice_model::{ActualLrp, ActualState, DesiredLrp, ModificationTag, Presence, Time};
+use lattice_model::{ActualLrp, ActualState, DesiredLrp, Event, ModificationTag, Presence, Time};
 
 use super::{app, perform, run, until_told};
 use crate::rep::Handle;
@@ -20,7 +21,7 @@ async fn next_cell(bed: &mut Bed) -> Handle {
 }
 
 /// The brain holds that the instance runs.
-fn know_running(bed: &Bed) {
+pub(super) fn know_running(bed: &Bed) {
     let instance = testing::instance_key("ig");
     let net = bed.bbs.nets.lock().unwrap()["ig"].clone();
     let row = ActualLrp {
@@ -35,6 +36,26 @@ fn know_running(bed: &Bed) {
     *bed.bbs.view.lock().unwrap() = CellView { lrps: vec![(row, None)], tasks: vec![] };
 }
 
+/// An instance of it runs, and the brain knows.
+async fn running(bed: Bed, lrp: &DesiredLrp) -> Bed {
+    let cell = bed.start().await;
+    run(&bed, &cell, lrp).await;
+    know_running(&bed);
+    bed
+}
+
+/// A route of this name leads to it.
+fn lead(lrp: &mut DesiredLrp, host: &str) {
+    let routes = serde_json::json!([{"hostnames": [host], "port": 8080}]);
+    lrp.routes.0.insert("cf-router".into(), routes);
+}
+
+/// The first route that is announced.
+async fn announced(routers: &mut Subscription) -> Registration {
+    let message = tokio::time::timeout(Duration::from_secs(10), routers.next()).await;
+    serde_json::from_slice(&message.unwrap().unwrap().payload).unwrap()
+}
+
 fn record_of(bed: &Bed, lrp: &DesiredLrp) -> PathBuf {
     let id = testing::container_of(lrp, "ig");
     bed.config.instances_dir().join(id.as_str()).join("record.json")
@@ -42,21 +63,15 @@ fn record_of(bed: &Bed, lrp: &DesiredLrp) -> PathBuf {
 
 #[tokio::test]
 async fn an_instance_is_taken_over_as_it_is_and_announced_at_once() {
-    let mut bed = Bed::new();
-    let cell = bed.start().await;
+    let bed = Bed::new();
     let mut lrp = app(&bed);
-    let routes = serde_json::json!([{"hostnames": ["web.test"], "port": 8080}]);
-    lrp.routes.0.insert("cf-router".into(), routes);
-    run(&bed, &cell, &lrp).await;
-    know_running(&bed);
+    lead(&mut lrp, "web.test");
+    let mut bed = running(bed, &lrp).await;
     bed.succeed().await;
     let told_before = bed.bbs.calls().len();
     let mut routers = bed.bus.subscribe("router.register");
     let cell = bed.start().await;
-    let message = tokio::time::timeout(Duration::from_secs(10), routers.next()).await;
-    let message = message.unwrap().unwrap();
-    let registration: Registration = serde_json::from_slice(&message.payload).unwrap();
-    assert_eq!(registration.private_instance_id, "ig");
+    assert_eq!(announced(&mut routers).await.private_instance_id, "ig");
     until_told(&bed, "heartbeat cell-1").await;
     let state = cell.state().await.unwrap();
     assert_eq!((state.lrps.len(), state.starting_count), (1, 0));
@@ -69,12 +84,33 @@ async fn an_instance_is_taken_over_as_it_is_and_announced_at_once() {
 }
 
 #[tokio::test]
+async fn it_is_announced_under_the_routes_it_was_given_last() {
+    let bed = Bed::new();
+    let mut lrp = app(&bed);
+    lead(&mut lrp, "old.test");
+    let mut bed = running(bed, &lrp).await;
+    eventually("it listens", || bed.bbs.listeners() > 0).await;
+    let before = Arc::new(lrp.clone());
+    lead(&mut lrp, "new.test");
+    lrp.modification_tag.index += 1;
+    let event = Arc::new(Event::DesiredLrpChanged { before, after: Arc::new(lrp.clone()) });
+    bed.bbs.publish(SequencedEvent::Event { id: EventId::FOREIGN, event });
+    let record = record_of(&bed, &lrp);
+    let is_new = || std::fs::read_to_string(&record).unwrap().contains("new.test");
+    eventually("it is written down", is_new).await;
+    bed.succeed().await;
+    let mut routers = bed.bus.subscribe("router.register");
+    // Even by a brain that says nothing.
+    *bed.bbs.is_silent.lock().unwrap() = true;
+    let _cell = bed.start().await;
+    assert_eq!(announced(&mut routers).await.uris, ["new.test"]);
+}
+
+#[tokio::test]
 async fn one_that_ended_meanwhile_is_reported_with_its_exit_status() {
-    let mut bed = Bed::new();
-    let cell = bed.start().await;
+    let bed = Bed::new();
     let lrp = app(&bed);
-    run(&bed, &cell, &lrp).await;
-    know_running(&bed);
+    let mut bed = running(bed, &lrp).await;
     bed.succeed().await;
     bed.runtime.end("/app", 42);
     let _cell = bed.start().await;
@@ -85,13 +121,11 @@ async fn one_that_ended_meanwhile_is_reported_with_its_exit_status() {
 
 #[tokio::test]
 async fn steps_that_are_done_are_not_done_again() {
-    let mut bed = Bed::new();
-    let cell = bed.start().await;
+    let bed = Bed::new();
     let mut lrp = app(&bed);
     bed.runtime.program("/setup", Script::exits(0));
     lrp.containers[0].setup = Some(testing::run("/setup"));
-    run(&bed, &cell, &lrp).await;
-    know_running(&bed);
+    let mut bed = running(bed, &lrp).await;
     let cell = next_cell(&mut bed).await;
     bed.runtime.end("/app", 1);
     until_told(&bed, "crash ig: Exited with status 1").await;
@@ -114,11 +148,9 @@ async fn a_task_is_taken_over_and_completes() {
 
 #[tokio::test]
 async fn what_was_taken_over_can_be_stopped() {
-    let mut bed = Bed::new();
-    let cell = bed.start().await;
+    let bed = Bed::new();
     let lrp = app(&bed);
-    run(&bed, &cell, &lrp).await;
-    know_running(&bed);
+    let mut bed = running(bed, &lrp).await;
     let cell = next_cell(&mut bed).await;
     cell.stop_lrp(&testing::key("web", 0), &testing::instance_key("ig")).await.unwrap();
     until_told(&bed, "remove ig").await;
@@ -142,11 +174,9 @@ async fn what_cannot_be_taken_over_is_removed_and_the_brain_is_told() {
         ("no container", |bed, lrp| bed.runtime.leave(&testing::container_of(lrp, "ig"))),
     ];
     for (what, harm) in harms {
-        let mut bed = Bed::new();
-        let cell = bed.start().await;
+        let bed = Bed::new();
         let lrp = app(&bed);
-        run(&bed, &cell, &lrp).await;
-        know_running(&bed);
+        let mut bed = running(bed, &lrp).await;
         bed.succeed().await;
         harm(&bed, &lrp);
         let cell = bed.start().await;

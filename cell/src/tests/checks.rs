@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use lattice_api::cell::Rep as _;
 use lattice_daemon::bus::Bus as _;
 use lattice_model::DesiredLrp;
@@ -151,7 +152,7 @@ async fn a_tcp_check_that_stops_passing_crashes_the_app_too() {
 
 #[tokio::test]
 async fn an_app_that_is_not_ready_gets_no_requests_and_lives_on() {
-    let bed = Bed::new();
+    let mut bed = Bed::new();
     let mut routes = bed.bus.subscribe("router.*");
     let cell = bed.start().await;
     let served = Served::with(503).await;
@@ -181,6 +182,14 @@ async fn an_app_that_is_not_ready_gets_no_requests_and_lives_on() {
     }
     assert!(!bed.bbs.calls().iter().any(|call| call.starts_with("crash")));
     assert_eq!(bed.runtime.signals_of("/app"), []);
+
+    bed.succeed().await;
+    let mut routes = bed.bus.subscribe("router.*");
+    let _next = bed.start().await;
+    until_told(&bed, "heartbeat cell-1").await;
+    assert!(routes.next().now_or_never().is_none(), "the cell after it knows that it is not ready");
+    served.answers(200);
+    assert_eq!(next(&mut routes).await.0, "router.register");
 }
 
 async fn next(routes: &mut lattice_daemon::bus::Subscription) -> (String, Vec<u8>) {

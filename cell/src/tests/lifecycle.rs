@@ -169,12 +169,6 @@ async fn what_cannot_be_made_is_told_to_the_app_and_crashes() {
     let why = "reg.test/app:v1 was not found: no such tag";
     until_told(&bed, &format!("crash ig: failed to create container: {why}")).await;
     assert!(bed.logs.has(&format!("CELL/0 ERR Failed to create container: {why}")));
-    let mut pod = testing::lrp("pod");
-    pod.containers.push(pod.containers[0].clone());
-    perform(&cell, testing::lrp_work(&pod, "ig-pod")).await;
-    let why = "crash ig-pod: failed to create container: this cell runs one container per \
-         instance, and 2 are asked for; desire them as apps of their own";
-    until_told(&bed, why).await;
 }
 
 #[tokio::test]

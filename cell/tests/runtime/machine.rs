@@ -16,9 +16,9 @@ use rustix::mount::{UnmountFlags, unmount};
 const BUSYBOX: &str = "/bin/busybox";
 
 /// Programs that the tests use; all of them are busybox.
-const PROGRAMS: [&str; 18] = [
+const PROGRAMS: [&str; 20] = [
     "sh", "cat", "chown", "echo", "grep", "head", "id", "kill", "ls", "mknod", "mount", "rm",
-    "sleep", "stat", "tail", "true", "ulimit", "wc",
+    "sleep", "stat", "stty", "tail", "true", "tty", "ulimit", "wc",
 ];
 
 /// In a container this program is PID 1, and beside it, it is what holds it. Both are told before
@@ -124,6 +124,7 @@ pub(crate) fn blueprint_in(dir: &Path, name: &str) -> ContainerBlueprint {
         rootfs,
         netns,
         files: Vec::new(),
+        volumes: Vec::new(),
         memory_bytes: Limit::AtMost(64 << 20),
         cpu_shares: 1024,
         pids: Limit::AtMost(64),

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod attached;
 mod contract;
 mod machine;
 mod real;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use lattice_cell::runtime::oci::{Engine, OciRuntime};
 use lattice_cell::runtime::{
-    ContainerBlueprint, ContainerId, Runtime, RuntimeError, Signal, UserIds,
+    ContainerBlueprint, ContainerId, ExitStatus, Runtime, RuntimeError, Signal, UserIds,
 };
 use lattice_model::action::EnvVar;
 
@@ -413,7 +413,7 @@ async fn a_container_whose_holder_was_killed_is_removed_without_a_trace() {
     let stamp = fs::read_to_string(real.machine.path("data/containers/orphan/shim.stamp")).unwrap();
     let pid = stamp.lines().next().unwrap().trim_start_matches("pid ").to_owned();
     assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
-    assert_eq!(process.control.wait().await.code, 255, "nobody can know how it ended");
+    assert_eq!(process.control.wait().await, ExitStatus::LOST, "nobody can know how it ended");
     let after = real.machine.runtime();
     after.adopt(&id, false).await.expect_err("nobody holds it any more");
     real.runtime.delete(&id).await.unwrap();

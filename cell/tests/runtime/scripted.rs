@@ -18,6 +18,7 @@ fn blueprint(name: &str) -> ContainerBlueprint {
         rootfs: "/nowhere".into(),
         netns: "/nowhere".into(),
         files: Vec::new(),
+        volumes: Vec::new(),
         memory_bytes: Limit::AtMost(64 << 20),
         cpu_shares: 1024,
         pids: Limit::AtMost(64),

@@ -724,6 +724,7 @@ pub(crate) fn cell(id: &str) -> CellPresence {
         optional_placement_tags: vec![],
         volume_drivers: vec![],
         labels: lattice_model::cell::CellLabels::default(),
+        fault: String::new(),
         warnings: Vec::new(),
     }
 }

@@ -21,6 +21,9 @@ pub struct CellRow {
     pub present: bool,
     /// True when it gives everything away and gets nothing.
     pub draining: bool,
+    /// What is wrong with it, so that it takes no new work; empty when nothing is.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fault: String,
     /// All its memory in MiB.
     pub memory_mb: u64,
     /// All its disk in MiB.
@@ -44,6 +47,7 @@ pub fn rows(cells: &[CellPresence], actual: &[ActualLrp], moves: &Moves) -> Vec<
         zone: cell.zone.clone(),
         present: true,
         draining: is_draining(&cell.cell_id),
+        fault: cell.fault.clone(),
         memory_mb: cell.capacity.memory_mb,
         disk_mb: cell.capacity.disk_mb,
         containers: cell.capacity.containers,
@@ -81,6 +85,9 @@ pub fn render(rows: &[CellRow], palette: Palette) -> String {
         palette,
     );
     for row in rows {
+        let fault = Some(&row.fault).filter(|fault| !fault.is_empty());
+        let fault = fault.map(|fault| format!("{} takes no new work: {fault}\n", row.cell_id));
+        text.extend(fault);
         let lines = row.warnings.iter().map(|warning| format!("{}: {warning}\n", row.cell_id));
         text.extend(lines);
     }
@@ -93,9 +100,10 @@ fn cells(row: &CellRow) -> Vec<Toned> {
         let id = (format!("{} (missing)", row.cell_id), Tone::Bad);
         return vec![id, plain(""), plain(""), plain(""), apps];
     }
-    let id = match row.draining {
-        true => (format!("{} (draining)", row.cell_id), Tone::Waiting),
-        false => plain(&row.cell_id),
+    let id = match (row.fault.is_empty(), row.draining) {
+        (false, _) => (format!("{} (unhealthy)", row.cell_id), Tone::Bad),
+        (true, true) => (format!("{} (draining)", row.cell_id), Tone::Waiting),
+        (true, false) => plain(&row.cell_id),
     };
     vec![
         id,
@@ -112,6 +120,7 @@ fn gone(cell_id: String) -> CellRow {
         zone: String::new(),
         present: false,
         draining: false,
+        fault: String::new(),
         memory_mb: 0,
         disk_mb: 0,
         containers: 0,

@@ -1,8 +1,8 @@
 //! How a cell speaks with the small processes that hold its instances (`lattice shim DIR`), and
 //! what such a process finds in its directory. Pure: bytes in, messages out.
 //!
-//! A cell connects to [`SOCKET`], says [`Request::Hello`], and then one of: [`Request::Run`], after
-//! which the connection is that process's, or [`Request::Quit`]. A frame is a length (4 bytes, big
+//! A cell connects to [`SOCKET`], says [`Request::Hello`], and then one of: [`Request::Run`] or
+//! [`Request::Attach`], after which the connection is that process's, or [`Request::Quit`]. A frame is a length (4 bytes, big
 //! endian), a kind (1 byte) and fields. Bytes behind the fields that are known are skipped, so that
 //! a later version may add some; everything else new needs a new version. Both sides understand the
 //! version before their own, as an upgraded cell finds the instances' processes as they were.
@@ -16,7 +16,7 @@ pub use capabilities::CAPABILITIES;
 pub use settings::{Settings, SettingsError, Stamp};
 
 /// The version spoken here.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// The oldest that is understood: the one before [`VERSION`], and none is older than 1.
 pub const VERSION_OLDEST: u16 = 1;
 /// The socket in the directory of an instance's process.
@@ -63,6 +63,15 @@ pub enum Request {
         name: String,
         /// The OCI process, as JSON.
         process: Vec<u8>,
+    },
+    /// Start a process that is killed when the connection ends. Its standard streams (in, out, err)
+    /// are the descriptors that come with the last byte of this message; or else a terminal, which
+    /// the OCI runtime hands to whoever listens on the socket `console`. Since version 2.
+    Attach {
+        /// The OCI process, as JSON.
+        process: Vec<u8>,
+        /// A name in the directory of the instance's process; empty without a terminal.
+        console: String,
     },
     /// The stream is read up to here; the bytes before need not be kept.
     Consumed {
@@ -201,6 +210,10 @@ impl Request {
                 f.extend([*number, u8::from(*family)]);
             }),
             Self::Quit => frame(into, 5, |_| {}),
+            Self::Attach { process, console } => frame(into, 6, |f| {
+                put(f, process);
+                put(f, console.as_bytes());
+            }),
         }
     }
 
@@ -218,6 +231,10 @@ impl Request {
             },
             4 => Self::Signal { number: fields.u8("number")?, family: fields.flag("family")? },
             5 => Self::Quit,
+            6 => Self::Attach {
+                process: fields.bytes("process")?.to_vec(),
+                console: fields.text("console")?,
+            },
             other => return Err(ProtocolError::UnknownKind(other)),
         })
     }

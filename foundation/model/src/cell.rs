@@ -27,6 +27,10 @@ pub struct CellPresence {
     /// What its operator says of it, for placement rules; cells from before this say nothing.
     #[serde(default, skip_serializing_if = "CellLabels::is_empty")]
     pub labels: CellLabels,
+    /// What is wrong with it, so that it takes no new work; empty when nothing is, or for cells from
+    /// before this.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fault: String,
     /// What it cannot do for its instances that others can, for people; cells from before this say
     /// nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

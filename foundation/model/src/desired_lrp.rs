@@ -7,6 +7,7 @@ use crate::checks::CheckDefinition;
 use crate::egress::EgressRule;
 use crate::id::{AppName, Domain, ProcessGuid};
 use crate::placement::Placement;
+use crate::pod::{Mount, Sidecar};
 use crate::resources::{Limit, Resources};
 use crate::route::Routes;
 
@@ -66,7 +67,7 @@ pub struct DesiredLrp {
 /// One container of an instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
-    /// Unique within the instance; the main one is `main`.
+    /// Unique within the instance; the main one is [`crate::pod::MAIN`].
     pub name: String,
     /// The image, as a URL with a scheme (`docker:///repo#tag`).
     pub rootfs: String,
@@ -90,6 +91,12 @@ pub struct ContainerSpec {
     pub ports: Vec<u16>,
     /// True when it may do what root on the host may.
     pub privileged: bool,
+    /// Processes beside its own; records from before this have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sidecars: Vec<Sidecar>,
+    /// Volumes it shares with the instance's other containers; records from before this have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
 }
 
 /// How a container's processes are asked to end. Ours.
@@ -288,12 +295,16 @@ impl ModificationTag {
     }
 }
 
-/// What these containers reserve together; one slot for the instance.
+/// What these containers reserve together with their sidecars; one slot for the instance.
 pub fn reserved(containers: &[ContainerSpec]) -> Resources {
-    let sum = |of: fn(&ContainerLimits) -> Limit| {
-        containers.iter().map(|c| of(&c.limits).to_wire()).sum()
-    };
-    Resources { memory_mb: sum(|l| l.memory_mb), disk_mb: sum(|l| l.disk_mb), containers: 1 }
+    let sidecars = containers.iter().flat_map(|container| &container.sidecars);
+    let sidecars = sidecars.map(|sidecar| (sidecar.memory_mb, sidecar.disk_mb));
+    let own = containers.iter().map(|c| (c.limits.memory_mb, c.limits.disk_mb));
+    let none = Resources { memory_mb: 0, disk_mb: 0, containers: 1 };
+    own.chain(sidecars).fold(none, |sum, (memory, disk)| {
+        let (memory_mb, disk_mb) = (memory.to_wire(), disk.to_wire());
+        sum.plus(&Resources { memory_mb, disk_mb, containers: 0 })
+    })
 }
 
 #[cfg(test)]

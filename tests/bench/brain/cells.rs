@@ -153,6 +153,7 @@ fn presence(n: u32) -> CellPresence {
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
         labels: BTreeMap::new(),
+        fault: String::new(),
         warnings: Vec::new(),
     }
 }

@@ -140,6 +140,8 @@ fn container() -> ContainerSpec {
         },
         ports: vec![8080],
         privileged: false,
+        sidecars: Vec::new(),
+        mounts: Vec::new(),
     }
 }
 

@@ -108,6 +108,7 @@ pub(crate) fn presence(cell: usize, spec: &CellSpec) -> CellPresence {
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
         labels: lattice_model::cell::CellLabels::default(),
+        fault: String::new(),
         warnings: Vec::new(),
     }
 }

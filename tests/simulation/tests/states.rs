@@ -219,6 +219,7 @@ fn heartbeat(cell: &str) -> Command {
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
         labels: CellLabels::default(),
+        fault: String::new(),
         warnings: Vec::new(),
     }))
 }

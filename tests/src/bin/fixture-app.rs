@@ -68,6 +68,7 @@ async fn serve(address: &str) {
         .route("/index", get(|| async { std::env::var("INSTANCE_INDEX").unwrap_or_default() }))
         .route("/say/{words}", get(|Path(words): Path<String>| async move { println!("{words}") }))
         .route("/exit/{code}", get(|Path(code): Path<i32>| async move { exit(code) as () }))
+        .route("/file/{*path}", get(|Path(path): Path<String>| async move { read(&path) }))
         .route("/upload", post(upload))
         .route("/download", get(download))
         .route("/headers", any(headers))
@@ -75,6 +76,11 @@ async fn serve(address: &str) {
     let listener = tokio::net::TcpListener::bind(address).await.expect("the address is free");
     println!("listening on {address}");
     axum::serve(listener, app).await.expect("it serves for ever");
+}
+
+/// A file of the container, or why it is not to be had.
+fn read(path: &str) -> String {
+    std::fs::read_to_string(format!("/{path}")).unwrap_or_else(|why| why.to_string())
 }
 
 /// Counts the body without keeping it.

@@ -2,6 +2,7 @@
 //! else is written; what is read may hold more, which is ignored.
 
 mod checks;
+mod pod;
 
 use lattice_api::brain::moves::{IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, MOVES_DEFAULT, MOVES_MAX};
 use lattice_model::action::ACTION_DEPTH_MAX;
@@ -25,7 +26,7 @@ pub(super) fn all() -> Value {
         moves(),
         images(),
     ];
-    let ours = [explanation(), events_of_ours(), checks::all()];
+    let ours = [explanation(), events_of_ours(), checks::all(), pod::all()];
     nouns.into_iter().chain(ours).for_each(|part| schemas.extend(part));
     schemas.into()
 }
@@ -157,11 +158,12 @@ fn parts() -> Schemas {
         "optional_placement_tags": list(text()),
         "volume_drivers": list(text()),
         "labels": {"type": "object", "additionalProperties": text()},
+        "fault": {"type": "string", "description": "why it takes no new work"},
         "warnings": list(text()),
         "draining": truth(),
     });
     let tags = ["placement_tags", "optional_placement_tags", "volume_drivers", "labels"];
-    let cell_extras = [&tags[..], &["warnings", "draining"]].concat();
+    let cell_extras = [&tags[..], &["fault", "warnings", "draining"]].concat();
     let version = json!({"lattice_release": text(), "receptor": text(), "ltc": text()});
     let certificate = json!({"certificate": {"type": "string", "description": "with its chain, in PEM"},
         "key": {"type": "string", "description": "in PEM"}});
@@ -302,11 +304,17 @@ fn desired_lrps() -> Schemas {
             "update_strategy": {"enum": ["rolling", "recreate"]},
             "check_definition": reference("CheckDefinition"),
             "stop": reference("StopPolicy"),
+            "sidecars": list(reference("Sidecar")),
+            "mounts": list(reference("Mount")),
+            "containers": list(reference("Container")),
         }),
     );
     let tag = json!({"modification_tag": reference("ModificationTag")});
-    let optional =
-        ["routes", "app", "restart_policy", "update_strategy", "check_definition", "stop"];
+    let optional = [
+        &["routes", "app", "restart_policy", "update_strategy", "check_definition", "stop"],
+        &pod::FIELDS[..],
+    ]
+    .concat();
     let optional = [&OPTIONAL[..], &optional].concat();
     let update = json!({"instances": nullable(instances), "routes": nullable(routes),
         "annotation": nullable(json!({"type": "string", "maxLength": ANNOTATION_BYTES_MAX}))});

@@ -30,6 +30,10 @@ const MOUNTS: [&str; 3] = ["merged", LOWER, DISK];
 const LOWER: &str = "lower";
 /// Where all is that is written; a file system of its own where that has a bound.
 const DISK: &str = "disk";
+/// In there: the volumes that the instance's containers share.
+const VOLUMES: &str = "volumes";
+/// Whoever a container's processes are, they may write to its volumes.
+const VOLUME_MODE: u32 = 0o777;
 
 /// The directory of all root filesystems.
 #[derive(Debug, Clone)]
@@ -86,6 +90,16 @@ impl Rootfs {
         })
     }
 
+    pub(crate) fn volume(&self, id: &ContainerId, name: &str) -> Result<PathBuf, ImageError> {
+        let place = self.directory.join(id.as_str()).join(DISK).join(VOLUMES).join(name);
+        let make = || {
+            fs::create_dir_all(&place)?;
+            fs::set_permissions(&place, fs::Permissions::from_mode(VOLUME_MODE))
+        };
+        make().map_err(|e| machine(&format!("make volume {name} of {id}"), e))?;
+        Ok(place)
+    }
+
     pub(crate) fn unmount(&self, id: &ContainerId) -> Result<(), ImageError> {
         let home = self.directory.join(id.as_str());
         self.remove(&home).map_err(|e| machine(&format!("remove the root filesystem of {id}"), e))
@@ -99,7 +113,9 @@ impl Rootfs {
                 // As older versions have it.
                 return used_bytes(&home.join("upper"));
             }
-            quota::used_bytes(&disk)?.map_or_else(|| used_bytes(&disk.join("upper")), Ok)
+            let written =
+                || Ok(used_bytes(&disk.join("upper"))? + used_bytes(&disk.join(VOLUMES))?);
+            quota::used_bytes(&disk)?.map_or_else(written, Ok)
         };
         measure().map_err(|e| machine(&format!("measure what {id} has written"), e))
     }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lattice_api::cell::images::{ImageStock, KeptImage, PrunedImages};
 use lattice_model::{ImageRef, Time};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::ImageStore;
 use super::pins::Pins;
@@ -136,20 +136,21 @@ impl ImageStore {
         Err(ImageError::DiskLow { image, needed, kept_free, free, directory })
     }
 
-    /// Makes room before a pull has to.
-    pub(super) async fn keep_room(&self) -> Result<(), ImageError> {
+    /// Makes room before a pull has to; an error when there is none to be made.
+    pub(super) async fn collect_when_low(&self) -> Result<(), ImageError> {
         let _turn = self.collecting.lock().await;
-        let free = self.space()?.free;
-        let short = missing(free, 0, self.free_min_bytes);
+        let kept_free = self.free_min_bytes;
+        let short = missing(self.space()?.free, 0, kept_free);
         if short == 0 {
             return Ok(());
         }
-        let collected = self.collect(Goal::Bytes(short)).await?;
-        if collected.bytes < short {
-            let (free_mb, kept_free_mb) = (self.space()?.free >> 20, self.free_min_bytes >> 20);
-            warn!(free_mb, kept_free_mb, "the disk is nearly full, and no image can go");
+        self.collect(Goal::Bytes(short)).await?;
+        let free = self.space()?.free;
+        if missing(free, 0, kept_free) == 0 {
+            return Ok(());
         }
-        Ok(())
+        let directory = self.config.data_dir.display().to_string();
+        Err(ImageError::DiskFull { kept_free, free, directory })
     }
 
     fn space(&self) -> Result<super::upkeep::Space, ImageError> {

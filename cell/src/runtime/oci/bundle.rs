@@ -187,6 +187,15 @@ fn mounts(spec: &ContainerBlueprint, host: &Host) -> Vec<Value> {
         mount("/sys", "sysfs", kernel),
         mount("/sys/fs/cgroup", "cgroup", &[kernel, &["relatime"]].concat()),
     ];
+    all.extend(spec.volumes.iter().map(|volume| {
+        let access = if volume.read_only { "ro" } else { "rw" };
+        json!({
+            "destination": volume.path,
+            "type": "bind",
+            "source": volume.source,
+            "options": ["bind", access, "nosuid", "nodev"],
+        })
+    }));
     let init = (host.own_program.clone(), init::PATH_INSIDE.to_owned());
     all.extend([&init].into_iter().chain(&spec.files).map(|(source, at)| {
         json!({

@@ -12,10 +12,7 @@ use super::shim::Connection;
 use crate::runtime::{Chunk, ExitStatus, Output, Process, ProcessControl, RuntimeError, Signal};
 
 /// How long a start may take; the other side gives up sooner.
-const START_MAX: Duration = Duration::from_secs(58);
-
-/// What is known of a process whose holder has vanished.
-const LOST: ExitStatus = ExitStatus { code: 255, out_of_memory: false };
+pub(super) const START_MAX: Duration = Duration::from_secs(58);
 
 /// Why nothing was started.
 pub(super) enum StartError {
@@ -56,13 +53,16 @@ struct Conversation {
 /// Starts a process, or attaches to the kept one of that name.
 pub(super) async fn run(dir: &Path, name: &str, process: Vec<u8>) -> Result<Process, StartError> {
     let mut connection = Connection::open(dir).await.map_err(StartError::Unreachable)?;
-    let starting = async {
-        connection.say(&Request::Run { name: name.to_owned(), process }).await?;
-        connection.hear().await
-    };
+    let request = Request::Run { name: name.to_owned(), process };
+    connection.say(&request).await.map_err(StartError::Unreachable)?;
+    started(connection).await
+}
+
+/// The handles of what was asked for.
+pub(super) async fn started(mut connection: Connection) -> Result<Process, StartError> {
     let late = || format!("it was not started within {START_MAX:?}");
-    let answer = tokio::time::timeout(START_MAX, starting).await.unwrap_or_else(|_| Err(late()));
-    match answer.map_err(StartError::Unreachable)? {
+    let answer = tokio::time::timeout(START_MAX, connection.hear()).await;
+    match answer.unwrap_or_else(|_| Err(late())).map_err(StartError::Unreachable)? {
         Answer::Started { positions } => Ok(attend(connection, positions)),
         Answer::Refused { why } => Err(StartError::Refused(why)),
         other => Err(StartError::Unreachable(format!("the answer to a start was {other:?}"))),
@@ -101,7 +101,7 @@ impl Conversation {
             if let Err(why) = outcome {
                 if self.end.borrow().is_none() {
                     tracing::error!(%why, "the end of a process will not be known");
-                    self.end.send_replace(Some(LOST));
+                    self.end.send_replace(Some(ExitStatus::LOST));
                 }
                 return;
             }
@@ -161,6 +161,6 @@ impl ProcessControl for Control {
         let mut end = self.end.clone();
         let ended = end.wait_for(Option::is_some).await;
         // The conversation only goes away without an end with the whole tokio runtime.
-        ended.ok().and_then(|status| *status).unwrap_or(LOST)
+        ended.ok().and_then(|status| *status).unwrap_or(ExitStatus::LOST)
     }
 }

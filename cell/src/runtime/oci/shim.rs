@@ -2,9 +2,10 @@
 //! ended. `lattice-shim` is their other side.
 
 use std::fs;
-use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::Path;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,11 @@ use lattice_api::shim::{
     Answer, FRAME_BYTES_MAX, Frames, MADE, Request, SETTINGS, SOCKET, STAMP, Settings, Stamp,
     VERSION, VERSION_OLDEST,
 };
+use rustix::cmsg_space;
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 
@@ -41,6 +44,8 @@ enum Standing {
 pub(super) struct Connection {
     stream: UnixStream,
     frames: Frames,
+    /// The version that was agreed on.
+    version: u16,
 }
 
 /// Starts the process that makes and holds the container whose bundle is in `dir`; an error is its
@@ -128,12 +133,9 @@ impl Connection {
     /// Connects, and agrees on a version.
     pub(super) async fn open(dir: &Path) -> Result<Self, String> {
         let greeting = async {
-            // A socket's path may not be longer than 107 bytes; this one is short.
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let place: OwnedFd = openat(CWD, dir, flags, Mode::empty()).map_err(io::Error::from)?;
-            let path = format!("/proc/self/fd/{}/{SOCKET}", place.as_raw_fd());
+            let (path, _place) = short(dir, SOCKET)?;
             let stream = UnixStream::connect(path).await?;
-            Ok::<_, io::Error>(Self { stream, frames: Frames::default() })
+            Ok::<_, io::Error>(Self { stream, frames: Frames::default(), version: 0 })
         };
         let agreed = async {
             let mut connection = greeting
@@ -141,7 +143,7 @@ impl Connection {
                 .map_err(|e| format!("cannot reach the process that holds it: {e}"))?;
             connection.say(&Request::Hello { oldest: VERSION_OLDEST, newest: VERSION }).await?;
             match connection.hear().await? {
-                Answer::Welcome { .. } => Ok(connection),
+                Answer::Welcome { version } => Ok(Self { version, ..connection }),
                 Answer::Refused { why } => Err(why),
                 other => Err(format!("the process that holds it answered {other:?} to a greeting")),
             }
@@ -150,16 +152,34 @@ impl Connection {
         tokio::time::timeout(GREETING_MAX, agreed).await.unwrap_or_else(|_| Err(silent()))
     }
 
+    /// What the other side can do.
+    pub(super) fn version(&self) -> u16 {
+        self.version
+    }
+
     pub(super) async fn say(&mut self, request: &Request) -> Result<(), String> {
-        let mut bytes = Vec::new();
-        request.encode(&mut bytes);
-        if bytes.len() > FRAME_BYTES_MAX {
-            return Err(format!(
-                "its arguments and environment are {} bytes, more than {FRAME_BYTES_MAX}",
-                bytes.len()
-            ));
-        }
+        let bytes = encoded(request)?;
         self.stream.write_all(&bytes).await.map_err(|e| lost(&e))
+    }
+
+    /// Says something that descriptors come along with.
+    pub(super) async fn say_with(
+        &mut self,
+        request: &Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), String> {
+        let bytes = encoded(request)?;
+        let send = || {
+            let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(3))];
+            let mut beside = SendAncillaryBuffer::new(&mut room);
+            if !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
+                return Err(io::Error::from(io::ErrorKind::InvalidInput));
+            }
+            let from = [IoSlice::new(&bytes)];
+            Ok(sendmsg(&self.stream, &from, &mut beside, SendFlags::NOSIGNAL)?)
+        };
+        let sent = self.stream.async_io(Interest::WRITABLE, send).await.map_err(|e| lost(&e))?;
+        self.stream.write_all(&bytes[sent..]).await.map_err(|e| lost(&e))
     }
 
     /// The next answer. Nothing is lost when the call is broken off.
@@ -185,6 +205,26 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+fn encoded(request: &Request) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    request.encode(&mut bytes);
+    let count = bytes.len();
+    if count > FRAME_BYTES_MAX {
+        return Err(format!(
+            "its arguments and environment are {count} bytes, more than {FRAME_BYTES_MAX}"
+        ));
+    }
+    Ok(bytes)
+}
+
+/// A path to a socket that is short however long the directory's is: a socket's may not be longer
+/// than 107 bytes. It is good as long as the descriptor is open.
+pub(super) fn short(dir: &Path, name: &str) -> io::Result<(PathBuf, OwnedFd)> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let place = openat(CWD, dir, flags, Mode::empty())?;
+    Ok((format!("/proc/self/fd/{}/{name}", place.as_raw_fd()).into(), place))
 }
 
 fn lost(why: &dyn std::fmt::Display) -> String {

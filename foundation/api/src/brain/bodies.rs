@@ -12,6 +12,7 @@ mod egress;
 pub mod event;
 mod field;
 pub mod moves;
+mod pod;
 pub mod task;
 
 use lattice_model::{CustomDomain, ErrorName, Refusal, RegistryCredentials};
@@ -91,6 +92,11 @@ impl Complaints {
 
     fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The same about something that stands at `place`.
+    fn within(self, place: &str) -> Self {
+        Self(self.0.into_iter().map(|item| format!("{place}: {item}")).collect())
     }
 
     fn append(&mut self, mut inner: Self) {

@@ -13,6 +13,8 @@ fn requests() -> impl Strategy<Value = Request> {
         (any::<u8>(), any::<bool>())
             .prop_map(|(number, family)| Request::Signal { number, family }),
         Just(Request::Quit),
+        (proptest::collection::vec(any::<u8>(), 0..200), ".{0,20}")
+            .prop_map(|(process, console)| Request::Attach { process, console }),
     ]
 }
 
@@ -110,6 +112,14 @@ fn version_1_stays_as_it_is() {
     check_answer(Answer::Closed { stream: Stream::Err }, &[0, 0, 0, 2, 5, 1]);
     let ended = Answer::Ended { code: 137, out_of_memory: true };
     check_answer(ended, &[0, 0, 0, 6, 6, 0, 0, 0, 137, 1]);
+}
+
+/// What version 2 has besides.
+#[test]
+fn version_2_stays_as_it_is() {
+    let mut bytes = Vec::new();
+    Request::Attach { process: b"{}".to_vec(), console: "c".into() }.encode(&mut bytes);
+    assert_eq!(bytes, [0, 0, 0, 12, 6, 0, 0, 0, 2, b'{', b'}', 0, 0, 0, 1, b'c']);
 }
 
 #[test]

@@ -23,6 +23,11 @@ fn blueprint() -> ContainerBlueprint {
         hostname: "web-0".to_owned(),
         rootfs: "/data/rootfs".into(),
         netns: "/data/netns/c".into(),
+        volumes: vec![crate::runtime::Volume {
+            source: "/instance/volumes/data".into(),
+            path: "/data".into(),
+            read_only: true,
+        }],
         files: vec![("/data/hosts".into(), "/etc/hosts".to_owned())],
         memory_bytes: Limit::AtMost(64),
         cpu_shares: 1024,
@@ -97,12 +102,13 @@ fn a_privileged_container_has_no_filter_and_sees_the_kernel() {
 }
 
 #[test]
-fn the_init_and_the_files_are_shown_read_only() {
+fn the_init_the_files_and_a_volume_that_is_so_are_shown_read_only() {
     let config = container(&blueprint(), &host(), "/x");
     let binds = config["mounts"].as_array().unwrap().iter().filter(|m| m["type"] == "bind");
     let binds: Vec<_> = binds.map(|m| (m["source"].as_str().unwrap(), &m["options"][1])).collect();
     let ro = json!("ro");
-    assert_eq!(binds, [("/opt/lattice", &ro), ("/data/hosts", &ro)]);
+    let volume = ("/instance/volumes/data", &ro);
+    assert_eq!(binds, [volume, ("/opt/lattice", &ro), ("/data/hosts", &ro)]);
 }
 
 #[test]

@@ -29,6 +29,9 @@ pub struct CellResponse {
     /// What its operator says of it.
     #[serde(skip_serializing_if = "CellLabels::is_empty")]
     pub labels: CellLabels,
+    /// What is wrong with it, so that it takes no new work.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fault: String,
     /// What it cannot do for its instances that others can.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -50,6 +53,7 @@ impl From<&CellPresence> for CellResponse {
             optional_placement_tags: cell.optional_placement_tags.clone(),
             volume_drivers: cell.volume_drivers.clone(),
             labels: cell.labels.clone(),
+            fault: cell.fault.clone(),
             warnings: cell.warnings.clone(),
             draining: false,
         }
@@ -71,6 +75,7 @@ impl TryFrom<CellResponse> for CellPresence {
             optional_placement_tags: body.optional_placement_tags,
             volume_drivers: body.volume_drivers,
             labels: body.labels,
+            fault: body.fault,
             warnings: body.warnings,
         })
     }

@@ -16,8 +16,6 @@ use super::{Complaints, DOMAIN_BYTES_MAX};
 
 /// How an absent `log_rate_limit` is written.
 const NO_LIMIT: i64 = -1;
-/// The main container's name.
-pub(super) const MAIN: &str = "main";
 
 pub(super) fn domain(
     fields: &Object<'_>,
@@ -41,6 +39,18 @@ pub(super) fn guid<T: TryFrom<String, Error = IdError>>(
         complaints.invalid(name);
     }
     Ok(guid)
+}
+
+/// The image: complained about once when it has no scheme, and once more when it is not there.
+pub(super) fn rootfs(fields: &Object<'_>, complaints: &mut Complaints) -> Result<String, Refusal> {
+    let rootfs = fields.string("rootfs")?;
+    if rootfs.is_empty() {
+        complaints.invalid("rootfs");
+    }
+    if !has_scheme(&rootfs) {
+        complaints.invalid("rootfs");
+    }
+    Ok(rootfs)
 }
 
 /// True for a URL with a scheme (`docker:///repo#tag`, `preloaded:stack`).
@@ -70,7 +80,7 @@ pub(super) fn optional_action(
 ) -> Result<Option<Action>, Refusal> {
     let Some(value) = fields.get(name) else { return Ok(None) };
     let mut inner = Complaints::default();
-    let action = action::decode(value, Place::top(name), &mut inner)?;
+    let action = action::decode(value, Place::top(&fields.path_of(name)), &mut inner)?;
     if !inner.is_empty() {
         complaints.invalid(name);
         complaints.append(inner);
@@ -201,10 +211,20 @@ impl Late {
         cpu_weight: u32,
     ) -> Result<(Vec<EnvVar>, ContainerLimits), Refusal> {
         let name = if early.is_empty() { ErrorName::UnknownError } else { name };
-        early.append(self.complaints);
+        let taken = self.take(&mut early, cpu_weight);
         early.settle(name)?;
+        Ok(taken)
+    }
+
+    /// Variables and limits; what is wrong with them becomes complaints like all others.
+    pub(super) fn take(
+        self,
+        complaints: &mut Complaints,
+        cpu_weight: u32,
+    ) -> (Vec<EnvVar>, ContainerLimits) {
+        complaints.append(self.complaints);
         let Self { env, memory_mb, disk_mb, pids, .. } = self;
-        Ok((env, ContainerLimits { memory_mb, disk_mb, cpu_weight, pids }))
+        (env, ContainerLimits { memory_mb, disk_mb, cpu_weight, pids })
     }
 }
 
@@ -213,7 +233,12 @@ pub(super) fn pids_of(container: &ContainerSpec) -> u64 {
     container.limits.pids.to_wire()
 }
 
-fn amount(fields: &Object<'_>, name: &str, complaints: &mut Complaints) -> Result<Limit, Refusal> {
+/// An amount that is a limit; 0 is none.
+pub(super) fn amount(
+    fields: &Object<'_>,
+    name: &str,
+    complaints: &mut Complaints,
+) -> Result<Limit, Refusal> {
     let amount = fields.integer::<i64>(name)?.unwrap_or_default();
     if amount < 0 {
         complaints.invalid(name);

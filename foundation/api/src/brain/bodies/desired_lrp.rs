@@ -7,14 +7,17 @@ use lattice_model::desired_lrp::{
     UpdateStrategy,
 };
 use lattice_model::id::check_guid;
+use lattice_model::pod::MAIN;
 use lattice_model::{
-    AppName, CheckDefinition, DesiredLrp, DesiredLrpUpdate, ErrorName, Placement, Refusal, Routes,
+    AppName, CheckDefinition, DesiredLrp, DesiredLrpUpdate, ErrorName, Mount, Placement, Refusal,
+    Routes,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::field::Object;
+use super::pod::{self, Beside, ContainerBody, SidecarBody};
 use super::{Complaints, container, egress};
 
 /// A desired LRP as the Receptor writes it, in its order; also the body that creates one, where
@@ -67,6 +70,12 @@ pub struct DesiredLrpResponse<'a> {
     check_definition: &'a CheckDefinition,
     #[serde(skip_serializing_if = "StopPolicy::is_default")]
     stop: StopPolicy,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sidecars: Vec<SidecarBody<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    mounts: &'a [Mount],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    containers: Vec<ContainerBody<'a>>,
 }
 
 // === impl DesiredLrpResponse ===
@@ -107,6 +116,9 @@ impl<'a> From<&'a DesiredLrp> for DesiredLrpResponse<'a> {
             update_strategy: unless_default(lrp.update_strategy),
             check_definition: &main.checks,
             stop: main.stop,
+            sidecars: pod::sidecars(main),
+            mounts: &main.mounts,
+            containers: pod::others(lrp),
         }
     }
 }
@@ -118,7 +130,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
     let mut complaints = Complaints::default();
     let domain = container::domain(&fields, &mut complaints)?;
     let process_guid = container::guid(&fields, "process_guid", &mut complaints)?;
-    let rootfs = rootfs(&fields, &mut complaints)?;
+    let rootfs = container::rootfs(&fields, &mut complaints)?;
     let setup = container::optional_action(&fields, "setup", &mut complaints)?;
     let action = container::required_action(&fields, &mut complaints)?;
     let monitor = container::optional_action(&fields, "monitor", &mut complaints)?;
@@ -140,11 +152,12 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
     let placement = container::placement(&fields, &mut complaints)?;
     let checks = container::checks(&fields, &mut complaints)?;
     let stop = container::stop_policy(&fields, &mut complaints)?;
+    let Beside { sidecars, mounts, others } = pod::decode(&fields, &mut complaints)?;
 
     let (env, limits) = late.settle(complaints, ErrorName::InvalidLRP, cpu_weight)?;
     let process_guid: lattice_model::ProcessGuid = process_guid.expect("complained otherwise");
     let main = ContainerSpec {
-        name: container::MAIN.to_owned(),
+        name: MAIN.to_owned(),
         rootfs,
         env,
         setup,
@@ -155,13 +168,15 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
         limits,
         ports,
         privileged,
+        sidecars,
+        mounts,
     };
     Ok(DesiredLrp {
         app: app.map_or_else(|| process_guid.as_str().into(), AppName::from),
         process_guid,
         domain: domain.expect("complained otherwise"),
         instances,
-        containers: vec![main],
+        containers: pod::containers(main, others)?,
         restart_policy,
         update_strategy,
         start_timeout_s,
@@ -202,17 +217,6 @@ pub(super) fn modification_tag(fields: &Object<'_>) -> Result<ModificationTag, R
         epoch: tag.string("epoch")?,
         index: tag.integer("index")?.unwrap_or_default(),
     })
-}
-
-fn rootfs(fields: &Object<'_>, complaints: &mut Complaints) -> Result<String, Refusal> {
-    let rootfs = fields.string("rootfs")?;
-    if rootfs.is_empty() {
-        complaints.invalid("rootfs");
-    }
-    if !container::has_scheme(&rootfs) {
-        complaints.invalid("rootfs");
-    }
-    Ok(rootfs)
 }
 
 fn instances(fields: &Object<'_>, complaints: &mut Complaints) -> Result<Option<u32>, Refusal> {

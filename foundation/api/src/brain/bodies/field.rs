@@ -116,6 +116,12 @@ impl<'a> Object<'a> {
         self.get(name).map(|value| Self::at(value, self.path_of(name))).transpose()
     }
 
+    /// All of it, without what is `null`.
+    pub(super) fn to_value(&self) -> Value {
+        let fields = self.map.into_iter().flatten().filter(|(_, value)| !value.is_null());
+        Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
     /// The names of the fields that are not `null`.
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
         let fields = self.map.into_iter().flatten();

@@ -5,6 +5,7 @@ use lattice_model::EgressRule;
 use lattice_model::action::{Action, EnvVar};
 use lattice_model::desired_lrp::ContainerSpec;
 use lattice_model::desired_lrp::StopPolicy;
+use lattice_model::pod::MAIN;
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
     CellId, ErrorName, Placement, Refusal, Task, TaskDefinition, TaskGuid, TaskState, Time,
@@ -205,7 +206,7 @@ pub fn parse_create(body: &Value) -> Result<TaskDefinition, Refusal> {
 
     let (env, limits) = late.settle(complaints, ErrorName::InvalidTask, cpu_weight)?;
     let main = ContainerSpec {
-        name: container::MAIN.to_owned(),
+        name: MAIN.to_owned(),
         rootfs,
         env,
         setup: None,
@@ -216,6 +217,8 @@ pub fn parse_create(body: &Value) -> Result<TaskDefinition, Refusal> {
         limits,
         ports: Vec::new(),
         privileged,
+        sidecars: Vec::new(),
+        mounts: Vec::new(),
     };
     Ok(TaskDefinition {
         task_guid: task_guid.expect("complained otherwise"),

@@ -513,7 +513,7 @@ proptest! {
     }
 }
 
-const FIELDS: [&str; 23] = [
+const FIELDS: [&str; 26] = [
     "process_guid",
     "task_guid",
     "domain",
@@ -535,6 +535,9 @@ const FIELDS: [&str; 23] = [
     "app",
     "restart_policy",
     "update_strategy",
+    "sidecars",
+    "mounts",
+    "containers",
     "state",
     "task_after",
 ];

@@ -1,0 +1,129 @@
+//! One connection: who comes, and which channels are opened. Whoever has proven a key is in one
+//! container, which the user name says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use russh::keys::PublicKey;
+use russh::server::{
+    Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
+};
+use russh::{Channel, ChannelOpenFailure};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::channel;
+use super::guest::Guest;
+use super::keys::Keys;
+use super::wanted::Wanted;
+use crate::rep::Handle;
+
+/// The most channels of one connection at once.
+const CHANNELS_MAX: usize = 32;
+
+/// A connection.
+pub(super) struct Connection {
+    cell: Handle,
+    keys: Arc<Keys>,
+    from: SocketAddr,
+    /// Who it is; nobody until a key was proven.
+    guest: Option<Arc<Guest>>,
+    room: Arc<Semaphore>,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub(super) fn new(cell: Handle, keys: Arc<Keys>, from: SocketAddr) -> Self {
+        Self { cell, keys, from, guest: None, room: Arc::new(Semaphore::new(CHANNELS_MAX)) }
+    }
+
+    fn lets_in(&self, key: &PublicKey) -> Auth {
+        if self.keys.lets_in(key) { Auth::Accept } else { Auth::reject() }
+    }
+
+    async fn enter(&mut self, user: &str) -> Result<(), String> {
+        let guest = Guest::of(&self.cell, &Wanted::parse(user)?).await?;
+        self.guest = Some(Arc::new(guest));
+        Ok(())
+    }
+
+    /// A channel's guest, while there is room for one more.
+    fn take(&self) -> Option<(Arc<Guest>, OwnedSemaphorePermit)> {
+        let place = Arc::clone(&self.room).try_acquire_owned().ok()?;
+        Some((Arc::clone(self.guest.as_ref()?), place))
+    }
+}
+
+impl Handler for Connection {
+    type Error = russh::Error;
+
+    async fn auth_publickey_offered(
+        &mut self,
+        _: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
+        Ok(self.lets_in(offer.public_key))
+    }
+
+    /// As in the original, there is no way in where there is no instance.
+    async fn auth_publickey(
+        &mut self,
+        user: &str,
+        key: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Self::Error> {
+        if self.lets_in(key.public_key) != Auth::Accept {
+            return Ok(Auth::reject());
+        }
+        match self.enter(user).await {
+            Ok(()) => {
+                tracing::info!(%user, from = %self.from, "someone was let in by SSH");
+                Ok(Auth::Accept)
+            }
+            Err(why) => {
+                tracing::info!(%user, from = %self.from, %why, "someone was not let in by SSH");
+                Ok(Auth::reject())
+            }
+        }
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let Some((guest, place)) = self.take() else {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        };
+        let replies = session.handle();
+        reply.accept().await;
+        tokio::spawn(async move {
+            channel::serve(channel, replies, &guest).await;
+            drop(place);
+        });
+        Ok(())
+    }
+
+    async fn channel_open_direct_tcpip(
+        &mut self,
+        channel: Channel<Msg>,
+        host: &str,
+        port: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let (Some((guest, place)), Ok(port)) = (self.take(), u16::try_from(port)) else {
+            reply.reject(ChannelOpenFailure::ResourceShortage).await;
+            return Ok(());
+        };
+        let host = host.to_owned();
+        tokio::spawn(async move {
+            channel::connect(channel, reply, &guest, (host, port)).await;
+            drop(place);
+        });
+        Ok(())
+    }
+}
