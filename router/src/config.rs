@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use crate::access_log::ExtraField;
+pub use crate::access_log::{ExtraField, Query};
 pub use crate::pool::Balance;
 pub use crate::services::Services;
 pub use crate::tls::BackendTls;
@@ -48,6 +48,8 @@ pub struct Config {
     pub freshness: Freshness,
     /// How requests are spread where a registration does not say it.
     pub balance: Balance,
+    /// The requests of each app are measured, by the `source_id` of its registrations' tags.
+    pub measures_apps: bool,
     /// Which requests get an access line.
     pub lines: AccessLines,
     /// What lines show beside the usual, and what of the usual they do not.
@@ -138,8 +140,8 @@ pub struct LineRules {
     pub hides_forwarded_for: bool,
     /// The client's address is not shown.
     pub hides_client: bool,
-    /// What stands behind the `?` of a GET is not shown.
-    pub hides_query: bool,
+    /// What is shown of what stands behind the `?` of a GET.
+    pub query: Query,
 }
 
 /// How routes age.
@@ -309,6 +311,7 @@ impl Config {
             sharding: Sharding::default(),
             freshness: Freshness::default(),
             balance: Balance::default(),
+            measures_apps: false,
             lines: AccessLines::default(),
             line_rules: LineRules::default(),
             headers: HeaderRules::default(),

@@ -62,6 +62,7 @@ mod wire;
 mod worker;
 
 use core::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -77,10 +78,10 @@ use tracing::info;
 
 pub use config::{
     AccessLines, BackendTls, Balance, Config, ExtraField, ForwardedCertificate, ForwardedProto,
-    Freshness, HeaderRules, Identity, Limits, LineRules, Listener, Reserved, Sharding, Side,
+    Freshness, HeaderRules, Identity, Limits, LineRules, Listener, Query, Reserved, Sharding, Side,
     Sticky, Tracing,
 };
-use metrics::{OfComponent, Registrations, Totals, Traffic};
+use metrics::{OfComponent, Registrations, Times, Totals, Traffic};
 use registrar::Registrar;
 use reserved::ReservedHosts;
 use table::{Editor, Table};
@@ -131,6 +132,7 @@ struct Inner {
     registrations: Arc<Registrations>,
     traffic: Vec<Arc<Traffic>>,
     clock: Arc<dyn Clock>,
+    measures_apps: bool,
 }
 
 /// One endpoint of one route, as status shows it.
@@ -185,13 +187,16 @@ pub async fn start(
         services: config.services,
         reads_preamble: config.reads_preamble,
         zone: config.zone,
+        measures_apps: config.measures_apps,
     });
     let messages = bus.subscribe("router.*");
     let registrar = Registrar::new(editor, reserved, registrar_rules, clock.clone(), bus);
     let registrations = registrar.counts.clone();
     let (orders, traffic) = start_workers(&shared, workers, tasks)?;
     let bound = Mutex::default();
-    let inner = Inner { ending, table, orders, bound, registrations, traffic, clock };
+    let measures_apps = config.measures_apps;
+    let inner =
+        Inner { ending, table, orders, bound, registrations, traffic, clock, measures_apps };
     let handle = Handle { inner: Arc::new(inner) };
     for listener in &config.listeners {
         handle.listen(*listener)?;
@@ -263,7 +268,7 @@ impl Handle {
     }
 
     /// Every route and its endpoints at this moment, by uri.
-    pub fn routes(&self) -> std::collections::BTreeMap<String, Vec<EndpointStatus>> {
+    pub fn routes(&self) -> BTreeMap<String, Vec<EndpointStatus>> {
         let routes = self.inner.table.routes();
         routes.iter().map(|route| (route.uri.to_string(), status_of(route))).collect()
     }
@@ -276,6 +281,23 @@ impl Handle {
     /// What is counted for each component that registers.
     pub fn components(&self) -> Vec<OfComponent> {
         OfComponent::all(&self.inner.registrations, self.inner.traffic.iter().map(|t| &**t))
+    }
+
+    /// How long the requests of each app took that has endpoints, and those that went to none; empty
+    /// unless that is measured.
+    pub fn apps(&self) -> Vec<(Arc<str>, Times)> {
+        if !self.inner.measures_apps {
+            return Vec::new();
+        }
+        let mut here = Times::default();
+        self.inner.traffic.iter().for_each(|worker| here += worker.times_here());
+        let mut apps = BTreeMap::from([("gorouter".into(), here)]);
+        for route in self.inner.table.routes() {
+            for app in route.pool.load().iter().filter_map(|endpoint| endpoint.latency.as_ref()) {
+                apps.insert(app.source_id.clone(), app.latency.read());
+            }
+        }
+        apps.into_iter().collect()
     }
 
     /// Registrations that wait to be read, and that found the queue full.

@@ -38,7 +38,7 @@ use tracing::debug;
 use crate::h1::Violation;
 use crate::h1::transfer::Step;
 use crate::metrics::count;
-use crate::verdict::Failure;
+use crate::verdict::{Failure, Trouble};
 use crate::watch::Phase;
 use crate::worker::Worker;
 use answer::Added;
@@ -127,8 +127,11 @@ fn count_failure(exchange: &Exchange, failure: &Failure) {
         | Failure::Service(_)
         | Failure::EmptyHost => count(&traffic.unrouted),
         Failure::Busy { .. } => count(&traffic.busy),
-        Failure::Endpoint(_) => {
+        Failure::Endpoint(trouble) => {
             count(&traffic.failed);
+            if let Trouble::Tls(distrust, _) = trouble {
+                traffic.distrusted(*distrust);
+            }
             if exchange.asks.is_upgrade {
                 count(&traffic.upgrades_failed);
             }

@@ -104,6 +104,9 @@ pub enum Trouble {
     InstanceGone,
 }
 
+/// How many reasons there are for [`Distrust`].
+pub const DISTRUSTS: usize = 5;
+
 /// Why two ends of a TLS connection do not come together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Distrust {

@@ -60,6 +60,7 @@ pub(crate) struct Shared {
     pub(crate) reads_preamble: bool,
     /// The zone whose endpoints are preferred.
     pub(crate) zone: Option<String>,
+    pub(crate) measures_apps: bool,
 }
 
 /// How the router ends.

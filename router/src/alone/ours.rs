@@ -111,6 +111,8 @@ struct Shown {
     routes: Option<SocketAddr>,
     /// `/metrics`.
     metrics: Option<SocketAddr>,
+    /// How long the requests of each app took is among them.
+    metrics_per_app: bool,
     user: String,
     password: String,
 }
@@ -174,6 +176,7 @@ pub(super) fn read(text: &str) -> Read {
         reads_preamble: file.proxy_header,
         lines: AccessLines::All,
         line_rules: file.access_log.rules.clone(),
+        measures_apps: file.status.metrics_per_app,
         headers: file.headers,
         sticky: file.sticky,
         limits: file.limits,
@@ -229,7 +232,7 @@ impl From<Nats> for NatsConfig {
 }
 
 impl From<Shown> for Status {
-    fn from(Shown { health, routes, metrics, user, password }: Shown) -> Self {
+    fn from(Shown { health, routes, metrics, user, password, .. }: Shown) -> Self {
         Self { health, routes, metrics, user, password, ..Self::default() }
     }
 }

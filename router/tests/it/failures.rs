@@ -241,7 +241,7 @@ async fn lines_show_what_was_asked_for_and_hide_what_was_not() {
         headers: vec!["X-Tenant".to_owned(), "X-CF-InstanceIndex".to_owned(), "X-None".to_owned()],
         hides_forwarded_for: true,
         hides_client: true,
-        hides_query: true,
+        query: lattice_router::Query::Hidden,
     };
     let mut world = World::with(|config| config.line_rules = rules).await;
     let good = Endpoint::saying("ok").await;

@@ -79,6 +79,7 @@ pub(super) struct File {
     #[serde(deserialize_with = "list")]
     pub(super) route_services_hairpinning_allowlist: Vec<String>,
     pub(super) route_services: RouteServices,
+    pub(super) per_app_prometheus_http_metrics_reporting: bool,
     pub(super) routing_api: Option<serde::de::IgnoredAny>,
     #[serde(deserialize_with = "list")]
     pub(super) isolation_segments: Vec<String>,
@@ -327,6 +328,7 @@ impl Default for File {
             route_services_hairpinning: false,
             route_services_hairpinning_allowlist: Vec::new(),
             route_services: RouteServices::default(),
+            per_app_prometheus_http_metrics_reporting: false,
             routing_api: None,
             isolation_segments: Vec::new(),
             routing_table_sharding_mode: "all".to_owned(),

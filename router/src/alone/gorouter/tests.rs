@@ -94,6 +94,30 @@ fn unknown_keys_are_named_and_known_ones_without_effect_are_not() {
 }
 
 #[test]
+fn lines_show_what_the_file_asks_for() {
+    let rules = |text: &str| read(text).unwrap().router.line_rules;
+    for (text, expected) in [
+        ("logging: {redact_query_params: none}", Query::Shown),
+        ("logging: {redact_query_params: all}", Query::Hidden),
+        ("logging: {redact_query_params: hash}", Query::Hashed),
+    ] {
+        assert_eq!(rules(text).query, expected, "{text}");
+    }
+    for (text, expected) in [
+        ("tracing: {enable_zipkin: true}", &ZIPKIN[..]),
+        ("tracing: {enable_w3c: true}", &W3C[..]),
+        ("extra_headers_to_log: [A, B3]", &["A", "B3"]),
+        (
+            "tracing: {enable_zipkin: true}\nextra_headers_to_log: [A, B3]",
+            &["A", "B3", "X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId"],
+        ),
+    ] {
+        assert_eq!(rules(text).headers, expected, "{text}");
+    }
+    assert!(read("per_app_prometheus_http_metrics_reporting: true").unwrap().router.measures_apps);
+}
+
+#[test]
 fn route_services_are_known_to_who_has_a_secret() {
     assert!(read("route_services_timeout: 5s").unwrap().router.services.is_none());
     let services = read("route_services_secret: s").unwrap().router.services.unwrap();
@@ -151,7 +175,7 @@ fn what_cannot_be_is_refused_with_what_to_do() {
         ("access_log: {enable_streaming: true}", "logging.syslog_addr"),
         ("logging: {syslog_network: pigeon}", "take udp or tcp"),
         ("disable_http: true", "nothing would listen"),
-        ("logging: {redact_query_params: hash}", "take none or all"),
+        ("logging: {redact_query_params: some}", "take none, all or hash"),
         ("extra_access_log_fields: [shoe_size]", "shoe_size"),
         ("balancing_algorithm: hash", "take round-robin or least-connection"),
         ("balancing_algorithm_az_preference: locally-optimistic", "name the zone"),
