@@ -15,7 +15,7 @@ use crate::lock::{self, Holder, Lock};
 use crate::machinery::{self, Settings};
 
 /// All that lattice keeps in its data directory; the lock goes last.
-const OWN: [&str; 26] = [
+const OWN: [&str; 27] = [
     "admin.json",
     "authority",
     "target",
@@ -36,6 +36,7 @@ const OWN: [&str; 26] = [
     "instances",
     "netns",
     "probe",
+    "probe-disk",
     "userns",
     "network",
     "oci",

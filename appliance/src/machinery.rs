@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use futures_util::future::join_all;
 use lattice_api::registry::OwnRegistry;
 use lattice_cell::dns;
+use lattice_cell::images::rootfs::quota;
 use lattice_cell::images::{ImageStore, Images as _, ImagesConfig, Mirror};
 use lattice_cell::network::Network as _;
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
@@ -56,9 +57,18 @@ pub struct Settings {
     /// What instances reach whose rules say nothing of it.
     #[serde(skip)]
     pub egress: EgressPolicy,
-    /// True when each instance gets users of its own.
+    /// What this machine can do for instances.
     #[serde(skip)]
-    pub own_users: bool,
+    pub abilities: Abilities,
+}
+
+/// What not every machine can do for instances.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Abilities {
+    /// Each gets users of its own.
+    own_users: bool,
+    /// What each may write has a bound.
+    bounded_disks: bool,
 }
 
 /// The three parts of the real machinery.
@@ -118,6 +128,7 @@ impl Machinery {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, settings.http_port)),
         });
         images.mirrors = settings.mirrors.clone();
+        images.bounds_disks = settings.abilities.bounded_disks;
         images.free_min_bytes = settings.disk_free_mb.map(|mb| mb.saturating_mul(1 << 20));
         let images = ImageStore::open(images)?;
         let mut network = network_config(data_dir, settings)?;
@@ -179,20 +190,27 @@ pub fn network_config(data_dir: &Path, settings: &Settings) -> Result<NetworkCon
     network.router_ports = vec![settings.http_port];
     network.external_address = settings.external_address;
     network.egress = settings.egress;
-    network.own_users = settings.own_users;
+    network.own_users = settings.abilities.own_users;
     Ok(network)
 }
 
-/// Whether instances can have users of their own here; an error is what people are told.
-pub async fn can_have_own_users(data_dir: &Path) -> Result<(), String> {
-    let data_dir = data_dir.to_owned();
-    let tried = tokio::task::spawn_blocking(move || userns::probe::try_in(&data_dir)).await;
-    let outcome = tried.unwrap_or_else(|panic| Err(panic.to_string()));
-    outcome.map_err(|why| {
-        let fix = "give the data directory a file system such as ext4 on Linux 5.19 or later";
-        tracing::warn!(%why, fix, "the root of an instance is this machine's root");
-        format!("the root of an instance is this machine's root, with few rights: {why}; {fix}")
-    })
+/// Tries what this machine can do; what it cannot is said in the log, and returned for people.
+pub async fn try_abilities(data_dir: &Path) -> anyhow::Result<(Abilities, Vec<String>)> {
+    let dir = data_dir.to_owned();
+    let tried =
+        tokio::task::spawn_blocking(move || (userns::probe::try_in(&dir), quota::try_in(&dir)));
+    let (users, disks) = tried.await.context("cannot try what this machine can do")?;
+    let abilities = Abilities { own_users: users.is_ok(), bounded_disks: disks.is_ok() };
+    let lacks = [
+        (users, "the root of an instance is this machine's root, with few rights"),
+        (disks, "an instance's limit on the disk is not enforced"),
+    ];
+    let lacks = lacks.into_iter().filter_map(|(outcome, lack)| Some((outcome.err()?, lack)));
+    let warnings = lacks.map(|(why, lack)| {
+        tracing::warn!(%why, "{lack}");
+        format!("{lack}: {why}")
+    });
+    Ok((abilities, warnings.collect()))
 }
 
 /// Removes the network of an earlier start, and the containers on it, where this one is to have

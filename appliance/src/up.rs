@@ -49,6 +49,8 @@ const PORT_TAKEN: &str = "is there another lattice on this machine? `lattice dow
                           stops it";
 /// Whom this machine asks for names.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// How many instances may start at once without waiting for a namespace to be made.
+const SPARE_NAMESPACES: usize = 8;
 /// How long the start may take until the first cell and the platform's routes are there.
 const READY: Duration = Duration::from_secs(30);
 
@@ -164,9 +166,8 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     let mut settings = settings(args);
     machinery::remove_former(data_dir, &settings).await?;
     settings.store(data_dir)?;
-    let warnings: Vec<String> =
-        machinery::can_have_own_users(data_dir).await.err().into_iter().collect();
-    settings.own_users = warnings.is_empty();
+    let (abilities, warnings) = machinery::try_abilities(data_dir).await?;
+    settings.abilities = abilities;
     let machinery = Machinery::start(args.runtime.engine(), data_dir, &settings).await?;
     start_router(args, &platform, machinery.network.gateway(), &carriers).await?;
     let announce = platform_routes::announce(
@@ -175,6 +176,8 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
         tasks.shutdown().clone(),
     );
     tasks.critical("platform-routes", announce);
+    let spares = machinery.network.keep_spares(SPARE_NAMESPACES, tasks.shutdown().clone());
+    tasks.spawn("spare namespaces", spares);
     let cell = start_cell(args, (machinery, warnings), &brain, &carriers).await?;
     let _ = reps.0.set(Arc::new(cell.clone()));
     Ok(Platform { tasks: carriers.tasks, cell, brain })
@@ -309,7 +312,7 @@ fn settings(args: &Up) -> Settings {
         mirrors: args.registry_mirrors.clone(),
         disk_free_mb: args.disk_free_mb,
         egress: args.egress,
-        own_users: false,
+        abilities: machinery::Abilities::default(),
     }
 }
 

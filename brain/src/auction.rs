@@ -6,6 +6,7 @@
 //! apart but by how full they are form a cohort, and the cells of a cohort stand in the order of
 //! their scores, so that the best is known without asking the others.
 
+mod answer;
 mod apps;
 mod cohort;
 mod explain;
@@ -21,9 +22,9 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use lattice_api::cell::CellState;
-use lattice_model::actual_lrp::PlacementError;
-use lattice_model::{CellId, DesiredLrp, LrpKey, Strategy, Task, TaskGuid};
+use lattice_model::{DesiredLrp, LrpKey, Strategy, Task, TaskGuid};
 
+pub use answer::{Failure, Outcome, Placements};
 pub use explain::explain;
 use fleet::Fleet;
 use order::Queue;
@@ -80,28 +81,6 @@ pub struct Policy {
     pub seed: u64,
 }
 
-/// What the auction decided.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Outcome {
-    /// Items and their cells, in the order of their placement.
-    pub placed: Vec<(Item, CellId)>,
-    /// Items that found no place.
-    pub failed: Vec<Failure>,
-    /// Items that were not tried, since too much is starting.
-    pub deferred: Vec<Item>,
-}
-
-/// Why an item found no place.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Failure {
-    /// Which.
-    pub item: Item,
-    /// Diego's words and the amounts.
-    pub error: PlacementError,
-    /// True when the present cells could not take it even if they were empty.
-    pub is_impossible: bool,
-}
-
 // === impl Policy ===
 
 impl Default for Policy {
@@ -146,9 +125,8 @@ const fn mix(number: u64) -> u64 {
 pub fn hold<C: Borrow<CellState>>(cells: &[C], batch: &Batch, policy: &Policy) -> Outcome {
     let queue = Queue::new(batch, policy);
     let fleet = Fleet::new(cells, &queue.apps);
+    let mut outcome = Outcome::new(fleet.names(), queue.turns.len());
     let mut floor = Floor::new(&queue, fleet, policy);
-    let mut outcome = Outcome::default();
-    outcome.placed.reserve(queue.turns.len());
     for turn in &queue.turns {
         if policy.is_reached_by(floor.starting()) {
             outcome.deferred.push(queue.item(*turn));
@@ -156,7 +134,7 @@ pub fn hold<C: Borrow<CellState>>(cells: &[C], batch: &Batch, policy: &Policy) -
         }
         let want = queue.want(*turn);
         match floor.place(want, || policy.dice(&queue.item(*turn))) {
-            Ok(cell) => outcome.placed.push((queue.item(*turn), cell.clone())),
+            Ok(cell) => outcome.placed.push(queue.item(*turn), cell),
             Err((error, is_impossible)) => {
                 outcome.failed.push(Failure { item: queue.item(*turn), error, is_impossible });
             }

@@ -10,7 +10,7 @@ use lattice_api::cell::{CellState, LrpSlot};
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::{CellId, DesiredLrp, InstanceKey, LrpKey};
 
-use crate::auction::{self, Batch, Item, LrpAuction, Outcome, Policy, TaskAuction};
+use crate::auction::{self, Batch, Item, LrpAuction, Outcome, Placements, Policy, TaskAuction};
 use balance::Ledger;
 
 /// The cells, and the instances that may leave theirs.
@@ -50,7 +50,7 @@ pub fn plan_drain(survey: Survey, cell: &CellId, policy: &Policy) -> Vec<Planned
     let batch = Batch { lrps: leaving.iter().map(auction_of).collect(), tasks: Vec::new() };
     let outcome = auction::hold(&cells, &batch, policy);
     let mut places: BTreeMap<Item, Result<CellId, PlacementError>> = BTreeMap::new();
-    places.extend(outcome.placed.into_iter().map(|(item, cell)| (item, Ok(cell))));
+    places.extend(outcome.placed.iter().map(|(item, cell)| (item.clone(), Ok(cell.clone()))));
     places.extend(outcome.failed.into_iter().map(|failure| (failure.item, Err(failure.error))));
     let planned = leaving.into_iter().filter_map(|movable| {
         let to = places.remove(&Item::Lrp(movable.key.clone()))?;
@@ -109,9 +109,7 @@ pub fn hold_apart(
             Arc::make_mut(&mut cells[position]).evacuating = before;
         }
         reserve(&mut cells, &batch, &outcome.placed);
-        all.placed.extend(outcome.placed);
-        all.failed.extend(outcome.failed);
-        all.deferred.extend(outcome.deferred);
+        all.absorb(outcome);
     }
     all
 }
@@ -126,7 +124,7 @@ fn evacuate(cells: &mut [Arc<CellState>], cell: &CellId) -> Option<(usize, bool)
 fn best_place(cells: &[Arc<CellState>], one: &Movable, policy: &Policy) -> Option<CellId> {
     let batch = Batch { lrps: vec![auction_of(one)], tasks: Vec::new() };
     let outcome = auction::hold(cells, &batch, policy);
-    outcome.placed.into_iter().next().map(|(_, cell)| cell)
+    outcome.placed.iter().next().map(|(_, cell)| cell.clone())
 }
 
 fn auction_of(movable: &Movable) -> LrpAuction {
@@ -134,7 +132,7 @@ fn auction_of(movable: &Movable) -> LrpAuction {
 }
 
 /// What was placed takes room before the next auction.
-fn reserve(cells: &mut [Arc<CellState>], batch: &Batch, placed: &[(Item, CellId)]) {
+fn reserve(cells: &mut [Arc<CellState>], batch: &Batch, placed: &Placements) {
     let ids = cells.iter().map(|state| state.presence.cell_id.clone());
     let positions: BTreeMap<CellId, usize> = ids.zip(0..).collect();
     let placed = placed.iter().filter_map(|(item, cell)| Some((item, *positions.get(cell)?)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_api::cell::{CellState, LrpSlot, Rep, RepConnector};
+use lattice_api::cell::{CellState, LrpSlot, LrpSlots, Rep, RepConnector};
 use lattice_model::CheckDefinition;
 use lattice_model::action::{Action, Run};
 use lattice_model::desired_lrp::StopPolicy;
@@ -154,7 +154,7 @@ pub(crate) fn cell_state(id: &str, zone: &str, holds: &[(&str, u32, u64)]) -> Ce
         app: (*guid).into(),
         resources: amounts(*memory, *memory, 1),
     };
-    let lrps: Vec<LrpSlot> = holds.iter().map(slot).collect();
+    let lrps: LrpSlots = holds.iter().map(slot).collect();
     let available = lrps.iter().fold(presence.capacity, |left, slot| left.minus(&slot.resources));
     CellState { presence, available, lrps, tasks: Vec::new(), starting_count: 0, evacuating: false }
 }

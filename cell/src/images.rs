@@ -28,6 +28,7 @@ use crate::runtime::ContainerId;
 use crate::userns::UserNamespace;
 
 pub use fake::FakeImages;
+pub use rootfs::quota::DiskQuota;
 pub use store::{Disk, ImageStore, ImagesConfig, Mirror};
 pub use unpack::UnpackLimits;
 
@@ -43,12 +44,13 @@ pub trait Images: Send + Sync {
         progress: ProgressFn,
     ) -> Result<Arc<Image>, ImageError>;
     /// Mounts a writable root filesystem for a container, whose files belong to `users` as the
-    /// image's belong to the host's.
+    /// image's belong to the host's, and who may write as much as `quota`.
     async fn mount(
         &self,
         image: &Image,
         id: &ContainerId,
         users: Option<&UserNamespace>,
+        quota: Option<DiskQuota>,
     ) -> Result<PathBuf, ImageError>;
     /// Unmounts it and forgets what was written; no error when there is none.
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError>;

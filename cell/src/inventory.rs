@@ -1,6 +1,6 @@
 //! What of a cell is reserved and what is left; pure. Counted by reservation, never by use.
 
-use lattice_api::cell::{CellState, LrpSlot};
+use lattice_api::cell::{CellState, LrpSlot, LrpSlots};
 use lattice_model::{CellPresence, Resources};
 
 use crate::instance::Instance;
@@ -34,7 +34,7 @@ impl Inventory {
         let mut state = CellState {
             presence,
             available: self.available(),
-            lrps: Vec::new(),
+            lrps: LrpSlots::default(),
             tasks: Vec::new(),
             starting_count: 0,
             evacuating,

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lattice_api::cell::{CellState, LrpSlot};
+use lattice_api::cell::{CellState, LrpSlot, LrpSlots};
 use lattice_brain::auction::{Batch, Item, LrpAuction, Outcome, Policy, hold};
 use lattice_model::CheckDefinition;
 use lattice_model::action::{Action, Run};
@@ -218,7 +218,7 @@ fn cell(kind: Kind, n: usize, free: Resources, dice: &mut Dice) -> CellState {
         labels: [("host".to_owned(), format!("host-{n}"))].into(),
         warnings: Vec::new(),
     };
-    let (mut available, mut lrps) = (free, Vec::new());
+    let (mut available, mut lrps) = (free, LrpSlots::default());
     match kind {
         Kind::Like | Kind::Roomy => {}
         Kind::Unlike => vary(&mut presence, dice),
@@ -296,7 +296,7 @@ impl Quality {
             .collect();
         let (mut zones, mut pairs) = ([0_u64; 3], HashMap::new());
         let mut collisions = 0;
-        for (item, cell) in &outcome.placed {
+        for (item, cell) in outcome.placed.iter() {
             let Item::Lrp(key) = item else { continue };
             let cell = numbers[cell];
             used[cell] += lrps[key].resources().memory_mb;

@@ -82,10 +82,20 @@ pub fn traces(data_dir: &Path) -> Vec<String> {
     let mounts = std::fs::read_to_string("/proc/thread-self/mounts").expect("mounts are readable");
     let place = |line: &str| line.split(' ').nth(1).map(|place| format!("mount {place}"));
     traces.extend(mounts.lines().filter_map(place));
+    traces.extend(loop_devices(data_dir));
     traces.extend(control_groups(data_dir));
     traces.extend(holders(data_dir).iter().map(|pid| format!("holder {pid:?}")));
     traces.sort();
     traces
+}
+
+/// The devices that stand on files of `data_dir`.
+fn loop_devices(data_dir: &Path) -> Vec<String> {
+    let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let files = devices.map(|device| device.path().join("loop/backing_file"));
+    let files = files.filter_map(|file| std::fs::read_to_string(file).ok());
+    let ours = files.filter(|file| Path::new(file.trim()).starts_with(data_dir));
+    ours.map(|file| format!("loop {}", file.trim())).collect()
 }
 
 /// The processes that hold the instances of `data_dir`.

@@ -1,5 +1,6 @@
 //! Safe from the first run: who is let in, from where, and what an app can reach.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -118,28 +119,33 @@ fn the_root_of_an_app_is_nobody_on_this_machine_unless_it_is_privileged() {
     let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
     let layout = layout.to_str().unwrap();
     lattice.ltc_ok(&["create", "web", layout, "--user", "root", "--instances", "2"]);
-    let users = users_of("/lattice-app");
+    let users = users_of(&lattice, "/lattice-app");
     assert!(users.len() == 2 && users.iter().all(|user| *user >= 0x2000_0000), "{users:?}");
     lattice.ltc_ok(&["create", "trusted", layout, "--user", "root", "--privileged"]);
-    assert_eq!(users_of("/lattice-app").first(), Some(&0));
+    assert_eq!(users_of(&lattice, "/lattice-app").first(), Some(&0));
 }
 
-/// The users of this machine that run a program, each once.
-fn users_of(program: &str) -> Vec<u32> {
+/// The users of this machine that run a program for an app, each once.
+fn users_of(lattice: &Appliance, program: &str) -> Vec<u32> {
+    let holders = machine::holders(&lattice.data_dir());
+    let is_held = |status: &str| {
+        let parent = number_after(status, "PPid:").and_then(|pid| i32::try_from(pid).ok());
+        holders.iter().any(|holder| Some(holder.as_raw_nonzero().get()) == parent)
+    };
     let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     let of_program = processes.filter(|process| {
         let words = std::fs::read(process.join("cmdline")).unwrap_or_default();
         words.split(|byte| *byte == 0).next() == Some(program.as_bytes())
     });
     let statuses = of_program.map(|process| std::fs::read_to_string(process.join("status")));
-    let users: std::collections::BTreeSet<u32> = statuses
-        .flatten()
-        .filter_map(|status| {
-            let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.to_owned();
-            line.split_whitespace().next()?.parse().ok()
-        })
-        .collect();
+    let users = statuses.flatten().filter(|status| is_held(status));
+    let users: BTreeSet<u32> = users.filter_map(|status| number_after(&status, "Uid:")).collect();
     users.into_iter().collect()
+}
+
+fn number_after(status: &str, name: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 #[test]

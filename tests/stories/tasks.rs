@@ -6,6 +6,9 @@ use lattice_tests::{PATIENCE, eventually, expect, image, machine};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+/// What each task here may write.
+const DISK_MB: u64 = 24;
+
 #[test]
 fn a_task_that_succeeds_brings_its_result_file() {
     let (lattice, web) = stage();
@@ -16,6 +19,22 @@ fn a_task_that_succeeds_brings_its_result_file() {
     assert!(shown.contains("COMPLETED") && shown.contains("forty-two"), "{shown}");
     lattice.ltc_ok(&["delete-task", "good"]);
     assert_eq!(lattice.ltc(&["task", "good"]).code, 14);
+}
+
+#[test]
+fn a_task_fills_its_own_disk_and_nobody_elses() {
+    let (lattice, web) = stage();
+    submit(&lattice, "greedy", &["fill", "/big", "/result"], "/result");
+    let task = completed(&lattice, &web, "greedy");
+    let result = task["result"].as_str().unwrap();
+    let (written, why) = result.split_once(' ').unwrap_or_else(|| panic!("{task}"));
+    assert_eq!(why, "StorageFull", "{task}");
+    assert!((DISK_MB..DISK_MB + 3).contains(&written.parse().unwrap()), "{task}");
+    eventually("its disk is gone", PATIENCE, || {
+        let mut left = machine::traces(&lattice.data_dir());
+        left.retain(|trace| trace.starts_with("loop ") || trace.contains("/rootfs/"));
+        expect(left.is_empty(), left)
+    });
 }
 
 #[test]
@@ -63,6 +82,7 @@ pub(crate) fn submit(lattice: &Appliance, guid: &str, args: &[&str], result_file
         "rootfs": "docker://registry.lattice.localhost:8080/fixture#v1",
         "action": {"run": {"path": "/fixture-app", "args": args, "user": "root"}},
         "memory_mb": 128,
+        "disk_mb": DISK_MB,
         "cpu_weight": 100,
         "log_guid": guid,
         "log_source": "TASK",

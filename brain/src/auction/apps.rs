@@ -1,32 +1,35 @@
 //! The apps a batch is about, numbered.
 
 use foldhash::{HashMap, HashMapExt as _};
+use lattice_api::cell::AppMark;
 
 /// Numbers apps in the order in which they are met.
 #[derive(Debug)]
 pub(super) struct Apps<'a> {
     numbers: HashMap<&'a str, usize>,
-    /// The hints of their names, a bit each. Nearly all that cells hold is of other apps, and most
-    /// of them are told so without the search for their number.
-    hints: Vec<u64>,
+    /// The marks of their names, a bit each. Nearly all that cells hold is of other apps, and most
+    /// of them are told so without a look at their names.
+    marks: Vec<u64>,
 }
-
-/// How many words of bits the hints are.
-const WORDS: usize = 1 << 10;
 
 // === impl Apps ===
 
 impl Default for Apps<'_> {
     fn default() -> Self {
-        Self { numbers: HashMap::new(), hints: vec![0; WORDS] }
+        Self { numbers: HashMap::new(), marks: vec![0; AppMark::COUNT / 64] }
     }
 }
 
 impl<'a> Apps<'a> {
     /// The app's number, where the batch is about it.
     pub(super) fn get(&self, app: &str) -> Option<usize> {
-        let (word, bit) = hint(app);
-        if self.hints[word] & bit == 0 { None } else { self.numbers.get(app).copied() }
+        self.numbers.get(app).copied()
+    }
+
+    /// False where the batch is about no app of this mark.
+    pub(super) fn may_have(&self, mark: AppMark) -> bool {
+        let (word, bit) = place(mark);
+        self.marks[word] & bit != 0
     }
 
     pub(super) fn len(&self) -> usize {
@@ -34,23 +37,16 @@ impl<'a> Apps<'a> {
     }
 
     pub(super) fn number(&mut self, app: &'a str) -> usize {
-        let (word, bit) = hint(app);
-        self.hints[word] |= bit;
+        let (word, bit) = place(AppMark::of(app));
+        self.marks[word] |= bit;
         let next = self.numbers.len();
         *self.numbers.entry(app).or_insert(next)
     }
 }
 
-/// A word and a bit in it for the end and the length of a name.
-const fn hint(name: &str) -> (usize, u64) {
-    let end = match name.as_bytes() {
-        [.., a, b, c, d, e, f, g, h] => u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
-        [.., a, b, c, d] => u32::from_le_bytes([*a, *b, *c, *d]) as u64,
-        [.., a] => *a as u64,
-        [] => 0,
-    };
-    let mixed = (end ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    ((mixed >> 54) as usize, 1 << (mixed >> 48 & 63))
+/// A word and a bit in it.
+const fn place(mark: AppMark) -> (usize, u64) {
+    (mark.number() / 64, 1 << (mark.number() % 64))
 }
 
 #[cfg(test)]
@@ -69,6 +65,7 @@ mod tests {
             for (app, number) in known.iter().zip(numbers) {
                 prop_assert_eq!(apps.get(app), Some(number));
             }
+            prop_assert!(known.iter().all(|app| apps.may_have(AppMark::of(app))));
             prop_assert_eq!(apps.get(&other).is_some(), known.contains(&other));
         }
     }

@@ -14,8 +14,6 @@ use super::score::Load;
 #[derive(Debug)]
 pub(super) struct Fleet<'a> {
     pub(super) cells: Vec<Cell<'a>>,
-    /// Their names, which the answer takes again and again, side by side.
-    pub(super) names: Vec<CellId>,
     /// How many zones there are.
     pub(super) zones: usize,
     /// What is starting on all cells.
@@ -67,14 +65,18 @@ impl<'a> Fleet<'a> {
         for holding in holdings.iter_mut().flatten() {
             holding.zone = cells[holding.cell as usize].zone;
         }
-        let names = states.iter().map(|state| state.presence.cell_id.clone()).collect();
         let starting = states.iter().map(|state| state.starting_count).sum();
-        Self { cells, names, zones: zones.len(), starting, placed: 0, holdings }
+        Self { cells, zones: zones.len(), starting, placed: 0, holdings }
     }
 
     /// Where an app's instances are.
     pub(super) fn holding(&self, app: usize) -> &[Holding] {
         &self.holdings[app]
+    }
+
+    /// The cells' names.
+    pub(super) fn names(&self) -> Vec<CellId> {
+        self.cells.iter().map(|cell| cell.presence.cell_id.clone()).collect()
     }
 
     /// Takes what is wanted from the cell.
@@ -104,7 +106,8 @@ fn holdings(states: &[&CellState], apps: &Apps<'_>) -> Vec<Vec<Holding>> {
         return holdings;
     }
     for (cell, state) in (0..).zip(states) {
-        for app in state.lrps.iter().filter_map(|slot| apps.get(&slot.app)) {
+        let slots = state.lrps.marked(|mark| apps.may_have(mark));
+        for app in slots.filter_map(|slot| apps.get(&slot.app)) {
             match holdings[app].last_mut() {
                 Some(last) if last.cell == cell => last.count += 1,
                 _ => holdings[app].push(Holding { cell, zone: 0, count: 1 }),

@@ -3,10 +3,10 @@
 
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::placement::Relation;
-use lattice_model::{CellId, Resources, Strategy};
+use lattice_model::{Resources, Strategy};
 
 use super::Policy;
-use super::cohort::{Candidate, Cohorts, Verdict};
+use super::cohort::{Candidate, Cohorts, Extra, Verdict};
 use super::filter::{Force, ill_placed};
 use super::fleet::{Cell, Fleet};
 use super::order::{Queue, Want};
@@ -40,6 +40,8 @@ struct Marks {
     places: Vec<u32>,
     /// By zone: the instances of the want's own app.
     in_zone: Vec<u64>,
+    /// By number of the extra: what the want and the labels add to a score.
+    added: Vec<Score>,
     /// Rules that only marked cells can keep.
     musts: u32,
 }
@@ -69,7 +71,7 @@ impl<'a> Floor<'a> {
         rankings.sort_unstable();
         rankings.dedup();
         let needs = queue.wants.iter().map(|want| want.need);
-        let standings = Standings::new(&fleet, &cohorts.all, (&rankings, needs), &weights);
+        let standings = Standings::new(&fleet, &cohorts, (&rankings, needs), &weights);
         let judges = queue.judges.len();
         Self {
             queue,
@@ -94,7 +96,7 @@ impl<'a> Floor<'a> {
         &mut self,
         want: &Want,
         dice: impl Fn() -> u64,
-    ) -> Result<&CellId, (PlacementError, bool)> {
+    ) -> Result<u32, (PlacementError, bool)> {
         if self.cohorts.all.is_empty() {
             let detail = "no cell takes new work at present".to_owned();
             return Err((PlacementError { reason: NO_CELLS.to_owned(), detail }, false));
@@ -109,6 +111,7 @@ impl<'a> Floor<'a> {
             return Err(self.explain(want));
         }
         self.marks.set(&self.fleet, want, self.queue);
+        self.marks.weigh(want, &self.cohorts);
         let drawn = match want.ranking.strategy {
             Strategy::Random => draw(dice(), self.fleet.cells.len()),
             Strategy::Spread | Strategy::Binpack => 0,
@@ -123,12 +126,12 @@ impl<'a> Floor<'a> {
         let position = found.cell as usize;
         self.fleet.reserve(position, want);
         self.refresh(position);
-        Ok(&self.fleet.names[position])
+        Ok(found.cell)
     }
 
     fn refresh(&mut self, position: usize) {
         let Some(cohort) = self.cohorts.of[position] else { return };
-        let scale = &self.cohorts.all[cohort as usize].scale;
+        let scale = self.cohorts.scale(cohort);
         let (load, weights) = (&self.fleet.cells[position].load, &self.weights);
         let cell = u32::try_from(position).expect("cells are numbered so");
         self.standings.update(cohort, cell, &load.free, |ranking| {
@@ -144,12 +147,12 @@ impl<'a> Floor<'a> {
         let counts = || verdict.zones.iter().map(|(zone, _)| in_zone(*zone));
         let mut tier = counts().min();
         while let Some(count) = tier {
-            let zones = verdict.zones.iter();
-            let zones = zones.filter(|(zone, _)| in_zone(*zone) == count).map(|(_, all)| all);
+            let zones = verdict.zones.iter().filter(|(zone, _)| in_zone(*zone) == count);
+            let zones = zones.map(|(_, candidates)| candidates.as_slice());
             let unmarked = match self.standings.table_of(want.ranking) {
                 _ if self.marks.musts > 0 => Best::NONE,
                 Some(table) => self.best_unmarked(want, table, zones),
-                None => self.nearest(want, zones.flatten(), drawn),
+                None => self.nearest(want, zones, drawn),
             };
             let best = self.best_marked(want, (verdict, count), drawn, unmarked);
             if best.is_some() {
@@ -170,70 +173,70 @@ impl<'a> Floor<'a> {
     ) -> Best {
         let allowed = self.marks.cells.iter().filter(|mark| self.marks.is_allowed(mark));
         let weighed = allowed.filter_map(|mark| {
-            let cohort = &self.cohorts.all[self.cohorts.of[mark.cell as usize]? as usize];
-            let special = siblings(mark.siblings) + mark.affinity + cohort.preference(verdict)?;
+            let Candidate { cohort, extra } = self.cohorts.candidate(verdict, mark.cell)?;
+            let zone = self.cohorts.all[cohort as usize].zone;
+            let added = self.marks.added[extra as usize];
+            let special = siblings(mark.siblings) + mark.affinity + added;
             // What is not special about a cell makes it better by less than two of these.
-            if self.marks.in_zone[cohort.zone as usize] != count || special - 2 * ONE > limit.score
-            {
+            if self.marks.in_zone[zone as usize] != count || special - 2 * ONE > limit.score {
                 return None;
             }
             let Cell { load, .. } = &self.fleet.cells[mark.cell as usize];
+            let scale = self.cohorts.scale(cohort);
             let standing = match want.ranking.strategy {
                 Strategy::Random => self.distance(mark.cell, drawn),
                 Strategy::Spread | Strategy::Binpack => {
-                    want.ranking.standing(load, &cohort.scale, &self.weights).total()
+                    want.ranking.standing(load, scale, &self.weights).total()
                 }
             };
-            let special = special + want.ranking.added(&want.need, &cohort.scale);
             let best = Best { score: standing.saturating_add(special), cell: mark.cell };
             load.free.fits(&want.need).then_some(best)
         });
         weighed.fold(limit, Best::min)
     }
 
-    /// The best unmarked cell of these zones' cohorts that has enough free.
+    /// The best unmarked cell of these cohorts that has enough free.
     fn best_unmarked<'c>(
         &self,
         want: &Want,
         table: usize,
-        zones: impl Iterator<Item = &'c Vec<Candidate>> + Clone,
+        zones: impl Iterator<Item = &'c [Candidate]> + Clone,
     ) -> Best {
         let least = self.standings.demand(&want.need);
         let bounds = self.standings.bounds(table, least);
         let is_accepted = |cell| self.is_unmarked_and_fits(cell, &want.need);
         // Mostly the most promising is the best.
-        let first = self.best_of(want, bounds, zones.clone(), |bound, _, _| bound);
+        let first = self.best_of(bounds, zones.clone(), Best::NONE, |_, bound, _| bound);
         if !first.is_some() || is_accepted(first.cell) {
             return first;
         }
-        self.best_of(want, bounds, zones, |_, cohort, (limit, added)| {
+        let offer = |Candidate { cohort, extra }, _, limit: Best| {
+            let added = self.marks.added[extra as usize];
             let limit = limit.plus(-added);
             self.standings.best(table, (least, cohort), limit, is_accepted).plus(added)
-        })
+        };
+        // Its cohort mostly has the next best, which few others can beat.
+        let verdict = &self.cohorts.verdicts[want.judge];
+        let cohort = self.cohorts.candidate(verdict, first.cell);
+        let next = cohort.map_or(Best::NONE, |cohort| offer(cohort, first, Best::NONE));
+        self.best_of(bounds, zones, next, offer)
     }
 
-    /// The best of what these zones' cohorts offer. They are asked for it only where its bound beats
-    /// all offers so far, and told the best of these and what the work adds to a score there.
+    /// The best of what there is already, and of what these zones' cohorts offer. They are asked
+    /// for it, and told their bound and what it has to beat, only where the bound beats that.
     fn best_of<'c>(
         &self,
-        want: &Want,
         bounds: &[Best],
-        zones: impl Iterator<Item = &'c Vec<Candidate>>,
-        offer: impl Fn(Best, u32, (Best, Score)) -> Best,
+        zones: impl Iterator<Item = &'c [Candidate]>,
+        mut best: Best,
+        offer: impl Fn(Candidate, Best, Best) -> Best,
     ) -> Best {
-        let mut best = Best::NONE;
         for candidates in zones {
-            let (mut size, mut of_size) = (u32::MAX, 0);
             for candidate in candidates {
-                let cohort = candidate.cohort;
-                if candidate.size != size {
-                    let scale = &self.cohorts.all[cohort as usize].scale;
-                    (size, of_size) = (candidate.size, want.ranking.added(&want.need, scale));
-                }
-                let added = of_size + candidate.preference;
-                let bound = bounds[cohort as usize];
+                let added = self.marks.added[candidate.extra as usize];
+                let bound = bounds[candidate.cohort as usize];
                 if bound.score.saturating_add(added) <= best.score && bound.plus(added) < best {
-                    best = best.min(offer(bound.plus(added), cohort, (best, added)));
+                    best = best.min(offer(*candidate, bound.plus(added), best));
                 }
             }
         }
@@ -249,17 +252,18 @@ impl<'a> Floor<'a> {
     fn nearest<'c>(
         &self,
         want: &Want,
-        candidates: impl Iterator<Item = &'c Candidate>,
+        zones: impl Iterator<Item = &'c [Candidate]>,
         drawn: u32,
     ) -> Best {
-        let nearest = |candidate: &'c Candidate| {
-            let cells = &self.cohorts.all[candidate.cohort as usize].cells;
+        let nearest = |Candidate { cohort, extra }: &Candidate| {
+            let cells = &self.cohorts.all[*cohort as usize].cells;
             let (before, after) = cells.split_at(cells.partition_point(|cell| *cell < drawn));
             let mut round = after.iter().chain(before).copied();
             let cell = round.find(|cell| self.is_unmarked_and_fits(*cell, &want.need))?;
-            Some(Best { score: self.distance(cell, drawn) + candidate.preference, cell })
+            let added = self.marks.added[*extra as usize];
+            Some(Best { score: self.distance(cell, drawn) + added, cell })
         };
-        candidates.filter_map(nearest).min().unwrap_or(Best::NONE)
+        zones.flatten().filter_map(nearest).min().unwrap_or(Best::NONE)
     }
 
     fn distance(&self, cell: u32, drawn: u32) -> Score {
@@ -336,6 +340,14 @@ impl Marks {
             let is_with = neighbour.relation == Relation::With;
             self.musts += u32::from(is_with && neighbour.force == Force::Must);
         }
+    }
+
+    fn weigh(&mut self, want: &Want, Cohorts { scales, verdicts, .. }: &Cohorts) {
+        let added = |Extra { size, preference }: &Extra| {
+            want.ranking.added(&want.need, &scales[*size as usize]) + preference
+        };
+        self.added.clear();
+        self.added.extend(verdicts[want.judge].extras.iter().map(added));
     }
 
     /// Do the rules about other apps let the cell pass?

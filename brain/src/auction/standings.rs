@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use lattice_model::Resources;
 
-use super::cohort::Cohort;
+use super::cohort::Cohorts;
 use super::fleet::Fleet;
 use super::score::{Ranking, Score, Weights};
 
@@ -43,14 +43,17 @@ struct Table {
     /// By place: the best cell there and on the levels with more room.
     tops: Vec<Best>,
     /// By cell: where it stands.
-    seats: Vec<Seat>,
+    seats: Vec<(Place, Seat)>,
 }
 
-/// Where a cell stands: its place is its level and its cohort.
+/// The number of a level and a cohort.
+type Place = u32;
+
+/// A cell in its line. Lines are long, and seats are moved in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Seat {
-    place: u32,
-    best: Best,
+    score: Score,
+    cell: u32,
     /// Its room.
     mb: u32,
 }
@@ -69,6 +72,12 @@ impl Best {
     pub(super) const fn is_some(self) -> bool {
         self.cell != Self::NONE.cell
     }
+
+    /// What `<` says, by one comparison.
+    pub(super) fn beats(self, other: Self) -> bool {
+        let key = |best: Self| i128::from(best.score) << 64 | i128::from(best.cell);
+        key(self) < key(other)
+    }
 }
 
 // === impl Standings ===
@@ -77,11 +86,11 @@ impl Standings {
     /// Levels are made for these needs.
     pub(super) fn new(
         fleet: &Fleet<'_>,
-        cohorts: &[Cohort],
+        cohorts: &Cohorts,
         (rankings, needs): (&[Ranking], impl Iterator<Item = Resources>),
         weights: &Weights,
     ) -> Self {
-        let count = u32::try_from(cohorts.len()).expect("no more cohorts than cells");
+        let count = u32::try_from(cohorts.all.len()).expect("no more cohorts than cells");
         let mut standings = Self { levels: levels(needs), cohorts: count, tables: Vec::new() };
         let tables =
             rankings.iter().map(|ranking| standings.table(*ranking, fleet, cohorts, weights));
@@ -93,31 +102,32 @@ impl Standings {
         &self,
         ranking: Ranking,
         fleet: &Fleet<'_>,
-        cohorts: &[Cohort],
+        cohorts: &Cohorts,
         weights: &Weights,
     ) -> Table {
-        let mut order: Vec<Seat> = Vec::with_capacity(fleet.cells.len());
-        for (number, cohort) in (0..).zip(cohorts) {
+        let mut order: Vec<(Place, Seat)> = Vec::with_capacity(fleet.cells.len());
+        for (number, cohort) in (0..).zip(&cohorts.all) {
+            let scale = cohorts.scale(number);
             for cell in &cohort.cells {
                 let load = &fleet.cells[*cell as usize].load;
-                let score = ranking.standing(load, &cohort.scale, weights).total();
-                order.push(self.seat(&load.free, number, Best { score, cell: *cell }));
+                let score = ranking.standing(load, scale, weights).total();
+                order.push(self.seat(&load.free, number, (score, *cell)));
             }
         }
         order.sort_unstable();
-        let nowhere = Seat { place: 0, best: Best::NONE, mb: 0 };
-        let mut seats = vec![nowhere; fleet.cells.len()];
-        for seat in &order {
-            seats[seat.best.cell as usize] = *seat;
+        let nowhere = Seat { score: 0, cell: 0, mb: 0 };
+        let mut seats = vec![(0, nowhere); fleet.cells.len()];
+        for (place, seat) in &order {
+            seats[seat.cell as usize] = (*place, *seat);
         }
         let stride = self.cohorts as usize;
         let places = self.levels.len() * stride;
         let mut lines: Vec<VecDeque<Seat>> = (0..places).map(|_| VecDeque::new()).collect();
         let mut firsts = vec![Best::NONE; places];
-        for here in order.chunk_by(|one, other| one.place == other.place) {
-            let place = here[0].place as usize;
-            lines[place] = here.iter().copied().collect();
-            firsts[place] = here[0].best;
+        for here in order.chunk_by(|(one, _), (other, _)| one == other) {
+            let place = here[0].0 as usize;
+            lines[place] = here.iter().map(|(_, seat)| *seat).collect();
+            firsts[place] = here[0].1.best();
         }
         let mut tops = firsts.clone();
         for place in (0..places.saturating_sub(stride)).rev() {
@@ -134,10 +144,10 @@ impl Standings {
         free: &Resources,
         score: impl Fn(Ranking) -> Score,
     ) {
-        let seat = self.seat(free, cohort, Best { score: 0, cell });
+        let (place, seat) = self.seat(free, cohort, (0, cell));
         for table in &mut self.tables {
-            let best = Best { score: score(table.ranking), cell };
-            table.reseat(Seat { best, ..seat }, self.cohorts as usize);
+            let seat = Seat { score: score(table.ranking), ..seat };
+            table.reseat((place, seat), self.cohorts as usize);
         }
     }
 
@@ -170,22 +180,21 @@ impl Standings {
         for place in
             (self.place(least.level, cohort) as usize..firsts.len()).step_by(self.cohorts as usize)
         {
-            if firsts[place] < best {
-                let better = lines[place].iter().take_while(|seat| seat.best < best);
+            if firsts[place].beats(best) {
+                let better = lines[place].iter().take_while(|seat| seat.best().beats(best));
                 let mut roomy = better.filter(|seat| seat.mb >= least.mb);
-                let found = roomy.find(|seat| is_accepted(seat.best.cell));
-                best = found.map_or(best, |seat| seat.best);
+                best = roomy.find(|seat| is_accepted(seat.cell)).map_or(best, Seat::best);
             }
         }
         if best == limit { Best::NONE } else { best }
     }
 
-    fn seat(&self, free: &Resources, cohort: u32, best: Best) -> Seat {
+    fn seat(&self, free: &Resources, cohort: u32, (score, cell): (Score, u32)) -> (Place, Seat) {
         let Room { mb, level } = self.room(free);
-        Seat { place: self.place(level, cohort), best, mb }
+        (self.place(level, cohort), Seat { score, cell, mb })
     }
 
-    const fn place(&self, level: u32, cohort: u32) -> u32 {
+    const fn place(&self, level: u32, cohort: u32) -> Place {
         level * self.cohorts + cohort
     }
 
@@ -200,20 +209,28 @@ impl Standings {
     }
 }
 
+// === impl Seat ===
+
+impl Seat {
+    const fn best(&self) -> Best {
+        Best { score: self.score, cell: self.cell }
+    }
+}
+
 // === impl Table ===
 
 impl Table {
     /// Seats a cell anew; from level to level it is so many places.
-    fn reseat(&mut self, seat: Seat, stride: usize) {
-        let left = std::mem::replace(&mut self.seats[seat.best.cell as usize], seat);
-        let (from, to) = (left.place as usize, seat.place as usize);
+    fn reseat(&mut self, (place, seat): (Place, Seat), stride: usize) {
+        let (from, left) = std::mem::replace(&mut self.seats[seat.cell as usize], (place, seat));
+        let (from, to) = (from as usize, place as usize);
         let line = &mut self.lines[from];
         let at = line.binary_search(&left).expect("it is where its seat says");
         line.remove(at);
         let line = &mut self.lines[to];
         line.insert(line.partition_point(|other| *other < seat), seat);
         for place in [from, to] {
-            self.firsts[place] = self.lines[place].front().map_or(Best::NONE, |seat| seat.best);
+            self.firsts[place] = self.lines[place].front().map_or(Best::NONE, Seat::best);
         }
         for place in (0..=from.max(to)).rev().step_by(stride) {
             let above = self.tops.get(place + stride).copied().unwrap_or(Best::NONE);

@@ -4,6 +4,8 @@ mod invariants;
 mod reference;
 mod strategies;
 
+use lattice_model::CellId;
+
 use super::*;
 use crate::testing::{
     amounts, cell_id, cell_state, key, lrp, lrp_auction, presence, task, task_record, tg,
@@ -31,7 +33,7 @@ fn name(item: &Item) -> String {
 }
 
 fn placed(outcome: &Outcome) -> Vec<String> {
-    let shown = |(item, cell): &(Item, CellId)| format!("{}@{cell}", name(item));
+    let shown = |(item, cell): (&Item, &CellId)| format!("{}@{cell}", name(item));
     outcome.placed.iter().map(shown).collect()
 }
 
@@ -290,7 +292,7 @@ fn a_deploy_into_a_fleet_with_empty_cells_fills_those_evenly() {
     let outcome = hold(&(0..20).map(cell).collect::<Vec<_>>(), &batch(&new, &[]), &policy);
     for n in 15..20 {
         let id = cell_id(&format!("c{n}"));
-        assert_eq!(outcome.placed.iter().filter(|(_, cell)| *cell == id).count(), 10, "{id}");
+        assert_eq!(outcome.placed.iter().filter(|(_, cell)| **cell == id).count(), 10, "{id}");
     }
 }
 
@@ -305,7 +307,7 @@ fn a_thousand_instances_on_a_hundred_cells_are_placed_evenly() {
     assert_eq!(outcome.placed.len(), 1_000);
     for n in 0..99 {
         let id = cell_id(&format!("c{n:02}"));
-        let count = outcome.placed.iter().filter(|(_, cell)| *cell == id).count();
+        let count = outcome.placed.iter().filter(|(_, cell)| **cell == id).count();
         assert!((9..=12).contains(&count), "{id} has {count}");
     }
     let first = outcome.placed.iter().filter(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lattice_api::brain::{CellView, InstanceProgress};
-use lattice_api::cell::{CellState, LrpSlot};
+use lattice_api::cell::{CellState, LrpSlot, LrpSlots};
 use lattice_model::{
     ActualLrp, ActualState, CellId, CellPresence, DesiredLrp, Domain, LrpKey, Presence,
     ProcessGuid, Refusal, Task, TaskGuid, TaskState, Time,
@@ -111,7 +111,7 @@ impl Board {
             let (app, resources) = (lrp.app.clone(), lrp.resources());
             Some(LrpSlot { key: row.key.clone(), app, resources })
         };
-        let lrps: Vec<LrpSlot> = rows.iter().filter_map(slot).collect();
+        let lrps: LrpSlots = rows.iter().filter_map(slot).collect();
         let tasks: Vec<TaskGuid> =
             self.tasks_on.get(&presence.cell_id).into_iter().flatten().cloned().collect();
         let needs = tasks.iter().filter_map(|guid| self.tasks.get(guid));

@@ -109,7 +109,7 @@ impl Gathered {
         credentials: impl Fn(&[ContainerSpec]) -> Vec<RegistryCredentials>,
     ) -> BTreeMap<CellId, Work> {
         let mut works: BTreeMap<CellId, Work> = BTreeMap::new();
-        for (item, cell) in &outcome.placed {
+        for (item, cell) in outcome.placed.iter() {
             let work = works.entry(cell.clone()).or_default();
             match item {
                 Item::Lrp(key) => work.lrps.extend(self.lrps.get(key).map(|(lrp, _)| LrpWork {

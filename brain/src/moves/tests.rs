@@ -113,7 +113,7 @@ fn nothing_that_moves_goes_back_to_the_cell_it_leaves() {
     let outcome = hold_apart(cells(), &batch(), &leaving, &Policy::default());
     let of = |n: usize| {
         let item = Item::Lrp(auctions[n].key.clone());
-        outcome.placed.iter().find(|(placed, _)| *placed == item).map(|(_, cell)| cell.clone())
+        outcome.placed.iter().find(|(placed, _)| **placed == item).map(|(_, cell)| cell.clone())
     };
     assert_eq!((of(0), of(1)), (Some(cell_id("b")), Some(cell_id("a"))));
     let all_leave = auctions.iter().map(|auction| (auction.key.clone(), cell_id("a"))).collect();

@@ -75,7 +75,14 @@ impl Rep for Cell {
         let left = |left: Resources, slot: &LrpSlot| left.minus(&slot.resources);
         let available = lrps.iter().fold(presence.capacity, left);
         let (tasks, evacuating) = (Vec::new(), false);
-        Ok(CellState { presence, available, lrps, tasks, starting_count: 0, evacuating })
+        Ok(CellState {
+            presence,
+            available,
+            lrps: lrps.into(),
+            tasks,
+            starting_count: 0,
+            evacuating,
+        })
     }
 
     async fn perform(&self, work: Work) -> Result<Vec<Refused>, CellError> {

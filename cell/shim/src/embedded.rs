@@ -2,6 +2,7 @@
 //! used here: `libcontainer` makes containers, and `entry` starts processes in them. It runs in a process of its own, single-threaded and gone after each
 //! command, because it clones itself and changes what a process cannot change back.
 
+mod console;
 mod entry;
 mod executor;
 mod seccomp;
@@ -31,13 +32,14 @@ struct Call {
     bundle: PathBuf,
     pid_file: PathBuf,
     process: PathBuf,
+    console: PathBuf,
     verb: String,
     id: String,
 }
 
 /// Does one command: `run --bundle DIR --pid-file FILE ID`, or
-/// `exec --process FILE --pid-file FILE ID`, each with `--root DIR --log FILE`; the new process is
-/// detached. What goes wrong is a line of JSON in the log.
+/// `exec --process FILE --pid-file FILE [--console-socket FILE] ID`, each with
+/// `--root DIR --log FILE`; the new process is detached. What goes wrong is a line of JSON in the log.
 pub fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
     let outcome = Call::parse(words).and_then(|call| {
         let outcome = call.perform();
@@ -70,6 +72,7 @@ impl Call {
                 "--bundle" => &mut call.bundle,
                 "--pid-file" => &mut call.pid_file,
                 "--process" => &mut call.process,
+                "--console-socket" => &mut call.console,
                 _ if call.verb.is_empty() => {
                     call.verb = word;
                     continue;
@@ -115,7 +118,10 @@ impl Call {
         let process = read_json(&self.process)?;
         let (executor, complaints) = executor(&config)?;
         let container = entry::Container::open(init, &config)?;
-        let pid = container.start(&process, &executor, complaints)?;
+        let console = Some(self.console.as_path()).filter(|path| !path.as_os_str().is_empty());
+        let console = console.map(console::connect).transpose();
+        let console = console.map_err(|e| format!("cannot reach who wants a terminal: {e}"))?;
+        let pid = container.start(&process, (&executor, complaints), console.as_ref())?;
         self.tell_pid(pid)
     }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use lattice_model::{ImageRef, RegistryCredentials};
 use tempfile::TempDir;
 
-use super::{Hold, Image, ImageConfig, ImageError, Images, ProgressFn};
+use super::{DiskQuota, Hold, Image, ImageConfig, ImageError, Images, ProgressFn};
 use crate::runtime::ContainerId;
 use crate::userns::UserNamespace;
 
@@ -96,6 +96,7 @@ impl Images for FakeImages {
         _image: &Image,
         id: &ContainerId,
         _: Option<&UserNamespace>,
+        _: Option<DiskQuota>,
     ) -> Result<PathBuf, ImageError> {
         let directory = tempfile::tempdir().map_err(|e| super::rootfs::machine("mount", e))?;
         let path = directory.path().to_owned();

@@ -2,6 +2,7 @@
 //! of it blocks.
 
 pub(crate) mod overlay;
+pub mod quota;
 
 use std::fs::File;
 use std::io::{Read, Write as _};

@@ -21,7 +21,7 @@ use super::content::Content;
 use super::registry::image_config;
 use super::rootfs::machine;
 use super::rootfs::overlay::Rootfs;
-use super::{Image, ImageError, Images, ProgressFn, UnpackLimits};
+use super::{DiskQuota, Image, ImageError, Images, ProgressFn, UnpackLimits};
 use crate::runtime::ContainerId;
 use crate::userns::UserNamespace;
 use pins::Pins;
@@ -50,6 +50,8 @@ pub struct ImagesConfig {
     /// What is to stay free of the disk, in bytes; `None` is 1 GiB, or a twentieth of a disk that
     /// is smaller than 20 GiB.
     pub free_min_bytes: Option<u64>,
+    /// True when what a container may write is bounded, see [`super::rootfs::quota::try_in`].
+    pub bounds_disks: bool,
 }
 
 /// A registry that has what another has.
@@ -94,6 +96,7 @@ impl ImagesConfig {
             downloads_of_all_max: 6,
             unused_max: Duration::from_secs(7 * 24 * 3600),
             free_min_bytes: None,
+            bounds_disks: true,
         }
     }
 }
@@ -190,9 +193,11 @@ impl Images for ImageStore {
         image: &Image,
         id: &ContainerId,
         users: Option<&UserNamespace>,
+        quota: Option<DiskQuota>,
     ) -> Result<PathBuf, ImageError> {
+        let quota = quota.filter(|_| self.config.bounds_disks);
         let (layers, id, users) = (image.layers.clone(), id.clone(), users.cloned());
-        self.blocking(move |rootfs| rootfs.mount(&layers, &id, users.as_ref())).await
+        self.blocking(move |rootfs| rootfs.mount(&layers, &id, users.as_ref(), quota)).await
     }
 
     async fn unmount(&self, id: &ContainerId) -> Result<(), ImageError> {

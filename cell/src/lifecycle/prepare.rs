@@ -14,7 +14,7 @@ use super::{Lifecycle, Made, Reports};
 use crate::actions::Place;
 use crate::environment;
 use crate::hosts_files::{self, Names};
-use crate::images::Image;
+use crate::images::{DiskQuota, Image};
 use crate::journal::Journal;
 use crate::logs::{LogWriter, SOURCE_CELL};
 use crate::network::Attachment;
@@ -61,7 +61,8 @@ impl<R: Reports> Lifecycle<R> {
         let attach = tools.seams.network.attach(&id, &spec.ports, self.work().egress_rules());
         let attachment = tools.step("connect the container", attach).await?;
         let users = users(spec, &attachment);
-        let mount = tools.seams.images.mount(&image, &id, users);
+        let quota = DiskQuota::of_mb(spec.limits.disk_mb);
+        let mount = tools.seams.images.mount(&image, &id, users, quota);
         let rootfs = tools.step("mount the image", mount).await?;
         let files = self.write_files(&id, &attachment)?;
         let blueprint = blueprint(spec, &id, (&rootfs, &attachment), files);

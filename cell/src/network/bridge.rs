@@ -1,23 +1,27 @@
 //! The instances' network on one Linux host: a bridge, a namespace and an address for each, and a
 //! firewall around them.
 
-use std::collections::BTreeMap;
+mod in_use;
+mod spares;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
-use lattice_model::{EgressRule, PortMapping};
+use lattice_model::EgressRule;
 use sha2::{Digest, Sha256};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
-use super::addresses::{Addresses, IdRanges, Ports, gateway};
+use self::in_use::InUse;
+use super::addresses::{IdRanges, gateway};
 use super::egress::EgressPolicy;
-use super::firewall::{Firewall, Opening};
+use super::firewall::Firewall;
 use super::links::{self, Links};
 use super::records::{Record, Records};
 use super::{Attachment, Network, NetworkError, listening, namespaces};
@@ -68,13 +72,8 @@ struct Shared {
     /// Six hex digits of a hash of the data directory, so that two networks' links differ.
     tag: String,
     in_use: Mutex<InUse>,
-}
-
-struct InUse {
-    addresses: Addresses,
-    ports: Ports,
-    ids: IdRanges,
-    attached: BTreeMap<ContainerId, Record>,
+    /// A spare was given away.
+    spare_taken: Notify,
 }
 
 // === impl NetworkConfig ===
@@ -160,7 +159,8 @@ impl BridgeNetwork {
             .map_err(|e| failed(&format!("set up the bridge {}", config.bridge), e))?;
         let tag = hex::encode(&hash[..3]);
         let in_use = Mutex::new(in_use);
-        let shared = Shared { config, links, bridge, firewall, records, tag, in_use };
+        let spare_taken = Notify::new();
+        let shared = Shared { config, links, bridge, firewall, records, tag, in_use, spare_taken };
         Ok(Self { shared: Arc::new(shared) })
     }
 }
@@ -184,7 +184,9 @@ impl Network for BridgeNetwork {
     }
 
     async fn listening(&self, id: &ContainerId) -> Result<Vec<SocketAddr>, NetworkError> {
-        let tables = namespaces::inside(self.shared.netns(id), || {
+        let record = self.shared.in_use.lock().await.attached.get(id).cloned();
+        let name = record.as_ref().map_or(id.as_str(), |record| record.namespaces(id));
+        let tables = namespaces::inside(self.shared.netns(name), || {
             let v4 = fs::read_to_string("/proc/thread-self/net/tcp")?;
             // A kernel without IPv6 has no such file.
             let v6 = fs::read_to_string("/proc/thread-self/net/tcp6").unwrap_or_default();
@@ -218,9 +220,17 @@ impl Shared {
         egress: Vec<EgressRule>,
     ) -> Result<Attachment, NetworkError> {
         let record = self.reserve(id, ports, egress).await?;
-        match self.connect(id, &record).await {
+        let connected = match record.made_as {
+            Some(_) => Ok(()),
+            None => self.connect(id, &record).await,
+        };
+        let opened = match connected {
+            Ok(()) => self.open(id, &record).await,
+            Err(why) => Err(why),
+        };
+        match opened {
             Ok(()) => Ok(Attachment {
-                netns: self.netns(id),
+                netns: self.netns(record.namespaces(id)),
                 address: record.address.into(),
                 users: self.users(id, &record),
                 ports: record.ports,
@@ -242,21 +252,38 @@ impl Shared {
     ) -> Result<Record, NetworkError> {
         let mut in_use = self.in_use.lock().await;
         let what = format!("attach {id} to the network");
-        if in_use.attached.contains_key(id) || self.netns(id).exists() {
+        if in_use.attached.contains_key(id) || self.netns(id.as_str()).exists() {
             return Err(failed(&what, "it is attached already; detach it first"));
         }
         let record = Record { egress, ..in_use.take(ports, self.config.own_users)? };
-        if let Err(e) = self.records.write(id, &record) {
-            in_use.release(&record);
-            return Err(failed(&what, e));
+        self.admit(&mut in_use, id, &record)?;
+        if let Some(spare) = &record.made_as {
+            self.spare_taken.notify_one();
+            // Found again, it would be taken for a leftover's.
+            let removed = self.records.remove(&ContainerId::new(spare));
+            removed.map_err(|e| failed(&what, e))?;
+        }
+        Ok(record)
+    }
+
+    /// Writes down who has it; what cannot be written is free again.
+    fn admit(
+        &self,
+        in_use: &mut InUse,
+        id: &ContainerId,
+        record: &Record,
+    ) -> Result<(), NetworkError> {
+        if let Err(e) = self.records.write(id, record) {
+            in_use.release(record);
+            return Err(failed(&format!("attach {id} to the network"), e));
         }
         in_use.attached.insert(id.clone(), record.clone());
-        Ok(record)
+        Ok(())
     }
 
     async fn connect(&self, id: &ContainerId, record: &Record) -> Result<(), NetworkError> {
         let step = |e: io::Error| failed(&format!("attach {id} to the network"), e);
-        let netns = self.netns(id);
+        let netns = self.netns(record.namespaces(id));
         let users = self.users(id, record);
         let namespace = namespaces::create(&netns, users).await.map_err(step)?;
         let cable = self.cable(record.address);
@@ -266,7 +293,10 @@ impl Shared {
             .map_err(|e| step(io::Error::other(e)))?;
         namespaces::inside(netns, move || links::configure_inside(address, gateway))
             .await
-            .map_err(step)?;
+            .map_err(step)
+    }
+
+    async fn open(&self, id: &ContainerId, record: &Record) -> Result<(), NetworkError> {
         if !record.opens_something() {
             return Ok(());
         }
@@ -283,31 +313,37 @@ impl Shared {
                 self.firewall.close(&record.opening(id), &others).await?;
             }
             self.links.remove(&self.cable(record.address)).await.map_err(step)?;
-            self.remove_namespaces(id).map_err(step)?;
+            self.remove_namespaces(record.namespaces(id)).map_err(step)?;
             self.records.remove(id).map_err(step)?;
             in_use.attached.remove(id);
+            in_use.spares.remove(id);
             in_use.release(&record);
         }
         // Also one whose record was lost.
-        self.remove_namespaces(id).map_err(step)?;
+        self.remove_namespaces(id.as_str()).map_err(step)?;
         self.records.remove(id).map_err(step)
     }
 
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {
         let in_use = self.in_use.lock().await;
-        let mut ids: Vec<ContainerId> = in_use.attached.keys().cloned().collect();
+        let mut ids: BTreeSet<ContainerId> = BTreeSet::new();
         for dir in NAMESPACES {
             let bound = fs::read_dir(self.config.data_dir.join(dir))
                 .map_err(|e| failed("list the namespaces", e))?;
             let bound = bound.flatten().map(|entry| entry.file_name());
             ids.extend(bound.map(|name| ContainerId::new(&name.to_string_lossy())));
         }
-        ids.sort();
-        ids.dedup();
-        Ok(ids)
+        for record in in_use.attached.values() {
+            if let Some(name) = &record.made_as {
+                ids.remove(&ContainerId::new(name));
+            }
+        }
+        ids.extend(in_use.attached.keys().cloned());
+        Ok(ids.into_iter().filter(|id| !in_use.spares.contains_key(id)).collect())
     }
 
     async fn remove_all(&self) -> Result<(), NetworkError> {
+        self.remove_spares().await?;
         for id in self.list().await? {
             self.detach(&id).await?;
         }
@@ -325,89 +361,35 @@ impl Shared {
         Ok(())
     }
 
-    fn netns(&self, id: &ContainerId) -> PathBuf {
-        self.config.data_dir.join("netns").join(id.as_str())
+    fn netns(&self, name: &str) -> PathBuf {
+        self.config.data_dir.join("netns").join(name)
     }
 
     /// The users of an instance that has its own.
     fn users(&self, id: &ContainerId, record: &Record) -> Option<UserNamespace> {
-        let path = self.config.data_dir.join("userns").join(id.as_str());
+        let path = self.config.data_dir.join("userns").join(record.namespaces(id));
         record.first_id.map(|first_id| UserNamespace { path, first_id })
     }
 
     /// No error when they are gone.
-    fn remove_namespaces(&self, id: &ContainerId) -> io::Result<()> {
+    fn remove_namespaces(&self, name: &str) -> io::Result<()> {
         let mut dirs = NAMESPACES.iter().map(|dir| self.config.data_dir.join(dir));
-        dirs.try_for_each(|dir| namespaces::remove(&dir.join(id.as_str())))
+        dirs.try_for_each(|dir| namespaces::remove(&dir.join(name)))
     }
 
     /// The host's end of an instance's cable.
     fn cable(&self, address: Ipv4Addr) -> String {
-        let offset = u32::from(address) - u32::from(self.config.subnet.network());
-        format!("{}{offset:04x}", self.cable_prefix())
+        format!("{}{:04x}", self.cable_prefix(), self.offset(address))
+    }
+
+    /// Where in the subnet an address is.
+    fn offset(&self, address: Ipv4Addr) -> u32 {
+        u32::from(address) - u32::from(self.config.subnet.network())
     }
 
     fn cable_prefix(&self) -> String {
         format!("v{}-", self.tag)
     }
-}
-
-// === impl InUse ===
-
-impl InUse {
-    /// Counts what an earlier process left as in use.
-    fn restore(
-        config: &NetworkConfig,
-        mut ids: IdRanges,
-        left: BTreeMap<ContainerId, Record>,
-    ) -> Self {
-        let mut addresses = Addresses::new(config.subnet);
-        let mut ports = Ports::new(config.host_port_range.clone());
-        let still_ours = |record: &Record| config.subnet.contains(&record.address);
-        let attached: BTreeMap<_, _> = left.into_iter().filter(|(_, r)| still_ours(r)).collect();
-        for record in attached.values() {
-            addresses.claim(record.address);
-            ports.claim(&record.host_ports());
-            record.first_id.iter().for_each(|first_id| ids.claim(*first_id));
-        }
-        Self { addresses, ports, ids, attached }
-    }
-
-    /// All or nothing.
-    fn take(&mut self, container_ports: &[u16], own_users: bool) -> Result<Record, NetworkError> {
-        let address = self.addresses.take()?;
-        let mut record = Record { address, ports: Vec::new(), egress: Vec::new(), first_id: None };
-        let host_ports = self.ports.take(container_ports.len(), is_unused_on_host);
-        let host_ports = host_ports.inspect_err(|_| self.release(&record))?;
-        let pairs = container_ports.iter().zip(host_ports);
-        record.ports = pairs
-            .map(|(&container_port, host_port)| PortMapping { container_port, host_port })
-            .collect();
-        if own_users {
-            record.first_id = Some(self.ids.take().inspect_err(|_| self.release(&record))?);
-        }
-        Ok(record)
-    }
-
-    fn release(&mut self, record: &Record) {
-        self.addresses.release(record.address);
-        self.ports.release(&record.host_ports());
-        record.first_id.iter().for_each(|first_id| self.ids.release(*first_id));
-    }
-
-    fn openings(&self) -> Vec<Opening> {
-        self.attached.iter().map(|(id, record)| record.opening(id)).collect()
-    }
-
-    fn openings_without(&self, id: &ContainerId) -> Vec<Opening> {
-        let others = self.attached.iter().filter(|(other, _)| *other != id);
-        others.map(|(id, record)| record.opening(id)).collect()
-    }
-}
-
-/// True when no server of this host listens on a port, which a mapping would hide.
-fn is_unused_on_host(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
 }
 
 async fn raise_bridge(config: &NetworkConfig, hash: &[u8; 32]) -> io::Result<(Links, u32)> {

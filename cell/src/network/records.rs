@@ -23,6 +23,9 @@ pub(super) struct Record {
     /// The first of its users, where it has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) first_id: Option<u32>,
+    /// What its namespaces are called, where they were made before the container was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) made_as: Option<String>,
 }
 
 /// A directory with a file for each container.
@@ -34,6 +37,11 @@ pub(super) struct Records {
 // === impl Record ===
 
 impl Record {
+    /// What the namespaces of the container it belongs to are called.
+    pub(super) fn namespaces<'a>(&'a self, id: &'a ContainerId) -> &'a str {
+        self.made_as.as_deref().unwrap_or(id.as_str())
+    }
+
     pub(super) fn host_ports(&self) -> Vec<u16> {
         self.ports.iter().map(|mapping| mapping.host_port).collect()
     }
@@ -115,7 +123,7 @@ mod tests {
         let rule = serde_json::json!({"protocol": "all", "destinations": ["10.0.0.0/8"]});
         let egress = vec![serde_json::from_value(rule).unwrap()];
         let address = Ipv4Addr::new(10, 0, 0, 2);
-        let record = Record { address, ports, egress, first_id: Some(7) };
+        let record = Record { address, ports, egress, first_id: Some(7), made_as: None };
         let (whole, cut) = (ContainerId::new("whole"), ContainerId::new("cut"));
         records.write(&whole, &record).unwrap();
         fs::write(dir.path().join("network/cut"), "{\"addr").unwrap();

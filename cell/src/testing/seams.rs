@@ -13,7 +13,7 @@ use lattice_model::envelope::{LogStream, Message};
 use lattice_model::{EgressRule, Envelope, ImageRef, PortMapping, RegistryCredentials};
 use tokio::sync::watch;
 
-use crate::images::{Hold, Image, ImageConfig, ImageError, Images, ProgressFn};
+use crate::images::{DiskQuota, Hold, Image, ImageConfig, ImageError, Images, ProgressFn};
 use crate::network::{Attachment, Network, NetworkError};
 use crate::rootfs_files::{Extraction, FilesError, ResolvedUser, RootfsFiles};
 use crate::runtime::{
@@ -254,6 +254,7 @@ impl Images for FakeImages {
         _: &Image,
         id: &ContainerId,
         _: Option<&UserNamespace>,
+        _: Option<DiskQuota>,
     ) -> Result<PathBuf, ImageError> {
         self.mounted.lock().unwrap().insert(id.clone());
         Ok(PathBuf::from("/rootfs").join(id.as_str()))

@@ -65,7 +65,7 @@ fn shows_layers(scratch: &Path, users: &UserNamespace) -> io::Result<()> {
     fs::write(layer.join("file"), "")?;
     let rootfs = Rootfs::open(scratch)?;
     let id = ContainerId::new(NAME);
-    let mounted = rootfs.mount(&[layer], &id, Some(users)).map_err(io::Error::other)?;
+    let mounted = rootfs.mount(&[layer], &id, Some(users), None).map_err(io::Error::other)?;
     match fs::metadata(mounted.join("file"))?.uid() {
         TRIED_ID => Ok(()),
         other => Err(io::Error::other(format!("the owner is {other} instead of {TRIED_ID}"))),

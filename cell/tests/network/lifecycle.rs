@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
 use lattice_cell::network::{Attachment, Network};
 use lattice_cell::userns::IDS;
+use tokio_util::sync::CancellationToken;
 
 use crate::place::{Folder, apart, ask, config, id, run, serve, start};
 
@@ -76,6 +77,66 @@ fn no_two_instances_have_the_same_users_and_a_successor_keeps_them() {
         network.detach(&id("a")).await.unwrap();
         assert!(!a.path.exists(), "also where new ones have none");
     });
+}
+
+#[test]
+fn spares_are_given_away_and_nothing_stays_of_them() {
+    apart(async || {
+        let dir = Folder::new();
+        let before = traces();
+        let network = start(config(dir.path())).await;
+        let idle = traces();
+        let shutdown = CancellationToken::new();
+        let keeping = tokio::spawn(network.keep_spares(3, shutdown.clone()));
+        let cables = || traces().len() - idle.len();
+        until(|| cables() >= 3 * 3).await;
+        assert_eq!(network.list().await.unwrap(), [], "no container has them yet");
+        let a = network.attach(&id("a"), &[8080], &[]).await.unwrap();
+        let b = network.attach(&id("b"), &[], &[]).await.unwrap();
+        assert!(a.netns.ends_with("-spare-0002"), "{a:?}");
+        assert_eq!(network.list().await.unwrap(), [id("a"), id("b")]);
+        assert_ne!((a.address, &a.users), (b.address, &b.users));
+        serve(Some(&a.netns), "0.0.0.0:8080", "from a");
+        let port = a.ports[0].host_port;
+        assert!(ask(None, &format!("127.0.0.1:{port}")).unwrap().starts_with("from a"));
+        assert!(network.listening(&id("a")).await.unwrap()[0].port() == 8080);
+
+        // As after a crash: what is ready then is a leftover like any other.
+        until(|| cables() >= 5 * 3).await;
+        keeping.abort();
+        let _ = keeping.await;
+        drop(network);
+        let network = start(config(dir.path())).await;
+        let left = network.list().await.unwrap();
+        assert_eq!(left.len(), 5, "{left:?}");
+        let again = network.attach(&id("c"), &[], &[]).await.unwrap();
+        assert!(again.address != a.address && again.users != a.users, "a has its place still");
+        for id in left.iter().filter(|left| **left != id("a")) {
+            network.detach(id).await.unwrap();
+        }
+        assert!(ask(None, &format!("127.0.0.1:{port}")).unwrap().starts_with("from a"));
+        network.detach(&id("a")).await.unwrap();
+        network.detach(&id("c")).await.unwrap();
+        assert_eq!(traces(), idle);
+
+        let shutdown = CancellationToken::new();
+        let keeping = tokio::spawn(network.keep_spares(2, shutdown.clone()));
+        until(|| traces() != idle).await;
+        shutdown.cancel();
+        keeping.await.unwrap();
+        assert_eq!(traces(), idle, "they go with the process that keeps them");
+        network.remove_all().await.unwrap();
+        assert_eq!(traces(), before);
+    });
+}
+
+/// Waits until something is so.
+async fn until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it is never so");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// The number of the user namespace that a namespace belongs to.

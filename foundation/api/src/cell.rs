@@ -1,17 +1,19 @@
 //! The cell's face towards the brain: Diego's rep.
 
 pub mod images;
+mod slots;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use lattice_model::actual_lrp::{InstanceKey, LrpKey};
 use lattice_model::{
-    AppName, CellPresence, DesiredLrp, InstanceGuid, RegistryCredentials, Resources, Task, TaskGuid,
+    CellPresence, DesiredLrp, InstanceGuid, RegistryCredentials, Resources, Task, TaskGuid,
 };
 use serde::{Deserialize, Serialize};
 
 use images::{ImageStock, PrunedImages};
+pub use slots::{AppMark, LrpSlot, LrpSlots};
 
 /// Why a cell did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -69,24 +71,13 @@ pub struct CellState {
     /// What is not reserved.
     pub available: Resources,
     /// Instances it holds.
-    pub lrps: Vec<LrpSlot>,
+    pub lrps: LrpSlots,
     /// Tasks it holds.
     pub tasks: Vec<TaskGuid>,
     /// How many of all these are not running yet.
     pub starting_count: u64,
     /// True when it takes no new work.
     pub evacuating: bool,
-}
-
-/// One instance a cell holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LrpSlot {
-    /// Which.
-    pub key: LrpKey,
-    /// The app it belongs to.
-    pub app: AppName,
-    /// What it reserves.
-    pub resources: Resources,
 }
 
 /// Work for one cell.

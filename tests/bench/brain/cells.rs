@@ -98,7 +98,7 @@ impl Rep for Cell {
         Ok(CellState {
             presence: self.presence.clone(),
             available: self.presence.capacity.minus(&used),
-            lrps,
+            lrps: lrps.into(),
             tasks: Vec::new(),
             starting_count: 0,
             evacuating: false,

@@ -195,7 +195,7 @@ impl Ledger {
         left: &mut BTreeMap<CellId, Resources>,
         need_of: impl Fn(&Item) -> Resources,
     ) {
-        for (item, cell) in &outcome.placed {
+        for (item, cell) in outcome.placed.iter() {
             let need = need_of(item);
             match left.get_mut(cell) {
                 Some(left) if left.fits(&need) => *left = left.minus(&need),

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its output is its log")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture is a failed test")]
 
+use std::io::Write as _;
 use std::process::{ExitCode, exit};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use futures_util::StreamExt as _;
 
 const HELP: &str = "fixture-app serve ADDR:PORT | hog MIB | deaf | exit CODE | sleep SECONDS | \
                     write FILE TEXT | get ADDR:PORT PATH USER:PASSWORD | connect ADDR:PORT | \
-                    resolve NAME";
+                    resolve NAME | fill FILE REPORT";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         }
         ["sleep", seconds] => std::thread::sleep(Duration::from_secs(seconds.parse().unwrap())),
         ["write", file, text] => std::fs::write(file, text).expect("the file can be written"),
+        ["fill", file, report] => fill(file, report),
         ["get", address, path, account] => fetch(address, path, account),
         ["connect", address] => connect(address),
         ["resolve", name] => resolve(name),
@@ -38,6 +40,20 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Writes as much as there is room for, and says how much that was, in MiB.
+fn fill(file: &str, report: &str) {
+    let mut full = std::fs::File::create(file).expect("the file can be made");
+    let mut pieces = 0;
+    let why = loop {
+        match full.write_all(&[7; 1 << 20]) {
+            Ok(()) => pieces += 1,
+            Err(why) => break why,
+        }
+    };
+    std::fs::remove_file(file).expect("what was written can go");
+    std::fs::write(report, format!("{pieces} {:?}", why.kind())).expect("there is room again");
 }
 
 fn block_on(future: impl Future<Output = ()>) {

@@ -232,7 +232,7 @@ proptest! {
         let mut left: BTreeMap<CellId, Resources> =
             cells.iter().map(|cell| (cell.presence.cell_id.clone(), cell.available)).collect();
         let mut placed: Vec<(String, CellId)> = Vec::new();
-        for (item, at) in &outcome.placed {
+        for (item, at) in outcome.placed.iter() {
             let cell = cells.iter().find(|cell| cell.presence.cell_id == *at).unwrap();
             let (need, placement, rootfs, tags) = demand(&batch, item);
             prop_assert!(!cell.evacuating);
@@ -260,7 +260,7 @@ proptest! {
             let alone = Batch { lrps: vec![auction.clone()], tasks: vec![] };
             let outcome = hold(&cells, &alone, &policy);
             let told = explain(&cells, &auction.lrp, auction.key.index, &policy);
-            let placed = outcome.placed.first().map(|(_, cell)| cell.clone());
+            let placed = outcome.placed.iter().next().map(|(_, cell)| cell.clone());
             prop_assert_eq!(&told.chosen, &placed);
             prop_assert_eq!(told.why.is_empty(), placed.is_none());
             let error = outcome.failed.first().map(|failure| failure.error.clone());

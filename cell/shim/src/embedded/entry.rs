@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use lattice_api::shim::CAPABILITIES;
@@ -23,7 +24,7 @@ use rustix::thread::{
 use serde_json::Value;
 
 use super::executor::Confined;
-use super::reason;
+use super::{console, reason};
 
 /// What every container of ours has apart from the host.
 const NAMESPACES: ThreadNameSpaceType = ThreadNameSpaceType::MOUNT
@@ -69,13 +70,13 @@ impl Container {
         })
     }
 
-    /// Starts a process and returns its number, or says why there is none. It is a child of this
-    /// process, which must have one thread.
+    /// Starts a process and returns its number, or says why there is none; one with a terminal hands
+    /// its other end to `console`. It is a child of this process, which must have one thread.
     pub(super) fn start(
         &self,
         process: &Value,
-        executor: &Confined,
-        complaints: File,
+        (executor, complaints): (&Confined, File),
+        console: Option<&UnixStream>,
     ) -> Result<i32, String> {
         let rights = rights(process);
         let process: Process =
@@ -92,7 +93,7 @@ impl Container {
             let child = self.enter().and_then(|()| fork(libc::CLONE_PARENT));
             match child {
                 Ok(None) => {
-                    let outcome = prepare(&process, rights);
+                    let outcome = prepare(&process, rights, console);
                     outcome.map_or_else(|why| executor.say(&why), |()| drop(executor.run(&process)))
                 }
                 // Whoever reads too little knows that it failed.
@@ -134,9 +135,16 @@ impl Container {
 }
 
 /// Makes this process what was asked for, but for the program.
-fn prepare(process: &Process, rights: CapabilitySet) -> Result<(), String> {
+fn prepare(
+    process: &Process,
+    rights: CapabilitySet,
+    console: Option<&UnixStream>,
+) -> Result<(), String> {
     let told = |what: &'static str| move |e: io::Error| format!("cannot {what}: {e}");
     setsid().map_err(io::Error::from).map_err(told("begin a session"))?;
+    if let Some(waiting) = console {
+        console::take(process, waiting).map_err(told("make a terminal"))?;
+    }
     // SAFETY: no handler is set. This program's own start has it ignored.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     for limit in process.rlimits().iter().flatten() {

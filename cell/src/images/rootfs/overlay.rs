@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use super::machine;
+use super::quota::{self, DiskQuota};
 use crate::images::ImageError;
 use crate::images::confined::remove_all;
 use crate::images::content::implied_directories;
@@ -24,9 +25,11 @@ const BLOCK_BYTES: u64 = 512;
 /// In a root filesystem's directory: the layers it stands on, each ended by a zero byte.
 const LAYERS: &str = "layers";
 /// In it: what is mounted there and has to be unmounted before it is removed.
-const MOUNTS: [&str; 2] = ["merged", LOWER];
+const MOUNTS: [&str; 3] = ["merged", LOWER, DISK];
 /// Where the layers are shown with other owners while they are stacked.
 const LOWER: &str = "lower";
+/// Where all is that is written; a file system of its own where that has a bound.
+const DISK: &str = "disk";
 
 /// The directory of all root filesystems.
 #[derive(Debug, Clone)]
@@ -55,12 +58,14 @@ impl Rootfs {
         Ok(Self { directory, empty })
     }
 
-    /// Mounts the layers, the lowest first, below a new writable one; all of it belongs to `users`.
+    /// Mounts the layers, the lowest first, below a new writable one with room for `quota`; all of
+    /// it belongs to `users`.
     pub(crate) fn mount(
         &self,
         layers: &[PathBuf],
         id: &ContainerId,
         users: Option<&UserNamespace>,
+        quota: Option<DiskQuota>,
     ) -> Result<PathBuf, ImageError> {
         let home = self.directory.join(id.as_str());
         let what = format!("mount the root filesystem of {id}");
@@ -71,7 +76,10 @@ impl Rootfs {
             }
             Err(e) => return Err(machine(&what, e)),
         }
-        self.stack(layers, &home, users).map_err(|e| {
+        let disk = home.join(DISK);
+        let made = fs::create_dir(&disk)
+            .and_then(|()| quota.map_or(Ok(()), |quota| quota::mount(&home, quota, &disk)));
+        made.and_then(|()| self.stack(layers, &home, users)).map_err(|e| {
             // Whatever is left is found by `list` and removed by the next cleaning.
             let _ = self.remove(&home);
             machine(&what, e)
@@ -84,8 +92,16 @@ impl Rootfs {
     }
 
     pub(crate) fn disk_usage(&self, id: &ContainerId) -> Result<u64, ImageError> {
-        let upper = self.directory.join(id.as_str()).join("upper");
-        used_bytes(&upper).map_err(|e| machine(&format!("measure what {id} has written"), e))
+        let home = self.directory.join(id.as_str());
+        let disk = home.join(DISK);
+        let measure = || -> io::Result<u64> {
+            if !disk.exists() {
+                // As older versions have it.
+                return used_bytes(&home.join("upper"));
+            }
+            quota::used_bytes(&disk)?.map_or_else(|| used_bytes(&disk.join("upper")), Ok)
+        };
+        measure().map_err(|e| machine(&format!("measure what {id} has written"), e))
     }
 
     pub(crate) fn list(&self) -> Result<Vec<ContainerId>, ImageError> {
@@ -123,7 +139,8 @@ impl Rootfs {
         users: Option<&UserNamespace>,
     ) -> io::Result<PathBuf> {
         keep_layers(home, layers)?;
-        let (upper, work, merged) = (home.join("upper"), home.join("work"), home.join("merged"));
+        let (disk, merged) = (home.join(DISK), home.join("merged"));
+        let (upper, work) = (disk.join("upper"), disk.join("work"));
         for directory in [&upper, &work, &merged] {
             fs::create_dir(directory)?;
         }

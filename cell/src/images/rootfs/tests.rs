@@ -2,7 +2,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
+use lattice_model::Limit;
+
 use super::overlay::Rootfs;
+use super::quota::DiskQuota;
 use super::*;
 use crate::images::unpack::tests::Tar;
 use crate::runtime::ContainerId;
@@ -139,7 +142,7 @@ fn layers_are_stacked_and_writes_go_above_them() {
         fs::set_permissions(&high, fs::Permissions::from_mode(0o711)).unwrap();
         let rootfs = Rootfs::open(&home.path().join("data, with: odd=signs")).unwrap();
         let id = ContainerId::new("one");
-        let merged = rootfs.mount(&[low.clone(), high], &id, None).unwrap();
+        let merged = rootfs.mount(&[low.clone(), high], &id, None, None).unwrap();
         let text = |name: &str| fs::read_to_string(merged.join(name)).unwrap();
         assert_eq!((text("a"), text("b")), ("low".to_owned(), "high".to_owned()));
         assert!(!merged.join("gone").exists(), "a whiteout hides what is below");
@@ -149,7 +152,9 @@ fn layers_are_stacked_and_writes_go_above_them() {
         let written = rootfs.disk_usage(&id).unwrap() - before;
         assert!((100_000..200_000).contains(&written), "{written}");
         assert_eq!(fs::read_to_string(low.join("a")).unwrap(), "low", "the layer stays as it is");
-        assert!(rootfs.mount(&[low], &id, None).unwrap_err().to_string().contains("one already"));
+        assert!(
+            rootfs.mount(&[low], &id, None, None).unwrap_err().to_string().contains("one already")
+        );
         assert_eq!(rootfs.list().unwrap(), std::slice::from_ref(&id));
         rootfs.unmount(&id).unwrap();
         rootfs.unmount(&id).unwrap();
@@ -165,7 +170,7 @@ fn no_layer_at_all_and_a_hundred_of_them_both_work() {
     in_mount_namespace(|| {
         let home = tempfile::tempdir().unwrap();
         let rootfs = Rootfs::open(home.path()).unwrap();
-        let empty = rootfs.mount(&[], &ContainerId::new("empty"), None).unwrap();
+        let empty = rootfs.mount(&[], &ContainerId::new("empty"), None, None).unwrap();
         assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
         fs::write(empty.join("x"), "writable").unwrap();
         let deep = "a-long-name-that-would-not-fit-a-page-of-mount-options".repeat(3);
@@ -175,7 +180,7 @@ fn no_layer_at_all_and_a_hundred_of_them_both_work() {
                 layer(home.path(), &format!("{deep}-{n}"), &[(&own, &n), ("top", &n)])
             })
             .collect();
-        let merged = rootfs.mount(&layers, &ContainerId::new("hundred"), None).unwrap();
+        let merged = rootfs.mount(&layers, &ContainerId::new("hundred"), None, None).unwrap();
         assert_eq!(fs::read_to_string(merged.join("top")).unwrap(), "127");
         assert_eq!(fs::read_to_string(merged.join("own-0")).unwrap(), "0");
         for id in rootfs.list().unwrap() {
@@ -196,7 +201,7 @@ fn a_directory_a_layer_did_not_describe_looks_as_the_one_below() {
         fs::write(high.with_file_name("implied"), b"tmp\0own\0").unwrap();
         let rootfs = Rootfs::open(home.path()).unwrap();
         let id = ContainerId::new("one");
-        let merged = rootfs.mount(&[low, high], &id, None).unwrap();
+        let merged = rootfs.mount(&[low, high], &id, None, None).unwrap();
         let tmp = fs::metadata(merged.join("tmp")).unwrap();
         assert_eq!((tmp.mode() & 0o7777, tmp.uid(), tmp.gid()), (0o1777, 5, 6));
         assert!(merged.join("tmp/low").exists() && merged.join("tmp/high").exists());
@@ -219,7 +224,7 @@ fn layers_belong_to_the_users_of_the_instance_and_stay_as_they_are() {
         userns::make(&users, &home.path().join("netns")).unwrap();
         let rootfs = Rootfs::open(home.path()).unwrap();
         let id = ContainerId::new("one");
-        let merged = rootfs.mount(&[low.clone(), high], &id, Some(&users)).unwrap();
+        let merged = rootfs.mount(&[low.clone(), high], &id, Some(&users), None).unwrap();
         let look = |name: &str| {
             let found = fs::metadata(merged.join(name)).unwrap();
             (found.mode() & 0o7777, found.uid(), found.gid())
@@ -231,7 +236,7 @@ fn layers_belong_to_the_users_of_the_instance_and_stay_as_they_are() {
         assert_eq!(look("srv"), (0o755, first_id + 5, first_id + 6), "as the layer below has it");
         assert_eq!(look(".").1, first_id);
         fs::write(merged.join("bin/su"), "written").unwrap();
-        let upper = fs::metadata(home.path().join("rootfs/one/upper/bin/su")).unwrap();
+        let upper = fs::metadata(home.path().join("rootfs/one/disk/upper/bin/su")).unwrap();
         assert_eq!((upper.uid(), upper.gid()), (first_id, first_id), "what is copied up");
         let below = fs::metadata(low.join("bin/su")).unwrap();
         assert_eq!((below.uid(), fs::read(low.join("bin/su")).unwrap()), (0, b"low".to_vec()));
@@ -239,6 +244,76 @@ fn layers_belong_to_the_users_of_the_instance_and_stay_as_they_are() {
         assert!(!mounts().contains("/one/lower"), "it is only needed until all is stacked");
         rootfs.unmount(&id).unwrap();
         assert!(!mounts().contains("/rootfs/one"));
+    });
+}
+
+/// The loop devices that stand on files in a directory.
+fn loop_devices(of: &Path) -> Vec<String> {
+    let all = fs::read_dir("/sys/block").unwrap().flatten();
+    let backing =
+        all.filter_map(|dev| fs::read_to_string(dev.path().join("loop/backing_file")).ok());
+    backing.filter(|file| file.contains(of.to_str().unwrap())).collect()
+}
+
+#[test]
+fn a_full_disk_is_full_for_its_container_alone_and_leaves_nothing() {
+    in_mount_namespace(|| {
+        let home = tempfile::tempdir().unwrap();
+        let low = layer(home.path(), "low", &[("low", "of the image")]);
+        let id = ContainerId::new("one");
+        let quota = DiskQuota::of_mb(Limit::AtMost(16));
+        let rootfs = Rootfs::open(home.path()).unwrap();
+        let merged = rootfs.mount(std::slice::from_ref(&low), &id, None, quota).unwrap();
+        assert_eq!(fs::read(merged.join("low")).unwrap(), b"of the image");
+        let before = rootfs.disk_usage(&id).unwrap();
+        let mut file = fs::File::create(merged.join("big")).unwrap();
+        let mut written = 0_u64;
+        let full = loop {
+            match file.write(&[7; 64 << 10]) {
+                Ok(count) => written += count as u64,
+                Err(e) => break e,
+            }
+        };
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        assert!((16 << 20..18 << 20).contains(&written), "{written}");
+        file.sync_all().unwrap();
+        let used = rootfs.disk_usage(&id).unwrap() - before;
+        assert!((written..written + (1 << 20)).contains(&used), "{used} for {written}");
+        fs::write(home.path().join("of-the-host"), "has room").unwrap();
+        drop(file);
+        fs::remove_file(merged.join("big")).unwrap();
+        fs::write(merged.join("small"), "room again").unwrap();
+
+        let mut count = 0;
+        let full = loop {
+            match fs::File::create(merged.join(format!("n-{count}"))) {
+                Ok(_) => count += 1,
+                Err(e) => break e,
+            }
+        };
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        assert!((4000..4096).contains(&count), "{count}");
+
+        assert_eq!(loop_devices(home.path()).len(), 1);
+        let successor = Rootfs::open(home.path()).unwrap();
+        assert!(successor.disk_usage(&id).unwrap() > before, "whoever comes after finds it");
+        successor.unmount(&id).unwrap();
+        assert_eq!(loop_devices(home.path()), [] as [String; 0]);
+        assert!(!fs::read_to_string("/proc/thread-self/mountinfo").unwrap().contains("/one/"));
+        assert_eq!(rootfs.list().unwrap(), []);
+    });
+}
+
+#[test]
+fn a_disk_that_cannot_be_made_leaves_nothing() {
+    in_mount_namespace(|| {
+        let home = tempfile::tempdir().unwrap();
+        let rootfs = Rootfs::open(home.path()).unwrap();
+        let id = ContainerId::new("one");
+        let quota = Some(DiskQuota { bytes: 1 << 62, inodes: 4096 });
+        let error = rootfs.mount(&[], &id, None, quota).unwrap_err().to_string();
+        assert!(error.starts_with("cannot mount the root filesystem of one: "), "{error}");
+        assert_eq!((rootfs.list().unwrap(), loop_devices(home.path())), (vec![], vec![]));
     });
 }
 

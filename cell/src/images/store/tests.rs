@@ -658,8 +658,8 @@ async fn the_fake_hands_out_directories_and_follows_its_script() {
     assert!(pull("h.io/app:bad").await.is_err());
     assert!(pull("h.io/any").await.is_ok());
     let id = ContainerId::new("one");
-    let root = fake.mount(&image, &id, None).await.unwrap();
-    assert!(root.is_dir() && fake.mount(&image, &id, None).await.is_err());
+    let root = fake.mount(&image, &id, None, None).await.unwrap();
+    assert!(root.is_dir() && fake.mount(&image, &id, None, None).await.is_err());
     assert_eq!(fake.list().await.unwrap(), std::slice::from_ref(&id));
     fake.unmount(&id).await.unwrap();
     assert!(!root.exists() && fake.list().await.unwrap().is_empty());
