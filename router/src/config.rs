@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use crate::access_log::{ExtraField, Query};
+pub use crate::error_page::ErrorPage;
 pub use crate::pool::Balance;
 pub use crate::services::Services;
 pub use crate::tls::BackendTls;
@@ -56,6 +57,8 @@ pub struct Config {
     pub line_rules: LineRules,
     /// What is said in headers beyond what always is.
     pub headers: HeaderRules,
+    /// What a client is shown that asks for what is not there.
+    pub error_page: Option<ErrorPage>,
     /// Which cookies keep a client with its instance.
     pub sticky: Sticky,
     /// What one connection, one request and one endpoint may use.
@@ -315,6 +318,7 @@ impl Config {
             lines: AccessLines::default(),
             line_rules: LineRules::default(),
             headers: HeaderRules::default(),
+            error_page: None,
             sticky: Sticky::default(),
             limits: Limits::default(),
         }

@@ -22,6 +22,7 @@
 //! | `wire`, `memory`, `watch` | sockets, the memory they lend, and who stands still |
 //! | `proxy` | the stages of one request |
 //! | [`verdict`] | what a failure means; pure |
+//! | [`error_page`] | what a client is shown of it; pure |
 //! | [`access_log`] | a request's line; pure |
 //! | [`metrics`] | all that is counted |
 //! | [`http`] | status: health, the routes, the figures |
@@ -37,6 +38,7 @@ pub mod alone;
 mod calendar;
 pub mod config;
 mod connections;
+pub mod error_page;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod h1;
@@ -188,6 +190,7 @@ pub async fn start(
         reads_preamble: config.reads_preamble,
         zone: config.zone,
         measures_apps: config.measures_apps,
+        error_page: config.error_page,
     });
     let messages = bus.subscribe("router.*");
     let registrar = Registrar::new(editor, reserved, registrar_rules, clock.clone(), bus);

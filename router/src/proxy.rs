@@ -87,7 +87,12 @@ async fn handle(worker: &Rc<Worker>, client: &mut Client, length: usize) -> Afte
 
 /// Tells the client what went wrong.
 async fn refuse(exchange: &mut Exchange, client: &mut Client, failure: &Failure) -> After {
+    let page = exchange.worker.shared.error_page.as_ref();
     let answer = failure.answer();
+    let answer = match page.filter(|_| failure.is_shown_as_page()) {
+        Some(page) => answer.on_page(page),
+        None => answer,
+    };
     count_failure(exchange, failure);
     exchange.refused(&answer);
     let is_clean = skip_body(exchange, client);

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use crate::config::{
-    AccessLines, BackendTls, HeaderRules, Limits, LineRules, Services, Side, Sticky,
+    AccessLines, BackendTls, ErrorPage, HeaderRules, Limits, LineRules, Services, Side, Sticky,
 };
 use crate::connections::{Connections, Spoken};
 use crate::memory::Memory;
@@ -61,6 +61,7 @@ pub(crate) struct Shared {
     /// The zone whose endpoints are preferred.
     pub(crate) zone: Option<String>,
     pub(crate) measures_apps: bool,
+    pub(crate) error_page: Option<ErrorPage>,
 }
 
 /// How the router ends.

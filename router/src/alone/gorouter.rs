@@ -5,6 +5,7 @@ mod keys;
 mod ports;
 mod secrets;
 
+use std::path::Path;
 use std::time::Duration;
 
 use lattice_daemon::bus::nats::NatsConfig;
@@ -74,6 +75,10 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
         negotiate: file.sticky_sessions_for_auth_negotiate,
     };
     router.limits = limits(&file);
+    let template = &file.html_error_template_file;
+    if !template.is_empty() {
+        router.error_page = judge.take(settings::error_page(Path::new(template)).map(Some), None);
+    }
     router.measures_apps = file.per_app_prometheus_http_metrics_reporting;
     let settings = Settings {
         router,

@@ -52,6 +52,8 @@ struct File {
     carry_shared: bool,
     nats: Nats,
     status: Shown,
+    /// A template of what clients are shown that ask for what is not there.
+    error_page: Option<PathBuf>,
     log: Log,
     access_log: AccessLog,
     lifecycle: Times,
@@ -161,11 +163,14 @@ pub(super) fn read(text: &str) -> Read {
         .route_services
         .as_ref()
         .and_then(|section| judge.found("route_services", section.services(&file.backends)));
+    let page = file.error_page.as_deref().map(settings::error_page).transpose();
+    let error_page = judge.found("error_page", page).flatten();
     let defaults = Config::new(&file.domain);
     let router = Config {
         listeners: listeners(&file),
         front_tls,
         backend_tls,
+        error_page,
         services,
         workers: file.workers.unwrap_or(defaults.workers),
         identity: settings::identity(file.index, file.lifecycle.register_interval),
@@ -329,6 +334,7 @@ impl Default for File {
             carry_shared: false,
             nats: Nats::default(),
             status: Shown::default(),
+            error_page: None,
             log: Log::default(),
             access_log: AccessLog::default(),
             lifecycle: Times::default(),

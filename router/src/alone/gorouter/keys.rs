@@ -79,6 +79,7 @@ pub(super) struct File {
     #[serde(deserialize_with = "list")]
     pub(super) route_services_hairpinning_allowlist: Vec<String>,
     pub(super) route_services: RouteServices,
+    pub(super) html_error_template_file: String,
     pub(super) per_app_prometheus_http_metrics_reporting: bool,
     pub(super) routing_api: Option<serde::de::IgnoredAny>,
     #[serde(deserialize_with = "list")]
@@ -328,6 +329,7 @@ impl Default for File {
             route_services_hairpinning: false,
             route_services_hairpinning_allowlist: Vec::new(),
             route_services: RouteServices::default(),
+            html_error_template_file: String::new(),
             per_app_prometheus_http_metrics_reporting: false,
             routing_api: None,
             isolation_segments: Vec::new(),

@@ -118,6 +118,21 @@ fn lines_show_what_the_file_asks_for() {
 }
 
 #[test]
+fn the_error_page_is_that_of_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("error.html");
+    let key = format!("html_error_template_file: {}", path.display());
+    let missing = mistakes(&key);
+    let expected = format!("Could not read HTML error template file: open {}", path.display());
+    assert!(missing[0].starts_with(&expected), "{missing:?}");
+    std::fs::write(&path, "{{.Status}}{{range .Header}}").unwrap();
+    assert!(mistakes(&key)[0].contains("`range .Header` is not understood"));
+    std::fs::write(&path, "<b>{{.Status}}</b>").unwrap();
+    assert!(read(&key).unwrap().router.error_page.is_some());
+    assert!(read("").unwrap().router.error_page.is_none());
+}
+
+#[test]
 fn route_services_are_known_to_who_has_a_secret() {
     assert!(read("route_services_timeout: 5s").unwrap().router.services.is_none());
     let services = read("route_services_secret: s").unwrap().router.services.unwrap();
