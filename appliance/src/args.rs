@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use lattice_cell::images::Mirror;
 use lattice_cell::network::egress::EgressPolicy;
 use lattice_cell::runtime::oci::Engine;
@@ -69,7 +69,7 @@ pub enum Command {
 
 /// `lattice router`.
 #[derive(Debug, Clone, Args)]
-#[group(required = true, multiple = false)]
+#[command(group = ArgGroup::new("file").required(true).args(["gorouter", "config"]))]
 pub struct Router {
     /// A file of gorouter's: YAML, as it is; keys that nobody knows are ignored with a warning
     #[arg(short = 'c', value_name = "FILE")]
@@ -77,6 +77,10 @@ pub struct Router {
     /// A file of ours: TOML, in which every key must be known
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Take the listening sockets of the router that runs with the same PATH, which then drains and
+    /// ends, and hand them over to the next one: no connection is turned away
+    #[arg(long, value_name = "PATH")]
+    pub handover: Option<PathBuf>,
 }
 
 /// Where state is kept unless another place is named; `ltc` looks there too.

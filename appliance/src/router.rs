@@ -12,11 +12,12 @@ use crate::up::raise_open_files;
 
 /// Runs it until a signal ends it.
 pub fn run(args: &Router) -> anyhow::Result<()> {
-    let settings = match (&args.gorouter, &args.config) {
+    let mut settings = match (&args.gorouter, &args.config) {
         (Some(path), _) => Settings::of_gorouter(path).inspect_err(say).map_err(Into::into),
         (None, Some(path)) => Settings::of_toml(path).map_err(usage),
         (None, None) => unreachable!("the command line demands one"),
     }?;
+    settings.handover.clone_from(&args.handover);
     stdout::start(&settings.logging);
     for key in &settings.unknown_keys {
         warn!(key, "configuration key ignored: nobody knows it");

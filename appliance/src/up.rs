@@ -191,6 +191,7 @@ async fn start_router(
 ) -> anyhow::Result<()> {
     let mut config = lattice_router::Config::new(&args.domain);
     config.listeners = listeners(args, gateway);
+    config.tcp.addrs = public_addrs(args);
     if args.https_port != 0 {
         let front = authority::front(&args.data.data_dir, &args.domain)?;
         config.front_tls = Some(Arc::new(front));
@@ -209,9 +210,8 @@ async fn start_router(
     Ok(())
 }
 
-/// The public side on loopback and where it was asked for, in clear and under TLS; the instances'
-/// side in clear.
-fn listeners(args: &Up, gateway: Ipv4Addr) -> Vec<Listener> {
+/// Loopback, and where it was asked for.
+fn public_addrs(args: &Up) -> Vec<IpAddr> {
     let mut public: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into()];
     if !args.listen.is_loopback() {
         if args.listen.is_unspecified() {
@@ -219,6 +219,12 @@ fn listeners(args: &Up, gateway: Ipv4Addr) -> Vec<Listener> {
         }
         public.push(args.listen);
     }
+    public
+}
+
+/// The public side, in clear and under TLS; the instances' side in clear.
+fn listeners(args: &Up, gateway: Ipv4Addr) -> Vec<Listener> {
+    let public = public_addrs(args);
     let mut listeners = Vec::new();
     for (port, is_tls) in [(args.http_port, false), (args.https_port, true)] {
         let on =

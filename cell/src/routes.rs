@@ -4,7 +4,9 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::hash::Hash;
 
-use lattice_model::wire::registration::Registration;
+use lattice_model::wire::registration::{
+    REGISTER, REGISTER_TCP, Registration, TcpRegistration, UNREGISTER, UNREGISTER_TCP,
+};
 use lattice_model::{DesiredLrp, LrpKey, NetInfo};
 
 /// Which address of an instance routers are told.
@@ -16,19 +18,28 @@ pub enum Announce {
     HostPort,
 }
 
+/// What leads to an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announced {
+    /// A host name.
+    Http(Box<Registration>),
+    /// A port of the router.
+    Tcp(TcpRegistration),
+}
+
 /// What routers are to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Here it is.
-    Register(Registration),
+    Register(Announced),
     /// It is no more.
-    Unregister(Registration),
+    Unregister(Announced),
 }
 
 /// All that is announced, by instance.
 #[derive(Debug)]
 pub struct Table<K> {
-    announced: BTreeMap<K, Vec<Registration>>,
+    announced: BTreeMap<K, Vec<Announced>>,
 }
 
 impl<K> Default for Table<K> {
@@ -41,7 +52,7 @@ impl<K> Default for Table<K> {
 
 impl<K: Ord + Clone + Hash> Table<K> {
     /// Replaces what is announced for an instance.
-    pub fn announce(&mut self, instance: &K, wanted: Vec<Registration>) -> Vec<Change> {
+    pub fn announce(&mut self, instance: &K, wanted: Vec<Announced>) -> Vec<Change> {
         let before = self.announced.insert(instance.clone(), wanted).unwrap_or_default();
         let after = &self.announced[instance];
         let gone = before.iter().filter(|old| !after.iter().any(|new| is_same_endpoint(old, new)));
@@ -63,24 +74,40 @@ impl<K: Ord + Clone + Hash> Table<K> {
     }
 
     /// Everything, for a heartbeat.
-    pub fn all(&self) -> impl Iterator<Item = &Registration> {
+    pub fn all(&self) -> impl Iterator<Item = &Announced> {
         self.announced.values().flatten()
     }
 }
 
-/// One registration for each host name of each HTTP route whose port the instance has.
+// === impl Change ===
+
+impl Change {
+    /// The subject and the message.
+    pub fn message(&self) -> (&'static str, Vec<u8>) {
+        let (subject, json) = match self {
+            Self::Register(Announced::Http(told)) => (REGISTER, serde_json::to_vec(told)),
+            Self::Register(Announced::Tcp(told)) => (REGISTER_TCP, serde_json::to_vec(told)),
+            Self::Unregister(Announced::Http(told)) => (UNREGISTER, serde_json::to_vec(told)),
+            Self::Unregister(Announced::Tcp(told)) => (UNREGISTER_TCP, serde_json::to_vec(told)),
+        };
+        (subject, json.expect("text and numbers are JSON"))
+    }
+}
+
+/// One registration for each host name of each HTTP route, and one for each TCP route, whose port
+/// the instance has.
 pub fn registrations(
     lrp: &DesiredLrp,
     key: &LrpKey,
     instance_guid: &str,
     net: &NetInfo,
     announce: Announce,
-) -> Vec<Registration> {
+) -> Vec<Announced> {
     let mut found = Vec::new();
     for route in lrp.routes.http() {
         let Some((host, port)) = endpoint(net, route.port, announce) else { continue };
         for hostname in route.hostnames {
-            found.push(Registration {
+            found.push(Announced::Http(Box::new(Registration {
                 host: host.clone(),
                 port,
                 uris: vec![hostname],
@@ -90,8 +117,21 @@ pub fn registrations(
                 tags: BTreeMap::from([("component".to_owned(), "route-emitter".to_owned())]),
                 route_service_url: route.route_service_url.clone().unwrap_or_default(),
                 ..Registration::default()
-            });
+            })));
         }
+    }
+    for route in lrp.routes.tcp() {
+        let Some((host, port)) = endpoint(net, route.container_port, announce) else { continue };
+        found.push(Announced::Tcp(TcpRegistration {
+            host,
+            port,
+            external_port: route.external_port,
+            sni_hostname: route.sni_hostname.unwrap_or_default(),
+            app: lrp.log.log_guid.clone(),
+            private_instance_id: instance_guid.to_owned(),
+            private_instance_index: key.index.to_string(),
+            stale_threshold_in_seconds: 0,
+        }));
     }
     found
 }
@@ -106,8 +146,17 @@ fn endpoint(net: &NetInfo, container_port: u16, announce: Announce) -> Option<(S
     host.parse::<IpAddr>().is_ok().then(|| (host.clone(), port))
 }
 
-fn is_same_endpoint(a: &Registration, b: &Registration) -> bool {
-    a.host == b.host && a.port == b.port && a.uris == b.uris
+fn is_same_endpoint(a: &Announced, b: &Announced) -> bool {
+    match (a, b) {
+        (Announced::Http(a), Announced::Http(b)) => {
+            a.host == b.host && a.port == b.port && a.uris == b.uris
+        }
+        (Announced::Tcp(a), Announced::Tcp(b)) => {
+            (&a.host, a.port, a.external_port, &a.sni_hostname)
+                == (&b.host, b.port, b.external_port, &b.sni_hostname)
+        }
+        (Announced::Http(_), Announced::Tcp(_)) | (Announced::Tcp(_), Announced::Http(_)) => false,
+    }
 }
 
 #[cfg(test)]

@@ -2,20 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use lattice_model::route::{CF_ROUTER, TCP_ROUTER, TcpRoute};
+use lattice_model::route::{CF_ROUTER, RESERVED_TCP_PORTS, TCP_ROUTER, TcpRoute, listed};
 use lattice_model::{HttpRoute, Routes};
 
 /// The group all TCP routes are in (ltc A.4).
 const ROUTER_GROUP: &str = "bad25cff-9332-48a6-8603-b619858e7992";
 /// The port of the SSH daemon in a container; never a default for routes.
 const SSH_PORT: u16 = 2222;
-
-/// External ports the platform keeps for itself (ltc A.4).
-const RESERVED_PORTS: [u16; 36] = [
-    22, 53, 80, 1169, 1234, 1700, 2222, 2380, 4001, 4222, 4223, 7001, 7777, 8070, 8080, 8081, 8082,
-    8090, 8300, 8301, 8302, 8400, 8444, 8500, 8888, 8889, 9016, 9999, 17009, 17014, 17110, 17111,
-    17222, 44445, 443, 1800,
-];
 
 /// Why routes cannot be what was typed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +17,10 @@ pub enum RouteError {
     #[error("malformed route '{0}'; write HOST or HOST:PORT, e.g. -R web:8080")]
     MalformedHttp(String),
     /// No port.
-    #[error("malformed TCP route '{0}'; write EXTERNAL or EXTERNAL:CONTAINER, e.g. -T 50000:6379")]
+    #[error(
+        "malformed TCP route '{0}'; write EXTERNAL or EXTERNAL:CONTAINER, e.g. -T 50000:6379, or \
+         NAME:EXTERNAL:CONTAINER for TLS clients that ask for NAME"
+    )]
     MalformedTcp(String),
     /// No container port is given and there is none to assume.
     #[error("route '{0}' names no container port and the app exposes none; write {0}:PORT")]
@@ -50,7 +46,10 @@ pub enum RouteError {
         ports: String,
     },
     /// The platform listens there.
-    #[error("external port {0} is reserved by the platform; take one above 50000")]
+    #[error(
+        "external port {0} is reserved by the platform; take one above 50000, or any other but \
+         {reserved}", reserved = listed(&RESERVED_TCP_PORTS)
+    )]
     Reserved(u16),
 }
 
@@ -68,6 +67,8 @@ pub enum Shown {
     Tcp {
         /// The router's port.
         external_port: u16,
+        /// The name that clients must ask for by TLS, if they must.
+        sni: Option<String>,
         /// The container port it leads to.
         port: u16,
     },
@@ -98,22 +99,31 @@ pub fn parse_http(typed: &str, ports: &[u16], domain: &str) -> Result<(String, u
     Ok((format!("{}{suffix}{path}", name.to_ascii_lowercase()), port))
 }
 
-/// Reads `-T EXTERNAL[:CONTAINER]`.
+/// Reads `-T [NAME:]EXTERNAL[:CONTAINER]`; a name is what is no number.
 pub fn parse_tcp(typed: &str, ports: &[u16]) -> Result<TcpRoute, RouteError> {
-    let number = |text: &str| {
-        let port = text.parse::<u16>().ok().filter(|p| *p > 0);
-        port.ok_or_else(|| RouteError::MalformedTcp(typed.to_owned()))
+    let malformed = || RouteError::MalformedTcp(typed.to_owned());
+    let number = |text: &str| text.parse::<u16>().ok().filter(|p| *p > 0).ok_or_else(malformed);
+    let (name, rest) = match typed.split_once(':') {
+        Some((name, rest)) if is_host_name(name) => (Some(name.to_ascii_lowercase()), rest),
+        Some(_) | None => (None, typed),
     };
-    let (external_port, container_port) = match typed.split_once(':') {
+    let (external_port, container_port) = match rest.split_once(':') {
         Some((external, container)) => {
             (number(external)?, exposed(typed, number(container)?, ports)?)
         }
-        None => (number(typed)?, default_port(typed, ports)?),
+        None => (number(rest)?, default_port(typed, ports)?),
     };
-    if RESERVED_PORTS.contains(&external_port) {
+    if RESERVED_TCP_PORTS.contains(&external_port) {
         return Err(RouteError::Reserved(external_port));
     }
-    Ok(TcpRoute { router_group_guid: ROUTER_GROUP.to_owned(), external_port, container_port })
+    let router_group_guid = ROUTER_GROUP.to_owned();
+    Ok(TcpRoute { router_group_guid, external_port, container_port, sni_hostname: name })
+}
+
+/// A name as the greeting of TLS carries it: not an address, and not a number.
+fn is_host_name(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    text.bytes().all(allowed) && text.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
 /// `-R` flags as `cf-router` entries, one a port, in the order they were typed.
@@ -169,8 +179,9 @@ pub fn shown(routes: &Routes, ports: &[u16]) -> Vec<Shown> {
         let of_host = |hostname| Shown::Http { hostname, port: route.port };
         by_port.entry(route.port).or_default().extend(hosts.map(of_host));
     }
-    for TcpRoute { external_port, container_port: port, .. } in routes.tcp() {
-        by_port.entry(port).or_default().push(Shown::Tcp { external_port, port });
+    for route in routes.tcp() {
+        let TcpRoute { external_port, container_port: port, sni_hostname: sni, .. } = route;
+        by_port.entry(port).or_default().push(Shown::Tcp { external_port, sni, port });
     }
     by_port.into_iter().filter(|(port, _)| ports.contains(port)).flat_map(|(_, r)| r).collect()
 }
@@ -242,7 +253,7 @@ mod tests {
             let error = parse_http(bad, &[80], "t");
             assert_eq!(error, Err(RouteError::MalformedHttp(bad.to_owned())), "{bad}");
         }
-        for bad in ["", "x", "1:", ":1", "0:1", "50000:x"] {
+        for bad in ["", "x", "1:", ":1", "0:1", "50000:x", "db.test:x", "db.test:", "a b:1:80"] {
             let error = parse_tcp(bad, &[80]);
             assert_eq!(error, Err(RouteError::MalformedTcp(bad.to_owned())), "{bad}");
         }
@@ -253,8 +264,22 @@ mod tests {
         for port in [22, 80, 443, 2222, 8444, 8888, 44445] {
             assert_eq!(parse_tcp(&port.to_string(), &[1]), Err(RouteError::Reserved(port)));
         }
-        let route = parse_tcp("50001:8080", &[8080]).unwrap();
-        assert_eq!((route.external_port, route.container_port), (50001, 8080));
+        let told = RouteError::Reserved(22).to_string();
+        assert!(told.contains("reserved") && told.contains("22, 53, 80, 443"), "{told}");
+    }
+
+    #[test]
+    fn a_tcp_route_leads_from_a_port_and_perhaps_a_name() {
+        for (typed, external, container, name) in [
+            ("50001:8080", 50001, 8080, None),
+            ("50001", 50001, 8080, None),
+            ("DB.test:50001:8080", 50001, 8080, Some("db.test")),
+            ("db.test:50001", 50001, 8080, Some("db.test")),
+        ] {
+            let route = parse_tcp(typed, &[8080]).unwrap();
+            assert_eq!((route.external_port, route.container_port), (external, container));
+            assert_eq!(route.sni_hostname.as_deref(), name, "{typed}");
+        }
     }
 
     #[test]
@@ -281,7 +306,7 @@ mod tests {
         let expected = [
             Shown::Http { hostname: "web.t".into(), port: 80 },
             Shown::Http { hostname: "web-80.t".into(), port: 80 },
-            Shown::Tcp { external_port: 50000, port: 80 },
+            Shown::Tcp { external_port: 50000, sni: None, port: 80 },
         ];
         assert_eq!(shown(&routes, &[80]), expected);
     }

@@ -4,18 +4,21 @@
 //! |---|---|
 //! | [`settings`] | all that such a process is told, from either kind of file |
 //! | [`gorouter`], [`ours`] | the two kinds of file |
+//! | [`handover`] | the listening sockets, from one process to the next |
 //! | [`reload`] | certificates in files, which change |
 //! | [`stdout`] | its log, in gorouter's form |
 //! | [`access`] | where access lines go |
 
 pub mod access;
 pub mod gorouter;
+pub mod handover;
 pub mod ours;
 pub mod reload;
 mod route_services;
 pub mod settings;
 pub mod stdout;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,15 +27,20 @@ use lattice_daemon::clock::SystemClock;
 use lattice_daemon::log_ingress;
 use lattice_daemon::tasks::Tasks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
-use crate::{AccessLines, Handle, StartError, http};
+use crate::http::Status;
+use crate::{AccessLines, Handle, Listener, StartError, http};
+use handover::{HandoverError, Successors};
 pub use settings::{Mistakes, Settings};
 
 /// The longest that requests under way may take to end upon SIGTERM.
 const TERMINATE_DRAIN: Duration = Duration::from_secs(3);
 /// What the rest of the process may take to end after the requests.
 const TASKS_STOP: Duration = Duration::from_millis(500);
+
+/// How long an inherited socket may wait for a TCP route.
+const CLAIM: Duration = Duration::from_secs(1);
 
 /// Why a router's process ended that should run.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +57,9 @@ pub enum AloneError {
     /// Where access lines should go cannot be used.
     #[error(transparent)]
     Access(#[from] access::AccessError),
+    /// The listening sockets do not pass from one process to the next.
+    #[error(transparent)]
+    Handover(#[from] HandoverError),
     /// Signals cannot be heard.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
@@ -64,12 +75,23 @@ enum End {
     /// Be quick.
     Terminate,
     Failed,
+    /// Another process takes the connections that come from now on.
+    HandedOver,
 }
 
-/// Runs until a signal ends it.
+/// What opens once the table is full.
+struct Front {
+    listeners: Vec<Listener>,
+    status: Status,
+    whose: (u32, String),
+    start_delay: Duration,
+    handover: Option<PathBuf>,
+}
+
+/// Runs until a signal ends it, or another process takes over.
 pub async fn run(settings: Settings) -> Result<(), AloneError> {
     info!("starting");
-    let Settings { mut router, nats, reload, status, access, lifecycle, .. } = settings;
+    let Settings { mut router, nats, reload, status, access, lifecycle, handover, .. } = settings;
     say_what_is_carried(&router.sharding);
     let mut signals = Signals::new().map_err(AloneError::Signals)?;
     let tasks = Tasks::default();
@@ -87,38 +109,67 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
     router.lines = if access.is_empty() { AccessLines::None } else { AccessLines::All };
     let writer = access::start(access, egress)?;
     let listeners = std::mem::take(&mut router.listeners);
+    router.tcp.reserved.extend(listeners.iter().map(|listener| listener.addr.port()));
+    router.hands_over = handover.is_some();
+    let whose = (router.identity.index, router.identity.id.clone());
+    let front = Front { listeners, status, whose, start_delay: lifecycle.start_delay, handover };
     let drain = router.limits.drain;
-    let (clock, whose) =
-        (Arc::new(SystemClock), (router.identity.index, router.identity.id.clone()));
+    let clock = Arc::new(SystemClock);
     let handle = crate::start(router, Arc::new(bus), Arc::new(ingress), clock, &tasks).await?;
-    let status = http::start(status, handle.clone(), whose, &tasks).await?;
     let end = tokio::select! {
-        // The table fills before anyone is served.
-        () = tokio::time::sleep(lifecycle.start_delay) => None,
-        end = signals.any() => Some(end),
-        () = tasks.shutdown().cancelled() => Some(End::Failed),
-    };
-    let end = match end {
-        Some(end) => end,
-        None => {
-            for listener in listeners {
-                handle.listen(listener)?;
-            }
-            status.opens();
-            info!("gorouter.started");
-            tokio::select! {
-                end = signals.any() => end,
-                () = tasks.shutdown().cancelled() => End::Failed,
-            }
-        }
+        end = serve(front, &handle, &tasks) => end?,
+        end = signals.any() => end,
+        () = tasks.shutdown().cancelled() => End::Failed,
     };
     finish(&end, handle, lifecycle.drain_wait, drain, &tasks).await;
     let _ = tokio::task::spawn_blocking(move || writer.join()).await;
     info!("gorouter.stopped");
     match end {
         End::Failed => Err(AloneError::Failed),
-        End::Drain | End::Terminate => Ok(()),
+        End::Drain | End::Terminate | End::HandedOver => Ok(()),
     }
+}
+
+/// Opens once the table is full, and serves until another process takes over.
+async fn serve(front: Front, handle: &Handle, tasks: &Tasks) -> Result<End, AloneError> {
+    let Front { listeners, status, whose, start_delay, handover } = front;
+    let predecessor = match &handover {
+        Some(path) => handover::predecessor(path).await?,
+        None => None,
+    };
+    let show = || http::start(status, handle.clone(), whose, tasks);
+    let (predecessor, show, shown) = match predecessor {
+        // Until then the predecessor says that all is well, on the same sockets.
+        Some((predecessor, sockets)) => {
+            handle.inherit(sockets);
+            (Some(predecessor), Some(show), None)
+        }
+        None => (None, None, Some(show().await?)),
+    };
+    tokio::time::sleep(start_delay).await;
+    for listener in listeners {
+        handle.listen(listener)?;
+    }
+    if let Some(show) = show {
+        show().await?.opens();
+    }
+    if let Some(shown) = shown {
+        shown.opens();
+    }
+    if let Some(predecessor) = predecessor {
+        handle.inherit(predecessor.relieve().await?);
+    }
+    info!("gorouter.started");
+    let Some(path) = handover else { return std::future::pending().await };
+    let mut successors = Successors::at(&path)?;
+    info!(path = %path.display(), "a successor may take over");
+    // Whoever asks meanwhile waits until it is clear which sockets there are.
+    tokio::time::sleep(CLAIM).await;
+    for addr in handle.disinherit() {
+        warn!(%addr, "closed: the router before this one listened there, and this one does not");
+    }
+    successors.taken_over(handle).await;
+    Ok(End::HandedOver)
 }
 
 /// Ends all tasks, each kind of end in its time. A second signal changes nothing.
@@ -131,8 +182,13 @@ async fn finish(end: &End, handle: Handle, wait: Duration, drain: Duration, task
             drain
         }
         End::Terminate | End::Failed => drain.min(TERMINATE_DRAIN),
+        End::HandedOver => drain,
     };
     handle.drain_within(drain);
+    if let End::HandedOver = end {
+        // Meanwhile the table goes on to follow the bus.
+        handle.retired().await;
+    }
     drop(handle);
     tasks.end(drain + TASKS_STOP).await;
 }

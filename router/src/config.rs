@@ -3,10 +3,13 @@
 
 pub(crate) mod duration;
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lattice_model::route::RESERVED_TCP_PORTS;
 use serde::Deserialize;
 
 pub use crate::access_log::{ExtraField, Query};
@@ -41,6 +44,8 @@ pub struct Config {
     pub reads_preamble: bool,
     /// The zone whose endpoints get the first attempt of each request, if any of them can.
     pub zone: Option<String>,
+    /// Sockets may be handed over to a successor.
+    pub hands_over: bool,
     /// How the router speaks of itself on the bus.
     pub identity: Identity,
     /// Which registrations are carried.
@@ -63,6 +68,26 @@ pub struct Config {
     pub sticky: Sticky,
     /// What one connection, one request and one endpoint may use.
     pub limits: Limits,
+    /// Where TCP routes are listened for.
+    pub tcp: TcpRules,
+}
+
+/// Which TCP routes are carried, and where they are listened for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpRules {
+    /// The addresses; without any no TCP route is carried.
+    pub addrs: Vec<IpAddr>,
+    /// The external ports that routes may have.
+    pub ports: RangeInclusive<u16>,
+    /// Those among them that routes may not have. The router's own are refused in any case.
+    pub reserved: BTreeSet<u16>,
+    /// The most ports that are open at once.
+    pub ports_max: usize,
+    /// Client connections over all workers; at the limit new ones wait.
+    pub connections_max: usize,
+    /// How long a client may take to say by the greeting of TLS which name it asks for, where that
+    /// decides.
+    pub greeting_timeout: Duration,
 }
 
 /// One address to listen on.
@@ -310,6 +335,7 @@ impl Config {
             services: None,
             reads_preamble: false,
             zone: None,
+            hands_over: false,
             identity: Identity::default(),
             sharding: Sharding::default(),
             freshness: Freshness::default(),
@@ -321,6 +347,20 @@ impl Config {
             error_page: None,
             sticky: Sticky::default(),
             limits: Limits::default(),
+            tcp: TcpRules::default(),
+        }
+    }
+}
+
+impl Default for TcpRules {
+    fn default() -> Self {
+        Self {
+            addrs: Vec::new(),
+            ports: 1..=u16::MAX,
+            reserved: RESERVED_TCP_PORTS.into(),
+            ports_max: 1024,
+            connections_max: 10_000,
+            greeting_timeout: Duration::from_secs(5),
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use lattice_daemon::bus::{InProcessBus, Message};
 use lattice_daemon::clock::SystemClock;
+use lattice_daemon::log_ingress;
 use lattice_model::Time;
-use lattice_model::wire::registration::{REGISTER, UNREGISTER};
+use lattice_model::wire::registration::{REGISTER, REGISTER_TCP, UNREGISTER};
 
 use crate::config::{Config, HeaderRules};
 use crate::h1::Body;
@@ -21,6 +22,9 @@ use crate::services::Keys;
 use crate::services::place::Place;
 use crate::table::key::Key;
 use crate::table::{self, Editor};
+use crate::tcp::NoDoors;
+use crate::tcp::greeting::{self, Greeting};
+use crate::tcp::ports::Ports;
 
 /// Reads a text as gorouter's configuration, which may be refused and nothing else.
 pub fn gorouter_file(text: &str) {
@@ -50,13 +54,24 @@ pub fn service_url(text: &str) {
     }
 }
 
-/// Registers what each line says, or withdraws it when a `-` stands before it, and checks that
-/// every route of the table is found.
+/// Reads bytes as the greeting of TLS; what is decided stays so, whatever follows.
+pub fn tcp_greeting(bytes: &[u8]) {
+    let decided = greeting::read(bytes);
+    if decided != Greeting::Partial {
+        assert_eq!(greeting::read(&[bytes, &b"x"[..]].concat()), decided);
+    }
+}
+
+/// Registers what each line says, or withdraws it when a `-` stands before it, `+` for TCP routes,
+/// and checks that every route of the table is found.
 pub fn register(lines: &[u8]) {
     let mut config = Config::new("test");
     config.freshness.routes_max = 64;
+    config.tcp.addrs = vec![core::net::Ipv4Addr::LOCALHOST.into()];
+    let (rules, tcp) = (table::Rules::of(&config), config.tcp.clone());
+    let logs = Arc::new(log_ingress::channel().0);
     let mut registrar = Registrar::new(
-        Editor::new(table::Rules::of(&config), 0),
+        (Editor::new(rules, 0), Ports::new(tcp, rules, 0, Arc::new(NoDoors), logs)),
         Arc::new(ReservedHosts::new(&config)),
         Rules::of(&config),
         Arc::new(SystemClock),
@@ -65,7 +80,10 @@ pub fn register(lines: &[u8]) {
     for line in lines.split(|&b| b == b'\n') {
         let (subject, payload) = match line.strip_prefix(b"-") {
             Some(payload) => (UNREGISTER, payload),
-            None => (REGISTER, line),
+            None => match line.strip_prefix(b"+") {
+                Some(payload) => (REGISTER_TCP, payload),
+                None => (REGISTER, line),
+            },
         };
         registrar.hear(&Message {
             subject: subject.into(),

@@ -5,6 +5,7 @@
 //! | `/health` | whether load balancers should send requests here | health ports |
 //! | `/is-process-alive-do-not-use-for-loadbalancing` | that the process answers | health ports |
 //! | `/routes` | the table, to who knows the password | the routes' port |
+//! | `/tcp_routes` | TCP routes, which gorouter has not | the routes' port |
 //! | `/healthz`, `/varz`, `/routes` | the same for old tooling, if it is asked for | the plain health port |
 //! | `/metrics` | Prometheus' text | the metrics' port |
 
@@ -148,16 +149,17 @@ pub async fn start(
         (secured(status.metrics_tls), metrics()),
     ] {
         let Some((addr, tls)) = at else { continue };
-        let listening = TcpListener::bind(addr).await;
-        let listener = listening.map_err(|source| ListenError { addr, source })?;
+        let listening = view.router.listening().open_one(addr);
+        let listener = listening.and_then(TcpListener::from_std);
+        let listener = listener.map_err(|source| ListenError { addr, source })?;
         let addr = listener.local_addr().unwrap_or(addr);
         info!(%addr, is_tls = tls.is_some(), "status is shown");
         bound.push(addr);
-        let shutdown = tasks.shutdown().clone();
+        let retiring = view.router.retiring().clone();
         let serving = serve(listener, pages, tls);
         tasks.spawn("router-status", async move {
             tokio::select! {
-                () = shutdown.cancelled() => {}
+                () = retiring.cancelled() => {}
                 () = serving => {}
             }
         });
@@ -230,6 +232,7 @@ fn old_pages(view: &Arc<View>) -> Router {
 fn routes_pages(view: &Arc<View>) -> Router {
     Router::new()
         .route("/routes", get(routes::page))
+        .route("/tcp_routes", get(routes::tcp_page))
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(middleware::from_fn_with_state(view.clone(), admit))
         .with_state(view.clone())

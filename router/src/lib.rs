@@ -21,6 +21,7 @@
 //! | `http2` | HTTP/2 in front: streams that look like connections in HTTP/1 |
 //! | `wire`, `memory`, `watch` | sockets, the memory they lend, and who stands still |
 //! | `proxy` | the stages of one request |
+//! | `tcp` | ports that lead to instances, and what goes over them |
 //! | [`verdict`] | what a failure means; pure |
 //! | [`error_page`] | what a client is shown of it; pure |
 //! | [`access_log`] | a request's line; pure |
@@ -57,6 +58,7 @@ pub mod reserved;
 pub mod select;
 pub mod services;
 pub mod table;
+mod tcp;
 pub mod tls;
 pub mod verdict;
 mod watch;
@@ -66,6 +68,7 @@ mod worker;
 use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -76,21 +79,24 @@ use lattice_daemon::log_ingress::LogIngress;
 use lattice_daemon::tasks::Tasks;
 use lattice_model::Time;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use config::{
     AccessLines, BackendTls, Balance, Config, ExtraField, ForwardedCertificate, ForwardedProto,
     Freshness, HeaderRules, Identity, Limits, LineRules, Listener, Query, Reserved, Sharding, Side,
-    Sticky, Tracing,
+    Sticky, TcpRules, Tracing,
 };
+use listening::{Listening, Opened, Serves};
 use metrics::{OfComponent, Registrations, Times, Totals, Traffic};
 use registrar::Registrar;
 use reserved::ReservedHosts;
 use table::{Editor, Table};
-use worker::{Ending, Opened, Shared};
+use tcp::ports::Ports;
+use worker::{Ending, Shared};
 
-/// The most listeners of one router.
-const LISTENERS_MAX: usize = 16;
+/// The most listeners that one worker takes at once.
+const LISTENERS_MAX: usize = 4096;
 /// Endpoints that wait to be forgotten; more are found out again by the next request.
 const SUSPECTS_MAX: usize = 1024;
 
@@ -116,7 +122,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The router has ended, or its listeners are as many as it takes.
-    #[error("the router takes no more listeners: it ends, or has {LISTENERS_MAX} already")]
+    #[error("the router takes no more listeners: it ends, or {LISTENERS_MAX} wait already")]
     NoMoreListeners,
 }
 
@@ -129,7 +135,10 @@ pub struct Handle {
 struct Inner {
     ending: Arc<Ending>,
     table: Arc<Table>,
-    orders: Vec<mpsc::Sender<Opened>>,
+    tcp_table: Arc<Table>,
+    listening: Listening,
+    /// Nobody is taken in any more.
+    retiring: CancellationToken,
     bound: Mutex<Vec<Listener>>,
     registrations: Arc<Registrations>,
     traffic: Vec<Arc<Traffic>>,
@@ -162,12 +171,15 @@ pub async fn start(
     tasks: &Tasks,
 ) -> Result<Handle, StartError> {
     let reserved = Arc::new(ReservedHosts::new(&config));
-    let editor = Editor::new(table::Rules::of(&config), rand::random());
+    let table_rules = table::Rules::of(&config);
+    let editor = Editor::new(table_rules, rand::random());
     let table = editor.table().clone();
     let registrar_rules = registrar::Rules::of(&config);
     let workers = config.workers.max(1);
     let mut limits = config.limits;
     limits.connections_max = (limits.connections_max / workers).max(1);
+    let tcp = tcp_rules(&config);
+    let share = (tcp.connections_max / workers).max(1);
     let source_type = "RTR".into();
     let (suspecting, suspects) = mpsc::channel(SUSPECTS_MAX);
     let ending = Arc::new(Ending::new(config.limits.drain));
@@ -191,15 +203,33 @@ pub async fn start(
         zone: config.zone,
         measures_apps: config.measures_apps,
         error_page: config.error_page,
+        tcp: TcpRules { connections_max: share, ..tcp.clone() },
     });
     let messages = bus.subscribe("router.*");
-    let registrar = Registrar::new(editor, reserved, registrar_rules, clock.clone(), bus);
+    let retiring = tasks.shutdown().child_token();
+    let (orders, traffic) = start_workers(&shared, workers, (tasks, &retiring))?;
+    let listening = Listening::new(orders, config.hands_over);
+    tasks.spawn("router-listening", release(listening.clone(), retiring.clone()));
+    let opens = Arc::new(listening.clone());
+    let ports = Ports::new(tcp, table_rules, rand::random(), opens, shared.logs.clone());
+    let tcp_table = ports.table().clone();
+    let tables = (editor, ports);
+    let registrar = Registrar::new(tables, reserved, registrar_rules, clock.clone(), bus);
     let registrations = registrar.counts.clone();
-    let (orders, traffic) = start_workers(&shared, workers, tasks)?;
     let bound = Mutex::default();
     let measures_apps = config.measures_apps;
-    let inner =
-        Inner { ending, table, orders, bound, registrations, traffic, clock, measures_apps };
+    let inner = Inner {
+        ending,
+        table,
+        tcp_table,
+        listening,
+        retiring,
+        bound,
+        registrations,
+        traffic,
+        clock,
+        measures_apps,
+    };
     let handle = Handle { inner: Arc::new(inner) };
     for listener in &config.listeners {
         handle.listen(*listener)?;
@@ -209,22 +239,45 @@ pub async fn start(
     Ok(handle)
 }
 
+/// As the configuration says, without the router's own ports.
+fn tcp_rules(config: &Config) -> TcpRules {
+    let mut tcp = config.tcp.clone();
+    let own = config.listeners.iter().map(|listener| listener.addr.port());
+    tcp.reserved.extend(own.filter(|port| *port != 0));
+    tcp
+}
+
 type Workers = (Vec<mpsc::Sender<Opened>>, Vec<Arc<Traffic>>);
 
-fn start_workers(shared: &Arc<Shared>, n: usize, tasks: &Tasks) -> Result<Workers, StartError> {
+fn start_workers(
+    shared: &Arc<Shared>,
+    n: usize,
+    (tasks, retiring): (&Tasks, &CancellationToken),
+) -> Result<Workers, StartError> {
     let (mut orders, mut traffic, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..n {
         let (sender, receiver) = mpsc::channel(LISTENERS_MAX);
         let counts = Arc::new(Traffic::default());
-        let shutdown = tasks.shutdown().clone();
-        let end = worker::spawn(shared.clone(), number, counts.clone(), receiver, shutdown)
+        let end = worker::spawn(shared.clone(), number, counts.clone(), receiver, retiring.clone())
             .map_err(|source| StartError::Worker { number, source })?;
         orders.push(sender);
         traffic.push(counts);
         ends.push(end);
     }
-    tasks.critical("router-workers", all_end(ends));
+    let (shutdown, retiring) = (tasks.shutdown().clone(), retiring.clone());
+    tasks.critical("router-workers", async move {
+        all_end(ends).await;
+        if retiring.is_cancelled() {
+            shutdown.cancelled().await;
+        }
+    });
     Ok((orders, traffic))
+}
+
+/// Closes what is only held for a successor when nobody is taken in any more.
+async fn release(listening: Listening, retiring: CancellationToken) {
+    retiring.cancelled().await;
+    listening.release();
 }
 
 /// Ends when the first worker has ended without being told to, or all have.
@@ -240,14 +293,8 @@ async fn all_end(ends: Vec<oneshot::Receiver<()>>) {
 impl Handle {
     /// Listens on one more address, and says which one it became.
     pub fn listen(&self, listener: Listener) -> Result<SocketAddr, StartError> {
-        let orders = &self.inner.orders;
-        let (addr, opened) = listening::open(listener.addr, orders.len())
-            .map_err(|source| StartError::Listen { addr: listener.addr, source })?;
-        for (worker, listener_of_worker) in orders.iter().zip(opened) {
-            let Listener { side, is_tls, .. } = listener;
-            let opened = Opened { listener: listener_of_worker, side, is_tls };
-            worker.try_send(opened).map_err(|_| StartError::NoMoreListeners)?;
-        }
+        let serves = Serves::Http(listener.side, listener.is_tls);
+        let addr = self.inner.listening.open(listener.addr, &serves)?;
         info!(%addr, side = ?listener.side, "router listens");
         let mut bound = self.inner.bound.lock().expect("no holder panics");
         bound.push(Listener { addr, ..listener });
@@ -270,9 +317,40 @@ impl Handle {
         self.inner.ending.drain_within(limit);
     }
 
+    /// Takes the listening sockets of a predecessor; each is used when its address is asked for.
+    pub fn inherit(&self, listeners: Vec<TcpListener>) {
+        self.inner.listening.inherit(listeners);
+    }
+
+    /// Closes the sockets of a predecessor that nothing was listened on with, and says where.
+    pub fn disinherit(&self) -> Vec<SocketAddr> {
+        self.inner.listening.disinherit()
+    }
+
+    /// Takes nobody in any more, because a successor does with the same sockets. Who is connected
+    /// may send one more request; the rest of the router goes on.
+    pub fn retire(&self) {
+        self.inner.ending.leave_to_successor();
+        self.inner.listening.give_away();
+        self.inner.retiring.cancel();
+    }
+
+    /// Waits until those who are connected have been served, for as long as they may take.
+    pub async fn retired(&self) {
+        for worker in self.inner.listening.workers() {
+            worker.closed().await;
+        }
+    }
+
     /// Every route and its endpoints at this moment, by uri.
     pub fn routes(&self) -> BTreeMap<String, Vec<EndpointStatus>> {
         let routes = self.inner.table.routes();
+        routes.iter().map(|route| (route.uri.to_string(), status_of(route))).collect()
+    }
+
+    /// Every TCP route and its endpoints at this moment, by port and perhaps `/name`.
+    pub fn tcp_routes(&self) -> std::collections::BTreeMap<String, Vec<EndpointStatus>> {
+        let routes = self.inner.tcp_table.routes();
         routes.iter().map(|route| (route.uri.to_string(), status_of(route))).collect()
     }
 
@@ -324,6 +402,15 @@ impl Handle {
     /// Whether load balancers are told to go elsewhere.
     pub fn is_ending(&self) -> bool {
         self.inner.ending.is_announced()
+    }
+
+    pub(crate) fn listening(&self) -> &Listening {
+        &self.inner.listening
+    }
+
+    /// Cancelled when nobody is taken in any more.
+    pub(crate) fn retiring(&self) -> &CancellationToken {
+        &self.inner.retiring
     }
 
     pub(crate) fn table(&self) -> &Table {

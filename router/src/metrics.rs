@@ -36,6 +36,8 @@ pub struct Registrations {
     pub ignored: AtomicU64,
     /// Routes in the table.
     pub routes: AtomicU64,
+    /// Ports of TCP routes that are open.
+    pub ports: AtomicU64,
     /// Messages that wait to be read.
     pub waiting: AtomicU64,
     /// Messages that found the queue full.
@@ -82,6 +84,8 @@ pub struct Traffic {
     pub lines_lost: AtomicU64,
     /// Client connections open now, upgraded ones included.
     pub connections: AtomicU64,
+    /// What TCP routes carry.
+    pub tcp: TcpTraffic,
     responses: [AtomicU64; GROUPS],
     responses_of_services: [AtomicU64; GROUPS],
     latencies: [Latency; COMPONENTS_MAX],
@@ -89,6 +93,42 @@ pub struct Traffic {
     latency_here: Latency,
     /// Requests answered because two ends of TLS did not come together, by the reason.
     distrusts: [AtomicU64; DISTRUSTS],
+}
+
+/// What one worker counts of TCP routes.
+#[derive(Debug, Default)]
+pub struct TcpTraffic {
+    /// Client connections taken.
+    pub taken: AtomicU64,
+    /// Client connections open now.
+    pub open: AtomicU64,
+    /// Client connections for which no endpoint was found.
+    pub failed: AtomicU64,
+    /// Endpoints tried after the first of a connection.
+    pub retries: AtomicU64,
+    /// Bytes from clients.
+    pub received: AtomicU64,
+    /// Bytes to clients.
+    pub sent: AtomicU64,
+}
+
+/// Sums of what is counted of TCP routes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct TcpTotals {
+    /// Ports that are open now.
+    pub ports: u64,
+    /// Client connections taken.
+    pub taken: u64,
+    /// Client connections open now.
+    pub open: u64,
+    /// Client connections for which no endpoint was found.
+    pub failed: u64,
+    /// Endpoints tried after the first of a connection.
+    pub retries: u64,
+    /// Bytes from clients.
+    pub received: u64,
+    /// Bytes to clients.
+    pub sent: u64,
 }
 
 /// Sums of all that is counted.
@@ -132,6 +172,8 @@ pub struct Totals {
     pub responses_of_services: [u64; GROUPS],
     /// Of the failed ones, those where TLS did not come about, by [`Distrust`].
     pub distrusts: [u64; DISTRUSTS],
+    /// What TCP routes carry.
+    pub tcp: TcpTotals,
 }
 
 /// What is known of one component.
@@ -220,6 +262,10 @@ impl Registrations {
         self.routes.store(routes as u64, Ordering::Relaxed);
     }
 
+    pub(crate) fn ports_now(&self, ports: usize) {
+        self.ports.store(ports as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn heard(&self, at: Time) {
         self.heard_at.store(at.0, Ordering::Relaxed);
     }
@@ -277,6 +323,7 @@ impl Totals {
             routes: read(&registrations.routes),
             registrations_ignored: read(&registrations.ignored),
             endpoints_pruned: read(&registrations.pruned),
+            tcp: TcpTotals { ports: read(&registrations.ports), ..TcpTotals::default() },
             ..Self::default()
         };
         for worker in workers {
@@ -293,6 +340,7 @@ impl Totals {
             totals.dials += read(&worker.dials);
             totals.lines_lost += read(&worker.lines_lost);
             totals.connections += read(&worker.connections);
+            totals.tcp.add(&worker.tcp);
             for (sums, groups) in [
                 (&mut totals.responses, &worker.responses),
                 (&mut totals.responses_of_services, &worker.responses_of_services),
@@ -306,6 +354,19 @@ impl Totals {
             }
         }
         totals
+    }
+}
+
+// === impl TcpTotals ===
+
+impl TcpTotals {
+    fn add(&mut self, worker: &TcpTraffic) {
+        self.taken += read(&worker.taken);
+        self.open += read(&worker.open);
+        self.failed += read(&worker.failed);
+        self.retries += read(&worker.retries);
+        self.received += read(&worker.received);
+        self.sent += read(&worker.sent);
     }
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use lattice_daemon::bus::{Bus, Link, Message, Subscription};
 use lattice_daemon::clock::Clock;
 use lattice_model::Time;
-use lattice_model::wire::registration::{GREET, REGISTER, START, UNREGISTER};
+use lattice_model::wire::registration::{
+    GREET, REGISTER, REGISTER_TCP, START, TcpRegistration, UNREGISTER, UNREGISTER_TCP,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -19,6 +21,7 @@ use crate::metrics::Registrations;
 use crate::pool::Backend;
 use crate::reserved::ReservedHosts;
 use crate::table::{Editor, Registered};
+use crate::tcp::ports::Ports;
 use reading::{Ignored, Read};
 
 /// How many offenders are remembered, so that each is warned of once.
@@ -27,6 +30,7 @@ const OFFENDERS_MAX: usize = 1024;
 /// The owner task's state.
 pub(crate) struct Registrar {
     pub(crate) editor: Editor,
+    pub(crate) ports: Ports,
     pub(crate) reserved: Arc<ReservedHosts>,
     pub(crate) counts: Arc<Registrations>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -62,7 +66,7 @@ impl Rules {
 
 impl Registrar {
     pub(crate) fn new(
-        editor: Editor,
+        (editor, ports): (Editor, Ports),
         reserved: Arc<ReservedHosts>,
         rules: Rules,
         clock: Arc<dyn Clock>,
@@ -72,6 +76,7 @@ impl Registrar {
         counts.heard(heard_at);
         Self {
             editor,
+            ports,
             reserved,
             counts,
             heard_at,
@@ -110,6 +115,7 @@ impl Registrar {
                     let now = *link.borrow_and_update();
                     self.linked(now);
                 }
+                () = tokio::time::sleep(PORT_RETRY), if self.ports.has_shut() => self.retry_ports(),
                 Some(suspect) = suspects.recv() => self.evict(&suspect),
                 message = messages.next() => match message {
                     Some(message) => self.hear(&message),
@@ -124,6 +130,8 @@ impl Registrar {
         match &*message.subject {
             REGISTER => self.take(&message.payload, true),
             UNREGISTER => self.take(&message.payload, false),
+            REGISTER_TCP => self.take_tcp(&message.payload, true),
+            UNREGISTER_TCP => self.take_tcp(&message.payload, false),
             GREET => self.announce(message.reply.as_deref().unwrap_or(START)),
             _ => {}
         }
@@ -146,6 +154,7 @@ impl Registrar {
         }
         if self.rules.freshness.keep_when_cut {
             self.editor.refresh(self.clock.now());
+            self.ports.refresh(self.clock.now());
         }
         self.announce(START);
     }
@@ -160,8 +169,10 @@ impl Registrar {
         if keep_stale && !self.editor.is_empty() {
             debug!("no registration arrives at all; nothing is pruned");
         }
-        let pruned = self.editor.prune(now, keep_stale);
+        let mut pruned = self.editor.prune(now, keep_stale);
+        pruned.endpoints += self.ports.prune(now, keep_stale).endpoints;
         self.counts.pruned(pruned, self.editor.len());
+        self.counts.ports_now(self.ports.open_count());
         if pruned.endpoints > 0 {
             warn!(endpoints = pruned.endpoints, "endpoints without heartbeat forgotten");
         }
@@ -194,7 +205,10 @@ impl Registrar {
         self.counts.heard(now);
         let mut read = match reading::read(payload, self.rules.freshness.stale_after, is_register) {
             Ok(read) => read,
-            Err(why) => return self.ignore(&why),
+            Err(why) => {
+                self.ignore(&why);
+                return;
+            }
         };
         if is_register && !self.rules.sharding.carries(&read.segment) {
             return;
@@ -239,15 +253,59 @@ impl Registrar {
         Ok(())
     }
 
-    /// Says why a registration was ignored, once for each reason and offender.
-    fn ignore(&mut self, why: &Ignored) {
-        self.counts.ignored();
-        let text = why.to_string();
-        if self.offenders.len() < OFFENDERS_MAX && self.offenders.insert(text) {
-            warn!(reason = %why, "registration ignored");
+    fn take_tcp(&mut self, payload: &[u8], is_register: bool) {
+        let now = self.clock.now();
+        self.heard_at = now;
+        self.counts.heard(now);
+        let read = reading::read_tcp(payload, self.rules.freshness.stale_after);
+        let (told, addr, stale_after) = match read {
+            Ok(read) => read,
+            Err(why) => {
+                self.ignore(&why);
+                return;
+            }
+        };
+        let changed = if is_register {
+            let registered = self.ports.register(&told, (addr, stale_after), now);
+            registered.map(|registered| registered == Registered::Added)
+        } else {
+            self.ports.unregister(&told, addr, now)
+        };
+        self.counts.ports_now(self.ports.open_count());
+        match changed {
+            Ok(false) => {}
+            Ok(true) => {
+                let TcpRegistration { external_port: port, sni_hostname: name, app, .. } = &told;
+                let what = if is_register { "TCP endpoint added" } else { "TCP endpoint removed" };
+                info!(port, name, endpoint = %addr, app, "{what}");
+            }
+            Err(why) => {
+                let why = why.into();
+                if self.ignore(&why) {
+                    self.ports.tell(&told, &why.to_string(), now);
+                }
+            }
         }
     }
+
+    fn retry_ports(&mut self) {
+        self.ports.retry();
+        self.counts.ports_now(self.ports.open_count());
+    }
+
+    /// Says why a registration was ignored, once for each reason and offender; whether it did.
+    fn ignore(&mut self, why: &Ignored) -> bool {
+        self.counts.ignored();
+        let is_new = self.offenders.len() < OFFENDERS_MAX && self.offenders.insert(why.to_string());
+        if is_new {
+            warn!(reason = %why, "registration ignored");
+        }
+        is_new
+    }
 }
+
+/// How long a port that could not be opened is left alone.
+const PORT_RETRY: Duration = Duration::from_millis(250);
 
 /// How often lost registrations are looked for where nothing is ever pruned.
 const RESYNC: Duration = Duration::from_secs(30);

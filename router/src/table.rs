@@ -161,6 +161,17 @@ impl Table {
         None
     }
 
+    /// Whether a host has any route.
+    pub fn has_host(&self, host: &str) -> bool {
+        self.shard(host).load().contains_key(host)
+    }
+
+    /// Whether a host has routes for some of its paths only.
+    pub fn has_paths(&self, host: &str) -> bool {
+        let shard = self.shard(host).load();
+        shard.get(host).is_some_and(|host| host.routes.keys().any(|path| !path.is_empty()))
+    }
+
     /// Every route, in the order of their uris.
     pub fn routes(&self) -> Vec<Arc<Route>> {
         let mut routes: Vec<Arc<Route>> = Vec::new();

@@ -41,6 +41,8 @@ pub(crate) enum Phase {
     Streaming,
     /// The last answer was given; the client may still be sending.
     Lingering,
+    /// Bytes go through in which nothing is seen; they may stand still.
+    Through,
     /// Several requests are under way, each with a watch of its own.
     Carrying,
 }
@@ -50,6 +52,9 @@ pub(crate) enum Phase {
 pub(crate) enum Order {
     /// Go on.
     Serve,
+    /// Take one more request at most, and say with its answer that the connection ends: a client
+    /// that has begun one does not lose it.
+    LastRequest,
     /// Take no more requests.
     Finish,
     /// End now.
@@ -98,9 +103,14 @@ impl Watch {
         self.moved();
     }
 
-    /// Whether no more requests are taken.
+    /// Whether the answer that comes next is the last.
     pub(crate) fn is_finishing(&self) -> bool {
         self.order.get() != Order::Serve
+    }
+
+    /// Whether no more requests are taken.
+    pub(crate) fn takes_none(&self) -> bool {
+        self.order.get() >= Order::Finish
     }
 
     /// Whether the endpoint's time is up; said once.
@@ -138,6 +148,7 @@ impl Watch {
             | Phase::Awaiting
             | Phase::Streaming
             | Phase::Lingering
+            | Phase::Through
             | Phase::Carrying => {}
         }
     }

@@ -2,13 +2,12 @@
 //! endpoints. It shares the route table with others, and that only to read.
 
 mod lines;
-mod serving;
+pub(crate) mod serving;
 
 use core::net::SocketAddr;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,15 +16,17 @@ use std::time::{Duration, Instant};
 use lattice_daemon::clock::Clock;
 use lattice_daemon::log_ingress::LogIngress;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use crate::config::{
     AccessLines, BackendTls, ErrorPage, HeaderRules, Limits, LineRules, Services, Side, Sticky,
+    TcpRules,
 };
 use crate::connections::{Connections, Spoken};
+use crate::listening::Opened;
 use crate::memory::Memory;
 use crate::metrics::Traffic;
 use crate::pool::Backend;
@@ -62,12 +63,16 @@ pub(crate) struct Shared {
     pub(crate) zone: Option<String>,
     pub(crate) measures_apps: bool,
     pub(crate) error_page: Option<ErrorPage>,
+    /// As each worker may use them.
+    pub(crate) tcp: TcpRules,
 }
 
 /// How the router ends.
 #[derive(Debug)]
 pub(crate) struct Ending {
     is_announced: AtomicBool,
+    /// Another process takes the connections that come from now on.
+    has_successor: AtomicBool,
     drain_millis: AtomicU64,
 }
 
@@ -78,6 +83,8 @@ pub(crate) struct Worker {
     pub(crate) connections: Rc<Connections>,
     pub(crate) lines: Rc<Lines>,
     pub(crate) memory: Memory,
+    /// Places for connections of TCP routes.
+    pub(crate) tcp_places: Arc<Semaphore>,
     watches: RefCell<HashMap<*const Watch, Rc<Watch>>>,
     open: Cell<usize>,
     slot_free: Notify,
@@ -113,14 +120,6 @@ pub(crate) struct Known {
 pub(crate) struct Slot {
     worker: Rc<Worker>,
     is_filled: bool,
-}
-
-/// A listening socket for one worker.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) listener: TcpListener,
-    pub(crate) side: Side,
-    pub(crate) is_tls: bool,
 }
 
 /// Starts a worker's thread; the receiver ends when the thread has.
@@ -175,7 +174,8 @@ impl Shared {
 impl Ending {
     /// Not yet; later, requests may take so long.
     pub(crate) fn new(drain: Duration) -> Self {
-        let ending = Self { is_announced: false.into(), drain_millis: 0.into() };
+        let (is_announced, has_successor) = (false.into(), false.into());
+        let ending = Self { is_announced, has_successor, drain_millis: 0.into() };
         ending.drain_within(drain);
         ending
     }
@@ -186,6 +186,10 @@ impl Ending {
 
     pub(crate) fn announce(&self) {
         self.is_announced.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leave_to_successor(&self) {
+        self.has_successor.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn drain_within(&self, limit: Duration) {
@@ -206,6 +210,7 @@ impl Worker {
         Rc::new(Self {
             connections: Connections::new(limits, Spoken::of(&shared), traffic.clone()),
             lines: Rc::new(Lines::new(shared.logs.clone(), traffic.clone())),
+            tcp_places: Arc::new(Semaphore::new(shared.tcp.connections_max)),
             shared,
             traffic,
             memory: Memory::default(),
@@ -226,6 +231,7 @@ impl Worker {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(opened) = orders.recv() => {
+                    accepting.retain(|listener| !listener.is_finished());
                     match serving::listen(self.clone(), opened) {
                         Ok(handle) => accepting.push(handle),
                         Err(why) => error!(error = %why, "a worker could not listen"),
@@ -264,9 +270,17 @@ impl Worker {
 
     /// Lets requests under way finish, for as long as the limit allows.
     async fn drain(&self) {
-        self.connections.clear();
+        // A client that may be sending a request at this moment can be heard out where somebody
+        // else takes what comes after it.
+        let order = match self.shared.ending.has_successor.load(Ordering::Relaxed) {
+            true => Order::LastRequest,
+            false => {
+                self.connections.clear();
+                Order::Finish
+            }
+        };
         for watch in self.watches.borrow().values() {
-            watch.order(Order::Finish);
+            watch.order(order);
         }
         let finished = async {
             while !self.watches.borrow().is_empty() {

@@ -15,3 +15,5 @@ mod routing;
 mod safety;
 mod service;
 mod tasks;
+mod tcp_routes;
+mod zero_loss;

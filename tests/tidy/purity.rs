@@ -46,6 +46,8 @@ const PURE: &[&str] = &[
     "router/src/select",
     "router/src/services",
     "router/src/table",
+    "router/src/tcp/greeting.rs",
+    "router/src/tcp/ports",
     "router/src/verdict",
 ];
 

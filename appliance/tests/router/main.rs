@@ -4,6 +4,7 @@
 
 mod bus;
 mod ends;
+mod handover;
 mod nats;
 mod process;
 mod status;

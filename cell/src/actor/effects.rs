@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_model::wire::registration::{REGISTER, UNREGISTER};
-
 use super::telling::tell;
 use super::{Message, Owner, ToOwner};
 use crate::instance::{Answer, Effect, Input, Outcome, State, Telling};
@@ -171,7 +169,7 @@ impl Owner {
         else {
             return;
         };
-        for fault in lrp.routes.http_faults() {
+        for fault in lrp.routes.faults() {
             let log = self.tools.log_of(&slot.work).as_source(SOURCE_CELL);
             log.err(&format!("a route leads nowhere: {fault}; `ltc update` sets routes anew"));
         }
@@ -204,11 +202,7 @@ impl Owner {
 
     fn publish(&self, changes: &[Change]) {
         for change in changes {
-            let (subject, registration) = match change {
-                Change::Register(registration) => (REGISTER, registration),
-                Change::Unregister(registration) => (UNREGISTER, registration),
-            };
-            let json = serde_json::to_vec(registration).expect("text and numbers are JSON");
+            let (subject, json) = change.message();
             self.tools.seams.bus.publish(subject, &json);
         }
     }

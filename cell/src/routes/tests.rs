@@ -24,16 +24,60 @@ fn lrp(routes: serde_json::Value) -> DesiredLrp {
 
 fn found(routes: serde_json::Value, announce: Announce) -> Vec<Registration> {
     let lrp = lrp(routes);
-    registrations(&lrp, &testing::key("web", 2), "ig", &net(), announce)
+    let all = registrations(&lrp, &testing::key("web", 2), "ig", &net(), announce);
+    let http = all.into_iter().map(|announced| match announced {
+        Announced::Http(registration) => *registration,
+        Announced::Tcp(other) => panic!("{other:?} is no HTTP route"),
+    });
+    http.collect()
 }
 
-fn registration(uri: &str) -> Registration {
-    Registration {
+fn registration(uri: &str) -> Announced {
+    Announced::Http(Box::new(Registration {
         host: "10.0.0.2".into(),
         port: 8080,
         uris: vec![uri.into()],
         ..Registration::default()
-    }
+    }))
+}
+
+fn tcp(external_port: u16, sni: &str) -> Announced {
+    Announced::Tcp(TcpRegistration {
+        host: "192.0.2.1".into(),
+        port: 61001,
+        external_port,
+        sni_hostname: sni.into(),
+        app: "web".into(),
+        private_instance_id: "ig".into(),
+        private_instance_index: "2".into(),
+        stale_threshold_in_seconds: 0,
+    })
+}
+
+#[test]
+fn each_tcp_route_to_a_port_of_the_instance_is_announced_and_its_move_told() {
+    let mut lrp = testing::lrp("web");
+    let mut table = Table::default();
+    let mut told = |routes: serde_json::Value| {
+        lrp.routes.0.insert("tcp-router".into(), routes);
+        let key = testing::key("web", 2);
+        let all = registrations(&lrp, &key, "ig", &net(), Announce::HostPort);
+        table.announce(&1, all)
+    };
+    let first = told(serde_json::json!([
+        {"external_port": 50000, "container_port": 8080},
+        {"external_port": 50001, "container_port": 8080, "sni_hostname": "db.test"},
+        {"external_port": 50002, "container_port": 7070},
+    ]));
+    let expected = [tcp(50000, ""), tcp(50001, "db.test")];
+    assert_eq!(first, expected.map(Change::Register));
+    let moved = told(serde_json::json!([{"external_port": 50003, "container_port": 8080}]));
+    let (gone, new) = (Change::Unregister, Change::Register);
+    assert_eq!(moved, [gone(tcp(50000, "")), gone(tcp(50001, "db.test")), new(tcp(50003, ""))]);
+    let (subject, json) = moved[2].message();
+    assert_eq!(subject, "router.register-tcp");
+    let told: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!((&told["external_port"], &told["port"]), (&50003.into(), &61001.into()));
 }
 
 #[test]
@@ -87,8 +131,9 @@ fn only_what_changed_is_told() {
     assert_eq!(table.announce(&1, vec![a.clone(), b.clone()]), []);
     let moved = table.announce(&1, vec![b.clone(), c.clone()]);
     assert_eq!(moved, [Change::Unregister(a), Change::Register(c.clone())]);
-    let mut with_service = b.clone();
+    let Announced::Http(mut with_service) = b.clone() else { unreachable!("it is for HTTP") };
     with_service.route_service_url = "https://rs.test".into();
+    let with_service = Announced::Http(with_service);
     let same_endpoint = table.announce(&1, vec![with_service.clone(), c.clone()]);
     assert_eq!(same_endpoint, [Change::Register(with_service.clone())]);
     assert_eq!(table.all().count(), 2);
@@ -106,9 +151,9 @@ proptest! {
         ),
     ) {
         let mut table = Table::default();
-        let mut router: Vec<(u8, Registration)> = Vec::new();
+        let mut router: Vec<(u8, Announced)> = Vec::new();
         for (instance, uris) in steps {
-            let wanted: Vec<Registration> =
+            let wanted: Vec<Announced> =
                 uris.iter().map(|uri| registration(&uri.to_string())).collect();
             let changes = if wanted.is_empty() {
                 table.withdraw(&instance)

@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::lrp::{self, LrpError, Note, RESERVED_NAME};
 use crate::reach;
 use crate::rollout::{Settled, Stuck};
-use crate::view::list::{RouteView, route_views};
+use crate::view::list::route_views;
 use crate::view::steps::{self, is_success, placement, reason_or_unknown};
 use crate::watch::{Ended, Watch};
 
@@ -29,10 +29,6 @@ Examples:
   ltc create web ./image.tar -i 3 -m 256
   ltc create web nginx -p 80 -R shop -e TZ=UTC
   ltc create worker shop/worker --no-monitor --no-routes -- /worker --queue mail";
-
-/// What a person has to know of `-T`.
-pub const TCP_ROUTES: &str =
-    "TCP routes are kept, but this version's router carries HTTP only: nothing listens there yet";
 
 /// Arguments of `ltc create`.
 #[derive(Debug, clap::Args)]
@@ -132,8 +128,9 @@ pub struct RouteFlags {
     /// A hostname that leads to a port of the app; may be repeated
     #[arg(long, short = 'R', value_name = "HOST[:PORT]")]
     pub http_route: Vec<String>,
-    /// A port of the router that leads to a port of the app; may be repeated
-    #[arg(long, short = 'T', value_name = "EXTERNAL[:PORT]")]
+    /// A port of the router that leads to a port of the app, for TLS clients that ask for NAME only
+    /// if one is given; may be repeated
+    #[arg(long, short = 'T', value_name = "[NAME:]EXTERNAL[:PORT]")]
     pub tcp_route: Vec<String>,
     /// No routes
     #[arg(long, conflicts_with_all = ["http_route", "tcp_route"])]
@@ -247,9 +244,6 @@ async fn conclude(lrp: &DesiredLrp, ended: Ended, cx: &Cx) -> Outcome {
 fn show(lrp: &DesiredLrp, state: &'static str, cx: &Cx) -> Outcome {
     let name = lrp.process_guid.as_str();
     let routes = route_views(lrp, &cx.target);
-    if routes.iter().any(|route| matches!(route, RouteView::Tcp { .. })) {
-        cx.out().warn(TCP_ROUTES);
-    }
     let addresses: Vec<String> = routes.iter().map(|r| r.address().to_owned()).collect();
     if cx.out().is_json() {
         return cx.out().json(&Created { process_guid: name, state, addresses });

@@ -5,7 +5,7 @@ use clap::ArgGroup;
 use lattice_model::route::TCP_ROUTER;
 use lattice_model::{DesiredLrp, DesiredLrpUpdate, Routes};
 
-use super::create::{RouteFlags, TCP_ROUTES, refuse_deprecated};
+use super::create::{RouteFlags, refuse_deprecated};
 use super::scale::not_there;
 use crate::context::{Cx, app_name};
 use crate::exit::{Failure, Outcome};
@@ -40,9 +40,6 @@ pub async fn run(args: Args, cx: &Cx) -> Outcome {
     if views.is_empty() {
         cx.out().say(&format!("{name} has no routes now"));
         return Ok(());
-    }
-    if !args.routes.tcp_route.is_empty() {
-        cx.out().warn(TCP_ROUTES);
     }
     cx.out().say(&format!("{name} is now reached at:"));
     cx.out().data(&views.iter().map(|v| format!("{}\n", v.address())).collect::<String>())

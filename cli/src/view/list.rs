@@ -57,6 +57,9 @@ pub enum RouteView {
     Tcp {
         /// `HOST:PORT` to connect to.
         address: String,
+        /// The name that clients must ask for by TLS, if they must.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sni: Option<String>,
         /// The container port.
         port: u16,
     },
@@ -98,8 +101,9 @@ pub fn route_views(lrp: &DesiredLrp, target: &Target) -> Vec<RouteView> {
         Shown::Http { hostname, port } => {
             RouteView::Http { url: target.app_url(&hostname), hostname, port }
         }
-        Shown::Tcp { external_port, port } => {
-            RouteView::Tcp { address: format!("{}:{external_port}", target.host()), port }
+        Shown::Tcp { external_port, sni, port } => {
+            let host = sni.as_deref().unwrap_or_else(|| target.host());
+            RouteView::Tcp { address: format!("{host}:{external_port}"), sni, port }
         }
     };
     routes::shown(&lrp.routes, &ports).into_iter().map(view).collect()

@@ -1,4 +1,4 @@
-//! Routes of an LRP: opaque JSON by router name, of which we know `cf-router`.
+//! Routes of an LRP: opaque JSON by router name, of which we know `cf-router` and `tcp-router`.
 
 use core::{fmt, slice};
 use std::collections::BTreeMap;
@@ -37,6 +37,23 @@ pub struct TcpRoute {
     pub external_port: u16,
     /// The container port.
     pub container_port: u16,
+    /// Only connections that ask for this name in the greeting of TLS come here; all others go to
+    /// the port's routes without one. TLS stays between client and instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sni_hostname: Option<String>,
+}
+
+/// External ports that no TCP route gets: those of this platform, and those that the original kept
+/// for its own (ltc A.4).
+pub const RESERVED_TCP_PORTS: [u16; 36] = [
+    22, 53, 80, 443, 1169, 1234, 1700, 1800, 2222, 2380, 4001, 4222, 4223, 7001, 7777, 8070, 8080,
+    8081, 8082, 8090, 8300, 8301, 8302, 8400, 8444, 8500, 8888, 8889, 9016, 9999, 17009, 17014,
+    17110, 17111, 17222, 44445,
+];
+
+/// Ports as people read them, such as `22, 53, 80`.
+pub fn listed<'p>(ports: impl IntoIterator<Item = &'p u16>) -> String {
+    ports.into_iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Routes {
@@ -50,10 +67,11 @@ impl Routes {
         self.read(TCP_ROUTER).filter_map(Result::ok).collect()
     }
 
-    /// What is not of the known shape among the HTTP routes, and so leads nowhere: each entry with
-    /// what is wrong with it, for people.
-    pub fn http_faults(&self) -> Vec<String> {
-        self.read::<HttpRoute>(CF_ROUTER).filter_map(Result::err).collect()
+    /// What is not of the known shape, and so leads nowhere: each entry with what is wrong with it,
+    /// for people.
+    pub fn faults(&self) -> Vec<String> {
+        let http = self.read::<HttpRoute>(CF_ROUTER).filter_map(Result::err);
+        http.chain(self.read::<TcpRoute>(TCP_ROUTER).filter_map(Result::err)).collect()
     }
 
     /// True when there is no entry at all.
@@ -99,6 +117,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn tcp_routes_are_read_with_and_without_a_name_and_faults_are_told() {
+        let entries = json!([
+            {"router_group_guid": "g", "external_port": 50000, "container_port": 5432},
+            {"external_port": 50000, "container_port": 5433, "sni_hostname": "db.test"},
+            {"external_port": 70000, "container_port": 1},
+        ]);
+        let routes = Routes([(TCP_ROUTER.to_owned(), entries)].into());
+        let found: Vec<_> = routes.tcp().into_iter().map(|r| r.sni_hostname).collect();
+        assert_eq!(found, [None, Some("db.test".to_owned())]);
+        let faults = routes.faults();
+        assert!(faults.len() == 1 && faults[0].starts_with("tcp-router: "), "{faults:?}");
+    }
+
+    #[test]
     fn one_bad_entry_takes_no_other_with_it_and_is_told() {
         let good = json!({"hostnames": ["web.test"], "port": 8080});
         for (entries, hosts, faults) in [
@@ -114,7 +146,7 @@ mod tests {
         ] {
             let routes = Routes([(CF_ROUTER.to_owned(), entries.clone())].into());
             assert_eq!(routes.http().len(), hosts, "{entries}");
-            let found = routes.http_faults();
+            let found = routes.faults();
             assert_eq!(found.len(), faults.len(), "{entries}: {found:?}");
             for (fault, words) in found.iter().zip(faults) {
                 assert!(fault.starts_with("cf-router: ") && fault.contains(words), "{fault}");

@@ -91,6 +91,7 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
         status: status(&file, &mut judge),
         access: access(&file, &mut judge),
         lifecycle: Lifecycle { start_delay, drain_wait: file.drain_wait },
+        handover: None,
         unknown_keys,
     };
     judge.over(settings)

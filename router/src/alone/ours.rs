@@ -1,6 +1,7 @@
 //! Our own file: TOML, in which every key must be known.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
 use super::stdout::{Logging, Timestamps};
 use crate::config::{
     AccessLines, Balance, Config, Freshness, HeaderRules, Limits, LineRules, Listener, Sharding,
-    Side, Sticky, duration,
+    Side, Sticky, TcpRules, duration,
 };
 use crate::http::Status;
 use crate::tls::{BackendTls, Clients, Front, Version, Versions};
@@ -61,6 +62,26 @@ struct File {
     headers: HeaderRules,
     sticky: Sticky,
     limits: Limits,
+    tcp: Tcp,
+}
+
+/// Which TCP routes are carried; none if left out.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Tcp {
+    /// Where their ports are listened on.
+    listen: Vec<IpAddr>,
+    /// The first and the last port that routes may have.
+    ports: (u16, u16),
+    /// Those among them that routes may not have.
+    reserved: BTreeSet<u16>,
+    /// The most ports that are open at once.
+    ports_max: usize,
+    /// Client connections over all workers.
+    connections_max: usize,
+    /// How long a client may take to say by TLS which name it asks for, where that decides.
+    #[serde(with = "duration")]
+    greeting_timeout: Duration,
 }
 
 /// What is spoken to clients under TLS.
@@ -185,6 +206,7 @@ pub(super) fn read(text: &str) -> Read {
         headers: file.headers,
         sticky: file.sticky,
         limits: file.limits,
+        tcp: file.tcp.rules(&file.status),
         ..defaults
     };
     let AccessLog { file: path, syslog, metron, .. } = file.access_log;
@@ -197,8 +219,28 @@ pub(super) fn read(text: &str) -> Read {
         logging: Logging { level: file.log.level, timestamps: file.log.timestamps },
         access: Access { file: path, syslog, metron },
         lifecycle: Lifecycle { start_delay, drain_wait },
+        handover: None,
         unknown_keys: Vec::new(),
     })
+}
+
+// === impl Tcp ===
+
+impl Tcp {
+    /// The rules; ports where status is shown are no route's.
+    fn rules(self, status: &Shown) -> TcpRules {
+        let mut reserved = self.reserved;
+        let shown = [status.health, status.routes, status.metrics];
+        reserved.extend(shown.into_iter().flatten().map(|addr| addr.port()));
+        TcpRules {
+            addrs: self.listen,
+            ports: self.ports.0..=self.ports.1,
+            reserved,
+            ports_max: self.ports_max,
+            connections_max: self.connections_max,
+            greeting_timeout: self.greeting_timeout,
+        }
+    }
 }
 
 fn refuse_contradictions(file: &File, judge: &mut Judge) {
@@ -210,6 +252,11 @@ fn refuse_contradictions(file: &File, judge: &mut Judge) {
     }
     if file.status.routes.is_some() && file.status.password.is_empty() {
         judge.refuse("status.routes without status.password: nobody could see them");
+    }
+    if file.tcp.ports.0 > file.tcp.ports.1 || file.tcp.ports.0 == 0 {
+        let (first, last) = file.tcp.ports;
+        judge
+            .refuse(format!("tcp.ports is [{first}, {last}]: the first comes first, and is not 0"));
     }
     if !["debug", "info", "warn", "error"].contains(&&*file.log.level) {
         judge.refuse(format!("log.level is `{}`: take debug, info, warn or error", file.log.level));
@@ -342,6 +389,21 @@ impl Default for File {
             headers: HeaderRules::default(),
             sticky: Sticky::default(),
             limits: Limits::default(),
+            tcp: Tcp::default(),
+        }
+    }
+}
+
+impl Default for Tcp {
+    fn default() -> Self {
+        let rules = TcpRules::default();
+        Self {
+            listen: rules.addrs,
+            ports: rules.ports.into_inner(),
+            reserved: rules.reserved,
+            ports_max: rules.ports_max,
+            connections_max: rules.connections_max,
+            greeting_timeout: rules.greeting_timeout,
         }
     }
 }
@@ -391,6 +453,12 @@ mod tests {
             dial_timeout = "2s"
             [freshness]
             stale_after = "1m"
+            [status]
+            metrics = "127.0.0.1:9100"
+            [tcp]
+            listen = ["0.0.0.0"]
+            ports = [9000, 9999]
+            reserved = [9500]
             [access_log.syslog]
             network = "tcp"
             address = "logs:514"
@@ -403,6 +471,9 @@ mod tests {
         assert_eq!(settings.router.limits.attempts_max, Limits::default().attempts_max);
         assert_eq!(settings.router.freshness.stale_after, Duration::from_secs(60));
         assert_eq!(settings.nats.servers, ["nats1:4222", "nats2:4222"]);
+        let tcp = &settings.router.tcp;
+        assert_eq!((tcp.addrs.len(), &tcp.ports), (1, &(9000..=9999)));
+        assert_eq!(tcp.reserved, [9100, 9500].into());
         assert_eq!(settings.access.syslog.unwrap().tag, "gorouter");
         assert_eq!(settings.router.identity.hosts.len(), 1);
     }
@@ -410,9 +481,9 @@ mod tests {
     #[test]
     fn mistakes_are_told_at_once() {
         let text = "listen = []\ncarry_shared = true\n[log]\nlevel = \"loud\"\n[status]\n\
-                    routes = \"[::1]:1\"";
+                    routes = \"[::1]:1\"\n[tcp]\nports = [2, 1]";
         let Err(Refused::Wrong(mistakes)) = read(text) else { panic!("it is wrong") };
-        assert_eq!(mistakes.len(), 4, "{mistakes:?}");
+        assert_eq!(mistakes.len(), 5, "{mistakes:?}");
         for (text, part) in [
             ("colour = 1", "unknown field `colour`"),
             ("[limits]\ndial_timeout = \"soon\"", "`soon` is no duration"),

@@ -32,6 +32,8 @@ pub struct Settings {
     pub access: Access,
     /// Its first and last moments.
     pub lifecycle: Lifecycle,
+    /// Where the listening sockets pass from one process to the next.
+    pub handover: Option<PathBuf>,
     /// Keys of the file that nobody knows.
     pub unknown_keys: Vec<String>,
 }

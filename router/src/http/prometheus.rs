@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::View;
-use crate::metrics::{LATENCY_MS, OfComponent, Times, Totals};
+use crate::metrics::{LATENCY_MS, OfComponent, TcpTotals, Times, Totals};
 use crate::verdict::Distrust;
 
 const TEXT: [(header::HeaderName, &str); 1] =
@@ -72,6 +72,7 @@ fn text(
         page.one("counter", name, value);
     }
     page.one("gauge", "lattice_client_connections", totals.connections);
+    page.of_tcp(&totals.tcp);
     for (name, responses) in [
         ("responses", totals.responses),
         ("responses_route_services", totals.responses_of_services),
@@ -103,6 +104,20 @@ impl Page {
     fn one(&mut self, kind: &str, name: &str, value: impl std::fmt::Display) {
         self.family(kind, name);
         let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    fn of_tcp(&mut self, tcp: &TcpTotals) {
+        self.one("gauge", "lattice_tcp_ports", tcp.ports);
+        self.one("gauge", "lattice_tcp_open_connections", tcp.open);
+        for (name, value) in [
+            ("lattice_tcp_connections", tcp.taken),
+            ("lattice_tcp_failed_connections", tcp.failed),
+            ("lattice_tcp_retries", tcp.retries),
+            ("lattice_tcp_received_bytes", tcp.received),
+            ("lattice_tcp_sent_bytes", tcp.sent),
+        ] {
+            self.one("counter", name, value);
+        }
     }
 
     fn of_components(&mut self, components: &[OfComponent]) {

@@ -8,6 +8,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::View;
+use crate::EndpointStatus;
 use crate::pool::{Balance, Endpoint, Facts, Route};
 
 /// One endpoint, with gorouter's names.
@@ -36,6 +37,13 @@ pub(super) async fn page(State(view): State<Arc<View>>) -> Json<BTreeMap<String,
     let table = view.router.table();
     let routes = table.routes();
     Json(routes.iter().map(|route| (route.uri.to_string(), shown(route))).collect())
+}
+
+/// Every TCP route and its endpoints, by port and perhaps `/name`.
+pub(super) async fn tcp_page(
+    State(view): State<Arc<View>>,
+) -> Json<BTreeMap<String, Vec<EndpointStatus>>> {
+    Json(view.router.tcp_routes())
 }
 
 fn shown(route: &Route) -> Vec<Shown> {

@@ -81,7 +81,7 @@ impl Client {
                 Ok(_) => return Poll::Ready(Next::Bad(Violation::TooLarge)),
             }
             self.watch.enters(if there == 0 { Phase::Idle } else { Phase::Head });
-            if there == 0 && self.watch.is_finishing() {
+            if there == 0 && self.watch.takes_none() {
                 return Poll::Ready(Next::End);
             }
             if self.wire.input.has_memory() && self.wire.input.is_full() {

@@ -25,8 +25,8 @@ pub(crate) async fn tunnel(exchange: &mut Exchange, client: &mut Client, mut lea
     let (up, down, memory) = (&mut exchange.up.body, &mut exchange.down, &exchange.worker.memory);
     let ended = poll_fn(|cx| {
         let (near, far) = (&mut client.wire, &mut lease.wire);
-        poll_way(cx, up, (near, far), memory, &mut up_ended)?;
-        poll_way(cx, down, (far, near), memory, &mut down_ended)?;
+        poll_way(cx, up, (&mut *near, &*far), (memory, || ()), &mut up_ended)?;
+        poll_way(cx, down, (far, near), (memory, || ()), &mut down_ended)?;
         if up_ended && down_ended { Poll::Ready(Ok::<(), Broken>(())) } else { Poll::Pending }
     });
     if let Err(why) = ended.await {
@@ -34,19 +34,18 @@ pub(crate) async fn tunnel(exchange: &mut Exchange, client: &mut Client, mut lea
     }
 }
 
-/// Copies one way; its end is passed on.
-fn poll_way(
+/// Copies one way; its end is passed on, and each move is told to `moved`.
+pub(crate) fn poll_way(
     cx: &mut Context<'_>,
     way: &mut Transfer,
     (from, to): (&mut Wire, &Wire),
-    memory: &Memory,
+    (memory, moved): (&Memory, impl Fn()),
     is_ended: &mut bool,
 ) -> Result<(), Broken> {
     if *is_ended {
         return Ok(());
     }
-    let flow = (memory, || ());
-    if poll_transfer(cx, (&mut [].as_slice(), way), from, &to.stream, flow)?.is_ready() {
+    if poll_transfer(cx, (&mut [].as_slice(), way), from, &to.stream, (memory, moved))?.is_ready() {
         *is_ended = to.stream.poll_shutdown(cx).is_ready();
     }
     if !way.is_waiting() {

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_model::wire::registration::{Options, Registration};
+use lattice_model::wire::registration::{Options, Registration, TcpRegistration};
 use serde::Deserialize;
 
 use crate::metrics::Components;
@@ -12,6 +12,7 @@ use crate::pool::{Balance, Facts, HashBy, Tag};
 use crate::reserved::ReservedHosts;
 use crate::table::Announcement;
 use crate::table::key::Key;
+use crate::tcp::ports;
 
 /// Why a registration is ignored.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,8 @@ pub(super) enum Ignored {
     Balance { asked: String },
     #[error("the table is full with {routes} routes")]
     Full { routes: usize },
+    #[error(transparent)]
+    Tcp(#[from] ports::Refused),
 }
 
 /// What a message says about one endpoint.
@@ -92,7 +95,8 @@ pub(super) fn read(
     is_register: bool,
 ) -> Result<Read, Ignored> {
     let mut told: Registration = serde_json::from_slice(payload).map_err(Ignored::NotJson)?;
-    let addr = address_of(&told)?;
+    let port = if told.tls_port == 0 { told.port } else { told.tls_port };
+    let addr = address_of(&told.host, port)?;
     let url = std::mem::take(&mut told.route_service_url);
     if is_register && !url.is_empty() && !url.starts_with("https") {
         return Err(Ignored::RouteService { addr, url });
@@ -103,7 +107,7 @@ pub(super) fn read(
     announcement.process = told.tags.get("process_id").map_or("", String::as_str).into();
     (announcement.balance, announcement.hash_by) = balance(&told.options);
     announcement.tls = (told.tls_port != 0).then(|| told.server_cert_domain_san.as_str().into());
-    announcement.stale_after = Some(stale_after(&told, stale_after_max));
+    announcement.stale_after = Some(stale_after(told.stale_threshold_in_seconds, stale_after_max));
     announcement.tag = tag_of(payload);
     announcement.service = (!url.is_empty()).then(|| url.into());
     let asked = told.options.loadbalancing.clone();
@@ -112,6 +116,17 @@ pub(super) fn read(
     let (uris, segment) = (std::mem::take(&mut told.uris), told.isolation_segment.clone());
     announcement.facts = facts(told);
     Ok(Read { uris, odd, segment, told: announcement })
+}
+
+/// Reads a message about a TCP route, and until when its endpoint counts.
+pub(super) fn read_tcp(
+    payload: &[u8],
+    stale_after_max: Duration,
+) -> Result<(TcpRegistration, SocketAddr, Duration), Ignored> {
+    let told: TcpRegistration = serde_json::from_slice(payload).map_err(Ignored::NotJson)?;
+    let addr = address_of(&told.host, told.port)?;
+    let stale_after = stale_after(told.stale_threshold_in_seconds, stale_after_max);
+    Ok((told, addr, stale_after))
 }
 
 /// What is said beside the usual, if anything is.
@@ -125,12 +140,12 @@ fn facts(told: Registration) -> Option<Arc<Facts>> {
     (facts != Facts::default()).then(|| Arc::new(facts))
 }
 
-fn address_of(told: &Registration) -> Result<SocketAddr, Ignored> {
-    let ip = match told.host.as_str() {
+fn address_of(host: &str, port: u16) -> Result<SocketAddr, Ignored> {
+    let ip = match host {
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
         host => host.parse().map_err(|_| Ignored::NotAnAddress { host: host.to_owned() })?,
     };
-    match if told.tls_port == 0 { told.port } else { told.tls_port } {
+    match port {
         0 => Err(Ignored::NoPort { addr: ip }),
         port => Ok(SocketAddr::new(ip, port)),
     }
@@ -155,8 +170,8 @@ fn is_hashable(options: &Options) -> bool {
     !options.hash_header.is_empty() && (factor == 0.0 || factor >= 1.0)
 }
 
-fn stale_after(told: &Registration, max: Duration) -> Duration {
-    match told.stale_threshold_in_seconds {
+fn stale_after(asked_secs: u32, max: Duration) -> Duration {
+    match asked_secs {
         0 => max,
         secs => Duration::from_secs(secs.into()).min(max),
     }

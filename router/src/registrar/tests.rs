@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use lattice_daemon::bus::InProcessBus;
+use lattice_daemon::log_ingress;
 
 use super::*;
 use crate::config::{Balance, Reserved};
 use crate::table;
+use crate::tcp::NoDoors;
 
 #[derive(Default)]
 struct HandClock(AtomicI64);
@@ -30,8 +32,11 @@ impl Bench {
         config.reserved = vec![Reserved { host: "receptor.test".into(), endpoint }];
         config.freshness.keep_when_silent = keep_when_silent;
         let rules = table::Rules { routes_max: 4, ..table::Rules::of(&config) };
+        let doors = Arc::new(NoDoors);
+        let ports =
+            Ports::new(config.tcp.clone(), rules, 0, doors, Arc::new(log_ingress::channel().0));
         let registrar = Registrar::new(
-            Editor::new(rules, 0),
+            (Editor::new(rules, 0), ports),
             Arc::new(ReservedHosts::new(&config)),
             Rules::of(&config),
             clock.clone(),

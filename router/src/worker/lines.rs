@@ -46,6 +46,11 @@ impl Lines {
             text.clear();
             self.text.set(text);
         }
+        self.push(envelope);
+    }
+
+    /// Takes a line that is written already.
+    pub(crate) fn push(&self, envelope: Envelope) {
         let mut waiting = self.waiting.borrow_mut();
         waiting.push(envelope);
         match waiting.len() {

@@ -14,12 +14,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
-use super::{Known, Opened, Peer, Slot, Worker};
+use super::{Known, Peer, Slot, Worker};
 use crate::config::Side;
 use crate::http2;
+use crate::listening::{Opened, Serves};
 use crate::preamble::Preamble;
 use crate::proxy;
 use crate::proxy::client::Client;
+use crate::tcp::carrying;
 use crate::tls::HTTP2;
 use crate::watch::Phase;
 use crate::wire::{Secured, Stream};
@@ -29,7 +31,7 @@ const PREAMBLE_WAIT: Duration = Duration::from_millis(100);
 /// So much is read at once until then.
 const PREAMBLE_BYTES: usize = 512;
 /// How long accepting rests when the machine has no descriptors left.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// Who comes in through a listener, and whether under TLS.
 type Kind = (Side, bool);
@@ -37,8 +39,12 @@ type Kind = (Side, bool);
 /// Begins to accept from a listening socket.
 pub(super) fn listen(worker: Rc<Worker>, opened: Opened) -> io::Result<AbortHandle> {
     let listener = TcpListener::from_std(opened.listener)?;
-    let accepting =
-        tokio::task::spawn_local(accept(worker, listener, (opened.side, opened.is_tls)));
+    let accepting = match opened.serves {
+        Serves::Http(side, is_tls) => {
+            tokio::task::spawn_local(accept(worker, listener, (side, is_tls)))
+        }
+        Serves::Tcp(port) => tokio::task::spawn_local(carrying::accept(worker, listener, port)),
+    };
     Ok(accepting.abort_handle())
 }
 
@@ -63,7 +69,8 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, kind: Kind) {
     }
 }
 
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Whether an error of accepting says nothing of the listener.
+pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

@@ -15,6 +15,7 @@ mod proxying;
 mod services;
 mod sides;
 mod support;
+mod tcp;
 mod tls;
 mod upgrades;
 mod wire;

@@ -1,4 +1,5 @@
-//! gorouter's registration JSON, on the subjects `router.register` and `router.unregister`.
+//! gorouter's registration JSON, on the subjects `router.register` and `router.unregister`, and
+//! beside it one of our own for TCP routes, which gorouter ignores.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,10 @@ use serde::{Deserialize, Serialize};
 pub const REGISTER: &str = "router.register";
 /// The subject that withdraws one.
 pub const UNREGISTER: &str = "router.unregister";
+/// The subject that announces an endpoint of a TCP route; repeated as its heartbeat.
+pub const REGISTER_TCP: &str = "router.register-tcp";
+/// The subject that withdraws one.
+pub const UNREGISTER_TCP: &str = "router.unregister-tcp";
 /// The subject routers publish when they start; emitters answer by registering everything.
 pub const START: &str = "router.start";
 /// The subject on which emitters ask whether a router is there.
@@ -62,6 +67,33 @@ pub struct Registration {
     /// How requests are spread over the route's endpoints.
     #[serde(skip_serializing_if = "is_default")]
     pub options: Options,
+}
+
+/// One endpoint and the port of the router that leads to it. Unknown keys are ignored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TcpRegistration {
+    /// The endpoint's address.
+    pub host: String,
+    /// The endpoint's port.
+    pub port: u16,
+    /// The router's port.
+    pub external_port: u16,
+    /// The name a client must ask for in the greeting of TLS; empty for any, and for none.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sni_hostname: String,
+    /// The app's log guid.
+    #[serde(skip_serializing_if = "is_default")]
+    pub app: String,
+    /// The instance guid.
+    #[serde(skip_serializing_if = "is_default")]
+    pub private_instance_id: String,
+    /// The instance's index as text.
+    #[serde(skip_serializing_if = "is_default")]
+    pub private_instance_index: String,
+    /// Seconds after which the endpoint is forgotten without a heartbeat; 0 is the router's own.
+    #[serde(skip_serializing_if = "is_default")]
+    pub stale_threshold_in_seconds: u32,
 }
 
 /// What a registration asks for its route.
