@@ -217,7 +217,6 @@ pub async fn start(
     let registrar = Registrar::new(tables, reserved, registrar_rules, clock.clone(), bus);
     let registrations = registrar.counts.clone();
     let bound = Mutex::default();
-    let measures_apps = config.measures_apps;
     let inner = Inner {
         ending,
         table,
@@ -228,7 +227,7 @@ pub async fn start(
         registrations,
         traffic,
         clock,
-        measures_apps,
+        measures_apps: config.measures_apps,
     };
     let handle = Handle { inner: Arc::new(inner) };
     for listener in &config.listeners {

@@ -225,7 +225,7 @@ impl Exchange {
         &'e self,
         endpoint: Option<&'e Endpoint>,
         took: Duration,
-        (target, extra, headers): (&'e [u8], &'e [Extra], &'e [(String, &'e [u8])]),
+        (target, extra, headers): Shown<'e>,
     ) -> Line<'e> {
         let (sent, marks) = (&self.outbound, &self.outbound.marks);
         let of_endpoint = |text: fn(&'e Endpoint) -> &'e str| endpoint.map_or("", text);
@@ -319,6 +319,8 @@ impl Asks {
     }
 }
 
+/// What a line shows by its rules: the target, further fields, headers.
+type Shown<'e> = (&'e [u8], &'e [Extra], &'e [(String, &'e [u8])]);
 /// A further field of the access line.
 type Extra = (ExtraField, Option<Amount>);
 
