@@ -176,11 +176,8 @@ pub async fn start(
     let table = editor.table().clone();
     let registrar_rules = registrar::Rules::of(&config);
     let workers = config.workers.max(1);
-    let mut limits = config.limits;
-    limits.connections_max = (limits.connections_max / workers).max(1);
     let tcp = tcp_rules(&config);
-    let share = (tcp.connections_max / workers).max(1);
-    let source_type = "RTR".into();
+    let (limits, tcp_of_worker) = shares(&config, &tcp);
     let (suspecting, suspects) = mpsc::channel(SUSPECTS_MAX);
     let ending = Arc::new(Ending::new(config.limits.drain));
     let shared = Arc::new(Shared {
@@ -193,7 +190,7 @@ pub async fn start(
         line_rules: config.line_rules,
         logs,
         clock: clock.clone(),
-        source_type,
+        source_type: "RTR".into(),
         ending: ending.clone(),
         suspecting,
         front_tls: config.front_tls,
@@ -203,7 +200,7 @@ pub async fn start(
         zone: config.zone,
         measures_apps: config.measures_apps,
         error_page: config.error_page,
-        tcp: TcpRules { connections_max: share, ..tcp.clone() },
+        tcp: tcp_of_worker,
     });
     let messages = bus.subscribe("router.*");
     let retiring = tasks.shutdown().child_token();
@@ -213,17 +210,15 @@ pub async fn start(
     let opens = Arc::new(listening.clone());
     let ports = Ports::new(tcp, table_rules, rand::random(), opens, shared.logs.clone());
     let tcp_table = ports.table().clone();
-    let tables = (editor, ports);
-    let registrar = Registrar::new(tables, reserved, registrar_rules, clock.clone(), bus);
+    let registrar = Registrar::new((editor, ports), reserved, registrar_rules, clock.clone(), bus);
     let registrations = registrar.counts.clone();
-    let bound = Mutex::default();
     let inner = Inner {
         ending,
         table,
         tcp_table,
         listening,
         retiring,
-        bound,
+        bound: Mutex::default(),
         registrations,
         traffic,
         clock,
@@ -236,6 +231,13 @@ pub async fn start(
     let shutdown = tasks.shutdown().clone();
     tasks.critical("router-registrar", registrar.run(messages, suspects, shutdown));
     Ok(handle)
+}
+
+/// What each worker may use of what all may.
+fn shares(config: &Config, tcp: &TcpRules) -> (Limits, TcpRules) {
+    let share = |all: usize| (all / config.workers.max(1)).max(1);
+    let limits = Limits { connections_max: share(config.limits.connections_max), ..config.limits };
+    (limits, TcpRules { connections_max: share(tcp.connections_max), ..tcp.clone() })
 }
 
 /// As the configuration says, without the router's own ports.
