@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use lattice_router::tls::{Certificates, Clients, Front, Identity, Version, Versions};
@@ -19,18 +20,22 @@ const YEARS: i64 = 10;
 /// How long a certificate is good for that is made at each start; browsers take no more.
 const DAYS: i64 = 820;
 
-/// What the router speaks in front, for a domain's names; the authority is made if there is none.
-pub fn front(data_dir: &Path, domain: &str) -> anyhow::Result<rustls::ServerConfig> {
+/// What the router speaks in front, for a domain's names, and what it shows, to which more can be
+/// added; the authority is made if there is none.
+pub fn front(
+    data_dir: &Path,
+    domain: &str,
+) -> anyhow::Result<(rustls::ServerConfig, Arc<Certificates>)> {
     let authority = Authority::load_or_create(data_dir, domain)?;
-    let certificates = Certificates::new(vec![authority.identity(domain)?])?;
+    let certificates = Arc::new(Certificates::new(vec![authority.identity(domain)?])?);
     let front = Front {
-        certificates: certificates.into(),
+        certificates: Arc::clone(&certificates),
         clients: Clients::Unasked,
         versions: Versions { min: Version::Tls12, max: Version::Tls13 },
         cipher_suites: Vec::new(),
         speaks_http2: true,
     };
-    Ok(front.config()?)
+    Ok((front.config()?, certificates))
 }
 
 struct Authority {
@@ -160,7 +165,7 @@ mod tests {
         fs::create_dir(dir.path().join(DIR)).unwrap();
         fs::write(&certificate, "x").unwrap();
         fs::write(&key, "y").unwrap();
-        let error = front(dir.path(), DOMAIN).unwrap_err().to_string();
+        let error = front(dir.path(), DOMAIN).map(drop).unwrap_err().to_string();
         assert_eq!(error, "cannot read the authority's key");
     }
 }

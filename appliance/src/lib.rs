@@ -5,6 +5,7 @@
 //! | [`args`] | the command line |
 //! | [`authority`] | who vouches for `https://*.DOMAIN` |
 //! | [`up`] | starts the roles in order, waits for a signal, ends them in order |
+//! | [`custom_domains`] | the brain's certificates, shown by the router |
 //! | [`preflight`] | what must be so before anything starts |
 //! | [`router`] | the router alone, from a file |
 //! | [`down`] | stops a running appliance; removes all that it made |
@@ -17,6 +18,7 @@
 pub mod args;
 pub mod authority;
 pub mod backup;
+pub mod custom_domains;
 pub mod down;
 pub mod install;
 pub mod lock;

@@ -197,8 +197,9 @@ pub fn network_config(data_dir: &Path, settings: &Settings) -> Result<NetworkCon
 /// Tries what this machine can do; what it cannot is said in the log, and returned for people.
 pub async fn try_abilities(data_dir: &Path) -> anyhow::Result<(Abilities, Vec<String>)> {
     let dir = data_dir.to_owned();
-    let tried =
-        tokio::task::spawn_blocking(move || (userns::probe::try_in(&dir), quota::try_in(&dir)));
+    let tried = tokio::task::spawn_blocking(move || {
+        (userns::probe::try_in(&dir, Path::new(OWN_PROGRAM)), quota::try_in(&dir))
+    });
     let (users, disks) = tried.await.context("cannot try what this machine can do")?;
     let abilities = Abilities { own_users: users.is_ok(), bounded_disks: disks.is_ok() };
     let lacks = [

@@ -24,6 +24,7 @@ use lattice_daemon::log_ingress::{self, LogIngress};
 use lattice_daemon::tasks::Tasks;
 use lattice_daemon::telemetry::{self, Telemetry};
 use lattice_model::{CellId, CellPresence, RegistryCredentials, Resources};
+use lattice_router::tls::Certificates;
 use lattice_router::{Listener, Reserved, Side};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,6 +33,7 @@ use tracing::{info, warn};
 use crate::Usage;
 use crate::args::{DEFAULT_DATA_DIR, Up};
 use crate::authority;
+use crate::custom_domains;
 use crate::lock::Lock;
 use crate::machinery::{self, Machinery, Settings};
 use crate::platform_routes::{self, PlatformRoute};
@@ -47,6 +49,8 @@ const THREADS_STOP: Duration = Duration::from_millis(500);
 /// The likeliest reason why the platform's own servers do not start.
 const PORT_TAKEN: &str = "is there another lattice on this machine? `lattice down --data-dir DIR` \
                           stops it";
+/// The platform's own names in its domain.
+const PLATFORM: [&str; 4] = ["receptor", "doppler", "registry", "dashboard"];
 /// Whom this machine asks for names.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// How many instances may start at once without waiting for a namespace to be made.
@@ -153,28 +157,24 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     let receptor = http::serve(receptor, Arc::new(brain.clone()), tasks).await?;
     let dashboard = http::dashboard::serve(dashboard, Arc::new(brain.clone()), tasks).await?;
 
-    let platform = [
-        ("receptor", receptor),
-        ("doppler", doppler),
-        ("registry", registry),
-        ("dashboard", dashboard),
-    ];
-    let platform = platform.map(|(name, endpoint)| PlatformRoute {
-        host: format!("{name}.{}", args.domain),
-        endpoint,
-    });
+    let endpoints = PLATFORM.into_iter().zip([receptor, doppler, registry, dashboard]);
+    let platform: Vec<PlatformRoute> = endpoints
+        .map(|(name, endpoint)| PlatformRoute { host: format!("{name}.{}", args.domain), endpoint })
+        .collect();
     let mut settings = settings(args);
     machinery::remove_former(data_dir, &settings).await?;
     settings.store(data_dir)?;
     let (abilities, warnings) = machinery::try_abilities(data_dir).await?;
     settings.abilities = abilities;
     let machinery = Machinery::start(args.runtime.engine(), data_dir, &settings).await?;
-    start_router(args, &platform, machinery.network.gateway(), &carriers).await?;
-    let announce = platform_routes::announce(
-        platform.into(),
-        Arc::clone(&carriers.bus),
-        tasks.shutdown().clone(),
-    );
+    let shown = start_router(args, &platform, machinery.network.gateway(), &carriers).await?;
+    if let Some(certificates) = shown {
+        let kept = brain.follow_custom_domains();
+        let follow = custom_domains::follow(kept, certificates, tasks.shutdown().clone());
+        tasks.critical("custom-domains", follow);
+    }
+    let announce =
+        platform_routes::announce(platform, Arc::clone(&carriers.bus), tasks.shutdown().clone());
     tasks.critical("platform-routes", announce);
     let spares = machinery.network.keep_spares(SPARE_NAMESPACES, tasks.shutdown().clone());
     tasks.spawn("spare namespaces", spares);
@@ -188,13 +188,15 @@ async fn start_router(
     platform: &[PlatformRoute],
     gateway: Ipv4Addr,
     carriers: &Carriers,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Arc<Certificates>>> {
     let mut config = lattice_router::Config::new(&args.domain);
+    let mut shown = None;
     config.listeners = listeners(args, gateway);
     config.tcp.addrs = public_addrs(args);
     if args.https_port != 0 {
-        let front = authority::front(&args.data.data_dir, &args.domain)?;
+        let (front, certificates) = authority::front(&args.data.data_dir, &args.domain)?;
         config.front_tls = Some(Arc::new(front));
+        shown = Some(certificates);
     }
     let reserve =
         |route: &PlatformRoute| Reserved { host: route.host.clone(), endpoint: route.endpoint };
@@ -207,7 +209,7 @@ async fn start_router(
     lattice_router::start(config, Arc::clone(bus), Arc::clone(logs), Arc::clone(clock), tasks)
         .await
         .context("the router did not start")?;
-    Ok(())
+    Ok(shown)
 }
 
 /// Loopback, and where it was asked for.
@@ -284,6 +286,7 @@ fn brain_config(args: &Up, admin: Option<&Admin>) -> lattice_brain::Config {
     let mut config = lattice_brain::Config::new(&args.data.data_dir);
     config.version =
         Version { lattice_release: version.clone(), receptor: version.clone(), ltc: version };
+    config.platform_hosts = PLATFORM.map(|name| format!("{name}.{}", args.domain)).into();
     config.auction.strategy = args.strategy;
     config.auction.seed = args.placement_seed;
     config.own_registry = admin.map(|admin| RegistryCredentials {

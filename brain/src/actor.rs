@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lattice_api::brain::{BrainError, PRESENCE_TTL_S};
 use lattice_daemon::clock::Clock;
-use lattice_model::{ErrorName, Refusal, RegistryCredentials, Time};
+use lattice_model::{CustomDomain, ErrorName, Refusal, RegistryCredentials, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use tracing::{error, info};
 
 use crate::board::{Answer, Applied, Board, Command, Effect, Write};
 use crate::config::{Config, Limits};
+use crate::custom_domains::Shelf;
 use crate::dispatch::{Keyring, Outbox, Scout};
 use crate::events::Hub;
 use crate::store::{StoreError, Writer};
@@ -35,8 +36,19 @@ pub(crate) enum Request {
     Apply(Box<Command>, oneshot::Sender<Result<Answer, BrainError>>),
     /// Looks at the board; what is to be told is told after the commit that made what was seen.
     Read(Look),
-    /// Keeps registry credentials, which are not the board's.
-    Keep(RegistryCredentials, oneshot::Sender<Result<Answer, BrainError>>),
+    /// Keeps, or forgets, what is not the board's.
+    Keep(Secret, oneshot::Sender<Result<Answer, BrainError>>),
+}
+
+/// What is kept beside the board, and shown to nobody who asks for lists.
+#[derive(Debug, Clone)]
+pub(crate) enum Secret {
+    /// What a registry demands.
+    Credentials(RegistryCredentials),
+    /// A certificate for a host.
+    CustomDomain(CustomDomain),
+    /// None any more for this host.
+    NoCustomDomain(String),
 }
 
 /// A look at the board, and how to tell what was seen.
@@ -51,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) hub: Hub,
     pub(crate) outbox: Outbox,
     pub(crate) keyring: Keyring,
+    pub(crate) shelf: Shelf,
     pub(crate) scout: Scout,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -69,7 +82,7 @@ pub(crate) struct Actor {
 struct Turn {
     applied: Applied,
     releases: Vec<Release>,
-    kept: Vec<RegistryCredentials>,
+    kept: Vec<Secret>,
 }
 
 // === impl Actor ===
@@ -78,7 +91,8 @@ impl Actor {
     pub(crate) fn new(board: Board, parts: Parts, config: &Config) -> (Self, Handle) {
         let (sender, requests) = mpsc::channel(config.limits.commands_queued_max.max(1));
         let (hub, scout) = (parts.hub.clone(), parts.scout.clone());
-        let handle = Handle::new(sender, hub, scout, config.version.clone());
+        let told = (config.version.clone(), config.platform_hosts.clone());
+        let handle = Handle::new(sender, (hub, scout), parts.shelf.clone(), told);
         let actor = Self {
             board,
             parts,
@@ -165,9 +179,9 @@ impl Actor {
                 }));
             }
             Request::Read(look) => turn.releases.push(look(&self.board, now)),
-            Request::Keep(credentials, reply) => {
-                turn.applied.writes.push(Write::PutCredentials(credentials.clone()));
-                turn.kept.push(credentials);
+            Request::Keep(secret, reply) => {
+                turn.applied.writes.push(secret.write());
+                turn.kept.push(secret);
                 turn.releases.push(Box::new(move |committed| {
                     let _ = reply.send(committed.map(|()| Answer::Done));
                 }));
@@ -195,8 +209,12 @@ impl Actor {
             }
             return rebuilt;
         }
-        for credentials in kept {
-            self.parts.keyring.keep(credentials);
+        for secret in kept {
+            match secret {
+                Secret::Credentials(credentials) => self.parts.keyring.keep(credentials),
+                Secret::CustomDomain(domain) => self.parts.shelf.put(domain),
+                Secret::NoCustomDomain(host) => self.parts.shelf.remove(&host),
+            }
         }
         events.iter().for_each(narrate::narrate);
         self.parts.hub.publish(events);
@@ -210,6 +228,7 @@ impl Actor {
     async fn rebuild(&mut self, unreleased: &[Effect]) -> Result<(), StoreError> {
         let mut records = self.parts.writer.load().await?;
         records.credentials.clear();
+        records.custom_domains.clear();
         let now = self.parts.clock.now();
         let seed = u64::from_be_bytes(rand::random());
         let mut board = Board::load(records, self.limits.clone(), seed, now);
@@ -217,6 +236,18 @@ impl Actor {
         self.board.adopt_presences(board, unreleased);
         info!("board read from the store");
         Ok(())
+    }
+}
+
+// === impl Secret ===
+
+impl Secret {
+    fn write(&self) -> Write {
+        match self {
+            Self::Credentials(credentials) => Write::PutCredentials(credentials.clone()),
+            Self::CustomDomain(domain) => Write::PutCustomDomain(domain.clone()),
+            Self::NoCustomDomain(host) => Write::DeleteCustomDomain(host.clone()),
+        }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Config {
     /// For cells to pull from the registry that this brain serves itself
     /// (`registry.DOMAIN[:PORT]`); kept in memory only.
     pub own_registry: Option<RegistryCredentials>,
+    /// Hosts that belong to the platform, and are nobody's custom domains.
+    pub platform_hosts: Vec<String>,
     /// How the auction weighs cells.
     pub auction: Policy,
     /// Bounds of everything that could grow.
@@ -73,6 +75,7 @@ impl Config {
             version: Version::default(),
             own_registry: None,
             auction: Policy::default(),
+            platform_hosts: Vec::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }

@@ -11,6 +11,7 @@ mod auth;
 mod body;
 mod cells;
 mod cors;
+mod custom_domains;
 pub mod dashboard;
 mod desired_lrps;
 mod domains;

@@ -8,6 +8,7 @@
 //! | [`moves`] | what to move where, when a cell is drained or instances are spread anew; pure |
 //! | [`store`] | the board's records on disk; SQLite on a thread of its own |
 //! | [`actor`] | the one task that owns the board: apply, commit, answer, publish, release |
+//! | [`custom_domains`] | certificates for hosts of people's own, for the router's side to follow |
 //! | [`dispatch`] | the only caller of cells: holds auctions, delivers orders |
 //! | [`callbacks`] | tells tasks' owners how they ended |
 //! | [`events`] | tells readers what changed |
@@ -25,6 +26,7 @@ pub mod callbacks;
 pub mod config;
 pub mod converge;
 pub mod crash;
+pub mod custom_domains;
 pub mod dispatch;
 pub mod events;
 pub mod http;

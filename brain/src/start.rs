@@ -12,6 +12,7 @@ use crate::actor::{Actor, Handle, Parts};
 use crate::board::Board;
 use crate::callbacks::Callbacks;
 use crate::config::{Config, STORE_FILE};
+use crate::custom_domains::Shelf;
 use crate::dispatch::{Dispatcher, Keyring, Outbox, Scout};
 use crate::events::Hub;
 use crate::store::{Sqlite, Store, StoreError, Writer};
@@ -69,6 +70,7 @@ pub async fn start_with(
     let writer = Writer::spawn(store).map_err(StartError::Thread)?;
     let mut records = writer.load().await?;
     let kept = std::mem::take(&mut records.credentials);
+    let shelf = Shelf::new(std::mem::take(&mut records.custom_domains));
     let keyring = Keyring::new(config.own_registry.clone(), kept);
     info!(
         desired_lrps = records.desired.len(),
@@ -86,6 +88,7 @@ pub async fn start_with(
         hub,
         outbox: outbox.clone(),
         keyring: keyring.clone(),
+        shelf,
         scout: scout.clone(),
         clock,
     };

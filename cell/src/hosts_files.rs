@@ -1,8 +1,10 @@
 //! The files of an instance that say who it is and whom it asks for names: /etc/hosts,
 //! /etc/resolv.conf and /etc/hostname.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::dns::name_servers;
@@ -33,6 +35,8 @@ pub fn write(dir: &Path, names: &Names<'_>) -> io::Result<Vec<(PathBuf, String)>
     ] {
         let path = dir.join(name);
         std::fs::write(&path, text)?;
+        // Also where files are closed by default: the instance's root is nobody here.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644))?;
         files.push((path, format!("/etc/{name}")));
     }
     Ok(files)

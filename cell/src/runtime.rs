@@ -35,6 +35,11 @@ pub trait Runtime: Send + Sync {
     /// Starts a process in it, with the container's seccomp filter, capabilities and cgroup; or
     /// attaches to the one that is kept as [`ProcessSpec::keep_as`].
     async fn exec(&self, id: &ContainerId, process: ProcessSpec) -> Result<Process, RuntimeError>;
+    /// Stops all that runs in it where it stands, until it is resumed; nothing can be started in it
+    /// meanwhile, and signals wait. No error when it is paused already.
+    async fn pause(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+    /// Lets it run on; no error when it is not paused.
+    async fn resume(&self, id: &ContainerId) -> Result<(), RuntimeError>;
     /// What it uses now.
     async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError>;
     /// Kills all that is in it and removes every trace; no error when there is none.

@@ -6,9 +6,9 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{
-    cancel_task, cells, completion, create, debug_logs, delete_task, drain, explain, help, images,
-    list, logs, rebalance, registry, remove, scale, status, submit_lrp, submit_task, target, task,
-    trust, update, version, visualize,
+    cancel_task, cells, completion, create, debug_logs, delete_task, domain, drain, explain, help,
+    images, list, logs, rebalance, registry, remove, scale, status, submit_lrp, submit_task,
+    target, task, trust, update, version, visualize,
 };
 use crate::exit::Exit;
 use crate::out::Format;
@@ -53,6 +53,8 @@ pub enum Command {
     Registry(registry::Args),
     /// Show or install the authority behind https://*.DOMAIN
     Trust(trust::Args),
+    /// Serve https for hosts of your own, with certificates of yours
+    Domain(domain::Args),
     /// Run an app from an image, a directory or a tarball
     #[command(visible_alias = "cr")]
     Create(Box<create::Args>),

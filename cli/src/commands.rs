@@ -6,6 +6,7 @@ pub mod completion;
 pub mod create;
 pub mod debug_logs;
 pub mod delete_task;
+pub mod domain;
 pub mod drain;
 pub mod explain;
 pub mod help;
@@ -47,6 +48,7 @@ pub async fn run(command: Option<Command>, local: &Local) -> Outcome {
         Command::List(args) => Box::pin(list::run(args, &local.connect()?)).await,
         Command::Status(args) => Box::pin(status::run(args, &local.connect()?)).await,
         Command::Cells(args) => Box::pin(cells::run(args, &local.connect()?)).await,
+        Command::Domain(args) => Box::pin(domain::run(args, &local.connect()?)).await,
         Command::Images(args) => Box::pin(images::run(args, &local.connect()?)).await,
         Command::Drain(args) => Box::pin(drain::run(args, &local.connect()?)).await,
         Command::Undrain(args) => Box::pin(drain::undrain(args, &local.connect()?)).await,

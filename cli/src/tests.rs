@@ -1,6 +1,7 @@
 //! Commands from end to end, over a platform that is a small stateful program.
 
 mod apps;
+mod domains;
 mod fakes;
 mod images;
 mod logs;

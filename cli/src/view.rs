@@ -5,6 +5,7 @@
 pub mod amount;
 pub mod cells;
 pub mod distribution;
+pub mod domains;
 pub mod explain;
 pub mod help;
 pub mod images;

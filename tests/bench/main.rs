@@ -18,6 +18,7 @@ mod figure;
 mod footprint;
 mod machine;
 mod peers;
+mod registration;
 mod router;
 mod start;
 
@@ -28,11 +29,12 @@ use effort::Effort;
 /// A benchmark and what it tells.
 type Benchmark = (&'static str, &'static str, fn(Effort));
 
-const BENCHMARKS: [Benchmark; 6] = [
+const BENCHMARKS: [Benchmark; 7] = [
     ("start", "from `ltc create` to the first 200, the image cached and not", start::run),
     ("footprint", "memory and CPU of the idle appliance, size of the binary", footprint::run),
     ("auction", "placements per CPU second, and their quality", auction::run),
     ("router", "requests through the router beside nginx and haproxy", router::run),
+    ("registration", "from a message on NATS to the first request it serves", registration::run),
     ("cell", "starts of containers beside runc and crun, and what holding one costs", cell::run),
     ("brain", "250,000 instances on 1,250 simulated cells, the store on disk", brain::run),
 ];

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod crashes;
+mod custom_domains;
 mod domain;
 mod lifecycle;
 mod names;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use lattice_api::brain::{BrainError, Version};
-use lattice_model::{ErrorName, Refusal, RegistryCredentials, Time};
+use lattice_model::{ErrorName, Refusal, Time};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Release, Request};
+use super::{Release, Request, Secret};
 use crate::board::{Answer, Board, Command};
+use crate::custom_domains::{CustomDomains, Shelf};
 use crate::dispatch::Scout;
 use crate::events::Hub;
 
@@ -20,6 +21,8 @@ pub struct Handle {
     pub(super) hub: Hub,
     pub(super) scout: Scout,
     pub(super) version: Arc<Version>,
+    pub(super) shelf: Shelf,
+    pub(super) platform_hosts: Arc<[String]>,
 }
 
 /// What happens to a request when the queue is full.
@@ -36,11 +39,17 @@ pub(crate) enum Patience {
 impl Handle {
     pub(super) fn new(
         requests: mpsc::Sender<Request>,
-        hub: Hub,
-        scout: Scout,
-        version: Version,
+        (hub, scout): (Hub, Scout),
+        shelf: Shelf,
+        (version, platform_hosts): (Version, Vec<String>),
     ) -> Self {
-        Self { requests, hub, scout, version: Arc::new(version) }
+        let (version, platform_hosts) = (Arc::new(version), platform_hosts.into());
+        Self { requests, hub, scout, version, shelf, platform_hosts }
+    }
+
+    /// The certificates for hosts of people's own, now and as they change.
+    pub fn follow_custom_domains(&self) -> watch::Receiver<CustomDomains> {
+        self.shelf.follow()
     }
 
     pub(crate) async fn apply(
@@ -69,9 +78,9 @@ impl Handle {
         answer.await.map_err(|_| stopping())?
     }
 
-    pub(super) async fn keep(&self, credentials: RegistryCredentials) -> Result<(), BrainError> {
+    pub(super) async fn keep(&self, secret: Secret) -> Result<(), BrainError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Keep(credentials, reply), Patience::Refuse).await?;
+        self.send(Request::Keep(secret, reply), Patience::Refuse).await?;
         answer.await.map_err(|_| stopping())?.map(|_| ())
     }
 

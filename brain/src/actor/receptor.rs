@@ -14,14 +14,20 @@ use lattice_api::cell::images::{ImageStock, PrunedImages};
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::cell::Draining;
 use lattice_model::{
-    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid,
-    Refusal, RegistryCredentials, Task, TaskDefinition, TaskGuid,
+    ActualLrp, CellId, CellPresence, CustomDomain, CustomDomainStatus, DesiredLrp,
+    DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal, RegistryCredentials, Task,
+    TaskDefinition, TaskGuid,
 };
 
+use super::Secret;
 use super::handle::{Handle, Patience};
 use crate::auction;
 use crate::board::{Board, Command};
+use crate::custom_domains;
 use crate::moves::{self, Movable, Planned};
+
+/// The most custom domains.
+const CUSTOM_DOMAINS_MAX: usize = 1000;
 
 impl Handle {
     async fn order(&self, command: Command) -> Result<(), BrainError> {
@@ -215,7 +221,46 @@ impl Receptor for Handle {
             let message = "Invalid field: registry";
             return Err(Refusal::new(ErrorName::InvalidRequest, message).into());
         }
-        self.keep(c).await
+        self.keep(Secret::Credentials(c)).await
+    }
+
+    async fn put_custom_domain(
+        &self,
+        domain: CustomDomain,
+    ) -> Result<CustomDomainStatus, BrainError> {
+        let now = self.read(|_, now| now, Patience::Refuse).await?;
+        let status = custom_domains::examine(&domain, now)?;
+        if self.platform_hosts.contains(&domain.host) {
+            let message = format!(
+                "{} belongs to the platform, which shows a certificate of its own there",
+                domain.host
+            );
+            return Err(Refusal::new(ErrorName::InvalidRequest, message).into());
+        }
+        let kept = self.shelf.all();
+        if kept.len() >= CUSTOM_DOMAINS_MAX && !kept.contains_key(&domain.host) {
+            let message = format!(
+                "there are {CUSTOM_DOMAINS_MAX} custom domains, the most there may be; remove some"
+            );
+            return Err(Refusal::new(ErrorName::TooManyRequests, message).into());
+        }
+        self.keep(Secret::CustomDomain(domain)).await?;
+        Ok(status)
+    }
+
+    async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError> {
+        let now = self.read(|_, now| now, Patience::Refuse).await?;
+        let kept = self.shelf.all();
+        Ok(kept.values().map(|domain| custom_domains::status(domain, now)).collect())
+    }
+
+    async fn remove_custom_domain(&self, host: &str) -> Result<(), BrainError> {
+        let host = host.to_ascii_lowercase();
+        if !self.shelf.all().contains_key(&host) {
+            let message = format!("there is no custom domain '{host}'");
+            return Err(Refusal::new(ErrorName::CustomDomainNotFound, message).into());
+        }
+        self.keep(Secret::NoCustomDomain(host)).await
     }
 
     async fn events(&self, after: Option<EventId>) -> Result<EventStream, BrainError> {

@@ -140,6 +140,10 @@ pub enum Write {
     DeleteDraining(CellId),
     /// Keeps what a registry demands.
     PutCredentials(lattice_model::RegistryCredentials),
+    /// Keeps a certificate for a host.
+    PutCustomDomain(lattice_model::CustomDomain),
+    /// Forgets a host's.
+    DeleteCustomDomain(String),
 }
 
 /// What is to be done outside the board.
@@ -206,6 +210,8 @@ pub struct Records {
     pub draining: Vec<Draining>,
     /// Registry credentials; not the board's.
     pub credentials: Vec<lattice_model::RegistryCredentials>,
+    /// Certificates for hosts of people's own; not the board's.
+    pub custom_domains: Vec<lattice_model::CustomDomain>,
 }
 
 // === impl Applied ===

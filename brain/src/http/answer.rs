@@ -100,7 +100,8 @@ const fn status(name: ErrorName) -> StatusCode {
         ErrorName::TaskNotFound
         | ErrorName::DesiredLRPNotFound
         | ErrorName::ActualLRPIndexNotFound
-        | ErrorName::CellNotFound => StatusCode::NOT_FOUND,
+        | ErrorName::CellNotFound
+        | ErrorName::CustomDomainNotFound => StatusCode::NOT_FOUND,
         ErrorName::TaskGuidAlreadyExists
         | ErrorName::TaskNotDeletable
         | ErrorName::DesiredLRPAlreadyExists => StatusCode::CONFLICT,

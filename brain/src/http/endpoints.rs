@@ -7,8 +7,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use lattice_api::brain::routes;
 
 use super::{
-    Api, actual_lrps, auth, cells, desired_lrps, domains, events, images, moves, openapi, progress,
-    registry_credentials, sync, tasks, version,
+    Api, actual_lrps, auth, cells, custom_domains, desired_lrps, domains, events, images, moves,
+    openapi, progress, registry_credentials, sync, tasks, version,
 };
 
 /// One endpoint.
@@ -210,6 +210,18 @@ fn of_the_platform() -> Vec<Endpoint> {
             .takes("RegistryCredentials")
             .answers(204, Nothing)
             .refuses(&[400]),
+        get(routes::CUSTOM_DOMAINS, "listCustomDomains", custom_domains::list)
+            .says("Hosts of people's own and their certificates, without the keys")
+            .answers(200, Many("CustomDomain")),
+        put(routes::CUSTOM_DOMAIN, "putCustomDomain", custom_domains::put)
+            .says("Keeps a certificate for a host, and shows it from now on; nothing reads the key back")
+            .takes("CustomDomainCertificate")
+            .answers(200, One("CustomDomain"))
+            .refuses(&[400]),
+        delete(routes::CUSTOM_DOMAIN, "deleteCustomDomain", custom_domains::remove)
+            .says("Forgets a host's certificate")
+            .answers(204, Nothing)
+            .refuses(&[404]),
     ]
 }
 

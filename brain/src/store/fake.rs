@@ -20,6 +20,7 @@ struct State {
     domains: BTreeMap<String, Write>,
     draining: BTreeMap<String, Write>,
     credentials: BTreeMap<String, Write>,
+    custom_domains: BTreeMap<String, Write>,
     failures: u32,
     commits: u64,
 }
@@ -40,8 +41,8 @@ impl Store for InMemory {
     fn load(&mut self) -> Result<Records, StoreError> {
         let state = self.0.lock().unwrap();
         let mut records = Records::default();
-        let State { desired, tasks, domains, draining, credentials, .. } = &*state;
-        let tables = [desired, tasks, domains, draining, credentials];
+        let State { desired, tasks, domains, draining, credentials, custom_domains, .. } = &*state;
+        let tables = [desired, tasks, domains, draining, credentials, custom_domains];
         let all = tables.into_iter().flat_map(|table| table.values());
         for write in all.chain(state.actual.values()) {
             match write.clone() {
@@ -51,6 +52,7 @@ impl Store for InMemory {
                 Write::PutDomain(domain, until) => records.domains.push((domain, until)),
                 Write::PutDraining(draining) => records.draining.push(draining),
                 Write::PutCredentials(credentials) => records.credentials.push(credentials),
+                Write::PutCustomDomain(domain) => records.custom_domains.push(domain),
                 _ => unreachable!("only records are kept"),
             }
         }
@@ -94,6 +96,10 @@ impl Store for InMemory {
                 Write::PutCredentials(c) => {
                     state.credentials.insert(c.registry.clone(), kept);
                 }
+                Write::PutCustomDomain(d) => {
+                    state.custom_domains.insert(d.host.clone(), kept);
+                }
+                Write::DeleteCustomDomain(host) => drop(state.custom_domains.remove(host)),
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use lattice_model::cell::Draining;
-use lattice_model::{Domain, Presence, RegistryCredentials, Task, TaskState, Time};
+use lattice_model::{CustomDomain, Domain, Presence, RegistryCredentials, Task, TaskState, Time};
 
 use super::fake::InMemory;
 use super::*;
@@ -50,6 +50,11 @@ fn draining(cell: &str, max_in_flight: u32) -> Draining {
 }
 
 /// What each store does; `again` opens anew what was kept.
+fn custom_domain(host: &str, key: &str) -> CustomDomain {
+    let (host, key) = (host.to_owned(), key.to_owned());
+    CustomDomain { host, certificate: "PEM".to_owned(), key }
+}
+
 fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
     assert_eq!(store.load().unwrap(), Records::default(), "empty at first");
     let changed = lattice_model::DesiredLrp { annotation: "new".into(), ..lrp("web", 2, 10) };
@@ -67,6 +72,8 @@ fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
         Write::PutDraining(draining("a", 1)),
         Write::PutDraining(draining("gone", 1)),
         Write::PutCredentials(credentials("old")),
+        Write::PutCustomDomain(custom_domain("a.test", "old")),
+        Write::PutCustomDomain(custom_domain("gone.test", "old")),
     ];
     store.commit(&all).unwrap();
     let then = [
@@ -81,6 +88,8 @@ fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
         Write::PutDraining(draining("a", 4)),
         Write::DeleteDraining(cell_id("gone")),
         Write::PutCredentials(credentials("new")),
+        Write::PutCustomDomain(custom_domain("a.test", "new")),
+        Write::DeleteCustomDomain("gone.test".to_owned()),
     ];
     store.commit(&then).unwrap();
     store.commit(&then).unwrap();
@@ -94,6 +103,7 @@ fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
         domains: vec![(domain("d"), None), (domain("e"), Some(Time(11)))],
         draining: vec![draining("a", 4)],
         credentials: vec![credentials("new")],
+        custom_domains: vec![custom_domain("a.test", "new")],
     };
     assert_eq!(records, expected);
 }
@@ -132,9 +142,12 @@ fn only_its_owner_can_read_the_files() {
 fn secrets_are_in_their_own_table_only() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Sqlite::open(&dir.path().join(STORE_FILE)).unwrap();
-    let write = Write::PutCredentials(credentials("hunter2"));
-    store.commit(std::slice::from_ref(&write)).unwrap();
-    assert!(!format!("{write:?}").contains("hunter2"));
+    let writes = [
+        Write::PutCredentials(credentials("hunter2")),
+        Write::PutCustomDomain(custom_domain("a.test", "hunter2")),
+    ];
+    store.commit(&writes).unwrap();
+    assert!(!format!("{writes:?}").contains("hunter2"));
     assert!(!format!("{:?}", store.load().unwrap()).contains("hunter2"));
 }
 

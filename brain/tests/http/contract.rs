@@ -3,8 +3,8 @@
 use lattice_api::brain::moves::{DrainRequest, RebalanceRequest};
 use lattice_api::brain::{BrainError, Receptor as _, ReceptorClient, Target, routes};
 use lattice_model::{
-    CellId, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, Placement, RegistryCredentials,
-    Routes, Strategy, TaskGuid, TaskState,
+    CellId, CustomDomain, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, Placement,
+    RegistryCredentials, Routes, Strategy, TaskGuid, TaskState,
 };
 use serde_json::json;
 
@@ -179,6 +179,28 @@ async fn the_smaller_nouns_come_through_whole() {
     assert_eq!(served.receptor.state().credentials, [credentials]);
     let (status, _) = answer(served.request("GET", "/v1/registry_credentials")).await;
     assert_eq!(status, 405, "credentials are never listed");
+}
+
+#[tokio::test]
+async fn a_certificate_comes_through_whole_and_its_key_never_back() {
+    let served = Served::start().await;
+    let client = served.client();
+    let domain = CustomDomain {
+        host: "*.example.com".into(),
+        certificate: "a certificate".into(),
+        key: "hunter2".into(),
+    };
+    let status = client.put_custom_domain(domain.clone()).await.unwrap();
+    assert_eq!(status, samples::custom_domain("*.example.com"));
+    assert_eq!(served.receptor.state().custom_domains["*.example.com"], domain);
+    assert_eq!(client.custom_domains().await.unwrap(), [status]);
+    let (_, listed) = answer(served.request("GET", "/v1/custom_domains")).await;
+    assert!(!listed.contains("hunter2"), "{listed}");
+    client.remove_custom_domain("*.example.com").await.unwrap();
+    let again = client.remove_custom_domain("*.example.com").await;
+    refused(again, ErrorName::CustomDomainNotFound, "no '*.example.com'");
+    let bad = served.request("PUT", "/v1/custom_domains/a.test").body("{\"certificate\": 7}");
+    assert_eq!(answer(bad).await.0, 400);
 }
 
 #[tokio::test]

@@ -15,9 +15,9 @@ use lattice_api::brain::{
 use lattice_brain::events::{HistoryLimits, Hub};
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
-    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, Event,
-    ModificationTag, ProcessGuid, Refusal, RegistryCredentials, Resources, Task, TaskDefinition,
-    TaskGuid, TaskState, Time,
+    ActualLrp, CellId, CellPresence, CustomDomain, CustomDomainStatus, DesiredLrp,
+    DesiredLrpUpdate, Domain, ErrorName, Event, ModificationTag, ProcessGuid, Refusal,
+    RegistryCredentials, Resources, Task, TaskDefinition, TaskGuid, TaskState, Time,
 };
 
 use super::samples;
@@ -39,6 +39,7 @@ pub(crate) struct State {
     pub(crate) tasks: BTreeMap<TaskGuid, Task>,
     pub(crate) domains: BTreeMap<Domain, Option<u64>>,
     pub(crate) credentials: Vec<RegistryCredentials>,
+    pub(crate) custom_domains: BTreeMap<String, CustomDomain>,
     pub(crate) draining: Option<DrainRequest>,
 }
 
@@ -297,6 +298,27 @@ impl Receptor for FakeReceptor {
 
     async fn version(&self) -> Result<Version, BrainError> {
         Ok(Version { lattice_release: "1".into(), receptor: "1".into(), ltc: String::new() })
+    }
+
+    async fn put_custom_domain(
+        &self,
+        domain: CustomDomain,
+    ) -> Result<CustomDomainStatus, BrainError> {
+        let status = samples::custom_domain(&domain.host);
+        self.state().custom_domains.insert(domain.host.clone(), domain);
+        Ok(status)
+    }
+
+    async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError> {
+        let state = self.state();
+        Ok(state.custom_domains.keys().map(|host| samples::custom_domain(host)).collect())
+    }
+
+    async fn remove_custom_domain(&self, host: &str) -> Result<(), BrainError> {
+        match self.state().custom_domains.remove(host) {
+            Some(_) => Ok(()),
+            None => refused(ErrorName::CustomDomainNotFound, format!("no '{host}'")),
+        }
     }
 
     async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError> {

@@ -7,8 +7,9 @@ use lattice_api::brain::images::{CellImages, CellPruned};
 use lattice_api::cell::images::{ImageStock, KeptImage, PrunedImages};
 use lattice_model::actual_lrp::{PlacementError, PortMapping, Presence};
 use lattice_model::{
-    ActualLrp, ActualState, CellId, DesiredLrp, Domain, InstanceCrash, InstanceGuid, InstanceKey,
-    LrpKey, NetInfo, ProcessGuid, Strategy, Task, TaskDefinition, TaskState, Time,
+    ActualLrp, ActualState, CellId, CustomDomainStatus, DesiredLrp, Domain, InstanceCrash,
+    InstanceGuid, InstanceKey, LrpKey, NetInfo, ProcessGuid, Strategy, Task, TaskDefinition,
+    TaskState, Time,
 };
 use serde_json::{Value, json};
 
@@ -180,6 +181,17 @@ pub(crate) fn images() -> Vec<CellImages> {
 }
 
 /// What one of them removed.
+pub(crate) fn custom_domain(host: &str) -> CustomDomainStatus {
+    CustomDomainStatus {
+        host: host.to_owned(),
+        names: vec![host.to_owned()],
+        issuer: "CN=authority".to_owned(),
+        not_before: Time(1),
+        not_after: Time(2),
+        warning: "the certificate ends in 3 days; renew it".to_owned(),
+    }
+}
+
 pub(crate) fn pruned() -> Vec<CellPruned> {
     let images = vec!["docker.io/library/redis:6".to_owned()];
     let pruned = PrunedImages { images, layers: 2, bytes: 10 << 20 };

@@ -64,6 +64,9 @@ impl Call {
         process: &[u8],
         output: [OwnedFd; 2],
     ) -> io::Result<Self> {
+        if is_paused(&settings.cgroups) {
+            return Err(io::Error::other("the container is paused; resume it first"));
+        }
         let file = |end: &str| PathBuf::from(format!("process-{number}.{end}"));
         let (spec, pid_file, log) = (file("json"), file("pid"), file("log"));
         fs::write(&spec, process)?;
@@ -128,6 +131,15 @@ impl Drop for Call {
             let _ = fs::remove_file(file);
         }
     }
+}
+
+/// True when whatever joins these control groups stands still.
+fn is_paused(cgroups: &[PathBuf]) -> bool {
+    let says = |dir: &PathBuf, file: &str, word: &str| {
+        fs::read_to_string(dir.join(file)).is_ok_and(|text| text.starts_with(word))
+    };
+    let mut dirs = cgroups.iter();
+    dirs.any(|dir| says(dir, "freezer.state", "FR") || says(dir, "cgroup.freeze", "1"))
 }
 
 fn start(settings: &Settings, arguments: &[&OsStr], log: &Path, output: Output) -> io::Result<i32> {

@@ -11,11 +11,12 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use lattice_api::shim::Settings;
-use rustix::fs::{AtFlags, CWD};
+use rustix::fs::{AtFlags, CWD, Mode};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
     mount_change, move_mount, open_tree, unmount,
 };
+use rustix::process::umask;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use serde_json::Value;
 
@@ -39,7 +40,11 @@ pub(crate) fn enter(settings: &Settings, bundle: &Path, makes: bool) -> io::Resu
     unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
     hidden.into_iter().try_for_each(|place| unmount(place, UnmountFlags::DETACH))?;
-    closed.iter().try_for_each(|directory| open_up(directory, &shown))?;
+    // Whatever this process was started with, what is made here can be passed.
+    let usual = umask(Mode::empty());
+    let outcome = closed.iter().try_for_each(|directory| open_up(directory, &shown));
+    umask(usual);
+    outcome?;
     std::env::set_current_dir(bundle)
 }
 

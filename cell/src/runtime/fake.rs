@@ -59,11 +59,14 @@ struct Container {
     executed: Vec<ProcessSpec>,
     running: Vec<Arc<FakeProcess>>,
     is_leftover: bool,
+    paused: watch::Sender<bool>,
 }
 
 struct FakeProcess {
     script: Script,
     name: Option<String>,
+    /// True while its container is paused.
+    paused: watch::Receiver<bool>,
     end: watch::Sender<Option<ExitStatus>>,
 }
 
@@ -148,6 +151,14 @@ impl FakeRuntime {
         self.clone()
     }
 
+    fn set_paused(&self, id: &ContainerId, paused: bool) -> Result<(), RuntimeError> {
+        let world = self.world();
+        let container = world.containers.get(id).filter(|found| !found.is_leftover);
+        let container = container.ok_or_else(|| RuntimeError::NotFound(id.to_string()))?;
+        container.paused.send_replace(paused);
+        Ok(())
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,6 +178,7 @@ impl Runtime for FakeRuntime {
             executed: Vec::new(),
             running: Vec::new(),
             is_leftover: false,
+            paused: watch::channel(false).0,
         };
         world.containers.insert(spec.id, container);
         Ok(())
@@ -195,11 +207,24 @@ impl Runtime for FakeRuntime {
             let why = "there is no such file in the image, or its interpreter".to_owned();
             return Err(RuntimeError::NotExecutable { program, why });
         };
+        let paused = container.paused.subscribe();
+        if *paused.borrow() {
+            let (what, why) = ("start a process in", "it is paused; resume it first".to_owned());
+            return Err(RuntimeError::Failed { what, id: id.to_string(), why });
+        }
         let (end, _) = watch::channel(None);
-        let handle = Arc::new(FakeProcess { script, name: process.keep_as.clone(), end });
+        let handle = Arc::new(FakeProcess { script, name: process.keep_as.clone(), paused, end });
         container.executed.push(process);
         container.running.push(handle.clone());
         Ok(play(handle))
+    }
+
+    async fn pause(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.set_paused(id, true)
+    }
+
+    async fn resume(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.set_paused(id, false)
     }
 
     async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError> {
@@ -227,29 +252,44 @@ impl Runtime for FakeRuntime {
 // === impl FakeProcess ===
 
 impl FakeProcess {
-    /// The first end counts.
     fn finish(&self, status: ExitStatus) {
-        self.end.send_if_modified(|end| {
-            let first = end.is_none();
-            if first {
-                *end = Some(status);
-            }
-            first
-        });
+        finish(&self.end, status);
     }
+}
+
+/// The first end counts.
+fn finish(end: &watch::Sender<Option<ExitStatus>>, status: ExitStatus) {
+    end.send_if_modified(|end| {
+        let first = end.is_none();
+        if first {
+            *end = Some(status);
+        }
+        first
+    });
 }
 
 #[async_trait]
 impl ProcessControl for FakeProcess {
     async fn signal(&self, signal: Signal) -> Result<(), RuntimeError> {
-        match signal {
-            Signal::Stop(_) if self.script.ignores_terminate => {}
+        let status = match signal {
+            Signal::Stop(_) if self.script.ignores_terminate => return Ok(()),
             Signal::Stop(signal) => {
                 let code = 128 + i32::from(signal.number());
-                self.finish(ExitStatus { code, out_of_memory: false });
+                ExitStatus { code, out_of_memory: false }
             }
-            Signal::Kill => self.finish(killed(false)),
+            Signal::Kill => killed(false),
+        };
+        if !*self.paused.borrow() {
+            self.finish(status);
+            return Ok(());
         }
+        let (mut paused, end) = (self.paused.clone(), self.end.clone());
+        tokio::spawn(async move {
+            // A container that is gone has ended its processes.
+            if paused.wait_for(|paused| !paused).await.is_ok() {
+                finish(&end, status);
+            }
+        });
         Ok(())
     }
 

@@ -30,6 +30,8 @@ use super::{ContainerBlueprint, ContainerId, Process, ProcessSpec, Runtime, Runt
 
 /// How long the end of everything in a container may take once it is killed.
 const DELETE_MAX: Duration = Duration::from_secs(20);
+/// How long it may take until all in a container stands still.
+const FREEZE_MAX: Duration = Duration::from_secs(5);
 
 /// What an [`OciRuntime`] needs to know.
 #[derive(Debug, Clone)]
@@ -158,6 +160,16 @@ impl Runtime for OciRuntime {
 
     async fn adopt(&self, id: &ContainerId, privileged: bool) -> Result<(), RuntimeError> {
         self.shared.adopt(id, privileged).await
+    }
+
+    async fn pause(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.shared.container(id)?;
+        freeze(&self.shared.cgroups.leaf(id), true).await.map_err(|e| failed("pause", id, &e))
+    }
+
+    async fn resume(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.shared.container(id)?;
+        freeze(&self.shared.cgroups.leaf(id), false).await.map_err(|e| failed("resume", id, &e))
     }
 
     async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError> {
@@ -323,6 +335,24 @@ async fn empty(leaf: &Leaf) -> Result<(), String> {
         }
         pause = (pause * 2).min(Duration::from_millis(20));
     }
+}
+
+/// Says that a container is to stand still or to run, until it does.
+async fn freeze(leaf: &Leaf, frozen: bool) -> io::Result<()> {
+    let deadline = Instant::now() + FREEZE_MAX;
+    let mut pause = Duration::from_micros(200);
+    // A process that is about to fork gets away from version 1, which has to be told again.
+    while leaf.freeze(frozen)? != frozen {
+        if Instant::now() > deadline {
+            // Half of it would stand still for ever.
+            leaf.freeze(false)?;
+            let why = format!("a process in it does not stand still within {FREEZE_MAX:?}");
+            return Err(io::Error::other(why));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 fn stopping() -> RuntimeError {

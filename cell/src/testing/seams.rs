@@ -167,6 +167,14 @@ impl Runtime for FakeRuntime {
         Ok(process(started, &stdout, &stderr))
     }
 
+    async fn pause(&self, _: &ContainerId) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    async fn resume(&self, _: &ContainerId) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
     async fn usage(&self, _: &ContainerId) -> Result<Usage, RuntimeError> {
         Ok(Usage { memory_peak_bytes: 64 << 20, ..Usage::default() })
     }

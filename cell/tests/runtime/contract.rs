@@ -81,6 +81,7 @@ async fn end(process: &Process) -> ExitStatus {
 pub(crate) async fn check(fixture: &dyn Fixture) {
     exit_codes_and_output(fixture).await;
     signals(fixture).await;
+    pauses(fixture).await;
     what_cannot_be_executed(fixture).await;
     out_of_memory(fixture).await;
     usage_and_unknown_containers(fixture).await;
@@ -133,6 +134,34 @@ async fn signals(fixture: &dyn Fixture) {
     assert_eq!(end(&rude).await, ExitStatus { code: 137, out_of_memory: false });
     assert_eq!(read_all(&mut rude.stdout).await, "", "nothing holds its output open");
     fixture.runtime().delete(&id).await.unwrap();
+}
+
+async fn pauses(fixture: &dyn Fixture) {
+    let id = container(fixture, "paused").await;
+    let runtime = fixture.runtime();
+    let mut process = start(fixture, &id, Program::Runs).await;
+    ready(&mut process).await;
+    runtime.resume(&id).await.expect("it runs already");
+    for _ in 0..2 {
+        runtime.pause(&id).await.expect("also when it is paused");
+    }
+    process.control.signal(Signal::TERMINATE).await.unwrap();
+    assert!(end_soon(&process).await.is_none(), "it stands still");
+    let refused = runtime.exec(&id, spec_of(fixture, Program::ExitsWith3)).await.err().unwrap();
+    assert!(refused.to_string().contains("paused; resume it first"), "{refused}");
+    runtime.resume(&id).await.unwrap();
+    assert_eq!(end(&process).await.code, 143, "the signal has waited");
+    let after = start(fixture, &id, Program::ExitsWith3).await;
+    assert_eq!(end(&after).await.code, 3);
+
+    let mut rude = start(fixture, &id, Program::IgnoresTerminate).await;
+    ready(&mut rude).await;
+    runtime.pause(&id).await.unwrap();
+    runtime.delete(&id).await.expect("a paused one can be deleted");
+    assert_eq!(end(&rude).await.code, 137);
+    let gone = [runtime.pause(&id).await, runtime.resume(&id).await];
+    let is_told = |outcome: &Result<(), _>| matches!(outcome, Err(RuntimeError::NotFound(_)));
+    assert!(gone.iter().all(is_told), "{gone:?}");
 }
 
 async fn what_cannot_be_executed(fixture: &dyn Fixture) {

@@ -16,9 +16,9 @@ use rustix::mount::{UnmountFlags, unmount};
 const BUSYBOX: &str = "/bin/busybox";
 
 /// Programs that the tests use; all of them are busybox.
-const PROGRAMS: [&str; 17] = [
-    "sh", "cat", "chown", "echo", "grep", "head", "id", "kill", "ls", "mknod", "mount", "sleep",
-    "stat", "tail", "true", "ulimit", "wc",
+const PROGRAMS: [&str; 18] = [
+    "sh", "cat", "chown", "echo", "grep", "head", "id", "kill", "ls", "mknod", "mount", "rm",
+    "sleep", "stat", "tail", "true", "ulimit", "wc",
 ];
 
 /// In a container this program is PID 1, and beside it, it is what holds it. Both are told before
@@ -50,7 +50,10 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn with(engine: Engine) -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), engine }
+        let dir = tempfile::tempdir().unwrap();
+        // As a data directory is; the root of a container cannot pass it.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        Self { dir, engine }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -185,6 +185,21 @@ async fn examine_the_kernel_of_the_host_is_out_of_reach(engine: Engine) {
 }
 
 #[tokio::test]
+async fn what_is_written_to_memory_counts_as_memory() {
+    let machine = Machine::with(Engine::Embedded);
+    let runtime = machine.runtime();
+    // The container has 64 MiB; what is killed for want of them frees none of these.
+    for place in ["/dev/shm", "/dev"] {
+        let id = container(&machine, &runtime, false).await;
+        let fill = format!("head -c 63m /dev/zero > {place}/a; head -c 63m /dev/zero > {place}/b");
+        assert_ne!(run(&runtime, &id, &fill).await.0, 0, "{place}");
+        let usage = runtime.usage(&id).await.unwrap();
+        assert!(usage.memory_peak_bytes <= 64 << 20, "{place}: {usage:?}");
+        runtime.delete(&id).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_fork_bomb_stays_within_its_bound() {
     for engine in Engine::ALL {
         examine_a_fork_bomb_stays_within_its_bound(engine).await;

@@ -3,7 +3,7 @@
 use lattice_api::router::Reached;
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::desired_lrp::RestartPolicy;
-use lattice_model::{ErrorName, ImageRef, Refusal, RegistryCredentials};
+use lattice_model::{CellPresence, ErrorName, ImageRef, Refusal, RegistryCredentials};
 
 use super::fakes::{Fate, Machine, cell, line, metadata, metric};
 use crate::image::{ImageError, ImageMetadata};
@@ -448,13 +448,15 @@ async fn status_shows_the_app_and_its_instances() {
 #[tokio::test]
 async fn cells_and_their_load_are_shown() {
     let machine = running(2).await;
-    machine.state().cells = vec![cell("cell-10"), cell("cell-9")];
+    let warnings = vec!["limits on the disk are not enforced: no loop devices".to_owned()];
+    machine.state().cells = vec![CellPresence { warnings, ..cell("cell-10") }, cell("cell-9")];
     let ran = machine.ltc("cells").await.succeeds();
     insta::assert_snapshot!(ran.stdout, @r#"
     CELL               ZONE   MEMORY   DISK     RUNNING/STARTING
     cell-1 (missing)   -      -        -        2/0
     cell-9             z1     4096M    10240M   0/0
     cell-10            z1     4096M    10240M   0/0
+    cell-10: limits on the disk are not enforced: no loop devices
     "#);
     assert_eq!(machine.ltc("ce -o json").await.succeeds().json()[0]["cell_id"], "cell-1");
     let ran = machine.ltc("visualize").await.succeeds();

@@ -61,6 +61,7 @@ pub(crate) struct State {
     pub(crate) kept_images: Vec<CellImages>,
     pub(crate) domains: Vec<(String, Option<u64>)>,
     pub(crate) registries: Vec<RegistryCredentials>,
+    pub(crate) custom_domains: BTreeMap<String, CustomDomain>,
     pub(crate) submitted: Vec<(String, String)>,
     pub(crate) refusal: Option<Refusal>,
     pub(crate) version: Version,
@@ -258,6 +259,7 @@ impl Platform {
             cells: vec![cell("cell-1")],
             moves: Movings::default(),
             kept_images: vec![],
+            custom_domains: BTreeMap::new(),
             domains: vec![],
             registries: vec![],
             submitted: vec![],
@@ -608,6 +610,29 @@ impl Receptor for Client {
         Ok(self.enter()?.version.clone())
     }
 
+    async fn put_custom_domain(
+        &self,
+        domain: CustomDomain,
+    ) -> Result<CustomDomainStatus, BrainError> {
+        let mut state = self.enter()?;
+        if let Some(refusal) = state.refusal.take() {
+            return Err(refusal.into());
+        }
+        let status = certificate_of(&domain.host);
+        state.custom_domains.insert(domain.host.clone(), domain);
+        Ok(status)
+    }
+
+    async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError> {
+        Ok(self.enter()?.custom_domains.keys().map(|host| certificate_of(host)).collect())
+    }
+
+    async fn remove_custom_domain(&self, host: &str) -> Result<(), BrainError> {
+        let words = format!("there is no custom domain '{host}'");
+        let gone = self.enter()?.custom_domains.remove(host).map(drop);
+        gone.ok_or_else(|| Refusal::new(ErrorName::CustomDomainNotFound, words).into())
+    }
+
     async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError> {
         self.enter()?.registries.push(c);
         Ok(())
@@ -778,5 +803,17 @@ pub(crate) fn metric(index: i32) -> Envelope {
         instance_id: index.to_string().into(),
         timestamp: Time::from_secs(0),
         message: Message::ContainerMetric(metric),
+    }
+}
+
+/// A certificate that is good for some days yet, as the platform tells it.
+fn certificate_of(host: &str) -> CustomDomainStatus {
+    CustomDomainStatus {
+        host: host.to_owned(),
+        names: vec![host.to_owned()],
+        issuer: "CN=Some authority".to_owned(),
+        not_before: Time::from_secs(0),
+        not_after: Time::from_secs(1_000 + 20 * 86_400),
+        warning: "the certificate ends in 20 days; renew it".to_owned(),
     }
 }

@@ -4,7 +4,7 @@ use clap::Command;
 
 /// Groups in the order of a person's day, each with its commands.
 const GROUPS: [(&str, &[&str]); 8] = [
-    ("Target a Lattice", &["target", "registry", "trust"]),
+    ("Target a Lattice", &["target", "registry", "trust", "domain"]),
     ("Run apps", &["create", "update", "scale", "remove"]),
     ("See what runs", &["list", "status", "cells", "images", "visualize", "explain"]),
     ("Move what runs", &["drain", "undrain", "rebalance"]),

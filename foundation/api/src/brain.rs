@@ -15,8 +15,9 @@ use futures_util::stream::BoxStream;
 use lattice_model::actual_lrp::{Evacuee, InstanceEnd, InstanceKey, LrpKey, NetInfo};
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
-    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, Event, ProcessGuid,
-    Refusal, RegistryCredentials, Task, TaskDefinition, TaskGuid,
+    ActualLrp, CellId, CellPresence, CustomDomain, CustomDomainStatus, DesiredLrp,
+    DesiredLrpUpdate, Domain, Event, ProcessGuid, Refusal, RegistryCredentials, Task,
+    TaskDefinition, TaskGuid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +130,15 @@ pub trait Receptor: Send + Sync {
     async fn version(&self) -> Result<Version, BrainError>;
     /// Keeps what cells need to pull from a registry; replaces what was kept for it.
     async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError>;
+    /// Keeps a certificate for a host; replaces what was kept for it.
+    async fn put_custom_domain(
+        &self,
+        domain: CustomDomain,
+    ) -> Result<CustomDomainStatus, BrainError>;
+    /// What is kept, by host; no keys.
+    async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError>;
+    /// Forgets a host's certificate.
+    async fn remove_custom_domain(&self, host: &str) -> Result<(), BrainError>;
     /// What changes from now on, or, where history reaches, from after `after` on.
     async fn events(&self, after: Option<EventId>) -> Result<EventStream, BrainError>;
 }

@@ -41,6 +41,8 @@ pub enum ErrorName {
     RouterError,
     /// No such cell, or not in that state; ours, additive.
     CellNotFound,
+    /// No such custom domain; ours, additive.
+    CustomDomainNotFound,
     /// A limit was reached; ours, additive.
     TooManyRequests,
 }

@@ -16,6 +16,8 @@ use super::{Identity, PemError, refused};
 #[derive(Debug)]
 pub struct Certificates {
     known: ArcSwap<Known>,
+    /// By host, each for that host and not for the other names it may have.
+    of_hosts: ArcSwap<HashMap<String, Arc<CertifiedKey>>>,
 }
 
 #[derive(Debug, Default)]
@@ -28,7 +30,39 @@ struct Known {
 impl Certificates {
     /// These, in this order.
     pub fn new(identities: Vec<Identity>) -> Result<Self, PemError> {
-        Ok(Self { known: ArcSwap::from_pointee(Known::of(identities)?) })
+        let (known, of_hosts) = (Known::of(identities)?, ArcSwap::default());
+        Ok(Self { known: ArcSwap::from_pointee(known), of_hosts })
+    }
+
+    /// Shows these, in place of all that were given for hosts before; `*.` begins a host that
+    /// stands for all names one label below. Those that cannot be shown are left out and told.
+    pub fn show_for_hosts<'i>(
+        &self,
+        identities: impl IntoIterator<Item = (&'i str, Result<Identity, PemError>)>,
+    ) -> Vec<(String, PemError)> {
+        let (mut of_hosts, mut left_out) = (HashMap::new(), Vec::new());
+        for (host, identity) in identities {
+            match identity.and_then(certified) {
+                Ok(key) => drop(of_hosts.insert(host.to_ascii_lowercase(), Arc::new(key))),
+                Err(why) => left_out.push((host.to_owned(), why)),
+            }
+        }
+        self.of_hosts.store(Arc::new(of_hosts));
+        left_out
+    }
+
+    /// An exact name wins over a wildcard, and what was given for a host over what is known.
+    fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let known = self.known.load();
+        let Some(name) = name else { return known.first.clone() };
+        let name = name.to_ascii_lowercase();
+        let wildcard = name.split_once('.').map(|(_, above)| format!("*.{above}"));
+        let of_hosts = self.of_hosts.load();
+        let found = [Some(&name), wildcard.as_ref()]
+            .into_iter()
+            .flatten()
+            .find_map(|name| of_hosts.get(name).or_else(|| known.named.get(name)).cloned());
+        found.or_else(|| known.first.clone())
     }
 
     /// The names that have one of their own.
@@ -48,10 +82,9 @@ impl Certificates {
 impl Known {
     fn of(identities: Vec<Identity>) -> Result<Self, PemError> {
         let mut known = Self::default();
-        for Identity { chain, key } in identities {
-            let leaf = chain.first().ok_or(PemError::NoCertificate)?.clone();
-            let key = CertifiedKey::from_der(chain, key, &ring::default_provider());
-            let key = Arc::new(key.map_err(refused)?);
+        for identity in identities {
+            let leaf = identity.chain.first().ok_or(PemError::NoCertificate)?.clone();
+            let key = Arc::new(certified(identity)?);
             let parsed = EndEntityCert::try_from(&leaf).map_err(refused)?;
             for name in parsed.valid_dns_names() {
                 known.named.entry(name.to_ascii_lowercase()).or_insert_with(|| key.clone());
@@ -60,20 +93,16 @@ impl Known {
         }
         if known.first.is_none() { Err(PemError::NoCertificate) } else { Ok(known) }
     }
+}
 
-    /// The exact name wins over the wildcard.
-    fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
-        let Some(name) = name else { return self.first.as_ref() };
-        let name = name.to_ascii_lowercase();
-        let above = name.split_once('.').map(|(_, above)| format!("*.{above}"));
-        let wildcard = || self.named.get(above.as_deref()?);
-        self.named.get(&name).or_else(wildcard).or(self.first.as_ref())
-    }
+fn certified(identity: Identity) -> Result<CertifiedKey, PemError> {
+    let Identity { chain, key } = identity;
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(refused)
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.known.load().find(hello.server_name()).cloned()
+        self.find(hello.server_name())
     }
 }
 
@@ -92,7 +121,7 @@ mod tests {
         let sets: [&[&str]; 3] = [&["first.test"], &["*.Wild.test"], &["a.wild.test", "b.test"]];
         let identities: Vec<Identity> = sets.iter().map(|names| identity(names)).collect();
         let chains: Vec<_> = identities.iter().map(|identity| identity.chain.clone()).collect();
-        let known = Known::of(identities).unwrap();
+        let known = Certificates::new(identities).unwrap();
         for (name, nth) in [
             (None, 0),
             (Some("other.test"), 0),
@@ -105,6 +134,25 @@ mod tests {
         ] {
             assert_eq!(known.find(name).unwrap().cert, chains[nth], "{name:?}");
         }
+    }
+
+    #[test]
+    fn what_is_given_for_a_host_is_shown_for_it_alone_until_it_is_taken_away() {
+        let certificates = Certificates::new(vec![identity(&["*.own.test"])]).unwrap();
+        let own = certificates.find(None).unwrap().cert.clone();
+        let (shop, wild) = (identity(&["shop.test", "b.test"]), identity(&["*.own.test"]));
+        let (of_shop, of_wild) = (shop.chain.clone(), wild.chain.clone());
+        let broken = Identity::of_pem("no PEM", "neither");
+        let given = [("Shop.test", Ok(shop)), ("*.own.test", Ok(wild)), ("c.test", broken)];
+        let left_out = certificates.show_for_hosts(given);
+        assert_eq!(left_out.iter().map(|(host, _)| host.as_str()).collect::<Vec<_>>(), ["c.test"]);
+        for (name, expected) in
+            [("shop.test", &of_shop), ("b.test", &own), ("a.own.test", &of_wild), ("c.test", &own)]
+        {
+            assert_eq!(certificates.find(Some(name)).unwrap().cert, *expected, "{name}");
+        }
+        certificates.show_for_hosts([]);
+        assert_eq!(certificates.find(Some("shop.test")).unwrap().cert, own);
     }
 
     #[test]

@@ -254,7 +254,9 @@ impl Ledger {
             | Write::DeleteDomain(_)
             | Write::PutDraining(_)
             | Write::DeleteDraining(_)
-            | Write::PutCredentials(_) => {}
+            | Write::PutCredentials(_)
+            | Write::PutCustomDomain(_)
+            | Write::DeleteCustomDomain(_) => {}
         }
     }
 

@@ -41,7 +41,9 @@ impl Kept {
                     self.draining.insert(draining.cell_id.clone(), draining.clone());
                 }
                 Write::DeleteDraining(cell) => drop(self.draining.remove(cell)),
-                Write::PutCredentials(_) => {}
+                Write::PutCredentials(_)
+                | Write::PutCustomDomain(_)
+                | Write::DeleteCustomDomain(_) => {}
             }
         }
     }

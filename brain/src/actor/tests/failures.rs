@@ -112,9 +112,9 @@ async fn more_requests_than_the_queue_holds_are_refused_with_the_amount() {
     let (sender, _kept) = mpsc::channel(1);
     let handle = Handle::new(
         sender,
-        Hub::new(1, crate::config::Limits::default().events),
-        crate::testing::scout(),
-        lattice_api::brain::Version::default(),
+        (Hub::new(1, crate::config::Limits::default().events), crate::testing::scout()),
+        crate::custom_domains::Shelf::new(Vec::new()),
+        Default::default(),
     );
     let waiting = tokio::spawn({
         let handle = handle.clone();

@@ -132,7 +132,9 @@ impl Mirror {
                 Write::DeleteDomain(domain) => drop(self.domains.remove(&domain)),
                 Write::PutDraining(d) => drop(self.draining.insert(d.cell_id.clone(), d)),
                 Write::DeleteDraining(cell) => drop(self.draining.remove(&cell)),
-                Write::PutCredentials(_) => panic!("the board has no credentials"),
+                Write::PutCredentials(_)
+                | Write::PutCustomDomain(_)
+                | Write::DeleteCustomDomain(_) => panic!("the board has no secrets"),
             }
         }
     }
@@ -145,6 +147,7 @@ impl Mirror {
             domains: self.domains.clone().into_iter().collect(),
             draining: self.draining.values().cloned().collect(),
             credentials: Vec::new(),
+            custom_domains: Vec::new(),
         }
     }
 }

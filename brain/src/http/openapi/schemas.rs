@@ -134,6 +134,7 @@ fn parts() -> Schemas {
         "ResourceConflict",
         "RouterError",
         "CellNotFound",
+        "CustomDomainNotFound",
         "TooManyRequests",
     ];
     let rule = json!({
@@ -162,6 +163,12 @@ fn parts() -> Schemas {
     let tags = ["placement_tags", "optional_placement_tags", "volume_drivers", "labels"];
     let cell_extras = [&tags[..], &["warnings", "draining"]].concat();
     let version = json!({"lattice_release": text(), "receptor": text(), "ltc": text()});
+    let certificate = json!({"certificate": {"type": "string", "description": "with its chain, in PEM"},
+        "key": {"type": "string", "description": "in PEM"}});
+    let domain = json!({"host": text(), "names": list(text()), "issuer": text(),
+        "not_before": amount("ns since 1970"),
+        "not_after": amount("ns since 1970"),
+        "warning": {"type": "string", "description": "what its owner should look at"}});
     let credentials = json!({"registry": text(), "username": text(), "password": text()});
     map(json!({
         "Error": written(json!({"name": {"enum": names}, "message": text()}), &["name", "message"]),
@@ -171,6 +178,8 @@ fn parts() -> Schemas {
         "Cell": written_but(cell, &cell_extras),
         "Version": written(version, &[]),
         "RegistryCredentials": read(credentials, &["registry"]),
+        "CustomDomain": written_but(domain, &["warning"]),
+        "CustomDomainCertificate": read(certificate, &["certificate", "key"]),
         "ModificationTag": written_but(json!({"epoch": text(), "index": amount("updates")}), &[]),
     }))
 }

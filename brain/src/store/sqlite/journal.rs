@@ -64,7 +64,9 @@ impl Change {
             | Write::DeleteDomain(_)
             | Write::PutDraining(_)
             | Write::DeleteDraining(_)
-            | Write::PutCredentials(_) => None,
+            | Write::PutCredentials(_)
+            | Write::PutCustomDomain(_)
+            | Write::DeleteCustomDomain(_) => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The tables of records: what is in them, and how it gets there.
 
-use lattice_model::{Domain, Presence, RegistryCredentials, Time};
+use lattice_model::{CustomDomain, Domain, Presence, RegistryCredentials, Time};
 use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,6 +25,7 @@ pub(super) fn load(connection: &Connection) -> Result<Records, StoreError> {
         domains: domains(connection)?,
         draining: rows(connection, "draining_cells")?,
         credentials: credentials(connection)?,
+        custom_domains: custom_domains(connection)?,
     })
 }
 
@@ -74,6 +75,14 @@ pub(super) fn put(transaction: &Transaction<'_>, write: &Write) -> rusqlite::Res
              VALUES (?1, ?2, ?3)",
             params![c.registry, c.username, c.password],
         ),
+        Write::PutCustomDomain(d) => run(
+            transaction,
+            "INSERT OR REPLACE INTO custom_domains (host, certificate, key) VALUES (?1, ?2, ?3)",
+            params![d.host, d.certificate, d.key],
+        ),
+        Write::DeleteCustomDomain(host) => {
+            run(transaction, "DELETE FROM custom_domains WHERE host = ?1", params![host])
+        }
     }
 }
 
@@ -157,6 +166,16 @@ fn domains(connection: &Connection) -> Result<Vec<(Domain, Option<Time>)>, Store
             Ok((domain, until))
         })
         .collect()
+}
+
+fn custom_domains(connection: &Connection) -> Result<Vec<CustomDomain>, StoreError> {
+    let sql = "SELECT host, certificate, key FROM custom_domains";
+    let mut statement = connection.prepare(sql).map_err(reading)?;
+    let rows = statement.query_map([], |row| {
+        let (host, certificate, key) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(CustomDomain { host, certificate, key })
+    });
+    rows.map_err(reading)?.collect::<Result<_, _>>().map_err(reading)
 }
 
 fn credentials(connection: &Connection) -> Result<Vec<RegistryCredentials>, StoreError> {

@@ -130,6 +130,21 @@ impl Leaf {
         }
     }
 
+    /// Tells all that is in it to stand still, or to run, and says whether all of it stands still.
+    pub(super) fn freeze(&self, frozen: bool) -> io::Result<bool> {
+        let has = |file: &str| self.dirs().into_iter().find(|dir| dir.join(file).exists());
+        if let Some(v1) = has("freezer.state") {
+            let state = v1.join("freezer.state");
+            fs::write(&state, if frozen { "FROZEN" } else { "THAWED" })?;
+            return Ok(fs::read_to_string(&state)?.trim() == "FROZEN");
+        }
+        let v2 = has("cgroup.freeze").ok_or_else(|| {
+            io::Error::other("no control group that can freeze is mounted on this machine")
+        })?;
+        fs::write(v2.join("cgroup.freeze"), if frozen { "1" } else { "0" })?;
+        Ok(field(&v2.join("cgroup.events"), "frozen")? == 1)
+    }
+
     /// The file where the kernel counts what it killed in it for want of memory.
     pub(super) fn memory_events(&self) -> PathBuf {
         match &self.hierarchies.counters {
@@ -146,8 +161,10 @@ impl Leaf {
         found
     }
 
-    /// Sends SIGKILL to all that is in it.
+    /// Sends SIGKILL to all that is in it, which what stands still in version 1 would not take.
     pub(super) fn kill_all(&self) {
+        // One that cannot be frozen is not.
+        let _ = self.freeze(false);
         for pid in self.processes().into_iter().filter_map(Pid::from_raw) {
             // One that has ended meanwhile is what was wanted.
             let _ = kill_process(pid, Signal::KILL);
@@ -156,6 +173,7 @@ impl Leaf {
 
     /// Sends SIGTERM to all that is in it but one.
     pub(super) fn terminate_all_but(&self, spared: Option<i32>) {
+        let _ = self.freeze(false);
         let targets = self.processes().into_iter().filter(|pid| Some(*pid) != spared);
         for pid in targets.filter_map(Pid::from_raw) {
             // One that has ended meanwhile is what was wanted.
@@ -319,6 +337,21 @@ mod tests {
         expected.memory_peak_bytes = 9000;
         assert_eq!(leaf.usage().unwrap(), expected);
         assert_eq!(leaf.memory_events(), at.join("memory.events"));
+    }
+
+    #[test]
+    fn version_2_is_frozen_by_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let leaf = leaf_v2(dir.path());
+        assert!(leaf.freeze(true).unwrap_err().to_string().contains("can freeze"));
+        let at = dir.path().join("p/c");
+        fs::create_dir_all(&at).unwrap();
+        fs::write(at.join("cgroup.freeze"), "0\n").unwrap();
+        fs::write(at.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
+        assert!(!leaf.freeze(true).unwrap(), "it takes a while");
+        assert_eq!(fs::read_to_string(at.join("cgroup.freeze")).unwrap(), "1");
+        fs::write(at.join("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
+        assert!(leaf.freeze(true).unwrap());
     }
 
     #[test]

@@ -14,7 +14,8 @@ mod field;
 pub mod moves;
 pub mod task;
 
-use lattice_model::{ErrorName, Refusal, RegistryCredentials};
+use lattice_model::{CustomDomain, ErrorName, Refusal, RegistryCredentials};
+use serde::Serialize;
 use serde_json::Value;
 
 pub use actual_lrp::ActualLrpResponse;
@@ -53,6 +54,26 @@ pub fn parse_registry_credentials(body: &Value) -> Result<RegistryCredentials, R
     }
     complaints.settle(ErrorName::InvalidRequest)?;
     Ok(RegistryCredentials { registry, username, password })
+}
+
+/// The body that hands over a certificate; its host is in the path. Ours.
+#[derive(Debug, Serialize)]
+pub struct CustomDomainBody<'d> {
+    certificate: &'d str,
+    key: &'d str,
+}
+
+impl<'d> From<&'d CustomDomain> for CustomDomainBody<'d> {
+    fn from(domain: &'d CustomDomain) -> Self {
+        Self { certificate: &domain.certificate, key: &domain.key }
+    }
+}
+
+/// Reads that body.
+pub fn parse_custom_domain(host: &str, body: &Value) -> Result<CustomDomain, Refusal> {
+    let fields = field::Object::root(body)?;
+    let (certificate, key) = (fields.string("certificate")?, fields.string("key")?);
+    Ok(CustomDomain { host: host.to_ascii_lowercase(), certificate, key })
 }
 
 /// What is wrong with a body: the items of the message, in order.

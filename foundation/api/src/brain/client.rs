@@ -9,15 +9,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use lattice_model::{
-    ActualLrp, CellId, CellPresence, DesiredLrp, DesiredLrpUpdate, Domain, ErrorName, ProcessGuid,
-    Refusal, RegistryCredentials, Task, TaskDefinition, TaskGuid,
+    ActualLrp, CellId, CellPresence, CustomDomain, CustomDomainStatus, DesiredLrp,
+    DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal, RegistryCredentials, Task,
+    TaskDefinition, TaskGuid,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::bodies::{self, ActualLrpResponse, CellResponse, DesiredLrpResponse};
+use super::bodies::{self, ActualLrpResponse, CellResponse, CustomDomainBody, DesiredLrpResponse};
 use super::images::{CellImages, CellPruned};
 use super::moves::{DrainRequest, MovePlan, Moves, RebalanceRequest};
 use super::{
@@ -340,6 +341,23 @@ impl Receptor for ReceptorClient {
 
     async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError> {
         self.write(Method::PUT, routes::REGISTRY_CREDENTIALS, &c).await
+    }
+
+    async fn put_custom_domain(
+        &self,
+        domain: CustomDomain,
+    ) -> Result<CustomDomainStatus, BrainError> {
+        let path = routes::custom_domain(&domain.host);
+        let body = CustomDomainBody::from(&domain);
+        self.fetch(&path, self.request(Method::PUT, &path).json(&body)).await
+    }
+
+    async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError> {
+        self.get(routes::CUSTOM_DOMAINS).await
+    }
+
+    async fn remove_custom_domain(&self, host: &str) -> Result<(), BrainError> {
+        self.order(Method::DELETE, &routes::custom_domain(host)).await
     }
 
     async fn events(&self, after: Option<EventId>) -> Result<EventStream, BrainError> {

@@ -50,6 +50,10 @@ pub const SYNC: &str = "/v1/sync/{arch}/{artifact}";
 pub const AUTH_COOKIE: &str = "/v1/auth_cookie";
 /// Credentials for registries; ours.
 pub const REGISTRY_CREDENTIALS: &str = "/v1/registry_credentials";
+/// Certificates for hosts of people's own; ours.
+pub const CUSTOM_DOMAINS: &str = "/v1/custom_domains";
+/// One of them; ours.
+pub const CUSTOM_DOMAIN: &str = "/v1/custom_domains/{host}";
 /// The cookie that holds an `Authorization` value.
 pub const COOKIE: &str = "receptor_authorization";
 
@@ -96,6 +100,11 @@ pub fn drain(cell: &CellId) -> String {
 /// The path of a domain, which may hold any character.
 pub fn domain(domain: &Domain) -> String {
     format!("{DOMAINS}/{}", escaped(domain.as_str()))
+}
+
+/// The path of a custom domain, whose host may hold any character.
+pub fn custom_domain(host: &str) -> String {
+    format!("{CUSTOM_DOMAINS}/{}", escaped(host))
 }
 
 fn escaped(text: &str) -> String {
