@@ -1,9 +1,11 @@
 //! One line for each request, in gorouter's format (facts 1.13). Pure.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
 use lattice_model::Time;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde::Deserialize;
 
 use crate::calendar;
@@ -84,6 +86,19 @@ pub enum ExtraField {
     TlsTime,
 }
 
+/// What is shown of a query.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Query {
+    /// All of it.
+    #[default]
+    Shown,
+    /// Nothing.
+    Hidden,
+    /// That it is the same as in another line: its hash (SHA-1).
+    Hashed,
+}
+
 /// The value of such a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Amount {
@@ -141,6 +156,26 @@ pub fn write(out: &mut String, line: &Line<'_>) {
     field(out, "x_cf_routererror", line.error.as_bytes());
     for (name, value) in line.headers {
         field(out, name, value);
+    }
+}
+
+// === impl Query ===
+
+impl Query {
+    /// A target as it is shown.
+    pub(crate) fn shown(self, target: &[u8]) -> Cow<'_, [u8]> {
+        let Some(mark) = memchr::memchr(b'?', target).filter(|_| self != Self::Shown) else {
+            return Cow::Borrowed(target);
+        };
+        let (path, query) = (&target[..mark], &target[mark + 1..]);
+        if self == Self::Hidden || query.is_empty() {
+            return Cow::Borrowed(path);
+        }
+        let mut text = String::from("?hash=");
+        for byte in digest(&SHA1_FOR_LEGACY_USE_ONLY, query).as_ref() {
+            let _ = write!(text, "{byte:02x}");
+        }
+        Cow::Owned([path, text.as_bytes()].concat())
     }
 }
 
@@ -289,6 +324,23 @@ mod tests {
             "local_address:\"10.0.0.2:80\" x_cf_routererror:\"-\" x_tenant:\"a\\x0ab\" x_none:\"-\"",
         );
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn queries_are_shown_hidden_or_hashed() {
+        use Query::{Hashed, Hidden, Shown};
+        const ABC: &str = "/a?hash=a9993e364706816aba3e25717850c26c9cd0d89d";
+        for (query, target, expected) in [
+            (Shown, "/a?abc", "/a?abc"),
+            (Hidden, "/a?abc", "/a"),
+            (Hashed, "/a?abc", ABC),
+            (Hashed, "/a", "/a"),
+            (Hashed, "/a?", "/a"),
+            (Hidden, "/a?b?c", "/a"),
+            (Hashed, "?abc", &ABC[2..]),
+        ] {
+            assert_eq!(query.shown(target.as_bytes()), expected.as_bytes(), "{query:?} {target}");
+        }
     }
 
     #[test]

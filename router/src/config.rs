@@ -12,7 +12,8 @@ use std::time::Duration;
 use lattice_model::route::RESERVED_TCP_PORTS;
 use serde::Deserialize;
 
-pub use crate::access_log::ExtraField;
+pub use crate::access_log::{ExtraField, Query};
+pub use crate::error_page::ErrorPage;
 pub use crate::pool::Balance;
 pub use crate::services::Services;
 pub use crate::tls::BackendTls;
@@ -53,12 +54,16 @@ pub struct Config {
     pub freshness: Freshness,
     /// How requests are spread where a registration does not say it.
     pub balance: Balance,
+    /// The requests of each app are measured, by the `source_id` of its registrations' tags.
+    pub measures_apps: bool,
     /// Which requests get an access line.
     pub lines: AccessLines,
     /// What lines show beside the usual, and what of the usual they do not.
     pub line_rules: LineRules,
     /// What is said in headers beyond what always is.
     pub headers: HeaderRules,
+    /// What a client is shown that asks for what is not there.
+    pub error_page: Option<ErrorPage>,
     /// Which cookies keep a client with its instance.
     pub sticky: Sticky,
     /// What one connection, one request and one endpoint may use.
@@ -163,8 +168,8 @@ pub struct LineRules {
     pub hides_forwarded_for: bool,
     /// The client's address is not shown.
     pub hides_client: bool,
-    /// What stands behind the `?` of a GET is not shown.
-    pub hides_query: bool,
+    /// What is shown of what stands behind the `?` of a GET.
+    pub query: Query,
 }
 
 /// How routes age.
@@ -335,9 +340,11 @@ impl Config {
             sharding: Sharding::default(),
             freshness: Freshness::default(),
             balance: Balance::default(),
+            measures_apps: false,
             lines: AccessLines::default(),
             line_rules: LineRules::default(),
             headers: HeaderRules::default(),
+            error_page: None,
             sticky: Sticky::default(),
             limits: Limits::default(),
             tcp: TcpRules::default(),

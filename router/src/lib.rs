@@ -23,6 +23,7 @@
 //! | `proxy` | the stages of one request |
 //! | `tcp` | ports that lead to instances, and what goes over them |
 //! | [`verdict`] | what a failure means; pure |
+//! | [`error_page`] | what a client is shown of it; pure |
 //! | [`access_log`] | a request's line; pure |
 //! | [`metrics`] | all that is counted |
 //! | [`http`] | status: health, the routes, the figures |
@@ -38,6 +39,7 @@ pub mod alone;
 mod calendar;
 pub mod config;
 mod connections;
+pub mod error_page;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod h1;
@@ -64,6 +66,7 @@ mod wire;
 mod worker;
 
 use core::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,11 +84,11 @@ use tracing::info;
 
 pub use config::{
     AccessLines, BackendTls, Balance, Config, ExtraField, ForwardedCertificate, ForwardedProto,
-    Freshness, HeaderRules, Identity, Limits, LineRules, Listener, Reserved, Sharding, Side,
+    Freshness, HeaderRules, Identity, Limits, LineRules, Listener, Query, Reserved, Sharding, Side,
     Sticky, TcpRules, Tracing,
 };
 use listening::{Listening, Opened, Serves};
-use metrics::{OfComponent, Registrations, Totals, Traffic};
+use metrics::{OfComponent, Registrations, Times, Totals, Traffic};
 use registrar::Registrar;
 use reserved::ReservedHosts;
 use table::{Editor, Table};
@@ -140,6 +143,7 @@ struct Inner {
     registrations: Arc<Registrations>,
     traffic: Vec<Arc<Traffic>>,
     clock: Arc<dyn Clock>,
+    measures_apps: bool,
 }
 
 /// One endpoint of one route, as status shows it.
@@ -172,10 +176,8 @@ pub async fn start(
     let table = editor.table().clone();
     let registrar_rules = registrar::Rules::of(&config);
     let workers = config.workers.max(1);
-    let mut limits = config.limits;
-    limits.connections_max = (limits.connections_max / workers).max(1);
     let tcp = tcp_rules(&config);
-    let share = (tcp.connections_max / workers).max(1);
+    let (limits, tcp_of_worker) = shares(&config, &tcp);
     let (suspecting, suspects) = mpsc::channel(SUSPECTS_MAX);
     let ending = Arc::new(Ending::new(config.limits.drain));
     let shared = Arc::new(Shared {
@@ -196,7 +198,9 @@ pub async fn start(
         services: config.services,
         reads_preamble: config.reads_preamble,
         zone: config.zone,
-        tcp: TcpRules { connections_max: share, ..tcp.clone() },
+        measures_apps: config.measures_apps,
+        error_page: config.error_page,
+        tcp: tcp_of_worker,
     });
     let messages = bus.subscribe("router.*");
     let retiring = tasks.shutdown().child_token();
@@ -206,20 +210,19 @@ pub async fn start(
     let opens = Arc::new(listening.clone());
     let ports = Ports::new(tcp, table_rules, rand::random(), opens, shared.logs.clone());
     let tcp_table = ports.table().clone();
-    let tables = (editor, ports);
-    let registrar = Registrar::new(tables, reserved, registrar_rules, clock.clone(), bus);
+    let registrar = Registrar::new((editor, ports), reserved, registrar_rules, clock.clone(), bus);
     let registrations = registrar.counts.clone();
-    let bound = Mutex::default();
     let inner = Inner {
         ending,
         table,
         tcp_table,
         listening,
         retiring,
-        bound,
+        bound: Mutex::default(),
         registrations,
         traffic,
         clock,
+        measures_apps: config.measures_apps,
     };
     let handle = Handle { inner: Arc::new(inner) };
     for listener in &config.listeners {
@@ -228,6 +231,13 @@ pub async fn start(
     let shutdown = tasks.shutdown().clone();
     tasks.critical("router-registrar", registrar.run(messages, suspects, shutdown));
     Ok(handle)
+}
+
+/// What each worker may use of what all may.
+fn shares(config: &Config, tcp: &TcpRules) -> (Limits, TcpRules) {
+    let share = |all: usize| (all / config.workers.max(1)).max(1);
+    let limits = Limits { connections_max: share(config.limits.connections_max), ..config.limits };
+    (limits, TcpRules { connections_max: share(tcp.connections_max), ..tcp.clone() })
 }
 
 /// As the configuration says, without the router's own ports.
@@ -334,7 +344,7 @@ impl Handle {
     }
 
     /// Every route and its endpoints at this moment, by uri.
-    pub fn routes(&self) -> std::collections::BTreeMap<String, Vec<EndpointStatus>> {
+    pub fn routes(&self) -> BTreeMap<String, Vec<EndpointStatus>> {
         let routes = self.inner.table.routes();
         routes.iter().map(|route| (route.uri.to_string(), status_of(route))).collect()
     }
@@ -353,6 +363,23 @@ impl Handle {
     /// What is counted for each component that registers.
     pub fn components(&self) -> Vec<OfComponent> {
         OfComponent::all(&self.inner.registrations, self.inner.traffic.iter().map(|t| &**t))
+    }
+
+    /// How long the requests of each app took that has endpoints, and those that went to none; empty
+    /// unless that is measured.
+    pub fn apps(&self) -> Vec<(Arc<str>, Times)> {
+        if !self.inner.measures_apps {
+            return Vec::new();
+        }
+        let mut here = Times::default();
+        self.inner.traffic.iter().for_each(|worker| here += worker.times_here());
+        let mut apps = BTreeMap::from([("gorouter".into(), here)]);
+        for route in self.inner.table.routes() {
+            for app in route.pool.load().iter().filter_map(|endpoint| endpoint.latency.as_ref()) {
+                apps.insert(app.source_id.clone(), app.latency.read());
+            }
+        }
+        apps.into_iter().collect()
     }
 
     /// Registrations that wait to be read, and that found the queue full.

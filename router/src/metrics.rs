@@ -1,5 +1,7 @@
 //! Everything the router counts.
 
+mod latency;
+
 use core::time::Duration;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use lattice_model::Time;
 
 use crate::table::{Pruned, Registered};
+use crate::verdict::{DISTRUSTS, Distrust};
+pub use latency::{LATENCY_MS, Latency, Times};
 
 /// How many components are told apart; the last place is that of all others.
 pub const COMPONENTS_MAX: usize = 16;
-/// The upper bounds of latency's buckets, in milliseconds.
-pub const LATENCY_MS: [u64; 12] = [1, 2, 4, 6, 8, 10, 20, 40, 50, 100, 500, 1000];
 /// The groups of statuses: 1xx to 5xx in their places, and in the first all others.
 pub const GROUPS: usize = 6;
 
@@ -87,6 +89,10 @@ pub struct Traffic {
     responses: [AtomicU64; GROUPS],
     responses_of_services: [AtomicU64; GROUPS],
     latencies: [Latency; COMPONENTS_MAX],
+    /// Those that no endpoint was asked for.
+    latency_here: Latency,
+    /// Requests answered because two ends of TLS did not come together, by the reason.
+    distrusts: [AtomicU64; DISTRUSTS],
 }
 
 /// What one worker counts of TCP routes.
@@ -123,14 +129,6 @@ pub struct TcpTotals {
     pub received: u64,
     /// Bytes to clients.
     pub sent: u64,
-}
-
-/// How long requests took, from their head to the answer's last byte.
-#[derive(Debug, Default)]
-struct Latency {
-    /// One bucket beyond the last bound.
-    buckets: [AtomicU64; LATENCY_MS.len() + 1],
-    micros: AtomicU64,
 }
 
 /// Sums of all that is counted.
@@ -172,6 +170,8 @@ pub struct Totals {
     pub responses: [u64; GROUPS],
     /// The same for answers of route services.
     pub responses_of_services: [u64; GROUPS],
+    /// Of the failed ones, those where TLS did not come about, by [`Distrust`].
+    pub distrusts: [u64; DISTRUSTS],
     /// What TCP routes carry.
     pub tcp: TcpTotals,
 }
@@ -189,10 +189,8 @@ pub struct OfComponent {
     pub unmodified: u64,
     /// Endpoints withdrawn.
     pub removed: u64,
-    /// Requests by how long they took: up to each of [`LATENCY_MS`], and longer.
-    pub latency: [u64; LATENCY_MS.len() + 1],
-    /// How long they took together, in microseconds.
-    pub latency_micros: u64,
+    /// How long its requests took.
+    pub latency: Times,
 }
 
 /// Adds one.
@@ -284,11 +282,22 @@ impl Traffic {
     /// Notes a request that has come to its end.
     pub(crate) fn ended(&self, status: u16, component: u8, took: Duration) {
         count(&self.responses[group_of(status)]);
-        let latency = &self.latencies[usize::from(component)];
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = LATENCY_MS.partition_point(|&bound| bound * 1000 < micros);
-        count(&latency.buckets[bucket]);
-        latency.micros.fetch_add(micros, Ordering::Relaxed);
+        self.latencies[usize::from(component)].add(took);
+    }
+
+    /// Notes a request that no endpoint was asked for.
+    pub(crate) fn ended_here(&self, took: Duration) {
+        self.latency_here.add(took);
+    }
+
+    /// Notes a request that failed for want of trust.
+    pub(crate) fn distrusted(&self, distrust: Distrust) {
+        count(&self.distrusts[distrust as usize]);
+    }
+
+    /// How long those took that no endpoint was asked for.
+    pub(crate) fn times_here(&self) -> Times {
+        self.latency_here.read()
     }
 
     /// The same of a request that went to a route service; it comes again.
@@ -340,6 +349,9 @@ impl Totals {
                     *sum += read(group);
                 }
             }
+            for (sum, reason) in totals.distrusts.iter_mut().zip(&worker.distrusts) {
+                *sum += read(reason);
+            }
         }
         totals
     }
@@ -376,11 +388,7 @@ impl OfComponent {
                 ..Self::default()
             };
             for worker in workers.clone() {
-                let latency = &worker.latencies[place];
-                sum.latency_micros += read(&latency.micros);
-                for (sum, bucket) in sum.latency.iter_mut().zip(&latency.buckets) {
-                    *sum += read(bucket);
-                }
+                sum.latency += worker.latencies[place].read();
             }
             Some(sum)
         };
@@ -389,7 +397,7 @@ impl OfComponent {
 
     /// How many requests it had.
     pub fn requests(&self) -> u64 {
-        self.latency.iter().sum()
+        self.latency.count()
     }
 }
 
@@ -422,8 +430,8 @@ mod tests {
         assert_eq!(totals.responses, [1, 0, 3, 0, 1, 1]);
         let all = OfComponent::all(&registrations, [&traffic].into_iter());
         assert_eq!(all.iter().map(OfComponent::requests).collect::<Vec<_>>(), [1, 5, 0]);
-        assert_eq!(all[1].latency[..3], [3, 1, 0]);
-        assert_eq!(all[1].latency[11..], [1, 0]);
-        assert_eq!((all[0].latency[12], all[1].added), (1, 1));
+        assert_eq!(all[1].latency.buckets[..3], [3, 1, 0]);
+        assert_eq!(all[1].latency.buckets[11..], [1, 0]);
+        assert_eq!((all[0].latency.buckets[12], all[1].added), (1, 1));
     }
 }

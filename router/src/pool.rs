@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use lattice_model::Time;
 
+use crate::metrics::Latency;
 use crate::services::Service;
 
 /// A host and path, and who serves it.
@@ -71,7 +72,18 @@ pub struct Endpoint {
     pub tag: Option<Tag>,
     /// Forgotten after this long without a heartbeat; `None` for never.
     pub stale_after: Option<Duration>,
+    /// How long its app's requests took, where that is asked for.
+    pub latency: Option<Arc<AppLatency>>,
     last_seen: AtomicI64,
+}
+
+/// How long the requests of one app took, on all of its endpoints.
+#[derive(Debug)]
+pub struct AppLatency {
+    /// What a registration's tags say of its `source_id`.
+    pub source_id: Arc<str>,
+    /// The times.
+    pub latency: Latency,
 }
 
 /// What a registration says of an endpoint beside where it is and whose. Most say nothing of it.
@@ -226,8 +238,15 @@ impl Endpoint {
             told: told.lines.clone(),
             tag: told.tag.clone(),
             stale_after: told.stale_after,
+            latency: None,
             last_seen: AtomicI64::new(now.0),
         }
+    }
+
+    /// The same, measured with all others of its app.
+    #[must_use]
+    pub fn measured(self, latency: Option<Arc<AppLatency>>) -> Self {
+        Self { latency, ..self }
     }
 
     /// Notes a heartbeat.

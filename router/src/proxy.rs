@@ -38,7 +38,7 @@ use tracing::debug;
 use crate::h1::Violation;
 use crate::h1::transfer::Step;
 use crate::metrics::count;
-use crate::verdict::Failure;
+use crate::verdict::{Failure, Trouble};
 use crate::watch::Phase;
 use crate::worker::Worker;
 use answer::Added;
@@ -87,7 +87,12 @@ async fn handle(worker: &Rc<Worker>, client: &mut Client, length: usize) -> Afte
 
 /// Tells the client what went wrong.
 async fn refuse(exchange: &mut Exchange, client: &mut Client, failure: &Failure) -> After {
+    let page = exchange.worker.shared.error_page.as_ref();
     let answer = failure.answer();
+    let answer = match page.filter(|_| failure.is_shown_as_page()) {
+        Some(page) => answer.on_page(page),
+        None => answer,
+    };
     count_failure(exchange, failure);
     exchange.refused(&answer);
     let is_clean = skip_body(exchange, client);
@@ -127,8 +132,11 @@ fn count_failure(exchange: &Exchange, failure: &Failure) {
         | Failure::Service(_)
         | Failure::EmptyHost => count(&traffic.unrouted),
         Failure::Busy { .. } => count(&traffic.busy),
-        Failure::Endpoint(_) => {
+        Failure::Endpoint(trouble) => {
             count(&traffic.failed);
+            if let Trouble::Tls(distrust, _) = trouble {
+                traffic.distrusted(*distrust);
+            }
             if exchange.asks.is_upgrade {
                 count(&traffic.upgrades_failed);
             }

@@ -40,6 +40,8 @@ pub struct Rules {
     pub empty_route_kept: Duration,
     /// How requests are spread where no registration says it.
     pub balance: Balance,
+    /// The requests of each app are measured.
+    pub measures_apps: bool,
 }
 
 /// What a registration says about one endpoint.
@@ -117,6 +119,7 @@ impl Rules {
             routes_max: config.freshness.routes_max,
             empty_route_kept: config.freshness.empty_route_kept,
             balance: config.balance,
+            measures_apps: config.measures_apps,
         }
     }
 }

@@ -5,6 +5,7 @@ mod service;
 
 use std::fmt;
 
+use crate::error_page::{ErrorPage, Told};
 use crate::h1::Violation;
 pub use service::Obstacle;
 
@@ -104,6 +105,9 @@ pub enum Trouble {
     InstanceGone,
 }
 
+/// How many reasons there are for [`Distrust`].
+pub const DISTRUSTS: usize = 5;
+
 /// Why two ends of a TLS connection do not come together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Distrust {
@@ -152,6 +156,8 @@ pub struct Answer {
     pub cache_control: Option<&'static str>,
     /// One line, without its end; empty for no body.
     pub body: String,
+    /// The body is a page, and whole.
+    pub is_page: bool,
     /// The connection's state is unknown: close it.
     pub closes: bool,
 }
@@ -293,6 +299,20 @@ impl Distrust {
 // === impl Failure ===
 
 impl Failure {
+    /// Whether it is shown on a page where there is one: what an endpoint does wrong is not.
+    pub(crate) fn is_shown_as_page(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownRoute { .. }
+                | Self::NoEndpoints { .. }
+                | Self::Busy { .. }
+                | Self::UnknownInstance { .. }
+                | Self::MalformedInstance { .. }
+                | Self::EmptyHost
+                | Self::Service(_)
+        )
+    }
+
     /// What the client is told.
     pub fn answer(&self) -> Answer {
         match self {
@@ -384,7 +404,7 @@ impl Answer {
     fn new<'e>(fault: Fault, status: u16, error: impl Into<Option<&'e str>>) -> Self {
         let error = error.into().map(str::to_owned);
         let (cache_control, body) = (None, String::new());
-        Self { fault, status, error, cache_control, body, closes: false }
+        Self { fault, status, error, cache_control, body, is_page: false, closes: false }
     }
 
     /// As the status port answers, too.
@@ -403,7 +423,23 @@ impl Answer {
 
     /// Bytes of the body, with its line's end.
     pub(crate) fn body_length(&self) -> u64 {
-        if self.body.is_empty() { 0 } else { self.body.len() as u64 + 1 }
+        if self.body.is_empty() { 0 } else { self.body.len() as u64 + u64::from(!self.is_page) }
+    }
+
+    /// The same on a page.
+    pub(crate) fn on_page(self, page: &ErrorPage) -> Self {
+        let status_text = reason(self.status);
+        let usual = format!("{} {status_text}: ", self.status);
+        let told = Told {
+            status: self.status,
+            status_text,
+            message: self.body.strip_prefix(&usual).unwrap_or(&self.body),
+            headers: &[
+                ("X-Cf-RouterError", self.error.as_deref().unwrap_or_default()),
+                ("Cache-Control", self.cache_control.unwrap_or_default()),
+            ],
+        };
+        Self { body: page.render(&told), is_page: true, ..self }
     }
 
     fn says(self, body: impl Into<String>) -> Self {

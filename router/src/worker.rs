@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use crate::config::{
-    AccessLines, BackendTls, HeaderRules, Limits, LineRules, Services, Side, Sticky, TcpRules,
+    AccessLines, BackendTls, ErrorPage, HeaderRules, Limits, LineRules, Services, Side, Sticky,
+    TcpRules,
 };
 use crate::connections::{Connections, Spoken};
 use crate::listening::Opened;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) reads_preamble: bool,
     /// The zone whose endpoints are preferred.
     pub(crate) zone: Option<String>,
+    pub(crate) measures_apps: bool,
+    pub(crate) error_page: Option<ErrorPage>,
     /// As each worker may use them.
     pub(crate) tcp: TcpRules,
 }

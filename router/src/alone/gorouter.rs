@@ -5,6 +5,7 @@ mod keys;
 mod ports;
 mod secrets;
 
+use std::path::Path;
 use std::time::Duration;
 
 use lattice_daemon::bus::nats::NatsConfig;
@@ -14,7 +15,7 @@ use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
 use super::stdout::Logging;
 use crate::config::{
     AccessLines, Balance, Config, ForwardedProto, Freshness, HeaderRules, Limits, LineRules,
-    Listener, Sharding, Side, Sticky, Tracing,
+    Listener, Query, Sharding, Side, Sticky, Tracing,
 };
 use keys::File;
 use ports::status;
@@ -23,6 +24,10 @@ use ports::status;
 const ATTEMPTS_DEFAULT: usize = 3;
 /// Requests at once on a connection in HTTP/2, as gorouter's server takes them.
 const STREAMS_MAX: u32 = 250;
+
+/// The headers of trace ids, which lines show where they are sent.
+const ZIPKIN: [&str; 4] = ["X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId", "b3"];
+const W3C: [&str; 2] = ["traceparent", "tracestate"];
 
 /// Reads a file's text.
 pub(crate) fn read(text: &str) -> Read {
@@ -70,6 +75,11 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
         negotiate: file.sticky_sessions_for_auth_negotiate,
     };
     router.limits = limits(&file);
+    let template = &file.html_error_template_file;
+    if !template.is_empty() {
+        router.error_page = judge.take(settings::error_page(Path::new(template)).map(Some), None);
+    }
+    router.measures_apps = file.per_app_prometheus_http_metrics_reporting;
     let settings = Settings {
         router,
         nats: nats(&file.nats, &mut judge),
@@ -231,20 +241,29 @@ fn nats(nats: &keys::Nats, judge: &mut Judge) -> NatsConfig {
 }
 
 fn line_rules(file: &File, judge: &mut Judge) -> LineRules {
-    let hides_query = match file.logging.redact_query_params.as_str() {
-        "" | "none" => false,
-        "all" => true,
+    let query = match file.logging.redact_query_params.as_str() {
+        "" | "none" => Query::Shown,
+        "all" => Query::Hidden,
+        "hash" => Query::Hashed,
         other => {
-            judge.refuse(format!("logging.redact_query_params is `{other}`: take none or all"));
-            false
+            let known = "take none, all or hash";
+            judge.refuse(format!("logging.redact_query_params is `{other}`: {known}"));
+            Query::Shown
         }
     };
+    let mut headers = file.extra_headers_to_log.clone();
+    let traced = [(file.tracing.enable_zipkin, &ZIPKIN[..]), (file.tracing.enable_w3c, &W3C[..])];
+    for name in traced.iter().filter(|(is_on, _)| *is_on).flat_map(|(_, names)| *names) {
+        if !headers.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            headers.push((*name).to_owned());
+        }
+    }
     LineRules {
         extra: file.extra_access_log_fields.clone(),
-        headers: file.extra_headers_to_log.clone(),
+        headers,
         hides_forwarded_for: file.logging.disable_log_forwarded_for,
         hides_client: file.logging.disable_log_source_ip,
-        hides_query,
+        query,
     }
 }
 

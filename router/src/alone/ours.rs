@@ -53,6 +53,8 @@ struct File {
     carry_shared: bool,
     nats: Nats,
     status: Shown,
+    /// A template of what clients are shown that ask for what is not there.
+    error_page: Option<PathBuf>,
     log: Log,
     access_log: AccessLog,
     lifecycle: Times,
@@ -132,6 +134,8 @@ struct Shown {
     routes: Option<SocketAddr>,
     /// `/metrics`.
     metrics: Option<SocketAddr>,
+    /// How long the requests of each app took is among them.
+    metrics_per_app: bool,
     user: String,
     password: String,
 }
@@ -180,11 +184,14 @@ pub(super) fn read(text: &str) -> Read {
         .route_services
         .as_ref()
         .and_then(|section| judge.found("route_services", section.services(&file.backends)));
+    let page = file.error_page.as_deref().map(settings::error_page).transpose();
+    let error_page = judge.found("error_page", page).flatten();
     let defaults = Config::new(&file.domain);
     let router = Config {
         listeners: listeners(&file),
         front_tls,
         backend_tls,
+        error_page,
         services,
         workers: file.workers.unwrap_or(defaults.workers),
         identity: settings::identity(file.index, file.lifecycle.register_interval),
@@ -195,6 +202,7 @@ pub(super) fn read(text: &str) -> Read {
         reads_preamble: file.proxy_header,
         lines: AccessLines::All,
         line_rules: file.access_log.rules.clone(),
+        measures_apps: file.status.metrics_per_app,
         headers: file.headers,
         sticky: file.sticky,
         limits: file.limits,
@@ -276,7 +284,7 @@ impl From<Nats> for NatsConfig {
 }
 
 impl From<Shown> for Status {
-    fn from(Shown { health, routes, metrics, user, password }: Shown) -> Self {
+    fn from(Shown { health, routes, metrics, user, password, .. }: Shown) -> Self {
         Self { health, routes, metrics, user, password, ..Self::default() }
     }
 }
@@ -373,6 +381,7 @@ impl Default for File {
             carry_shared: false,
             nats: Nats::default(),
             status: Shown::default(),
+            error_page: None,
             log: Log::default(),
             access_log: AccessLog::default(),
             lifecycle: Times::default(),

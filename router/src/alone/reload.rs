@@ -63,28 +63,65 @@ impl Reload {
         Ok(Self { certificates: Arc::new(certificates), files })
     }
 
-    /// Follows the files. What cannot be used changes nothing, and is said once.
+    /// Follows the files.
     pub async fn follow(self) {
-        let stamps = || self.files.iter().map(CertificateFiles::stamps).collect::<Vec<_>>();
-        let mut known = stamps();
+        let mut known = self.stamps();
         loop {
             tokio::time::sleep(LOOK).await;
-            let now = stamps();
-            if now == known {
-                continue;
-            }
-            known = now;
-            let replaced = read_all(&self.files).and_then(|identities| {
-                self.certificates.replace(identities).map_err(|error| error.to_string())
-            });
-            match replaced {
-                Ok(()) => info!(files = self.files.len(), "certificates read again"),
-                Err(error) => warn!(%error, "certificates stay as they were"),
-            }
+            self.look(&mut known);
         }
+    }
+
+    /// Reads files that have changed. What cannot be used changes nothing, and is said once.
+    fn look(&self, known: &mut Vec<[Stamp; 2]>) {
+        let now = self.stamps();
+        if now == *known {
+            return;
+        }
+        *known = now;
+        let replaced = read_all(&self.files).and_then(|identities| {
+            self.certificates.replace(identities).map_err(|error| error.to_string())
+        });
+        match replaced {
+            Ok(()) => info!(files = self.files.len(), "certificates read again"),
+            Err(error) => warn!(%error, "certificates stay as they were"),
+        }
+    }
+
+    fn stamps(&self) -> Vec<[Stamp; 2]> {
+        self.files.iter().map(CertificateFiles::stamps).collect()
     }
 }
 
 fn read_all(files: &[CertificateFiles]) -> Result<Vec<Identity>, String> {
     files.iter().map(CertificateFiles::read).collect()
+}
+
+#[test]
+fn certificates_are_those_of_the_files_as_long_as_they_can_be_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let write = |name: &str| {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    };
+    write("one.test");
+    let reload =
+        Reload::new(vec![CertificateFiles { cert: cert.clone(), key: key.clone() }]).unwrap();
+    let mut known = reload.stamps();
+    let mut shows = |name: &str| {
+        reload.look(&mut known);
+        reload.certificates.names() == [name.to_owned()]
+    };
+    assert!(shows("one.test"));
+    write("another.test");
+    assert!(shows("another.test"), "its length differs");
+    std::fs::write(&cert, "half of a certifi").unwrap();
+    assert!(shows("another.test"), "what cannot be used changes nothing");
+    std::fs::remove_file(&key).unwrap();
+    assert!(shows("another.test"), "nor does what is not there");
+    write("third.test");
+    assert!(shows("third.test"));
+    assert!(Reload::new(vec![CertificateFiles { cert, key: dir.path().join("none") }]).is_err());
 }

@@ -11,7 +11,7 @@ use super::access::Access;
 use super::reload::Reload;
 use super::stdout::Logging;
 use super::{gorouter, ours};
-use crate::config::{Config, Identity};
+use crate::config::{Config, ErrorPage, Identity};
 use crate::http::{Secured, Status};
 use crate::tls::{self, PemError};
 
@@ -137,6 +137,14 @@ impl Judge {
     pub(super) fn over<T>(self, made: T) -> Result<T, Refused> {
         if self.mistakes.is_empty() { Ok(made) } else { Err(Refused::Wrong(self.mistakes)) }
     }
+}
+
+/// The page of a template in a file.
+pub(super) fn error_page(path: &Path) -> Result<ErrorPage, String> {
+    let of = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("Could not read HTML error template file: open {of}: {error}"))?;
+    ErrorPage::parse(&text).map_err(|why| format!("HTML error template file {of}: {why}"))
 }
 
 /// The name of a router's new life.

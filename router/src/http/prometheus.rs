@@ -8,7 +8,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::View;
-use crate::metrics::{LATENCY_MS, OfComponent, TcpTotals, Totals};
+use crate::metrics::{LATENCY_MS, OfComponent, TcpTotals, Times, Totals};
+use crate::verdict::Distrust;
 
 const TEXT: [(header::HeaderName, &str); 1] =
     [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
@@ -27,7 +28,8 @@ pub(super) async fn page(State(view): State<Arc<View>>) -> Response {
     let (waiting, dropped) = view.router.queue();
     let since_heard_ms = view.router.since_heard().as_millis();
     let levels = Levels { since_heard_ms, waiting, dropped, files: open_files() };
-    let text = text(&view.router.totals(), &view.router.components(), &levels);
+    let apps = view.router.apps();
+    let text = text(&view.router.totals(), &view.router.components(), &apps, &levels);
     (TEXT, text).into_response()
 }
 
@@ -35,9 +37,17 @@ fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-fn text(totals: &Totals, components: &[OfComponent], levels: &Levels) -> String {
+fn text(
+    totals: &Totals,
+    components: &[OfComponent],
+    apps: &[(Arc<str>, Times)],
+    levels: &Levels,
+) -> String {
     let mut page = Page::default();
     page.of_components(components);
+    page.of_apps(apps);
+    let distrusted = |distrust: Distrust| totals.distrusts[distrust as usize];
+    let told_apart: u64 = totals.distrusts.iter().sum::<u64>() - distrusted(Distrust::Late);
     page.one("gauge", "total_routes", totals.routes);
     page.one("gauge", "ms_since_last_registry_update", levels.since_heard_ms);
     page.one("gauge", "file_descriptors", levels.files);
@@ -46,7 +56,10 @@ fn text(totals: &Totals, components: &[OfComponent], levels: &Levels) -> String 
     for (name, value) in [
         ("routes_pruned", totals.endpoints_pruned),
         ("rejected_requests", totals.unrouted + totals.refused),
-        ("bad_gateways", totals.failed),
+        ("bad_gateways", totals.failed.saturating_sub(told_apart)),
+        ("backend_invalid_id", distrusted(Distrust::Name)),
+        ("backend_invalid_tls_cert", distrusted(Distrust::Certificate)),
+        ("backend_tls_handshake_failed", distrusted(Distrust::Handshake)),
         ("backend_exhausted_conns", totals.busy),
         ("websocket_upgrades", totals.upgrades),
         ("websocket_failures", totals.upgrades_failed),
@@ -129,41 +142,75 @@ impl Page {
         }
         self.family("histogram", "latency");
         for component in components {
-            self.latency(component);
+            self.histogram("latency", &label(&component.name), 1, &component.latency);
         }
     }
 
-    fn latency(&mut self, component: &OfComponent) {
-        let of = label(&component.name);
-        let mut below = 0;
-        for (bucket, bound) in component.latency.iter().zip(LATENCY_MS) {
-            below += bucket;
-            self.sample("latency_bucket", &format!("{of},le=\"{bound}\""), below);
+    /// How long the requests of each app took, where that is asked for.
+    fn of_apps(&mut self, apps: &[(Arc<str>, Times)]) {
+        if apps.is_empty() {
+            return;
         }
-        self.sample("latency_bucket", &format!("{of},le=\"+Inf\""), component.requests());
-        let (whole, rest) = (component.latency_micros / 1000, component.latency_micros % 1000);
-        self.sample("latency_sum", &of, format!("{whole}.{rest:03}"));
-        self.sample("latency_count", &of, component.requests());
+        self.family("histogram", "http_latency_seconds");
+        for (name, times) in apps {
+            let of = format!("source_id=\"{}\"", escaped(name));
+            self.histogram("http_latency_seconds", &of, 1000, times);
+        }
     }
+
+    /// Times in a unit of so many milliseconds.
+    fn histogram(&mut self, name: &str, of: &str, unit_ms: u64, times: &Times) {
+        let mut below = 0;
+        let bucket = format!("{name}_bucket");
+        for (count, bound) in times.buckets.iter().zip(LATENCY_MS) {
+            below += count;
+            let bound = decimal(bound * 1000, unit_ms * 1000);
+            self.sample(&bucket, &format!("{of},le=\"{bound}\""), below);
+        }
+        self.sample(&bucket, &format!("{of},le=\"+Inf\""), times.count());
+        self.sample(&format!("{name}_sum"), of, decimal(times.micros, unit_ms * 1000));
+        self.sample(&format!("{name}_count"), of, times.count());
+    }
+}
+
+/// `micros` in a unit of so many, which is a power of ten; without zeros at the end.
+fn decimal(micros: u64, unit: u64) -> String {
+    let (whole, rest) = (micros / unit, micros % unit);
+    let digits = unit.to_string().len() - 1;
+    let text = format!("{whole}.{rest:0digits$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// `component="..."`, whatever the name holds.
 fn label(name: &str) -> String {
-    let escaped = name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    format!("component=\"{escaped}\"")
+    format!("component=\"{}\"", escaped(name))
 }
 
 #[test]
 fn the_page_is_what_prometheus_reads() {
     let mut web = OfComponent { name: "a\"b".into(), added: 2, ..OfComponent::default() };
-    (web.latency[0], web.latency[2], web.latency[12], web.latency_micros) = (3, 1, 1, 2_001_005);
-    let mut totals = Totals { routes: 7, failed: 4, ..Totals::default() };
+    let buckets = &mut web.latency.buckets;
+    (buckets[0], buckets[2], buckets[12]) = (3, 1, 1);
+    web.latency.micros = 2_001_005;
+    let apps = [("app\n".into(), web.latency)];
+    let mut totals = Totals { routes: 7, failed: 10, ..Totals::default() };
+    totals.distrusts = [3, 2, 1, 0, 5];
     totals.responses[5] = 4;
-    let page = text(&totals, &[web], &Levels { files: 9, ..Levels::default() });
+    let page = text(&totals, &[web], &apps, &Levels { files: 9, ..Levels::default() });
     for line in [
         "# TYPE latency histogram",
         "total_routes 7",
         "bad_gateways 4",
+        "backend_tls_handshake_failed 3",
+        "backend_invalid_id 2",
+        "backend_invalid_tls_cert 1",
+        "http_latency_seconds_bucket{source_id=\"app\\n\",le=\"0.004\"} 4",
+        "http_latency_seconds_bucket{source_id=\"app\\n\",le=\"1\"} 4",
+        "http_latency_seconds_sum{source_id=\"app\\n\"} 2.001005",
         "file_descriptors 9",
         "responses{status_group=\"5xx\"} 4",
         "registry_message{action=\"added\",component=\"a\\\"b\"} 2",

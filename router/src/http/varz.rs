@@ -66,10 +66,7 @@ fn traffic(totals: &Totals, of: &OfComponent) -> serde_json::Map<String, Value> 
 fn sum_of(components: &[OfComponent]) -> OfComponent {
     let mut sum = OfComponent::default();
     for component in components {
-        for (sum, bucket) in sum.latency.iter_mut().zip(component.latency) {
-            *sum += bucket;
-        }
-        sum.latency_micros += component.latency_micros;
+        sum.latency += component.latency;
     }
     sum
 }
@@ -81,7 +78,7 @@ fn latency(of: &OfComponent) -> Value {
         let rank = (samples * percent).div_ceil(100).max(1);
         let mut below = 0;
         let bounds = LATENCY_MS.iter().chain(LATENCY_MS.last());
-        let mut buckets = of.latency.iter().zip(bounds);
+        let mut buckets = of.latency.buckets.iter().zip(bounds);
         let found = buckets.find(|(bucket, _)| {
             below += **bucket;
             below >= rank
@@ -95,7 +92,7 @@ fn latency(of: &OfComponent) -> Value {
         "95": percentile(95),
         "99": percentile(99),
         "samples": samples,
-        "value": Duration::from_micros(of.latency_micros).as_secs_f64(),
+        "value": Duration::from_micros(of.latency.micros).as_secs_f64(),
     })
 }
 
@@ -113,8 +110,10 @@ fn rfc3339(at: Time) -> String {
 
 #[test]
 fn percentiles_are_the_bounds_of_their_buckets() {
-    let mut of = OfComponent { latency_micros: 1_500_000, ..OfComponent::default() };
-    (of.latency[0], of.latency[1], of.latency[12]) = (90, 9, 1);
+    let mut of = OfComponent::default();
+    of.latency.micros = 1_500_000;
+    let buckets = &mut of.latency.buckets;
+    (buckets[0], buckets[1], buckets[12]) = (90, 9, 1);
     let told = latency(&of);
     assert_eq!(told["50"], 0.001);
     assert_eq!(told["90"], 0.001);

@@ -158,7 +158,8 @@ pub(crate) fn refuse(out: &mut Vec<u8>, answer: &verdict::Answer, added: Added<'
     }
     let length = answer.body_length();
     if length > 0 {
-        line(out, b"Content-Type", b"text/plain; charset=utf-8");
+        let html = if answer.is_page { "text/html" } else { "text/plain" };
+        line(out, b"Content-Type", format!("{html}; charset=utf-8").as_bytes());
     }
     if let Some(error) = &answer.error {
         line(out, b"X-Cf-Routererror", printable(error).as_bytes());
@@ -177,7 +178,9 @@ pub(crate) fn refuse(out: &mut Vec<u8>, answer: &verdict::Answer, added: Added<'
     out.extend_from_slice(b"\r\n");
     if length > 0 && !added.asks.is_head {
         out.extend_from_slice(answer.body.as_bytes());
-        out.push(b'\n');
+        if !answer.is_page {
+            out.push(b'\n');
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One request's record, from its head to the answer's last byte; its end writes the access line.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ use crate::worker::{Peer, Worker};
 
 /// What is logged for a client that left before the answer was complete.
 const CLIENT_GONE: u16 = 499;
+/// What a line says of a target with a semicolon.
+const SEMICOLON: &str = "deprecated-semicolon-params";
 
 /// The record, and the two bodies on their way.
 pub(crate) struct Exchange {
@@ -198,7 +201,8 @@ impl Exchange {
             (name.to_ascii_lowercase().replace('-', "_"), self.outbound.header(name.as_bytes()))
         };
         let headers: Vec<_> = rules.headers.iter().map(shown).collect();
-        self.worker.lines.add(&self.line(endpoint, took, (&extra, &headers)), |text| {
+        let target = self.target_shown();
+        self.worker.lines.add(&self.line(endpoint, took, (&target, &extra, &headers)), |text| {
             let log = Log::out(shared.source_type.clone(), text);
             let whose = endpoint.map(|e| (e.app.clone(), e.index.clone()));
             let (app, index) = whose.unwrap_or_else(|| ("".into(), "".into()));
@@ -206,22 +210,31 @@ impl Exchange {
         });
     }
 
+    /// The target, with what may be shown of its query.
+    fn target_shown(&self) -> Cow<'_, [u8]> {
+        let (sent, marks) = (&self.outbound, &self.outbound.marks);
+        let target = if marks.target.is_empty() { b"/" } else { sent.at(&marks.target) };
+        let query = self.worker.shared.line_rules.query;
+        match sent.at(&marks.method) == b"GET" {
+            true => query.shown(target),
+            false => Cow::Borrowed(target),
+        }
+    }
+
     fn line<'e>(
         &'e self,
         endpoint: Option<&'e Endpoint>,
         took: Duration,
-        (extra, headers): (&'e [Extra], &'e [(String, &'e [u8])]),
+        (target, extra, headers): Shown<'e>,
     ) -> Line<'e> {
         let (sent, marks) = (&self.outbound, &self.outbound.marks);
         let of_endpoint = |text: fn(&'e Endpoint) -> &'e str| endpoint.map_or("", text);
         let rules = &self.worker.shared.line_rules;
-        let target = if marks.target.is_empty() { b"/" } else { sent.at(&marks.target) };
-        let hides_query = rules.hides_query && sent.at(&marks.method) == b"GET";
         Line {
             host: sent.at(&marks.host),
             at: self.at,
             method: sent.at(&marks.method),
-            target: if hides_query { without_query(target) } else { target },
+            target,
             version: if self.peer.speaks_http2() { "HTTP/2.0" } else { self.asks.version.text() },
             status: self.status_logged(),
             received: self.up.body.moved(),
@@ -241,7 +254,8 @@ impl Exchange {
             app: of_endpoint(|e| &e.app),
             index: of_endpoint(|e| &e.index),
             instance_id: of_endpoint(|e| &e.backend.instance_id),
-            error: &self.error,
+            // Said in the line only, whatever else is wrong.
+            error: if target.contains(&b';') { SEMICOLON } else { &self.error },
             extra,
             headers,
         }
@@ -257,6 +271,10 @@ impl Drop for Exchange {
         let (took, component) = (self.course.started.elapsed(), self.endpoint.as_ref());
         let component = component.map_or(0, |endpoint| endpoint.component);
         let traffic = &self.worker.traffic;
+        if self.worker.shared.measures_apps {
+            let app = self.endpoint.as_ref().and_then(|endpoint| endpoint.latency.as_ref());
+            app.map_or_else(|| traffic.ended_here(took), |app| app.latency.add(took));
+        }
         match self.is_outing() {
             true => traffic.service_ended(self.status_logged()),
             false => traffic.ended(self.status_logged(), component, took),
@@ -301,12 +319,10 @@ impl Asks {
     }
 }
 
+/// What a line shows by its rules: the target, further fields, headers.
+type Shown<'e> = (&'e [u8], &'e [Extra], &'e [(String, &'e [u8])]);
 /// A further field of the access line.
 type Extra = (ExtraField, Option<Amount>);
-
-fn without_query(target: &[u8]) -> &[u8] {
-    target.split(|&b| b == b'?').next().unwrap_or_default()
-}
 
 // === impl Course ===
 

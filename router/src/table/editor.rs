@@ -9,7 +9,8 @@ use lattice_model::Time;
 
 use super::key::Key;
 use super::{Announcement, Host, Pruned, Registered, Rules, Shard, Table};
-use crate::pool::{Backend, Endpoint, Route};
+use crate::metrics::Latency;
+use crate::pool::{AppLatency, Backend, Endpoint, Route};
 use crate::services::Service;
 
 /// What the one owner changes it with.
@@ -22,6 +23,8 @@ pub struct Editor {
     next_backend: u64,
     /// The services of all routes, by their URLs.
     services: HashMap<Arc<str>, Weak<Service>>,
+    /// The apps that are measured, by their source ids.
+    apps: HashMap<Arc<str>, Weak<AppLatency>>,
     routes: usize,
     rules: Rules,
     dice: u64,
@@ -49,6 +52,7 @@ impl Editor {
             tenants: HashMap::new(),
             next_backend: 0,
             services: HashMap::new(),
+            apps: HashMap::new(),
             routes: 0,
             rules,
             dice: seed,
@@ -96,7 +100,7 @@ impl Editor {
             }
             Some((at, _)) => {
                 let mut endpoints = Vec::clone(&pool);
-                endpoints[at] = Arc::new(Endpoint::new(self.backend(told, &route), told, now));
+                endpoints[at] = self.endpoint(told, &route, now);
                 let replaced = pool[at].clone();
                 drop(pool);
                 route.replace(endpoints, now);
@@ -105,7 +109,7 @@ impl Editor {
             }
             None => {
                 let mut endpoints = Vec::clone(&pool);
-                endpoints.push(Arc::new(Endpoint::new(self.backend(told, &route), told, now)));
+                endpoints.push(self.endpoint(told, &route, now));
                 route.replace(endpoints, now);
                 Registered::Added
             }
@@ -207,6 +211,26 @@ impl Editor {
         }
         shard.store(Arc::new(hosts));
         true
+    }
+
+    fn endpoint(&mut self, told: &Announcement, route: &Arc<Route>, now: Time) -> Arc<Endpoint> {
+        let latency = self.latency(told);
+        Arc::new(Endpoint::new(self.backend(told, route), told, now).measured(latency))
+    }
+
+    /// Where an app's requests are measured, if they are, and it says which one it is.
+    fn latency(&mut self, told: &Announcement) -> Option<Arc<AppLatency>> {
+        let facts = told.facts.as_ref().filter(|_| self.rules.measures_apps)?;
+        let name = facts.tags.get("source_id").filter(|name| !name.is_empty())?;
+        if let Some(known) = self.apps.get(name.as_str()).and_then(Weak::upgrade) {
+            return Some(known);
+        }
+        self.apps.retain(|_, app| app.strong_count() > 0);
+        let source_id: Arc<str> = name.as_str().into();
+        let latency = Latency::default();
+        let made = Arc::new(AppLatency { source_id: source_id.clone(), latency });
+        self.apps.insert(source_id, Arc::downgrade(&made));
+        Some(made)
     }
 
     /// The backend of an instance, the same one for all of its routes, for one route more.

@@ -20,7 +20,8 @@ fn told(port: u16) -> Announcement {
 /// Routes without endpoints stay for 30 s.
 fn rules(routes_max: usize) -> Rules {
     let empty_route_kept = Duration::from_secs(30);
-    Rules { routes_max, empty_route_kept, balance: Balance::LeastConnection }
+    let balance = Balance::LeastConnection;
+    Rules { routes_max, empty_route_kept, balance, measures_apps: false }
 }
 
 fn at(secs: i64) -> Time {

@@ -65,6 +65,13 @@ impl Certificates {
         found.or_else(|| known.first.clone())
     }
 
+    /// The names that have one of their own.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.known.load().named.keys().cloned().collect();
+        names.sort();
+        names
+    }
+
     /// Shows these from now on.
     pub fn replace(&self, identities: Vec<Identity>) -> Result<(), PemError> {
         self.known.store(Arc::new(Known::of(identities)?));

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use lattice_router::error_page::ErrorPage;
+
 use crate::support::{Endpoint, Response, World, eventually};
 
 #[track_caller]
@@ -241,7 +243,7 @@ async fn lines_show_what_was_asked_for_and_hide_what_was_not() {
         headers: vec!["X-Tenant".to_owned(), "X-CF-InstanceIndex".to_owned(), "X-None".to_owned()],
         hides_forwarded_for: true,
         hides_client: true,
-        hides_query: true,
+        query: lattice_router::Query::Hidden,
     };
     let mut world = World::with(|config| config.line_rules = rules).await;
     let good = Endpoint::saying("ok").await;
@@ -266,4 +268,28 @@ async fn lines_show_what_was_asked_for_and_hide_what_was_not() {
         failed += usize::from(line.contains(" failed_attempts:1 failed_attempts_time:0.0"));
     }
     assert_eq!(failed, 1, "the one that refuses is tried once, and marked");
+}
+
+#[tokio::test]
+async fn what_is_not_there_may_be_shown_on_a_page() {
+    let template =
+        "<h1>{{.Status}} {{.StatusText}}</h1>{{.Message}} {{.Header.Get \"X-Cf-RouterError\"}}";
+    let world = World::with(|config| {
+        config.error_page = Some(ErrorPage::parse(template).unwrap());
+    })
+    .await;
+    world.route("dead.test", Endpoint::refusing().await).await;
+    let answer = world.get("no<b>ody.test", "/").await;
+    assert_eq!(answer.status, 400, "what is malformed is told in one line");
+    let answer = world.get("nobody.test", "/").await;
+    assert_eq!(
+        answer.text(),
+        "<h1>404 Not Found</h1>Requested route (&#39;nobody.test&#39;) does not exist. unknown_route"
+    );
+    assert_eq!(answer.header("content-type").as_deref(), Some("text/html; charset=utf-8"));
+    assert_eq!(answer.header("x-content-type-options").as_deref(), Some("nosniff"));
+    let length = answer.text().len().to_string();
+    assert_eq!(answer.header("content-length"), Some(length));
+    let answer = world.get("dead.test", "/").await;
+    assert!(answer.text().starts_with("502 Bad Gateway: "), "an endpoint's fault is not");
 }

@@ -40,8 +40,8 @@ pub(super) fn is_without_effect(key: &str) -> bool {
     })
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default = "usual")]
 pub(super) struct File {
     pub(super) port: u16,
     pub(super) index: u32,
@@ -79,6 +79,8 @@ pub(super) struct File {
     #[serde(deserialize_with = "list")]
     pub(super) route_services_hairpinning_allowlist: Vec<String>,
     pub(super) route_services: RouteServices,
+    pub(super) html_error_template_file: String,
+    pub(super) per_app_prometheus_http_metrics_reporting: bool,
     pub(super) routing_api: Option<serde::de::IgnoredAny>,
     #[serde(deserialize_with = "list")]
     pub(super) isolation_segments: Vec<String>,
@@ -289,76 +291,30 @@ fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     Ok(Option::<Vec<String>>::deserialize(from)?.unwrap_or_default())
 }
 
-impl Default for File {
-    fn default() -> Self {
-        let secs = Duration::from_secs;
-        Self {
-            port: 8081,
-            index: 0,
-            go_max_procs: None,
-            trace_key: String::new(),
-            disable_http: false,
-            enable_ssl: false,
-            ssl_port: 443,
-            tls_pem: Vec::new(),
-            cipher_suites: String::new(),
-            min_tls_version: "TLSv1.2".to_owned(),
-            max_tls_version: "TLSv1.2".to_owned(),
-            ca_certs: Pems::default(),
-            client_ca_certs: Pems::default(),
-            only_trust_client_ca_certs: false,
-            client_cert_validation: "none".to_owned(),
-            forwarded_client_cert: "always_forward".to_owned(),
-            skip_ssl_validation: false,
-            enable_proxy: false,
-            enable_http2: true,
-            status: Status::default(),
-            prometheus: Prometheus::default(),
-            nats: Nats::default(),
-            logging: Logging::default(),
-            access_log: AccessLog::default(),
-            tracing: Tracing::default(),
-            backends: Backends::default(),
-            http_rewrite: HttpRewrite::default(),
-            route_services_secret: String::new(),
-            route_services_secret_decrypt_only: String::new(),
-            route_services_timeout: secs(60),
-            route_services_recommend_https: false,
-            route_services_hairpinning: false,
-            route_services_hairpinning_allowlist: Vec::new(),
-            route_services: RouteServices::default(),
-            routing_api: None,
-            isolation_segments: Vec::new(),
-            routing_table_sharding_mode: "all".to_owned(),
-            extra_access_log_fields: Vec::new(),
-            extra_headers_to_log: Vec::new(),
-            balancing_algorithm: "round-robin".to_owned(),
-            balancing_algorithm_az_preference: "none".to_owned(),
-            zone: String::new(),
-            healthcheck_user_agent: "HTTP-Monitor/1.1".to_owned(),
-            hop_by_hop_headers_to_filter: Vec::new(),
-            force_forwarded_proto_https: false,
-            sanitize_forwarded_proto: false,
-            sticky_session_cookie_names: vec!["JSESSIONID".to_owned()],
-            sticky_sessions_for_auth_negotiate: false,
-            secure_cookies: false,
-            empty_pool_response_code_503: false,
-            suspend_pruning_if_nats_unavailable: false,
-            disable_keep_alives: false,
-            max_idle_conns: None,
-            max_idle_conns_per_host: None,
-            max_request_header_bytes: 0,
-            max_request_headers: 0,
-            droplet_stale_threshold: secs(120),
-            prune_stale_droplets_interval: secs(30),
-            empty_pool_timeout: Duration::ZERO,
-            start_response_delay_interval: secs(5),
-            endpoint_timeout: secs(60),
-            endpoint_dial_timeout: secs(5),
-            frontend_idle_timeout: secs(900),
-            drain_wait: Duration::ZERO,
-            drain_timeout: None,
-        }
+/// What holds where the file says nothing.
+fn usual() -> File {
+    let secs = Duration::from_secs;
+    File {
+        port: 8081,
+        ssl_port: 443,
+        min_tls_version: "TLSv1.2".to_owned(),
+        max_tls_version: "TLSv1.2".to_owned(),
+        client_cert_validation: "none".to_owned(),
+        forwarded_client_cert: "always_forward".to_owned(),
+        enable_http2: true,
+        route_services_timeout: secs(60),
+        routing_table_sharding_mode: "all".to_owned(),
+        balancing_algorithm: "round-robin".to_owned(),
+        balancing_algorithm_az_preference: "none".to_owned(),
+        healthcheck_user_agent: "HTTP-Monitor/1.1".to_owned(),
+        sticky_session_cookie_names: vec!["JSESSIONID".to_owned()],
+        droplet_stale_threshold: secs(120),
+        prune_stale_droplets_interval: secs(30),
+        start_response_delay_interval: secs(5),
+        endpoint_timeout: secs(60),
+        endpoint_dial_timeout: secs(5),
+        frontend_idle_timeout: secs(900),
+        ..File::default()
     }
 }
 

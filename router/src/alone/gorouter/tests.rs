@@ -94,6 +94,45 @@ fn unknown_keys_are_named_and_known_ones_without_effect_are_not() {
 }
 
 #[test]
+fn lines_show_what_the_file_asks_for() {
+    let rules = |text: &str| read(text).unwrap().router.line_rules;
+    for (text, expected) in [
+        ("logging: {redact_query_params: none}", Query::Shown),
+        ("logging: {redact_query_params: all}", Query::Hidden),
+        ("logging: {redact_query_params: hash}", Query::Hashed),
+    ] {
+        assert_eq!(rules(text).query, expected, "{text}");
+    }
+    for (text, expected) in [
+        ("tracing: {enable_zipkin: true}", &ZIPKIN[..]),
+        ("tracing: {enable_w3c: true}", &W3C[..]),
+        ("extra_headers_to_log: [A, B3]", &["A", "B3"]),
+        (
+            "tracing: {enable_zipkin: true}\nextra_headers_to_log: [A, B3]",
+            &["A", "B3", "X-B3-TraceId", "X-B3-SpanId", "X-B3-ParentSpanId"],
+        ),
+    ] {
+        assert_eq!(rules(text).headers, expected, "{text}");
+    }
+    assert!(read("per_app_prometheus_http_metrics_reporting: true").unwrap().router.measures_apps);
+}
+
+#[test]
+fn the_error_page_is_that_of_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("error.html");
+    let key = format!("html_error_template_file: {}", path.display());
+    let missing = mistakes(&key);
+    let expected = format!("Could not read HTML error template file: open {}", path.display());
+    assert!(missing[0].starts_with(&expected), "{missing:?}");
+    std::fs::write(&path, "{{.Status}}{{range .Header}}").unwrap();
+    assert!(mistakes(&key)[0].contains("`range .Header` is not understood"));
+    std::fs::write(&path, "<b>{{.Status}}</b>").unwrap();
+    assert!(read(&key).unwrap().router.error_page.is_some());
+    assert!(read("").unwrap().router.error_page.is_none());
+}
+
+#[test]
 fn route_services_are_known_to_who_has_a_secret() {
     assert!(read("route_services_timeout: 5s").unwrap().router.services.is_none());
     let services = read("route_services_secret: s").unwrap().router.services.unwrap();
@@ -151,7 +190,7 @@ fn what_cannot_be_is_refused_with_what_to_do() {
         ("access_log: {enable_streaming: true}", "logging.syslog_addr"),
         ("logging: {syslog_network: pigeon}", "take udp or tcp"),
         ("disable_http: true", "nothing would listen"),
-        ("logging: {redact_query_params: hash}", "take none or all"),
+        ("logging: {redact_query_params: some}", "take none, all or hash"),
         ("extra_access_log_fields: [shoe_size]", "shoe_size"),
         ("balancing_algorithm: hash", "take round-robin or least-connection"),
         ("balancing_algorithm_az_preference: locally-optimistic", "name the zone"),

@@ -116,7 +116,7 @@ async fn rows(authority: &Authority) -> Vec<Row> {
         row(
             "no TLS at all",
             Endpoint::new(|mut wire| async move {
-                wire.line().await;
+                wire.take(1).await;
                 let _ =
                     wire.try_send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
             })
