@@ -6,7 +6,7 @@ use lattice_brain::store::{self, BackupError, Contents};
 
 use crate::args::{Backup, Restore};
 use crate::lock::Lock;
-use crate::{Usage, up};
+use crate::{Usage, data_directory};
 
 /// Copies the store and says what is in the copy.
 #[allow(clippy::print_stdout, reason = "a command's answer")]
@@ -20,7 +20,7 @@ pub fn back_up(args: &Backup) -> anyhow::Result<()> {
 #[allow(clippy::print_stdout, reason = "a command's answer")]
 pub fn restore(args: &Restore) -> anyhow::Result<()> {
     let data_dir: &Path = &args.data.data_dir;
-    up::prepare(data_dir)?;
+    data_directory::make(data_dir)?;
     let _lock = Lock::take(data_dir)?;
     let restored = store::restore(&args.file, data_dir).map_err(explained)?;
     let from = args.file.display();

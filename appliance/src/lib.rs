@@ -12,6 +12,7 @@
 //! | [`backup`] | copies what the brain keeps, and brings a copy back |
 //! | [`install`] | the systemd unit |
 //! | [`machinery`] | runtime, images and network of a data directory |
+//! | [`data_directory`] | where all of it is kept |
 //! | [`lock`] | one appliance a data directory, and who it is |
 //! | [`platform_routes`] | announces the platform's own host names on the bus |
 
@@ -19,6 +20,7 @@ pub mod args;
 pub mod authority;
 pub mod backup;
 pub mod custom_domains;
+pub mod data_directory;
 pub mod down;
 pub mod install;
 pub mod lock;

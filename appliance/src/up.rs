@@ -35,6 +35,7 @@ use crate::Usage;
 use crate::args::{DEFAULT_DATA_DIR, Up};
 use crate::authority;
 use crate::custom_domains;
+use crate::data_directory;
 use crate::lock::Lock;
 use crate::machinery::{self, Machinery, Settings};
 use crate::platform_routes::{self, PlatformRoute};
@@ -94,7 +95,7 @@ async fn appliance(args: Up) -> anyhow::Result<()> {
     // Nothing is made before it is clear that this one may start.
     Lock::refuse_second(data_dir)?;
     preflight::check_ports(&args)?;
-    prepare(data_dir)?;
+    data_directory::make(data_dir)?;
     let _lock = Lock::take(data_dir)?;
     let mut signals = Signals::new()?;
     // A signal that comes meanwhile is heard afterwards: what was begun is then ended in order.
@@ -134,7 +135,7 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     };
     let tasks = &carriers.tasks;
     telemetry::start(verbosity(args), Arc::clone(&carriers.logs));
-    warn_of_onlookers(data_dir);
+    data_directory::warn_of_onlookers(data_dir);
     let admin = administrator(args)?;
 
     let doppler = lattice_log_aggregator::Config {
@@ -426,23 +427,6 @@ impl Signals {
             _ = self.terminate.recv() => Asked::Leave,
             _ = self.interrupt.recv() => Asked::Stop,
         }
-    }
-}
-
-/// Makes the data directory, for its owner only.
-pub(crate) fn prepare(data_dir: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut dirs = fs::DirBuilder::new();
-    dirs.recursive(true).mode(0o700);
-    Ok(dirs.create(data_dir).map_err(|why| preflight::unusable(data_dir, &why))?)
-}
-
-/// A directory that was there already is not closed: it may hold more than lattice's own.
-fn warn_of_onlookers(data_dir: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    if fs::metadata(data_dir).is_ok_and(|found| found.permissions().mode() & 0o077 != 0) {
-        let fix = format!("chmod 700 {}", data_dir.display());
-        warn!(fix, "others may look into the data directory");
     }
 }
 
