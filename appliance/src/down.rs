@@ -15,8 +15,9 @@ use crate::lock::{self, Holder, Lock};
 use crate::machinery::{self, Settings};
 
 /// All that lattice keeps in its data directory; the lock goes last.
-const OWN: [&str; 27] = [
+const OWN: [&str; 28] = [
     "admin.json",
+    "ssh",
     "authority",
     "target",
     "brain.db",

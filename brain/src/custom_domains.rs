@@ -139,7 +139,7 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
 }
 
 /// Whether a name of a certificate covers a host: a star stands for one label.
-fn covers(name: &str, host: &str) -> bool {
+pub fn covers(name: &str, host: &str) -> bool {
     let above = |host: &str| host.split_once('.').map(|(_, above)| format!("*.{above}"));
     name == host || (!host.starts_with("*.") && above(host).as_deref() == Some(name))
 }

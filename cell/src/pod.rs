@@ -109,7 +109,8 @@ impl<'a> Pod<'a> {
 
 /// Sidecars add to the disk of the container whose root filesystem they share.
 fn limits(spec: &ContainerSpec) -> ContainerLimits {
-    let more: u64 = spec.sidecars.iter().map(|sidecar| sidecar.disk_mb.to_wire()).sum();
+    let amounts = spec.sidecars.iter().map(|sidecar| sidecar.disk_mb.to_wire());
+    let more = amounts.fold(0, u64::saturating_add);
     let disk_mb = match spec.limits.disk_mb {
         Limit::Unlimited => Limit::Unlimited,
         Limit::AtMost(mb) => Limit::AtMost(mb.saturating_add(more)),

@@ -22,6 +22,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lattice_daemon::tasks::Tasks;
@@ -120,9 +121,21 @@ async fn converse(
 ) -> Result<(), russh::Error> {
     // Keys that are typed should not wait for more.
     stream.set_nodelay(true)?;
+    let is_in = connection.is_in();
     let greeting = run_stream(config, stream, connection);
     let session = tokio::time::timeout(GREETING_MAX, greeting).await;
-    session.map_err(|_| russh::Error::ConnectionTimeout)??.await
+    let mut session = session.map_err(|_| russh::Error::ConnectionTimeout)??;
+    tokio::select! {
+        ended = &mut session => return ended,
+        () = tokio::time::sleep(GREETING_MAX) => {}
+    }
+    if !is_in.load(Ordering::Relaxed) {
+        // Dropping the session would not end it.
+        let (reason, language) = ("no key was proven in time".to_owned(), String::new());
+        let reason_code = russh::Disconnect::ByApplication;
+        let _ = session.handle().disconnect(reason_code, reason, language).await;
+    }
+    session.await
 }
 
 fn server_config(keys: &Keys) -> server::Config {

@@ -157,11 +157,21 @@ async fn serve(front: Front, handle: &Handle, tasks: &Tasks) -> Result<End, Alon
         shown.opens();
     }
     if let Some(predecessor) = predecessor {
-        handle.inherit(predecessor.relieve().await?);
+        match predecessor.relieve().await {
+            Ok(sockets) => handle.inherit(sockets),
+            // It has ended, or will not: we accept already, and are not to be the second to end.
+            Err(error) => warn!(%error, "the router before this one did not take its leave"),
+        }
     }
     info!("gorouter.started");
     let Some(path) = handover else { return std::future::pending().await };
-    let mut successors = Successors::at(&path)?;
+    let mut successors = match Successors::at(&path) {
+        Ok(successors) => successors,
+        Err(error) => {
+            warn!(%error, "nobody can take over from this router");
+            return std::future::pending().await;
+        }
+    };
     info!(path = %path.display(), "a successor may take over");
     // Whoever asks meanwhile waits until it is clear which sockets there are.
     tokio::time::sleep(CLAIM).await;

@@ -82,11 +82,13 @@ fn a_host_of_ones_own_is_served_with_ones_own_certificate_until_it_is_removed() 
         Files { cert: first.cert.clone(), key: renewed.key.clone() },
     );
     let platform = Files::new(&scratch, "platform", "receptor.lattice.localhost", 2099);
+    let all = Files::new(&scratch, "all", "*.lattice.localhost", 2099);
     for (host, files, words) in [
         ("shop.example.test", &expired, "renew it"),
         ("shop.example.test", &strange, "the key does not belong to the certificate"),
         ("other.test", &first, "is for shop.example.test, and not for other.test"),
         ("receptor.lattice.localhost", &platform, "belongs to the platform"),
+        ("*.lattice.localhost", &all, "belongs to the platform"),
     ] {
         let refused = add(&lattice, host, files);
         assert!(refused.code != 0 && refused.err.contains(words), "{}", refused.all());

@@ -230,7 +230,8 @@ impl Receptor for Handle {
     ) -> Result<CustomDomainStatus, BrainError> {
         let now = self.read(|_, now| now, Patience::Refuse).await?;
         let status = custom_domains::examine(&domain, now)?;
-        if self.platform_hosts.contains(&domain.host) {
+        let is_shown_at = |own: &String| custom_domains::covers(&domain.host, own);
+        if self.platform_hosts.iter().any(is_shown_at) {
             let message = format!(
                 "{} belongs to the platform, which shows a certificate of its own there",
                 domain.host

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use russh::keys::PublicKey;
 use russh::server::{
@@ -27,6 +28,8 @@ pub(super) struct Connection {
     from: SocketAddr,
     /// Who it is; nobody until a key was proven.
     guest: Option<Arc<Guest>>,
+    /// True once a key was proven.
+    is_in: Arc<AtomicBool>,
     room: Arc<Semaphore>,
 }
 
@@ -34,7 +37,13 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(cell: Handle, keys: Arc<Keys>, from: SocketAddr) -> Self {
-        Self { cell, keys, from, guest: None, room: Arc::new(Semaphore::new(CHANNELS_MAX)) }
+        let room = Arc::new(Semaphore::new(CHANNELS_MAX));
+        Self { cell, keys, from, guest: None, is_in: Arc::default(), room }
+    }
+
+    /// True once a key was proven.
+    pub(super) fn is_in(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_in)
     }
 
     fn lets_in(&self, key: &PublicKey) -> Auth {
@@ -44,6 +53,7 @@ impl Connection {
     async fn enter(&mut self, user: &str) -> Result<(), String> {
         let guest = Guest::of(&self.cell, &Wanted::parse(user)?).await?;
         self.guest = Some(Arc::new(guest));
+        self.is_in.store(true, Ordering::Relaxed);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,6 +83,10 @@ pub(super) async fn predecessor(
         Err(error) if is_nobody(&error) => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
+    if !is_allowed(&stream) {
+        let stranger = "the process there is another user's";
+        return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, stranger)));
+    }
     let receiving = tokio::time::timeout(PATIENCE, receive(&mut stream));
     let sockets = receiving.await.map_err(|late| failed(late.into()))?.map_err(failed)?;
     info!(sockets = sockets.len(), "sockets taken from the router that runs");
@@ -112,8 +116,9 @@ impl Successors {
     /// Waits at a path, where a predecessor may have waited before.
     pub(super) fn at(path: &Path) -> Result<Self, HandoverError> {
         let failed = |source| HandoverError::Listen { path: path.to_owned(), source };
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.file_type().is_socket() => fs::remove_file(path).map_err(failed)?,
+            // What is no socket stays, and is in the way.
             _ => {}
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
@@ -269,6 +274,9 @@ mod tests {
         assert!(predecessor(&path).await.unwrap().is_none(), "a file that was left");
         drop(Successors::at(&path).unwrap());
         assert!(!path.exists());
+        fs::write(&path, "mistyped").unwrap();
+        assert!(Successors::at(&path).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"mistyped");
         let error = Successors::at(&dir.path().join("no/such")).map(drop).unwrap_err();
         assert!(error.to_string().contains("cannot wait for a successor on"), "{error}");
     }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
@@ -91,10 +91,13 @@ impl Rootfs {
     }
 
     pub(crate) fn volume(&self, id: &ContainerId, name: &str) -> Result<PathBuf, ImageError> {
-        let place = self.directory.join(id.as_str()).join(DISK).join(VOLUMES).join(name);
+        let disk = self.directory.join(id.as_str()).join(DISK);
+        let place = disk.join(VOLUMES).join(name);
         let make = || {
             fs::create_dir_all(&place)?;
-            fs::set_permissions(&place, fs::Permissions::from_mode(VOLUME_MODE))
+            // The instance's root may give it to whom it likes.
+            let owner = Attributes::of(&fs::metadata(disk.join("upper"))?);
+            Attributes { mode: VOLUME_MODE, ..owner }.give(&fs::File::open(&place)?)
         };
         make().map_err(|e| machine(&format!("make volume {name} of {id}"), e))?;
         Ok(place)
@@ -164,7 +167,7 @@ impl Rootfs {
         let layers = if layers.is_empty() { lowest } else { layers };
         // The merged root looks like the upper one; it is to look like the image's.
         let top = fs::metadata(&layers[layers.len() - 1])?;
-        Attributes::of(&top).moved_to(users).give(&upper)?;
+        Attributes::of(&top).moved_to(users).give(&fs::File::open(&upper)?)?;
         let lowers = match users {
             None => layers.iter().map(|layer| hold(CWD, layer)).collect(),
             Some(users) => show_to(users, layers, &home.join(LOWER)),
@@ -240,6 +243,15 @@ fn hold(directory: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     Ok(openat(directory, path, flags, Mode::empty())?)
 }
 
+/// A directory below another. A link on the way leads nowhere: it may have been made by a layer to
+/// lead out of all of them.
+fn directory_in(root: &Path, path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = openat(CWD, root, flags, Mode::empty())?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, path, flags, Mode::empty(), resolve)
+}
+
 /// Gives directories that a layer needed but did not describe the attributes a lower layer gives
 /// them; without this a layer with only `/tmp/x` would take `/tmp`'s sticky bit away.
 fn mend_implied(
@@ -254,22 +266,21 @@ fn mend_implied(
         let stack = layers.iter().zip(&implied).rev();
         let mut described = None;
         for (layer, implied) in stack {
-            match fs::symlink_metadata(layer.join(path)) {
-                Ok(found) if !found.is_dir() => break,
-                Ok(found) if !implied.contains(path) => {
-                    described = Some(found);
+            match directory_in(layer, path) {
+                Err(Errno::NOENT) => {}
+                Err(Errno::LOOP | Errno::NOTDIR) => break,
+                Err(error) => return Err(error.into()),
+                Ok(_) if implied.contains(path) => {}
+                Ok(found) => {
+                    described = Some(Attributes::of(&fs::File::from(found).metadata()?));
                     break;
                 }
-                _ => {}
             }
         }
-        let target = merged.join(path);
-        let shown = fs::symlink_metadata(&target);
-        if let (Some(wanted), Ok(shown)) = (described, shown)
-            && shown.is_dir()
-        {
-            let wanted = Attributes::of(&wanted).moved_to(users);
-            if wanted != Attributes::of(&shown) {
+        if let (Some(wanted), Ok(target)) = (described, directory_in(merged, path)) {
+            let target = fs::File::from(target);
+            let wanted = wanted.moved_to(users);
+            if wanted != Attributes::of(&target.metadata()?) {
                 wanted.give(&target)?;
             }
         }
@@ -291,9 +302,9 @@ impl Attributes {
         Self { uid: moved(self.uid), gid: moved(self.gid), ..self }
     }
 
-    fn give(self, path: &Path) -> io::Result<()> {
-        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(self.mode))
+    fn give(self, directory: &fs::File) -> io::Result<()> {
+        std::os::unix::fs::fchown(directory, Some(self.uid), Some(self.gid))?;
+        directory.set_permissions(fs::Permissions::from_mode(self.mode))
     }
 }
 

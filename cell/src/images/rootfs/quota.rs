@@ -83,8 +83,8 @@ impl DiskQuota {
     fn file_bytes(self) -> u64 {
         let inodes = self.inodes.saturating_mul(INODE_BYTES);
         let kept = (self.bytes / 45).min(KEPT_BYTES_MAX);
-        let groups = (self.bytes / GROUP_BYTES + 1) * PER_GROUP_BYTES;
-        self.bytes.saturating_add(inodes + kept + groups + BASE_BYTES)
+        let groups = (self.bytes / GROUP_BYTES + 1).saturating_mul(PER_GROUP_BYTES);
+        [inodes, kept, groups, BASE_BYTES].into_iter().fold(self.bytes, u64::saturating_add)
     }
 }
 

@@ -247,6 +247,28 @@ fn layers_belong_to_the_users_of_the_instance_and_stay_as_they_are() {
     });
 }
 
+#[test]
+fn a_link_in_a_layer_leads_nobody_to_a_directory_of_the_host() {
+    in_mount_namespace(|| {
+        let home = tempfile::tempdir().unwrap();
+        let outside = home.path().join("outside");
+        fs::create_dir_all(outside.join("etc")).unwrap();
+        fs::set_permissions(outside.join("etc"), fs::Permissions::from_mode(0o700)).unwrap();
+        let low = layer(home.path(), "low", &[("a/etc/x", "")]);
+        fs::write(low.with_file_name("implied"), b"a/etc\0").unwrap();
+        let high = layer(home.path(), "high", &[("b", "")]);
+        symlink(&outside, high.join("a")).unwrap();
+        let users = UserNamespace { path: home.path().join("users"), first_id: 0x1234_0000 };
+        userns::make(&users, &home.path().join("netns")).unwrap();
+        let rootfs = Rootfs::open(home.path()).unwrap();
+        let id = ContainerId::new("one");
+        rootfs.mount(&[low, high], &id, Some(&users), None).unwrap();
+        let found = fs::metadata(outside.join("etc")).unwrap();
+        assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o700, 0, 0));
+        rootfs.unmount(&id).unwrap();
+    });
+}
+
 /// The loop devices that stand on files in a directory.
 fn loop_devices(of: &Path) -> Vec<String> {
     let all = fs::read_dir("/sys/block").unwrap().flatten();

@@ -3,12 +3,16 @@
 //! after a crash removes it like any other leftover.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::{BridgeNetwork, Shared, to_its_end};
 use crate::network::NetworkError;
 use crate::runtime::ContainerId;
+
+/// When making one is tried again that could not be made.
+const AGAIN: Duration = Duration::from_secs(30);
 
 impl BridgeNetwork {
     /// Keeps so many ready until `shutdown`, and then removes them.
@@ -26,6 +30,7 @@ impl BridgeNetwork {
                 }
                 tokio::select! {
                     () = shared.spare_taken.notified() => {}
+                    () = tokio::time::sleep(AGAIN) => {}
                     () = shutdown.cancelled() => {}
                 }
             }
