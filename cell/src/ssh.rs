@@ -130,7 +130,7 @@ async fn converse(
         () = tokio::time::sleep(GREETING_MAX) => {}
     }
     if !is_in.load(Ordering::Relaxed) {
-        // Dropping the session would not end it.
+        // Dropped, it would go on in a task of its own.
         let (reason, language) = ("no key was proven in time".to_owned(), String::new());
         let reason_code = russh::Disconnect::ByApplication;
         let _ = session.handle().disconnect(reason_code, reason, language).await;

@@ -58,7 +58,7 @@ pub(super) async fn serve(mut channel: Channel<Msg>, replies: Handle, guest: &Gu
             ChannelMsg::Close => return,
             _ => continue,
         };
-        // Whether an answer is wanted the session knows.
+        // Whether an answer is wanted is known to the library.
         let replied = match is_well {
             true => replies.channel_success(id).await,
             false => replies.channel_failure(id).await,
