@@ -247,14 +247,16 @@ impl Owner {
 
     /// What runs goes on in either case.
     fn on_checked(&mut self, fault: Option<String>) {
+        let is_news = self.fault.send_if_modified(|known| {
+            let is_other = *known != fault;
+            known.clone_from(&fault);
+            is_other
+        });
         match &fault {
+            _ if !is_news => {}
             Some(why) => tracing::error!(%why, "this cell is unhealthy, and takes no new work"),
-            None if self.fault.borrow().is_some() => {
-                tracing::info!("this cell is healthy again, and takes new work");
-            }
-            None => {}
+            None => tracing::info!("this cell is healthy again, and takes new work"),
         }
-        self.fault.send_if_modified(|known| std::mem::replace(known, fault.clone()) != fault);
     }
 
     fn find(&self, wanted: &WantedInstance) -> Option<Work> {

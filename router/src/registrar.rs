@@ -100,6 +100,9 @@ impl Registrar {
         let interval = self.rules.freshness.prune_interval;
         let mut looks = tokio::time::interval(if interval.is_zero() { RESYNC } else { interval });
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Of its own: messages, however many, do not put it off.
+        let mut retries = tokio::time::interval(PORT_RETRY);
+        retries.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut link = self.bus.link();
         loop {
             tokio::select! {
@@ -115,7 +118,7 @@ impl Registrar {
                     let now = *link.borrow_and_update();
                     self.linked(now);
                 }
-                () = tokio::time::sleep(PORT_RETRY), if self.ports.has_shut() => self.retry_ports(),
+                _ = retries.tick(), if self.ports.has_shut() => self.retry_ports(),
                 Some(suspect) = suspects.recv() => self.evict(&suspect),
                 message = messages.next() => match message {
                     Some(message) => self.hear(&message),
