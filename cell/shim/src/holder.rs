@@ -261,10 +261,7 @@ impl Holder {
                 let started = streams.and_then(|streams| self.attach_process(&process, streams));
                 self.connect(number, started);
             }
-            (Stage::Greeted, Request::Quit) => {
-                self.calls().for_each(Call::end);
-                self.is_over = true;
-            }
+            (Stage::Greeted, Request::Quit) => self.is_over = true,
             (Stage::About(about), Request::Consumed { stream, position }) => {
                 client.has_taken();
                 if let Some(process) = self.processes.get_mut(&about) {

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+
 /// A chain of parents longer than this is a loop made by processes that come and go.
 const ANCESTORS_MAX: usize = 64;
 
@@ -27,6 +30,25 @@ pub(crate) fn family(leader: i32, cgroups: &[PathBuf]) -> Vec<i32> {
     members.sort_unstable();
     members.dedup();
     members.into_iter().filter(|pid| *pid != leader && belongs_to(*pid, leader)).collect()
+}
+
+/// Kills and reaps what this process has started and what was left to it, until there is nothing. A
+/// call of the OCI runtime that was broken off leaves processes which would go on with its work.
+pub(crate) fn end_children() {
+    let own = rustix::process::getpid();
+    while !matches!(wait(WaitOptions::NOHANG), Err(Errno::CHILD)) {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let is_child = |pid: &i32| {
+            Stat::read(*pid).is_some_and(|stat| stat.parent == own.as_raw_nonzero().get())
+        };
+        for pid in pids.filter(is_child).filter_map(Pid::from_raw) {
+            // One that has ended meanwhile is what was wanted.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        // Its own children are this process's when it returns.
+        let _ = wait(WaitOptions::empty());
+    }
 }
 
 fn members_below(dir: &Path) -> Vec<i32> {

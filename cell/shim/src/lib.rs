@@ -39,6 +39,7 @@ use crate::holder::Holder;
 /// output that it is made ([`lattice_api::shim::MADE`]), or why not.
 pub fn run(dir: &OsStr) -> ExitCode {
     let outcome = begin(dir).and_then(|mut holder| holder.hold().map_err(|e| e.to_string()));
+    kin::end_children();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -61,6 +62,8 @@ fn begin(dir: &OsStr) -> Result<Holder, String> {
     listener.set_nonblocking(true).map_err(told("listen for the cell"))?;
     let stamp = stamp().map_err(told("tell who this process is"))?;
     fs::write(STAMP, stamp.print()).map_err(told("say who holds the instance"))?;
+    // Whoever removes the instance takes its settings first, and looks for the stamp then.
+    fs::metadata(SETTINGS).map_err(told("hold an instance that is being removed"))?;
     Holder::new(settings, listener, signals).map_err(told("start the OCI runtime"))
 }
 

@@ -35,6 +35,8 @@ use super::{
 
 /// How long the end of everything in a container may take once it is killed.
 const DELETE_MAX: Duration = Duration::from_secs(20);
+/// How long something may still be written beside a container that is removed.
+const REMOVE_MAX: Duration = Duration::from_secs(5);
 /// How long it may take until all in a container stands still.
 const FREEZE_MAX: Duration = Duration::from_secs(5);
 
@@ -300,6 +302,7 @@ impl Shared {
     async fn clear(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let dir = self.bundle_dir(id);
         let leaf = self.cgroups.leaf(id);
+        shim::forbid(&dir).map_err(|e| failed("delete", id, &e))?;
         empty(&leaf).await.map_err(|why| failed("delete", id, &why))?;
         shim::end(&dir).await.map_err(|why| failed("delete", id, &why))?;
         // It may have been making the container until now.
@@ -307,11 +310,7 @@ impl Shared {
         host::unmount_below(&dir).map_err(|e| failed("unmount what is left of", id, &e))?;
         // The program's own record: with the processes and cgroups gone nothing else is in it.
         for dir in [self.program.state_of(id), dir] {
-            match fs::remove_dir_all(&dir) {
-                Ok(()) => {}
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(failed("delete", id, &e)),
-            }
+            remove(&dir).await.map_err(|e| failed("delete", id, &e))?;
         }
         self.containers().remove(id);
         Ok(())
@@ -362,6 +361,21 @@ async fn empty(leaf: &Leaf) -> Result<(), String> {
             Err(_) => tokio::time::sleep(pause).await,
         }
         pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// Removes a directory. A holder that has only begun, and finds that it may not, may leave a file
+/// there a moment before it goes.
+async fn remove(dir: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + REMOVE_MAX;
+    loop {
+        match fs::remove_dir_all(dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -82,6 +82,15 @@ pub(super) fn holder(dir: &Path) -> Option<Stamp> {
     holds.then_some(stamp)
 }
 
+/// Sees to it that no process that was started to hold the container of `dir` begins to: either it
+/// has said who it is, and [`end`] finds it, or it finds its settings gone when it has.
+pub(super) fn forbid(dir: &Path) -> io::Result<()> {
+    match fs::remove_file(dir.join(SETTINGS)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
 /// Ends the process that held the container of `dir`, which is gone; no error when there is none.
 pub(super) async fn end(dir: &Path) -> Result<(), String> {
     let Some(stamp) = holder(dir) else { return Ok(()) };
