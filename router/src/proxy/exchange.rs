@@ -93,7 +93,7 @@ impl Exchange {
         worker: &Rc<Worker>,
         peer: &Rc<Peer>,
         bytes: &[u8],
-    ) -> Result<(Self, Result<Arc<Route>, Failure>), Violation> {
+    ) -> Result<(Box<Self>, Result<Arc<Route>, Failure>), Violation> {
         let mut slots = Slots::new();
         let head = RequestHead::parse(bytes, worker.shared.limits.headers_max, &mut slots)?;
         count(&worker.traffic.requests);
@@ -102,14 +102,15 @@ impl Exchange {
         let request_id = request_id(&trace);
         let client = &peer.forwarded_for;
         let tls = peer.tls.as_ref();
-        let (sought, route) = match lookup::seek(&worker.shared, peer, &head) {
+        let (sought, route) = match lookup::seek(&worker.shared, peer, &head, at) {
             Ok((sought, route)) => (sought, Ok(route)),
             Err(failure) => (Sought::default(), Err(failure)),
         };
         let (request, passage) = (&request_id, &sought.passage);
         let told = Told { client, tls, request_id: request, at, rules, trace: &trace, passage };
         let memory = &worker.memory;
-        let exchange = Self {
+        // It is large, and handed on.
+        let exchange = Box::new(Self {
             worker: worker.clone(),
             peer: peer.clone(),
             at,
@@ -125,7 +126,7 @@ impl Exchange {
             sent_here: 0,
             is_complete: false,
             course: Course::begin(),
-        };
+        });
         Ok((exchange, route))
     }
 
