@@ -58,6 +58,9 @@ pub(crate) struct Exchange {
     pub(crate) course: Course,
 }
 
+/// A record, which is large and handed on, and the route, or why there is none.
+type Begun = (Box<Exchange>, Result<Arc<Route>, Failure>);
+
 /// When what happened.
 #[derive(Debug)]
 pub(crate) struct Course {
@@ -93,7 +96,7 @@ impl Exchange {
         worker: &Rc<Worker>,
         peer: &Rc<Peer>,
         bytes: &[u8],
-    ) -> Result<(Box<Self>, Result<Arc<Route>, Failure>), Violation> {
+    ) -> Result<Begun, Violation> {
         let mut slots = Slots::new();
         let head = RequestHead::parse(bytes, worker.shared.limits.headers_max, &mut slots)?;
         count(&worker.traffic.requests);
@@ -109,7 +112,6 @@ impl Exchange {
         let (request, passage) = (&request_id, &sought.passage);
         let told = Told { client, tls, request_id: request, at, rules, trace: &trace, passage };
         let memory = &worker.memory;
-        // It is large, and handed on.
         let exchange = Box::new(Self {
             worker: worker.clone(),
             peer: peer.clone(),
