@@ -23,10 +23,20 @@ impl Figure<'_> {
     /// Prints ours beside a peer's, round by round; more is better.
     pub(crate) fn print_beside(&self, ours: &[f64], peer: &str, theirs: &[f64]) {
         let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
+        self.print_ratios(&ratios, (ours, peer, theirs));
+    }
+
+    /// The same where less is better: the ratio is theirs over ours.
+    pub(crate) fn print_below(&self, ours: &[f64], peer: &str, theirs: &[f64]) {
+        let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| b / a).collect();
+        self.print_ratios(&ratios, (ours, peer, theirs));
+    }
+
+    fn print_ratios(&self, ratios: &[f64], (ours, peer, theirs): (&[f64], &str, &[f64])) {
         let line = json!({
             "bench": self.bench, "case": self.case, "metric": self.metric, "unit": self.unit,
             "value": rounded(median(ours)), "peer": peer, "peer_value": rounded(median(theirs)),
-            "ratio": (median(&ratios) * 100.0).round() / 100.0, "rounds": ours.len(),
+            "ratio": (median(ratios) * 100.0).round() / 100.0, "rounds": ours.len(),
         });
         println!("{line}");
     }

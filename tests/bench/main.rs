@@ -10,6 +10,7 @@
     reason = "figures go to stdout, talk to stderr"
 )]
 
+mod alone;
 mod auction;
 mod brain;
 mod cell;
@@ -29,11 +30,14 @@ use effort::Effort;
 /// A benchmark and what it tells.
 type Benchmark = (&'static str, &'static str, fn(Effort));
 
-const BENCHMARKS: [Benchmark; 7] = [
+const BENCHMARKS: [Benchmark; 10] = [
     ("start", "from `ltc create` to the first 200, the image cached and not", start::run),
     ("footprint", "memory and CPU of the idle appliance, size of the binary", footprint::run),
     ("auction", "placements per CPU second, and their quality", auction::run),
     ("router", "requests through the router beside nginx and haproxy", router::run),
+    ("router-alone", "of that: kinds of requests, in clear, logged and under TLS", router::alone),
+    ("router-held", "of that: 10,000 idle connections, 10,000 upgraded ones", router::held),
+    ("router-table", "of that: 100,000 routes, lookups and changes of them", router::table),
     ("registration", "from a message on NATS to the first request it serves", registration::run),
     ("cell", "starts of containers beside runc and crun, and what holding one costs", cell::run),
     ("brain", "250,000 instances on 1,250 simulated cells, the store on disk", brain::run),
@@ -44,6 +48,9 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (name, effort) = match args.as_slice() {
         [] => return usage(ExitCode::SUCCESS),
+        // What this program starts itself as, beside it.
+        ["--hold", port, count, kind] => return router::held_child(port, count, kind),
+        ["--echo", port] => return router::echo_child(port),
         [name] => (*name, Effort::FULL),
         [name, "--smoke"] => (*name, Effort::SMOKE),
         _ => return usage(ExitCode::from(64)),
@@ -62,7 +69,7 @@ fn main() -> ExitCode {
 fn usage(code: ExitCode) -> ExitCode {
     eprintln!("script/bench NAME [--smoke], where NAME is one of:");
     for (name, what, _) in BENCHMARKS {
-        eprintln!("  {name:<10} {what}");
+        eprintln!("  {name:<12} {what}");
     }
     code
 }

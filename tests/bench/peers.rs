@@ -13,6 +13,9 @@ pub(crate) struct Backend {
     pub(crate) address: String,
     /// Whether the proxy writes a line for every request, to a file in `dir`.
     pub(crate) is_logged: bool,
+    /// A folder with what is shown to clients, who speak TLS: `cert.pem`, `key.pem`, and both in
+    /// `both.pem`.
+    pub(crate) certificate: Option<PathBuf>,
     /// Where the proxy may keep files.
     pub(crate) dir: PathBuf,
 }
@@ -35,13 +38,28 @@ impl Peer {
             true => format!("{dir}/nginx.access combined"),
             false => "off".to_owned(),
         };
+        let (tls, certificate) = match &backend.certificate {
+            None => ("", String::new()),
+            Some(folder) => {
+                let folder = folder.display();
+                let files = format!(
+                    "ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;"
+                );
+                (" ssl http2", files)
+            }
+        };
         let config = format!(
             "daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.log; worker_processes 2;\n\
-             events {{ worker_connections 1024; }}\n\
-             http {{ access_log {log}; upstream app {{ server {address}; keepalive 64; }}\n\
-             server {{ listen 127.0.0.1:9001 reuseport; location / {{ proxy_pass http://app;\n\
-             proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
-             proxy_set_header Host $http_host;\n\
+             worker_rlimit_nofile 65536; events {{ worker_connections 32768; }}\n\
+             http {{ access_log {log}; keepalive_requests 1000000000;\n\
+             keepalive_timeout 600s; client_body_buffer_size 64k;\n\
+             map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}\n\
+             upstream app {{ server {address}; keepalive 256; keepalive_requests 1000000000; }}\n\
+             server {{ listen 127.0.0.1:9001{tls} reuseport; {certificate}\n\
+             location / {{ proxy_pass http://app; proxy_http_version 1.1;\n\
+             proxy_set_header Upgrade $http_upgrade;\n\
+             proxy_set_header Connection $connection_upgrade;\n\
+             proxy_set_header Host $http_host; proxy_read_timeout 600s;\n\
              proxy_set_header X-Forwarded-For $remote_addr; }} }} }}\n"
         );
         let path = backend.dir.join("nginx.conf");
@@ -58,10 +76,17 @@ impl Peer {
             true => " log stdout format raw local0\n option httplog\n",
             false => "",
         };
+        let tls = match &backend.certificate {
+            None => String::new(),
+            Some(folder) => {
+                format!(" ssl crt {}/both.pem alpn h2,http/1.1", folder.display())
+            }
+        };
         let config = format!(
-            "global\n nbthread 2\ndefaults\n mode http\n timeout connect 5s\n \
-             timeout client 60s\n timeout server 60s\n option forwardfor\n http-reuse always\n\
-             {log}frontend in\n bind 127.0.0.1:9002\n default_backend app\n\
+            "global\n nbthread 2\n no strict-limits\n maxconn 15000\ndefaults\n mode http\n timeout connect 5s\n \
+             timeout client 600s\n timeout server 600s\n timeout tunnel 600s\n \
+             maxconn 15000\n option forwardfor\n http-reuse always\n\
+             {log}frontend in\n bind 127.0.0.1:9002{tls}\n default_backend app\n\
              backend app\n server one {}\n",
             backend.address
         );

@@ -3,49 +3,23 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lattice_tests::{PATIENCE, eventually, program};
+use lattice_tests::PATIENCE;
 
+use crate::alone::Alone;
 use crate::effort::Effort;
 use crate::figure::Figure;
 
 /// Routes that are registered in a round.
 const ROUTES: usize = 500;
-const NATS_PORT: u16 = 14222;
-const ROUTER_PORT: u16 = 18080;
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
-/// A process that ends with its value.
-struct Ends(Child);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 pub(crate) fn run(effort: Effort) {
-    let dir = tempfile::tempdir().unwrap();
-    let log = dir.path().join("nats.log");
-    let (port, log) = (NATS_PORT.to_string(), log.to_str().unwrap());
-    let _nats = start("nats-server", &["-a", "127.0.0.1", "-p", &port, "-l", log]);
-    listens(NATS_PORT);
-    let file = dir.path().join("router.toml");
-    let settings = format!(
-        "listen = [\"127.0.0.1:{ROUTER_PORT}\"]\n[lifecycle]\nstart_delay = \"0s\"\n\
-         [nats]\nservers = [\"localhost:{NATS_PORT}\"]\n[log]\nlevel = \"error\"\n"
-    );
-    std::fs::write(&file, settings).unwrap();
-    let lattice = program("lattice");
-    let words = ["router", "--config", file.to_str().unwrap()];
-    let _router = start(lattice.to_str().unwrap(), &words);
-    listens(ROUTER_PORT);
+    let router = Alone::plain(0);
     let instance = serve();
-    let mut emitter = emitter();
-    let mut client = TcpStream::connect(("127.0.0.1", ROUTER_PORT)).unwrap();
+    let mut emitter = router.emitter();
+    let mut client = TcpStream::connect(("127.0.0.1", router.port())).unwrap();
     client.set_nodelay(true).unwrap();
     let (mut medians, mut slowest) = (Vec::new(), Vec::new());
     for round in 1..=effort.rounds {
@@ -102,16 +76,6 @@ fn status(client: &mut TcpStream, host: &str) -> u16 {
     }
 }
 
-fn start(program: &str, words: &[&str]) -> Ends {
-    let mut command = Command::new(program);
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
-    Ends(command.spawn().unwrap_or_else(|e| panic!("cannot run {program}: {e}")))
-}
-
-fn listens(port: u16) {
-    eventually("it listens", PATIENCE, || TcpStream::connect(("127.0.0.1", port)).map(drop));
-}
-
 /// An instance that answers every request with nothing; its port.
 fn serve() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -126,15 +90,4 @@ fn serve() -> u16 {
         }
     });
     port
-}
-
-/// A connection to NATS that has said who it is.
-fn emitter() -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", NATS_PORT)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    reader.read_line(&mut String::new()).unwrap();
-    let mut writer = stream;
-    writer.write_all(b"CONNECT {\"verbose\":false}\r\n").unwrap();
-    writer
 }

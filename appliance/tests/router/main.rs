@@ -7,4 +7,5 @@ mod ends;
 mod handover;
 mod nats;
 mod process;
+mod soak;
 mod status;
