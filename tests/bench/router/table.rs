@@ -68,6 +68,8 @@ fn filled(nth: u16, routes: usize, endpoints: usize, addresses: usize) -> Alone 
 
 /// How long one lookup takes, hosts in no order.
 fn lookups(effort: Effort) {
+    let own = || memory_mb(std::process::id().try_into().unwrap(), "Rss:");
+    let before = own();
     let mut editor = Editor::new(Rules::of(&Config::new("test")), 0);
     for endpoint in 0..ENDPOINTS {
         let key = Key::parse(&host(endpoint % ROUTES)).unwrap();
@@ -75,6 +77,7 @@ fn lookups(effort: Effort) {
         let told = Announcement::new(address, "web", &instance, "0").unwrap();
         editor.register(&key, &told, Time(0));
     }
+    figure("table_memory", "MB").print(&[own() - before]);
     let hosts: Vec<String> = (0..ROUTES).map(host).collect();
     let table = editor.table();
     let mut nanos = Vec::new();
