@@ -105,8 +105,17 @@ fn holdings(states: &[&CellState], apps: &Apps<'_>) -> Vec<Vec<Holding>> {
     if apps.len() == 0 {
         return holdings;
     }
-    for (cell, state) in (0..).zip(states) {
-        let slots = state.lrps.marked(|mark| apps.may_have(mark));
+    // Side by side, the next cell's are there before they are looked at.
+    let (mut marks, mut ends) = (Vec::new(), Vec::with_capacity(states.len()));
+    for state in states {
+        marks.extend_from_slice(state.lrps.marks());
+        ends.push(marks.len());
+    }
+    let mut begin = 0;
+    for (cell, end) in (0..).zip(ends) {
+        let sought = (0..).zip(&marks[begin..end]).filter(|(_, mark)| apps.may_have(**mark));
+        begin = end;
+        let slots = sought.map(|(at, _): (usize, _)| &states[cell as usize].lrps[at]);
         for app in slots.filter_map(|slot| apps.get(&slot.app)) {
             match holdings[app].last_mut() {
                 Some(last) if last.cell == cell => last.count += 1,

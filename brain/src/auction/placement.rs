@@ -6,7 +6,7 @@ use lattice_model::placement::Relation;
 use lattice_model::{Resources, Strategy};
 
 use super::Policy;
-use super::cohort::{Candidate, Cohorts, Extra, Verdict};
+use super::cohort::{Cohorts, Extra, Group, Verdict};
 use super::filter::{Force, ill_placed};
 use super::fleet::{Cell, Fleet};
 use super::order::{Queue, Want};
@@ -148,11 +148,11 @@ impl<'a> Floor<'a> {
         let mut tier = counts().min();
         while let Some(count) = tier {
             let zones = verdict.zones.iter().filter(|(zone, _)| in_zone(*zone) == count);
-            let zones = zones.map(|(_, candidates)| candidates.as_slice());
+            let groups = zones.flat_map(|(_, groups)| groups);
             let unmarked = match self.standings.table_of(want.ranking) {
                 _ if self.marks.musts > 0 => Best::NONE,
-                Some(table) => self.best_unmarked(want, table, zones),
-                None => self.nearest(want, zones, drawn),
+                Some(table) => self.best_unmarked(want, table, groups),
+                None => self.nearest(want, groups, drawn),
             };
             let best = self.best_marked(want, (verdict, count), drawn, unmarked);
             if best.is_some() {
@@ -173,7 +173,7 @@ impl<'a> Floor<'a> {
     ) -> Best {
         let allowed = self.marks.cells.iter().filter(|mark| self.marks.is_allowed(mark));
         let weighed = allowed.filter_map(|mark| {
-            let Candidate { cohort, extra } = self.cohorts.candidate(verdict, mark.cell)?;
+            let (cohort, extra) = self.cohorts.passing(verdict, mark.cell)?;
             let zone = self.cohorts.all[cohort as usize].zone;
             let added = self.marks.added[extra as usize];
             let special = siblings(mark.siblings) + mark.affinity + added;
@@ -200,43 +200,34 @@ impl<'a> Floor<'a> {
         &self,
         want: &Want,
         table: usize,
-        zones: impl Iterator<Item = &'c [Candidate]> + Clone,
+        groups: impl Iterator<Item = &'c Group> + Clone,
     ) -> Best {
         let least = self.standings.demand(&want.need);
         let bounds = self.standings.bounds(table, least);
         let is_accepted = |cell| self.is_unmarked_and_fits(cell, &want.need);
         // Mostly the most promising is the best.
-        let first = self.best_of(bounds, zones.clone(), Best::NONE, |_, bound, _| bound);
+        let promise = |group: &Group| {
+            let bounds = group.cohorts.iter().map(|cohort| bounds[*cohort as usize]);
+            bounds.fold(Best::NONE, Best::least).plus(self.marks.added[group.extra as usize])
+        };
+        let first = groups.clone().map(promise).fold(Best::NONE, Best::least);
         if !first.is_some() || is_accepted(first.cell) {
             return first;
         }
-        let offer = |Candidate { cohort, extra }, _, limit: Best| {
-            let added = self.marks.added[extra as usize];
+        let offer = |cohort: u32, added: Score, limit: Best| {
             let limit = limit.plus(-added);
             self.standings.best(table, (least, cohort), limit, is_accepted).plus(added)
         };
         // Its cohort mostly has the next best, which few others can beat.
-        let verdict = &self.cohorts.verdicts[want.judge];
-        let cohort = self.cohorts.candidate(verdict, first.cell);
-        let next = cohort.map_or(Best::NONE, |cohort| offer(cohort, first, Best::NONE));
-        self.best_of(bounds, zones, next, offer)
-    }
-
-    /// The best of what there is already, and of what these zones' cohorts offer. They are asked
-    /// for it, and told their bound and what it has to beat, only where the bound beats that.
-    fn best_of<'c>(
-        &self,
-        bounds: &[Best],
-        zones: impl Iterator<Item = &'c [Candidate]>,
-        mut best: Best,
-        offer: impl Fn(Candidate, Best, Best) -> Best,
-    ) -> Best {
-        for candidates in zones {
-            for candidate in candidates {
-                let added = self.marks.added[candidate.extra as usize];
-                let bound = bounds[candidate.cohort as usize];
-                if bound.score.saturating_add(added) <= best.score && bound.plus(added) < best {
-                    best = best.min(offer(*candidate, bound.plus(added), best));
+        let passing = self.cohorts.passing(&self.cohorts.verdicts[want.judge], first.cell);
+        let mut best = passing.map_or(Best::NONE, |(cohort, extra)| {
+            offer(cohort, self.marks.added[extra as usize], Best::NONE)
+        });
+        for Group { extra, cohorts } in groups {
+            let added = self.marks.added[*extra as usize];
+            for cohort in cohorts {
+                if bounds[*cohort as usize].plus(added).beats(best) {
+                    best = best.least(offer(*cohort, added, best));
                 }
             }
         }
@@ -252,18 +243,21 @@ impl<'a> Floor<'a> {
     fn nearest<'c>(
         &self,
         want: &Want,
-        zones: impl Iterator<Item = &'c [Candidate]>,
+        groups: impl Iterator<Item = &'c Group>,
         drawn: u32,
     ) -> Best {
-        let nearest = |Candidate { cohort, extra }: &Candidate| {
-            let cells = &self.cohorts.all[*cohort as usize].cells;
+        let nearest = |cohort: u32, added: Score| {
+            let cells = &self.cohorts.all[cohort as usize].cells;
             let (before, after) = cells.split_at(cells.partition_point(|cell| *cell < drawn));
             let mut round = after.iter().chain(before).copied();
             let cell = round.find(|cell| self.is_unmarked_and_fits(*cell, &want.need))?;
-            let added = self.marks.added[*extra as usize];
             Some(Best { score: self.distance(cell, drawn) + added, cell })
         };
-        zones.flatten().filter_map(nearest).min().unwrap_or(Best::NONE)
+        let of_group = |Group { extra, cohorts }: &Group| {
+            let added = self.marks.added[*extra as usize];
+            cohorts.iter().filter_map(|cohort| nearest(*cohort, added)).min()
+        };
+        groups.filter_map(of_group).min().unwrap_or(Best::NONE)
     }
 
     fn distance(&self, cell: u32, drawn: u32) -> Score {
@@ -295,8 +289,8 @@ impl<'a> Floor<'a> {
     /// The cells that pass all filters, in their order.
     fn compatible(&self, want: &Want) -> Vec<u32> {
         let zones = &self.cohorts.verdicts[want.judge].zones;
-        let candidates = zones.iter().flat_map(|(_, candidates)| candidates);
-        let cohorts = candidates.map(|candidate| &self.cohorts.all[candidate.cohort as usize]);
+        let numbers = zones.iter().flat_map(|(_, groups)| groups).flat_map(|group| &group.cohorts);
+        let cohorts = numbers.map(|number| &self.cohorts.all[*number as usize]);
         let mut cells: Vec<u32> = cohorts.flat_map(|cohort| cohort.cells.iter().copied()).collect();
         cells.sort_unstable();
         cells
