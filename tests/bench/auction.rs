@@ -19,7 +19,7 @@ use lattice_model::{
 
 use crate::effort::Effort;
 use crate::figure::Figure;
-use crate::machine::{thread_cpu_time, undisturbed};
+use crate::machine::{empty_caches, thread_cpu_time, undisturbed};
 
 const SCALES: [(usize, usize); 5] =
     [(100, 10_000), (1_000, 10_000), (5_000, 10_000), (5_000, 50_000), (5_000, 1_000_000)];
@@ -72,6 +72,8 @@ fn measure(kind: Kind, (cells, lrps): (usize, usize), rounds: usize) {
         .map(|_| {
             undisturbed(|| {
                 drop(std::mem::take(&mut outcome));
+                // A brain does other things between auctions: its caches know nothing of the last.
+                empty_caches();
                 let before = thread_cpu_time();
                 outcome = hold(&cells_of, &batch, &policy);
                 outcome.placed.len() as f64 / (thread_cpu_time() - before).as_secs_f64()
