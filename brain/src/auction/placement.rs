@@ -25,6 +25,8 @@ pub(super) struct Floor<'a> {
     cohorts: Cohorts,
     standings: Standings,
     marks: Marks,
+    /// What the groups that were last asked promised.
+    promises: Vec<Best>,
     /// By judge: a need that nobody had enough for. What is free only shrinks.
     hopeless: Vec<Option<Resources>>,
     /// By judge: what there was, when so much had been placed.
@@ -79,6 +81,7 @@ impl<'a> Floor<'a> {
             cohorts,
             standings,
             marks: Marks::new(&fleet),
+            promises: Vec::new(),
             hopeless: vec![None; judges],
             supplies: (0..judges).map(|_| None).collect(),
             fleet,
@@ -116,7 +119,9 @@ impl<'a> Floor<'a> {
             Strategy::Random => draw(dice(), self.fleet.cells.len()),
             Strategy::Spread | Strategy::Binpack => 0,
         };
-        let found = self.search(want, drawn);
+        let mut promises = std::mem::take(&mut self.promises);
+        let found = self.search(want, drawn, &mut promises);
+        self.promises = promises;
         if !found.is_some() {
             if !judge.has_musts() {
                 self.hopeless[want.judge] = Some(want.need);
@@ -141,7 +146,7 @@ impl<'a> Floor<'a> {
 
     /// The best cell in the zones that hold the fewest instances of the app; where those are full,
     /// in the next ones. Tasks see all zones alike.
-    fn search(&self, want: &Want, drawn: u32) -> Best {
+    fn search(&self, want: &Want, drawn: u32, promises: &mut Vec<Best>) -> Best {
         let verdict = &self.cohorts.verdicts[want.judge];
         let in_zone = |zone: u32| self.marks.in_zone[zone as usize];
         let counts = || verdict.zones.iter().map(|(zone, _)| in_zone(*zone));
@@ -151,7 +156,7 @@ impl<'a> Floor<'a> {
             let groups = zones.flat_map(|(_, groups)| groups);
             let unmarked = match self.standings.table_of(want.ranking) {
                 _ if self.marks.musts > 0 => Best::NONE,
-                Some(table) => self.best_unmarked(want, table, groups),
+                Some(table) => self.best_unmarked(want, table, groups, promises),
                 None => self.nearest(want, groups, drawn),
             };
             let best = self.best_marked(want, (verdict, count), drawn, unmarked);
@@ -201,6 +206,7 @@ impl<'a> Floor<'a> {
         want: &Want,
         table: usize,
         groups: impl Iterator<Item = &'c Group> + Clone,
+        promises: &mut Vec<Best>,
     ) -> Best {
         let least = self.standings.demand(&want.need);
         let bounds = self.standings.bounds(table, least);
@@ -210,7 +216,9 @@ impl<'a> Floor<'a> {
             let bounds = group.cohorts.iter().map(|cohort| bounds[*cohort as usize]);
             bounds.fold(Best::NONE, Best::least).plus(self.marks.added[group.extra as usize])
         };
-        let first = groups.clone().map(promise).fold(Best::NONE, Best::least);
+        promises.clear();
+        promises.extend(groups.clone().map(promise));
+        let first = promises.iter().copied().fold(Best::NONE, Best::least);
         if !first.is_some() || is_accepted(first.cell) {
             return first;
         }
@@ -223,7 +231,10 @@ impl<'a> Floor<'a> {
         let mut best = passing.map_or(Best::NONE, |(cohort, extra)| {
             offer(cohort, self.marks.added[extra as usize], Best::NONE)
         });
-        for Group { extra, cohorts } in groups {
+        for (Group { extra, cohorts }, promise) in groups.zip(promises) {
+            if !promise.beats(best) {
+                continue;
+            }
             let added = self.marks.added[*extra as usize];
             for cohort in cohorts {
                 if bounds[*cohort as usize].plus(added).beats(best) {
