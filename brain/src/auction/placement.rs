@@ -213,7 +213,7 @@ impl<'a> Floor<'a> {
         let is_accepted = |cell| self.is_unmarked_and_fits(cell, &want.need);
         // Mostly the most promising is the best.
         let promise = |group: &Group| {
-            let bounds = group.cohorts.iter().map(|cohort| bounds[*cohort as usize]);
+            let bounds = group.cohorts.iter().map(|cohort| bounds[*cohort as usize].top);
             bounds.fold(Best::NONE, Best::least).plus(self.marks.added[group.extra as usize])
         };
         promises.clear();
@@ -237,7 +237,7 @@ impl<'a> Floor<'a> {
             }
             let added = self.marks.added[*extra as usize];
             for cohort in cohorts {
-                if bounds[*cohort as usize].plus(added).beats(best) {
+                if bounds[*cohort as usize].top.plus(added).beats(best) {
                     best = best.least(offer(*cohort, added, best));
                 }
             }

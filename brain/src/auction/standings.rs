@@ -40,12 +40,19 @@ struct Table {
     ranking: Ranking,
     /// By place: the cells there in their order.
     lines: Vec<VecDeque<Seat>>,
-    /// By place: the best cell there.
-    firsts: Vec<Best>,
-    /// By place: the best cell there and on the levels with more room.
-    tops: Vec<Best>,
+    /// By place: who leads there.
+    heads: Vec<Head>,
     /// By cell: where it stands.
     seats: Vec<(Place, Seat)>,
+}
+
+/// Who leads at a place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    /// The best cell there.
+    first: Best,
+    /// The best cell there and on the levels with more room.
+    pub(super) top: Best,
 }
 
 /// The number of a level and a cohort.
@@ -138,12 +145,15 @@ impl Standings {
             line.make_contiguous().sort_unstable();
             line.front().map_or(Best::NONE, Seat::best)
         };
-        let firsts: Vec<Best> = lines.iter_mut().map(first).collect();
-        let mut tops = firsts.clone();
+        let head = |line| {
+            let first = first(line);
+            Head { first, top: first }
+        };
+        let mut heads: Vec<Head> = lines.iter_mut().map(head).collect();
         for place in (0..places.saturating_sub(stride)).rev() {
-            tops[place] = tops[place].min(tops[place + stride]);
+            heads[place].top = heads[place].first.min(heads[place + stride].top);
         }
-        Table { ranking, lines, firsts, tops, seats }
+        Table { ranking, lines, heads, seats }
     }
 
     /// Puts a cell where it stands now.
@@ -172,9 +182,9 @@ impl Standings {
     }
 
     /// By cohort: none of its cells that has enough room is better than this.
-    pub(super) fn bounds(&self, table: usize, least: Room) -> &[Best] {
+    pub(super) fn bounds(&self, table: usize, least: Room) -> &[Head] {
         let stride = self.cohorts as usize;
-        &self.tables[table].tops[least.level as usize * stride..][..stride]
+        &self.tables[table].heads[least.level as usize * stride..][..stride]
     }
 
     /// The best cell of a cohort that has enough room, beats the limit and is accepted.
@@ -185,14 +195,14 @@ impl Standings {
         limit: Best,
         is_accepted: impl Fn(u32) -> bool,
     ) -> Best {
-        let Table { lines, firsts, tops, .. } = &self.tables[table];
+        let Table { lines, heads, .. } = &self.tables[table];
         let mut best = limit;
         let first = self.place(least.level, cohort) as usize;
-        for place in (first..firsts.len()).step_by(self.cohorts as usize) {
-            if !tops[place].beats(best) {
+        for place in (first..heads.len()).step_by(self.cohorts as usize) {
+            if !heads[place].top.beats(best) {
                 break;
             }
-            if firsts[place].beats(best) {
+            if heads[place].first.beats(best) {
                 let better = lines[place].iter().take_while(|seat| seat.best().beats(best));
                 let mut roomy = better.filter(|seat| seat.mb >= least.mb);
                 best = roomy.find(|seat| is_accepted(seat.cell)).map_or(best, Seat::best);
@@ -255,15 +265,16 @@ impl Table {
         leave(&mut self.lines[from], &left);
         join(&mut self.lines[to], seat);
         for place in [from, to] {
-            self.firsts[place] = self.lines[place].front().map_or(Best::NONE, Seat::best);
+            self.heads[place].first = self.lines[place].front().map_or(Best::NONE, Seat::best);
         }
         for place in (0..=from.max(to)).rev().step_by(stride) {
-            let above = self.tops.get(place + stride).copied().unwrap_or(Best::NONE);
-            let top = self.firsts[place].min(above);
-            if place < from.min(to) && top == self.tops[place] {
+            let above = self.heads.get(place + stride).map_or(Best::NONE, |head| head.top);
+            let Head { first, top } = &mut self.heads[place];
+            let best = first.least(above);
+            if place < from.min(to) && best == *top {
                 break;
             }
-            self.tops[place] = top;
+            *top = best;
         }
     }
 }
