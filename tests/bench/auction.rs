@@ -252,9 +252,8 @@ fn vary(presence: &mut CellPresence, dice: &mut Dice) {
     }
     let disk = if dice.is_one_of(2) { "ssd" } else { "hdd" };
     let host = presence.labels.get("host").unwrap_or_default().to_owned();
-    presence.labels = [("disk".to_owned(), disk.to_owned()), ("host".to_owned(), host)]
-        .into_iter()
-        .collect();
+    presence.labels =
+        [("disk".to_owned(), disk.to_owned()), ("host".to_owned(), host)].into_iter().collect();
 }
 
 /// One of those that hold what is used.
