@@ -126,6 +126,18 @@ pub fn holders(data_dir: &Path) -> Vec<Pid> {
     pids.filter(holds).filter_map(Pid::from_raw).collect()
 }
 
+/// The processes on whose command line `data_dir` is, the platform itself aside: what holds its
+/// instances, and whatever was started to make and remove them.
+pub fn processes(data_dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").expect("/proc is readable").flatten();
+    let lines = entries.filter_map(|entry| {
+        let words = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+        Some(words.replace('\0', " "))
+    });
+    let dir = data_dir.to_str().expect("a story's directory has a plain name");
+    lines.filter(|line| line.contains(dir) && !line.contains(" up ")).collect()
+}
+
 /// What runs in the containers of `data_dir`, their inits aside, as command lines.
 pub fn executed(data_dir: &Path) -> Vec<String> {
     let mut pids = std::collections::BTreeSet::new();
