@@ -102,6 +102,10 @@ pub fn listening() -> Vec<String> {
 
 /// The devices that stand on files of `data_dir`.
 fn loop_devices(data_dir: &Path) -> Vec<String> {
+    // Without a directory nobody's are meant.
+    if data_dir.as_os_str().is_empty() {
+        return Vec::new();
+    }
     let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let files = devices.map(|device| device.path().join("loop/backing_file"));
     let files = files.filter_map(|file| std::fs::read_to_string(file).ok());

@@ -69,7 +69,7 @@ struct Soak {
 /// Plays it; panics with what it finds.
 pub fn play(plan: Plan) {
     machine::isolate();
-    let untouched = machine::traces(Path::new("/nowhere"));
+    let untouched = machine::traces(Path::new(""));
     let mut soak = Soak::start(plan);
     let data_dir = soak.lattice.data_dir();
     let rest = soak.first_rest();
