@@ -7,6 +7,7 @@ pub mod inside;
 pub mod machine;
 pub mod person;
 pub mod registry;
+pub mod soak;
 pub mod terminal;
 pub mod web;
 
