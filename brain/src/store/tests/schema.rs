@@ -33,7 +33,7 @@ fn a_store_of_the_first_schema_is_opened_and_all_of_it_is_there() {
         domains: vec![(domain("d"), None), (domain("e"), Some(Time(9)))],
         draining: Vec::new(),
         credentials: vec![credentials("secret")],
-        custom_domains: Vec::new(),
+        ..Records::default()
     };
     assert_eq!(records, expected);
     store.commit(&[Write::PutActual(Arc::new(row(1, Presence::Ordinary)))]).unwrap();
