@@ -23,6 +23,7 @@ use lattice_daemon::tasks::Tasks;
 use crate::Handle;
 use authority::Acme;
 use orders::Orders;
+use transport::Https;
 
 /// The authority that is asked unless the operator names another one: Let's Encrypt.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -85,7 +86,8 @@ pub fn start(
     clock: Arc<dyn Clock>,
     tasks: &Tasks,
 ) -> Result<(), AcmeError> {
-    let authority = Arc::new(Acme::new(config, brain.clone(), responder)?);
+    let line = Arc::new(Https::new(&config)?);
+    let authority = Arc::new(Acme::new(config, line, brain.clone(), responder));
     let orders = Orders::new(brain.clone(), authority, clock);
     tasks.critical("brain-certificates", orders.run(tasks.shutdown().clone()));
     Ok(())

@@ -14,8 +14,8 @@ use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use tokio::sync::Mutex;
 
 use super::orders::Authority;
-use super::transport::{self, Transport};
-use super::{AcmeConfig, AcmeError, Challenge, Responder};
+use super::transport::{Line, Transport};
+use super::{AcmeConfig, Challenge, Responder};
 use crate::Handle;
 use crate::actor::{Patience, Secret};
 use crate::custom_domains::{AcmeAccount, Change, OrderFailure};
@@ -33,7 +33,8 @@ const PROBLEM_PREFIX: &str = "urn:ietf:params:acme:error:";
 /// An authority, and who we are to it.
 pub(super) struct Acme {
     config: AcmeConfig,
-    client: reqwest::Client,
+    line: Arc<dyn Line>,
+    looks: RetryPolicy,
     brain: Handle,
     responder: Arc<dyn Responder>,
     /// Held while we introduce ourselves, so that we do it once.
@@ -56,11 +57,11 @@ type Proved = Result<Order, String>;
 impl Acme {
     pub(super) fn new(
         config: AcmeConfig,
+        line: Arc<dyn Line>,
         brain: Handle,
         responder: Arc<dyn Responder>,
-    ) -> Result<Self, AcmeError> {
-        let client = transport::client(&config)?;
-        Ok(Self { config, client, brain, responder, introducing: Mutex::default() })
+    ) -> Self {
+        Self { config, line, looks: LOOKS, brain, responder, introducing: Mutex::default() }
     }
 
     async fn order(&self, host: &str, transport: &Transport) -> Result<CustomDomain, String> {
@@ -73,7 +74,7 @@ impl Acme {
                 None => new_order(&account, host).await.map_err(words)?,
             };
             match self.prove(order, host, kind).await.map_err(words)? {
-                Ok(order) => return fetch(order, host).await.map_err(words),
+                Ok(order) => return self.fetch(order, host).await.map_err(words),
                 Err(why) => refusals.push(format!("{kind}: {why}")),
             }
         }
@@ -135,18 +136,25 @@ impl Acme {
             self.responder.present(host, answer(kind, host, &challenge)?).await;
             challenge.set_ready().await?;
         }
-        match order.poll_ready(&LOOKS).await {
+        match order.poll_ready(&self.looks).await {
             Ok(OrderStatus::Ready) => Ok(Ok(order)),
             Ok(_) | Err(Error::Api(_)) => Ok(Err(reason(&mut order).await?)),
             Err(error) => Err(error),
         }
+    }
+
+    /// The certificate of an order that is ready, with a new key.
+    async fn fetch(&self, mut order: Order, host: &str) -> Result<CustomDomain, Error> {
+        let key = order.finalize().await?;
+        let certificate = order.poll_certificate(&self.looks).await?;
+        Ok(CustomDomain { host: host.to_owned(), certificate, key })
     }
 }
 
 #[async_trait]
 impl Authority for Acme {
     async fn obtain(&self, host: &str) -> Result<CustomDomain, OrderFailure> {
-        let transport = Transport::new(self.client.clone());
+        let transport = Transport::new(Arc::clone(&self.line));
         let ordered = tokio::time::timeout(ORDER, self.order(host, &transport)).await;
         self.responder.withdraw(host).await;
         let ordered = ordered.unwrap_or_else(|_| Err(format!("it took more than {ORDER:?}")));
@@ -156,13 +164,6 @@ impl Authority for Acme {
 
 async fn new_order(account: &Account, host: &str) -> Result<Order, Error> {
     account.new_order(&NewOrder::new(&[Identifier::Dns(host.to_owned())])).await
-}
-
-/// The certificate of an order that is ready, with a new key.
-async fn fetch(mut order: Order, host: &str) -> Result<CustomDomain, Error> {
-    let key = order.finalize().await?;
-    let certificate = order.poll_certificate(&LOOKS).await?;
-    Ok(CustomDomain { host: host.to_owned(), certificate, key })
 }
 
 fn answer(kind: Kind, host: &str, challenge: &ChallengeHandle<'_>) -> Result<Challenge, Error> {
@@ -252,3 +253,6 @@ impl fmt::Display for Kind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

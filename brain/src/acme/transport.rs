@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
-use reqwest::{Body, Certificate, Client, Response, redirect};
+use reqwest::{Body, Certificate, Client, redirect};
 
 use super::{AcmeConfig, AcmeError};
 
@@ -18,32 +19,61 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// The longest answer in bytes; the longest is a certificate with its chain.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
+/// What carries requests to the authority.
+#[async_trait]
+pub(super) trait Line: Send + Sync + 'static {
+    /// Asks, and returns the whole answer.
+    async fn send(&self, request: Request<BodyWrapper<Bytes>>) -> Result<Response<Bytes>, Error>;
+}
+
+/// HTTPS and nothing else.
+pub(super) struct Https(Client);
+
 /// For one order; clones share what they remember.
 #[derive(Clone)]
 pub(super) struct Transport {
-    client: Client,
+    line: Arc<dyn Line>,
     rest: Arc<Mutex<Option<Duration>>>,
 }
 
-/// A client that trusts whom this machine trusts, and whom the operator does.
-pub(super) fn client(config: &AcmeConfig) -> Result<Client, AcmeError> {
-    let mut builder = Client::builder()
-        .https_only(true)
-        .timeout(ANSWER)
-        .redirect(redirect::Policy::none())
-        .user_agent(concat!("lattice/", env!("CARGO_PKG_VERSION")));
-    if let Some(pem) = &config.roots {
-        let roots = Certificate::from_pem_bundle(pem.as_bytes()).map_err(AcmeError::Roots)?;
-        builder = builder.tls_certs_merge(roots);
+// === impl Https ===
+
+impl Https {
+    /// Trusts whom this machine trusts, and whom the operator does.
+    pub(super) fn new(config: &AcmeConfig) -> Result<Self, AcmeError> {
+        let mut builder = Client::builder()
+            .https_only(true)
+            .timeout(ANSWER)
+            .redirect(redirect::Policy::none())
+            .user_agent(concat!("lattice/", env!("CARGO_PKG_VERSION")));
+        if let Some(pem) = &config.roots {
+            let roots = Certificate::from_pem_bundle(pem.as_bytes()).map_err(AcmeError::Roots)?;
+            builder = builder.tls_certs_merge(roots);
+        }
+        Ok(Self(builder.build().map_err(AcmeError::Client)?))
     }
-    builder.build().map_err(AcmeError::Client)
+}
+
+#[async_trait]
+impl Line for Https {
+    async fn send(&self, request: Request<BodyWrapper<Bytes>>) -> Result<Response<Bytes>, Error> {
+        let (parts, body) = request.into_parts();
+        let request = self.0.request(parts.method, parts.uri.to_string());
+        let sent = request.headers(parts.headers).body(Body::wrap(body)).send().await;
+        let answer = sent.map_err(other)?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let mut response = Response::new(whole(answer).await?);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
 }
 
 // === impl Transport ===
 
 impl Transport {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client, rest: Arc::default() }
+    pub(super) fn new(line: Arc<dyn Line>) -> Self {
+        Self { line, rest: Arc::default() }
     }
 
     /// How long the authority wanted to be left alone when it last refused something.
@@ -52,18 +82,12 @@ impl Transport {
     }
 
     async fn exchange(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Error> {
-        let (parts, body) = request.into_parts();
-        let request = self.client.request(parts.method, parts.uri.to_string());
-        let sent = request.headers(parts.headers).body(Body::wrap(body)).send().await;
-        let response = sent.map_err(other)?;
-        if response.status().is_client_error() || response.status().is_server_error() {
-            *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = seconds(response.headers());
+        let (parts, body) = self.line.send(request).await?.into_parts();
+        if parts.status.is_client_error() || parts.status.is_server_error() {
+            let rest = seconds(&parts.headers);
+            *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
         }
-        let mut answered = http::Response::new(());
-        *answered.status_mut() = response.status();
-        answered.headers_mut().clone_from(response.headers());
-        let body = whole(response).await?;
-        Ok(BytesResponse { parts: answered.into_parts().0, body: Box::new(body) })
+        Ok(BytesResponse { parts, body: Box::new(body) })
     }
 }
 
@@ -82,7 +106,7 @@ fn seconds(headers: &HeaderMap) -> Option<Duration> {
     text.trim().parse().ok().map(Duration::from_secs)
 }
 
-async fn whole(mut response: Response) -> Result<Bytes, Error> {
+async fn whole(mut response: reqwest::Response) -> Result<Bytes, Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(other)? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
