@@ -88,6 +88,10 @@ pub struct TcpRules {
     pub ports_max: usize,
     /// Client connections over all workers; at the limit new ones wait.
     pub connections_max: usize,
+    /// Those to one port; at the limit its new ones wait, and no other port's do.
+    pub connections_per_port_max: usize,
+    /// How long a connection may stand still, with no byte either way.
+    pub idle_timeout: Duration,
     /// How long a client may take to say by the greeting of TLS which name it asks for, where that
     /// decides.
     pub greeting_timeout: Duration,
@@ -364,6 +368,8 @@ impl Default for TcpRules {
             reserved: RESERVED_TCP_PORTS.into(),
             ports_max: 1024,
             connections_max: 10_000,
+            connections_per_port_max: 2_500,
+            idle_timeout: Duration::from_secs(3600),
             greeting_timeout: Duration::from_secs(5),
         }
     }

@@ -26,6 +26,7 @@
 //! | [`verdict`] | what a failure means; pure |
 //! | [`error_page`] | what a client is shown of it; pure |
 //! | [`access_log`] | a request's line; pure |
+//! | `decimal`, `calendar`, `http_date` | numbers and dates as text; pure |
 //! | [`metrics`] | all that is counted |
 //! | [`http`] | status: health, the routes, the figures |
 //! | [`tls`] | certificates and keys, as files say them |
@@ -41,6 +42,7 @@ mod calendar;
 pub mod challenges;
 pub mod config;
 mod connections;
+mod decimal;
 pub mod error_page;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -261,7 +261,7 @@ impl Worker {
         self.tell_time();
         self.connections.sweep(Instant::now());
         for watch in self.watches.borrow().values() {
-            watch.look(&self.shared.limits);
+            watch.look(&self.shared.limits, self.shared.tcp.idle_timeout);
         }
     }
 

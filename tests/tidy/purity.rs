@@ -34,6 +34,7 @@ const PURE: &[&str] = &[
     "router/src/access_log.rs",
     "router/src/alone/gorouter/keys.rs",
     "router/src/calendar.rs",
+    "router/src/decimal.rs",
     "router/src/error_page.rs",
     "router/src/h1",
     "router/src/http_date.rs",
