@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 
-use crate::tls::{Identity, PemError, certified};
+use crate::tls::{Identity, PemError, unread};
 
 /// The name of such handshakes.
 pub(crate) const ACME_TLS: &[u8] = b"acme-tls/1";
@@ -39,7 +39,7 @@ impl Challenges {
 
     /// Shows this certificate in handshakes for this host that are only for that.
     pub fn show_certificate(&self, host: &str, identity: Identity) -> Result<(), PemError> {
-        let key = Arc::new(certified(identity)?);
+        let key = Arc::new(unread(identity)?);
         put(&self.certificates, host, &key);
         Ok(())
     }
@@ -91,6 +91,21 @@ fn remove<T: Clone>(map: &ArcSwap<HashMap<String, T>>, host: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_is_shown_that_says_what_only_a_proof_may() {
+        let mut params = rcgen::CertificateParams::new(vec!["shop.test".to_owned()]).unwrap();
+        let extension = rcgen::CustomExtension::new_acme_identifier(&[7; 32]);
+        params.custom_extensions = vec![extension];
+        let key = rcgen::KeyPair::generate().unwrap();
+        let proof = params.self_signed(&key).unwrap().pem();
+        let proof = Identity::of_pem(&proof, &key.serialize_pem()).unwrap();
+        let challenges = Challenges::default();
+        challenges.show_certificate("Shop.test", proof).unwrap();
+        assert!(challenges.certificates.load().contains_key("shop.test"));
+        challenges.withdraw("shop.test");
+        assert!(challenges.certificates.load().is_empty());
+    }
 
     #[test]
     fn a_question_is_answered_for_its_host_and_its_token_until_it_is_withdrawn() {

@@ -17,7 +17,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use crate::challenges::ACME_TLS;
 
 pub use certificates::Certificates;
-pub(crate) use certificates::certified;
+pub(crate) use certificates::unread;
 pub use suites::{Version, Versions};
 
 /// HTTP/2's name in a handshake.

@@ -9,7 +9,7 @@ use std::thread;
 
 use lattice_tests::appliance::{Appliance, HTTP_PORT};
 use lattice_tests::{PATIENCE, eventually, expect, image, machine};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
 /// Where Pebble is asked, and where it is told what.
@@ -31,6 +31,7 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "The story's own");
         let root = params.self_signed(&key).unwrap().pem();
         let issuer = Issuer::new(params, key);
         let leaf_key = KeyPair::generate().unwrap();

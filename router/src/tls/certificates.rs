@@ -104,9 +104,17 @@ impl Known {
     }
 }
 
-pub(crate) fn certified(identity: Identity) -> Result<CertifiedKey, PemError> {
+fn certified(identity: Identity) -> Result<CertifiedKey, PemError> {
     let Identity { chain, key } = identity;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(refused)
+}
+
+/// As it is: what proves a host to an authority holds what no other certificate may, and `webpki`
+/// refuses to read.
+pub(crate) fn unread(identity: Identity) -> Result<CertifiedKey, PemError> {
+    let Identity { chain, key } = identity;
+    let key = ring::default_provider().key_provider.load_private_key(key).map_err(refused)?;
+    Ok(CertifiedKey::new(chain, key))
 }
 
 impl ResolvesServerCert for Certificates {
