@@ -40,6 +40,7 @@ pub(crate) struct State {
     pub(crate) domains: BTreeMap<Domain, Option<u64>>,
     pub(crate) credentials: Vec<RegistryCredentials>,
     pub(crate) custom_domains: BTreeMap<String, CustomDomain>,
+    pub(crate) ordered: Option<String>,
     pub(crate) draining: Option<DrainRequest>,
 }
 
@@ -308,6 +309,11 @@ impl Receptor for FakeReceptor {
         let status = samples::custom_domain(&domain.host);
         self.state().custom_domains.insert(domain.host.clone(), domain);
         Ok(status)
+    }
+
+    async fn order_certificate(&self, host: &str) -> Result<CustomDomainStatus, BrainError> {
+        self.state().ordered = Some(host.to_owned());
+        Ok(samples::ordered(host))
     }
 
     async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError> {
