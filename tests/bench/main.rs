@@ -39,7 +39,10 @@ const BENCHMARKS: [Benchmark; 10] = [
     ("router-held", "of that: 10,000 idle connections, 10,000 upgraded ones", router::held),
     ("router-table", "of that: 100,000 routes, lookups and changes of them", router::table),
     ("registration", "from a message on NATS to the first request it serves", registration::run),
-    ("cell", "starts of containers beside runc and crun, and what holding one costs", cell::run),
+    ("cell", "all of the next three", cell::run),
+    ("starts", "containers beside runc and crun, and what holding one costs", cell::run_starts),
+    ("restart", "the platform killed under 250 instances, and started anew", cell::run_taken_over),
+    ("fleet", "100 instances at once, 1,000 in all, and what they take", cell::run_fleet),
     ("brain", "250,000 instances on 1,250 simulated cells, the store on disk", brain::run),
 ];
 
