@@ -30,7 +30,7 @@ use effort::Effort;
 /// A benchmark and what it tells.
 type Benchmark = (&'static str, &'static str, fn(Effort));
 
-const BENCHMARKS: [Benchmark; 10] = [
+const BENCHMARKS: &[Benchmark] = &[
     ("start", "from `ltc create` to the first 200, the image cached and not", start::run),
     ("footprint", "memory and CPU of the idle appliance, size of the binary", footprint::run),
     ("auction", "placements per CPU second, and their quality", auction::run),

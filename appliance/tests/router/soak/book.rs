@@ -127,7 +127,12 @@ impl Book {
             Outcome::Answered(200, _) => false,
             Outcome::Answered(404 | 503, _) => pages.was_absent(request),
             Outcome::Answered(502, _) | Outcome::Broken(_) => {
-                pages.hurt.contains(&request.id) || pages.were_dead(request)
+                let needed = match pages.was_absent(request) {
+                    // Its endpoints go, and come, one after the other.
+                    true => 1,
+                    false => ATTEMPTS.min(ENDPOINTS_PER_ROUTE),
+                };
+                pages.hurt.contains(&request.id) || pages.were_dead(request, needed)
             }
             Outcome::Answered(..) => false,
         };
@@ -163,7 +168,7 @@ impl Pages {
 
     /// Whether one of the route's backends died under the request, or so many were dead meanwhile
     /// that the router could not find one that lives.
-    fn were_dead(&self, request: Request) -> bool {
+    fn were_dead(&self, request: Request, needed: usize) -> bool {
         let of_route = |backend: &usize| backend / ENDPOINTS_PER_ROUTE == request.route;
         let mut dead = 0;
         for (_, spans) in self.deaths.iter().filter(|(backend, _)| of_route(backend)) {
@@ -174,7 +179,7 @@ impl Pages {
             }
             dead += usize::from(!spans.is_empty());
         }
-        dead >= ATTEMPTS.min(ENDPOINTS_PER_ROUTE)
+        dead >= needed
     }
 }
 

@@ -86,6 +86,7 @@ impl Client {
 /// The status, the body, and whether the connection stays.
 fn answer(stream: &mut BufReader<TcpStream>) -> io::Result<(u16, String, bool)> {
     let (mut status, mut length, mut is_chunked, mut keeps) = (0, 0, false, true);
+    let mut why = String::new();
     loop {
         let line = line(stream)?.to_ascii_lowercase();
         if status == 0 {
@@ -93,6 +94,8 @@ fn answer(stream: &mut BufReader<TcpStream>) -> io::Result<(u16, String, bool)> 
             status = text.ok_or(io::ErrorKind::InvalidData)?;
         } else if let Some(text) = line.strip_prefix("content-length: ") {
             length = text.parse().map_err(|_| io::ErrorKind::InvalidData)?;
+        } else if line.starts_with("x-cf-routererror: ") {
+            why.clone_from(&line);
         } else if line.is_empty() {
             break;
         }
@@ -116,7 +119,7 @@ fn answer(stream: &mut BufReader<TcpStream>) -> io::Result<(u16, String, bool)> 
             break;
         }
     }
-    Ok((status, String::from_utf8_lossy(&body).into_owned(), keeps))
+    Ok((status, String::from_utf8_lossy(&body).into_owned() + &why, keeps))
 }
 
 fn line(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
