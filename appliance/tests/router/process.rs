@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::nats::{Nats, free_port};
 
 /// How long anything may take before a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The process; it ends with its value.
 pub(crate) struct Router {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::book::Book;
+use crate::nats::free_port;
 
 /// How it treats requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +51,9 @@ struct Life {
 
 impl Backend {
     pub(super) fn new(number: usize, book: Arc<Book>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
+        // None that the kernel gives to a client while this one is dead.
+        let port = free_port();
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let lives = Arc::new(AtomicBool::new(true));
         let mood = Arc::<AtomicU8>::default();
         let backend = Self { number, port, mood, lives: Mutex::new(lives), book };
