@@ -252,8 +252,6 @@ fn tls_in_front_is_as_the_file_says() {
         ("enable_http2: false", vec![b"http/1.1".to_vec()]),
     ] {
         let front = read(&secured(more)).unwrap().router.front_tls.unwrap();
-        // By the last one only authorities ask.
-        let spoken = [spoken, vec![b"acme-tls/1".to_vec()]].concat();
         assert_eq!(front.alpn_protocols, spoken, "{more}");
     }
     for (more, part) in [
