@@ -7,6 +7,7 @@ use std::str::FromStr as _;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use lattice_brain::acme::LETS_ENCRYPT;
+use lattice_cell::config::CONTAINERS_DEFAULT;
 use lattice_cell::images::Mirror;
 use lattice_cell::network::egress::EgressPolicy;
 use lattice_cell::runtime::oci::Engine;
@@ -90,6 +91,8 @@ pub struct Router {
     pub handover: Option<PathBuf>,
 }
 
+/// A bridge has 1,023 ports, some of which are for instances to come.
+const CONTAINERS_MAX: u64 = 1000;
 /// Where state is kept unless another place is named; `ltc` looks there too.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/lattice";
 
@@ -176,6 +179,10 @@ pub struct Up {
     /// Disk for apps in MiB [default: what is free in the data directory]
     #[arg(long, value_name = "MIB")]
     pub disk_mb: Option<u64>,
+    /// Instances at most, each with a network and users of its own
+    #[arg(long, default_value_t = CONTAINERS_DEFAULT, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(1..=CONTAINERS_MAX))]
+    pub containers: u64,
     /// How cells are weighed for apps that do not say it: spread, binpack or random
     #[arg(long, env = "LATTICE_STRATEGY", default_value = "spread", value_name = "STRATEGY",
           value_parser = Strategy::from_str)]

@@ -250,7 +250,7 @@ async fn start_cell(
     let gateway = machinery.network.gateway();
     let data_dir = args.data.data_dir.clone();
     let mut config = lattice_cell::Config::new(id, data_dir, gateway.into());
-    config.capacity = capacity(args, &config.data_dir)?;
+    config.capacity = Some(capacity(args, &config.data_dir)?);
     config.labels = args.labels.iter().cloned().collect();
     config.warnings = warnings;
     if let Some(sockets) = machinery.names {
@@ -278,14 +278,12 @@ async fn start_cell(
 }
 
 /// What the cell offers: all the machine has, but for what was said otherwise.
-fn capacity(args: &Up, data_dir: &Path) -> anyhow::Result<Option<Resources>> {
-    if args.memory_mb.is_none() && args.disk_mb.is_none() {
-        return Ok(None);
-    }
+fn capacity(args: &Up, data_dir: &Path) -> anyhow::Result<Resources> {
     let mut capacity = lattice_cell::config::capacity_of(data_dir)?;
+    capacity.containers = args.containers;
     capacity.memory_mb = args.memory_mb.unwrap_or(capacity.memory_mb);
     capacity.disk_mb = args.disk_mb.unwrap_or(capacity.disk_mb);
-    Ok(Some(capacity))
+    Ok(capacity)
 }
 
 fn brain_config(args: &Up, admin: Option<&Admin>) -> lattice_brain::Config {

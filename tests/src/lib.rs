@@ -4,9 +4,11 @@
 pub mod appliance;
 pub mod image;
 pub mod inside;
+pub mod load;
 pub mod machine;
 pub mod person;
 pub mod registry;
+pub mod soak;
 pub mod terminal;
 pub mod web;
 

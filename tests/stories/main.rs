@@ -17,6 +17,7 @@ mod recovery;
 mod routing;
 mod safety;
 mod service;
+mod soak;
 mod ssh;
 mod tasks;
 mod tcp_routes;

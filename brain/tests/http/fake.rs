@@ -241,7 +241,7 @@ impl Receptor for FakeReceptor {
             rep_url: String::new(),
             zone: "z1".into(),
             capacity: Resources { memory_mb: 4096, disk_mb: 10_240, containers: 256 },
-            rootfs_providers: [("docker".to_owned(), vec![])].into(),
+            rootfs_providers: [("docker".to_owned(), vec![])].into_iter().collect(),
             placement_tags: vec!["gpu".into()],
             optional_placement_tags: vec![],
             volume_drivers: vec![],

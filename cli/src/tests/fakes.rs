@@ -738,7 +738,7 @@ pub(crate) fn cell(id: &str) -> CellPresence {
         rep_url: String::new(),
         zone: "z1".to_owned(),
         capacity: Resources { memory_mb: 4_096, disk_mb: 10_240, containers: 256 },
-        rootfs_providers: BTreeMap::new(),
+        rootfs_providers: lattice_model::cell::RootfsProviders::default(),
         placement_tags: vec![],
         optional_placement_tags: vec![],
         volume_drivers: vec![],
