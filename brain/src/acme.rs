@@ -19,6 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lattice_daemon::clock::Clock;
 use lattice_daemon::tasks::Tasks;
+use tracing::info;
 
 use crate::Handle;
 use authority::Acme;
@@ -87,6 +88,7 @@ pub fn start(
     tasks: &Tasks,
 ) -> Result<(), AcmeError> {
     let line = Arc::new(Https::new(&config)?);
+    info!(directory = config.directory, "certificates are ordered");
     let authority = Arc::new(Acme::new(config, line, brain.clone(), responder));
     let orders = Orders::new(brain.clone(), authority, clock);
     tasks.critical("brain-certificates", orders.run(tasks.shutdown().clone()));

@@ -1,4 +1,7 @@
-//! Apps change under load, and no request is lost: fewer instances, more, and a new version.
+//! Apps change under load, and no request is lost: fewer instances, more, a new version, and other
+//! cells.
+
+mod draining;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;

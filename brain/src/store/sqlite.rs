@@ -25,6 +25,8 @@ pub struct Sqlite {
     journal: Journal,
     /// A commit has failed, so that only the file knows what is in it.
     is_unsure: bool,
+    /// What is replaced or removed is overwritten.
+    overwrites: bool,
     checkpointer: Checkpointer,
     _claim: Claim,
 }
@@ -39,7 +41,9 @@ impl Sqlite {
         let connection = file::open_file(path)?;
         let checkpointer = Checkpointer::spawn(path)?;
         let journal = Journal::default();
-        let mut store = Self { connection, journal, is_unsure: true, checkpointer, _claim: claim };
+        let (is_unsure, overwrites) = (true, false);
+        let mut store =
+            Self { connection, journal, is_unsure, overwrites, checkpointer, _claim: claim };
         store.settle()?;
         Ok(store)
     }
@@ -56,13 +60,7 @@ impl Sqlite {
     }
 
     fn write(&mut self, writes: &[Write], changes: Vec<Change>) -> Result<(), StoreError> {
-        // What is replaced or removed of keys is overwritten, and not only forgotten; for all else
-        // that would be twice the writing.
-        let overwrites = writes.iter().any(Write::is_secret);
-        let pragma = if overwrites { "ON" } else { "OFF" };
-        self.connection
-            .pragma_update_and_check(None, "secure_delete", pragma, |_| Ok(()))
-            .map_err(writing)?;
+        self.overwrite(writes.iter().any(Write::is_secret)).map_err(writing)?;
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior).map_err(writing)?;
         for write in writes {
@@ -72,6 +70,17 @@ impl Sqlite {
         let journalled = self.journal.append(&transaction, changes)?;
         transaction.commit().map_err(writing)?;
         self.checkpointer.written(at_once + journalled);
+        Ok(())
+    }
+
+    /// Says whether what is replaced or removed is overwritten, and not only forgotten: keys are; for
+    /// all else that would be twice the writing.
+    fn overwrite(&mut self, overwrites: bool) -> rusqlite::Result<()> {
+        if self.overwrites != overwrites {
+            let pragma = if overwrites { "ON" } else { "OFF" };
+            self.connection.pragma_update_and_check(None, "secure_delete", pragma, |_| Ok(()))?;
+            self.overwrites = overwrites;
+        }
         Ok(())
     }
 }

@@ -318,7 +318,8 @@ impl Receptor for FakeReceptor {
 
     async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError> {
         let state = self.state();
-        Ok(state.custom_domains.keys().map(|host| samples::custom_domain(host)).collect())
+        let given = state.custom_domains.keys().map(|host| samples::custom_domain(host));
+        Ok(given.chain(state.ordered.iter().map(|host| samples::ordered(host))).collect())
     }
 
     async fn remove_custom_domain(&self, host: &str) -> Result<(), BrainError> {

@@ -189,8 +189,10 @@ async fn what_is_read_of_every_noun_is_as_the_document_says() {
     assert_eq!(answer(create).await.0, 201);
     assert_eq!(answer(served.request("PUT", "/v1/domains/lattice")).await.0, 204);
     let certificate = json!({"certificate": "PEM", "key": "PEM"});
-    let put = served.request("PUT", "/v1/custom_domains/shop.test").json(&certificate);
-    assert_eq!(answer(put).await.0, 200);
+    for (host, body) in [("shop.test", certificate), ("ordered.test", json!({"order": true}))] {
+        let put = served.request("PUT", &format!("/v1/custom_domains/{host}")).json(&body);
+        assert_eq!(answer(put).await.0, 200);
+    }
     for path in document()["paths"].as_object().unwrap().keys() {
         let path = path.replace("{index}", "1").replace("tasks/{guid}", "tasks/one");
         let path = path.replace("{guid}", "web").replace("{domain}", "lattice");
