@@ -1,14 +1,14 @@
 //! One line for each request, in gorouter's format (facts 1.13). Pure.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use lattice_model::Time;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde::Deserialize;
 
-use crate::calendar;
+use crate::{calendar, decimal};
 
 /// The longest a client's text may be in a line, as gorouter cuts it.
 const FIELD_BYTES_MAX: usize = 1000;
@@ -111,20 +111,23 @@ pub enum Amount {
 }
 
 /// Appends the line's text.
-pub fn write(out: &mut String, line: &Line<'_>) {
+pub fn write(out: &mut Vec<u8>, line: &Line<'_>) {
     let target = &line.target[..line.target.len().min(TARGET_BYTES_MAX)];
-    // Writing to a String cannot fail.
     escape(out, if line.host.is_empty() { b"-" } else { line.host });
-    out.push_str(" - [");
-    timestamp(out, line.at);
-    out.push_str("] \"");
+    out.extend_from_slice(b" - [");
+    out.extend_from_slice(&stamp(line.at));
+    out.extend_from_slice(b"] \"");
     escape(out, line.method);
-    out.push(' ');
+    out.push(b' ');
     escape(out, target);
     all(out, &[" ", line.version, "\""]);
-    let _ = write!(out, " {} {} {} ", line.status, line.received, line.sent);
+    for number in [line.status.into(), line.received, line.sent] {
+        out.push(b' ');
+        decimal::push(out, number);
+    }
+    out.push(b' ');
     quoted(out, line.referer);
-    out.push(' ');
+    out.push(b' ');
     quoted(out, line.user_agent);
     all(out, &[" \"", line.client, "\" "]);
     quoted(out, line.backend.as_bytes());
@@ -149,7 +152,8 @@ pub fn write(out: &mut String, line: &Line<'_>) {
             Some(Amount::Time(time)) => seconds(out, name, *time),
             Some(Amount::Text(text)) => field(out, name, text.as_bytes()),
             Some(Amount::Count(count)) => {
-                let _ = write!(out, " {name}:{count}");
+                all(out, &[" ", name, ":"]);
+                decimal::push(out, *count as u64);
             }
         }
     }
@@ -195,53 +199,53 @@ impl ExtraField {
     }
 }
 
-fn seconds(out: &mut String, name: &str, time: Duration) {
+fn seconds(out: &mut Vec<u8>, name: &str, time: Duration) {
     let time = time + Duration::from_nanos(500);
-    let _ = write!(out, " {name}:{}.{:06}", time.as_secs(), time.subsec_micros());
+    all(out, &[" ", name, ":"]);
+    decimal::push(out, time.as_secs());
+    out.push(b'.');
+    decimal::push_padded(out, time.subsec_micros().into(), 6);
 }
 
-fn all(out: &mut String, parts: &[&str]) {
+fn all(out: &mut Vec<u8>, parts: &[&str]) {
     for part in parts {
-        out.push_str(part);
+        out.extend_from_slice(part.as_bytes());
     }
 }
 
-fn field(out: &mut String, name: &str, text: &[u8]) {
+fn field(out: &mut Vec<u8>, name: &str, text: &[u8]) {
     all(out, &[" ", name, ":"]);
     quoted(out, text);
 }
 
-fn quoted(out: &mut String, text: &[u8]) {
-    out.push('"');
+fn quoted(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
     if text.is_empty() {
-        out.push('-');
+        out.push(b'-');
     } else {
         let end = text.len().min(FIELD_BYTES_MAX);
         escape(out, &text[..end]);
         if end < text.len() {
-            out.push_str("...TRUNCATED");
+            out.extend_from_slice(b"...TRUNCATED");
         }
     }
-    out.push('"');
+    out.push(b'"');
 }
 
 /// Nothing a client sends can end a field or a line, or reach a terminal as a control sequence.
-fn escape(out: &mut String, text: &[u8]) {
+fn escape(out: &mut Vec<u8>, text: &[u8]) {
     let is_plain = |b: u8| (0x20..=0x7e).contains(&b) && b != b'"' && b != b'\\';
-    if let Ok(text) = std::str::from_utf8(text)
-        && text.bytes().all(is_plain)
-    {
-        return out.push_str(text);
+    // Looking at all of it takes less time than looking for the first that is not.
+    if text.iter().fold(true, |all, &b| all & is_plain(b)) {
+        return out.extend_from_slice(text);
     }
     for &b in text {
         match b {
-            b'"' | b'\\' => {
-                out.push('\\');
-                out.push(char::from(b));
-            }
-            0x20..=0x7e => out.push(char::from(b)),
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', b]),
+            0x20..=0x7e => out.push(b),
             _ => {
-                let _ = write!(out, "\\x{b:02x}");
+                let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
+                out.extend_from_slice(&[b'\\', b'x', digit(b >> 4), digit(b & 15)]);
             }
         }
     }
@@ -249,30 +253,31 @@ fn escape(out: &mut String, text: &[u8]) {
 
 /// `2006-01-02T15:04:05.000000000Z`.
 pub(crate) fn timestamp(out: &mut String, at: Time) {
+    out.extend(stamp(at).map(char::from));
+}
+
+fn stamp(at: Time) -> [u8; 30] {
     const SECOND: i64 = 1_000_000_000;
     let (secs, nanos) = (at.0.div_euclid(SECOND), at.0.rem_euclid(SECOND));
     let (days, second) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
     let (year, month, day) = calendar::civil(days);
-    for (number, width, end) in [
-        (year, 4, '-'),
-        (month, 2, '-'),
-        (day, 2, 'T'),
-        (second / 3600, 2, ':'),
-        (second / 60 % 60, 2, ':'),
-        (second % 60, 2, '.'),
-        (nanos, 9, 'Z'),
+    let mut text = *b"0000-00-00T00:00:00.000000000Z";
+    for (end, width, number) in [
+        (4, 4, year),
+        (7, 2, month),
+        (10, 2, day),
+        (13, 2, second / 3600),
+        (16, 2, second / 60 % 60),
+        (19, 2, second % 60),
+        (29, 9, nanos),
     ] {
-        digits(out, number, width);
-        out.push(end);
+        let mut left = u32::try_from(number).unwrap_or(0);
+        for digit in text[end - width..end].iter_mut().rev() {
+            *digit = b'0' + u8::try_from(left % 10).unwrap_or(0);
+            left /= 10;
+        }
     }
-}
-
-/// The number's last digits; `write!` would take several times as long.
-fn digits(out: &mut String, number: i64, width: u32) {
-    for place in (0..width).rev() {
-        let digit = number / 10_i64.pow(place) % 10;
-        out.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
-    }
+    text
 }
 
 #[cfg(test)]
@@ -281,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_line_reads_as_gorouters() {
-        let mut line = String::new();
+        let mut line = Vec::new();
         write(
             &mut line,
             &Line {
@@ -323,7 +328,7 @@ mod tests {
             "instance_id:\"guid\" failed_attempts:2 dial_time:0.000007 dns_time:\"-\" ",
             "local_address:\"10.0.0.2:80\" x_cf_routererror:\"-\" x_tenant:\"a\\x0ab\" x_none:\"-\"",
         );
-        assert_eq!(line, expected);
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
     }
 
     #[test]
@@ -361,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_field_is_cut_at_its_limit() {
-        let mut out = String::new();
+        let mut out = Vec::new();
         quoted(&mut out, &[b'x'; FIELD_BYTES_MAX + 1]);
         assert_eq!(out.len(), FIELD_BYTES_MAX + "\"...TRUNCATED\"".len());
     }

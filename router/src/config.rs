@@ -13,6 +13,7 @@ use lattice_model::route::RESERVED_TCP_PORTS;
 use serde::Deserialize;
 
 pub use crate::access_log::{ExtraField, Query};
+pub use crate::challenges::Challenges;
 pub use crate::error_page::ErrorPage;
 pub use crate::pool::Balance;
 pub use crate::services::Services;
@@ -35,6 +36,8 @@ pub struct Config {
     pub workers: usize,
     /// What is spoken on listeners under TLS.
     pub front_tls: Option<Arc<rustls::ServerConfig>>,
+    /// What authorities are answered that ask whether a host is ours.
+    pub challenges: Arc<Challenges>,
     /// What is spoken to endpoints under TLS; without it nobody is trusted.
     pub backend_tls: Option<BackendTls>,
     /// What is known about route services; without it routes that have one are not served.
@@ -85,6 +88,10 @@ pub struct TcpRules {
     pub ports_max: usize,
     /// Client connections over all workers; at the limit new ones wait.
     pub connections_max: usize,
+    /// Those to one port; at the limit its new ones wait, and no other port's do.
+    pub connections_per_port_max: usize,
+    /// How long a connection may stand still, with no byte either way.
+    pub idle_timeout: Duration,
     /// How long a client may take to say by the greeting of TLS which name it asks for, where that
     /// decides.
     pub greeting_timeout: Duration,
@@ -331,6 +338,7 @@ impl Config {
             platform_to_instances: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             front_tls: None,
+            challenges: Arc::default(),
             backend_tls: None,
             services: None,
             reads_preamble: false,
@@ -360,6 +368,8 @@ impl Default for TcpRules {
             reserved: RESERVED_TCP_PORTS.into(),
             ports_max: 1024,
             connections_max: 10_000,
+            connections_per_port_max: 2_500,
+            idle_timeout: Duration::from_secs(3600),
             greeting_timeout: Duration::from_secs(5),
         }
     }

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::worker::Shared;
 /// The idle connections, by backend.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    idle: RefCell<HashMap<u64, Vec<Idle>>>,
+    idle: RefCell<HashMap<u64, Vec<Idle>, BuildHasherDefault<Spread>>>,
     /// How many there are.
     kept: Cell<usize>,
     limits: Limits,
@@ -67,6 +68,10 @@ pub(crate) enum Certainty {
     /// Asked of the system at this moment.
     Asked,
 }
+
+/// Spreads numbers that nobody else chooses.
+#[derive(Debug, Default)]
+struct Spread(u64);
 
 #[derive(Debug)]
 struct Idle {
@@ -187,6 +192,23 @@ impl Spoken {
         let to_endpoints = shared.backend_tls.0.clone();
         let to_services = shared.services.as_ref().map(|services| services.tls.0.clone());
         Self { to_services: to_services.unwrap_or_else(|| to_endpoints.clone()), to_endpoints }
+    }
+}
+
+// === impl Spread ===
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing: neighbours come to lie far apart.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.rotate_left(32)
     }
 }
 

@@ -84,14 +84,23 @@ pub(crate) async fn serve(
     watch.enters(Phase::Idle);
     let conduct = Rc::new(Conduct::new(watch.clone()));
     let mut carrier = Carrier { connection, watch: watch.clone(), conduct, goodbye: None };
-    while let Some((request, respond)) = poll_fn(|cx| carrier.poll(cx)).await {
-        begin(worker, &peer, (request, respond), &carrier.conduct);
+    while let Some(taken) = poll_fn(|cx| carrier.poll(cx)).await {
+        if !carrier.conduct.has_room(limits.streams_max) {
+            // Those that were taken back just now end first: who replaces a request is served.
+            tokio::task::yield_now().await;
+        }
+        begin(worker, &peer, taken, &carrier.conduct);
     }
 }
 
 /// Serves one request beside the others, if there is a place for it and it can be one.
 fn begin(worker: &Rc<Worker>, peer: &Rc<Peer>, taken: Taken, conduct: &Rc<Conduct>) {
     let (request, mut respond) = taken;
+    // A stream that the client reset is over for `h2`, and may be under way here all the same.
+    if !conduct.has_room(worker.shared.limits.streams_max) {
+        debug!("more requests at once than may be; a stream is refused");
+        return respond.send_reset(Reason::REFUSED_STREAM);
+    }
     let Some(slot) = Slot::try_take(worker) else {
         debug!("connection limit reached; a stream is refused");
         return respond.send_reset(Reason::REFUSED_STREAM);
@@ -160,6 +169,10 @@ impl Carrier {
 impl Conduct {
     fn new(watch: Rc<Watch>) -> Self {
         Self { watch, open: Cell::default(), cancelled: Cell::default() }
+    }
+
+    fn has_room(&self, streams_max: u32) -> bool {
+        usize::try_from(streams_max).is_ok_and(|max| self.open.get() < max)
     }
 
     fn began(&self) {

@@ -24,7 +24,7 @@ use crate::table::{Editor, Registered};
 use crate::tcp::ports::Ports;
 use reading::{Ignored, Read};
 
-/// How many offenders are remembered, so that each is warned of once.
+/// How many offences are remembered, so that each is told of once.
 const OFFENDERS_MAX: usize = 1024;
 
 /// The owner task's state.
@@ -284,7 +284,9 @@ impl Registrar {
             }
             Err(why) => {
                 let why = why.into();
-                if self.ignore(&why) {
+                self.ignore(&why);
+                // Each app is told once, whoever else was told the same.
+                if self.is_new(format!("{}: {why}", told.app)) {
                     self.ports.tell(&told, &why.to_string(), now);
                 }
             }
@@ -296,14 +298,16 @@ impl Registrar {
         self.counts.ports_now(self.ports.open_count());
     }
 
-    /// Says why a registration was ignored, once for each reason and offender; whether it did.
-    fn ignore(&mut self, why: &Ignored) -> bool {
+    /// Says why a registration was ignored, once for each reason and offender.
+    fn ignore(&mut self, why: &Ignored) {
         self.counts.ignored();
-        let is_new = self.offenders.len() < OFFENDERS_MAX && self.offenders.insert(why.to_string());
-        if is_new {
+        if self.is_new(why.to_string()) {
             warn!(reason = %why, "registration ignored");
         }
-        is_new
+    }
+
+    fn is_new(&mut self, offence: String) -> bool {
+        self.offenders.len() < OFFENDERS_MAX && self.offenders.insert(offence)
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod ports;
 use core::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::StartError;
@@ -30,6 +31,8 @@ pub(crate) struct Port {
     pub(crate) name: Box<str>,
     /// It has no routes any more.
     pub(crate) closing: CancellationToken,
+    /// Places for its connections, over all workers.
+    pub(crate) places: Arc<Semaphore>,
     table: Arc<Table>,
 }
 
@@ -58,9 +61,10 @@ impl Opens for NoDoors {
 // === impl Port ===
 
 impl Port {
-    pub(crate) fn new(number: u16, table: Arc<Table>) -> Self {
+    /// A port that takes so many connections at once.
+    pub(crate) fn new(number: u16, connections_max: usize, table: Arc<Table>) -> Self {
         let (name, closing) = (number.to_string().into(), CancellationToken::new());
-        Self { name, closing, table }
+        Self { name, closing, places: Arc::new(Semaphore::new(connections_max)), table }
     }
 
     /// Whether the name a client asks for decides where it gets.

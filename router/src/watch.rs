@@ -41,7 +41,7 @@ pub(crate) enum Phase {
     Streaming,
     /// The last answer was given; the client may still be sending.
     Lingering,
-    /// Bytes go through in which nothing is seen; they may stand still.
+    /// Bytes go through in which nothing is seen.
     Through,
     /// Several requests are under way, each with a watch of its own.
     Carrying,
@@ -99,6 +99,7 @@ impl Watch {
 
     /// The phase's time begins anew.
     pub(crate) fn goes_on(&self) {
+        self.is_overdue.set(false);
         self.since.set(self.ticks.get());
         self.moved();
     }
@@ -113,7 +114,7 @@ impl Watch {
         self.order.get() >= Order::Finish
     }
 
-    /// Whether the endpoint's time is up; said once.
+    /// Whether the time is up of an endpoint that is awaited, or of bytes that go through; said once.
     pub(crate) fn take_overdue(&self) -> bool {
         self.is_overdue.take()
     }
@@ -126,8 +127,9 @@ impl Watch {
         }
     }
 
-    /// Looks at the clock, and gives the order that follows.
-    pub(crate) fn look(&self, limits: &Limits) {
+    /// Looks at the clock, and gives the order that follows; `idle` is how long what goes through
+    /// may stand still.
+    pub(crate) fn look(&self, limits: &Limits, idle: Duration) {
         let now = self.ticks.get();
         let over = |since: &Cell<u64>, limit: Duration| {
             u128::from(now.saturating_sub(since.get())) > limit.as_millis()
@@ -138,6 +140,10 @@ impl Watch {
             }
             Phase::Head if over(&self.since, limits.header_read_timeout) => self.order(Order::Drop),
             Phase::Awaiting if over(&self.since, limits.endpoint_timeout) => {
+                self.is_overdue.set(true);
+                self.wake();
+            }
+            Phase::Through if over(&self.moved_at, idle) => {
                 self.is_overdue.set(true);
                 self.wake();
             }

@@ -23,10 +23,36 @@ pub(crate) fn undisturbed<T>(mut round: impl FnMut() -> T) -> T {
 
 /// CPU time a process and its threads have used.
 pub(crate) fn cpu_time(pid: i32) -> Duration {
+    ticks_of(pid, 11..13)
+}
+
+/// The same with its children that have ended.
+pub(crate) fn cpu_time_with_children(pid: i32) -> Duration {
+    ticks_of(pid, 11..15)
+}
+
+fn ticks_of(pid: i32, fields: std::ops::Range<usize>) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    let all: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = all[fields].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+}
+
+/// CPU time that this process has used, and its children that have ended.
+pub(crate) fn cpu_time_of_all() -> Duration {
+    let of = |who| {
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
+        // SAFETY: the kernel fills what it is given when it says that it succeeded.
+        let usage = unsafe {
+            assert_eq!(libc::getrusage(who, usage.as_mut_ptr()), 0);
+            usage.assume_init()
+        };
+        [usage.ru_utime, usage.ru_stime].map(|time| {
+            let micros = time.tv_sec * 1_000_000 + time.tv_usec;
+            Duration::from_micros(micros.try_into().unwrap())
+        })
+    };
+    of(libc::RUSAGE_SELF).iter().chain(&of(libc::RUSAGE_CHILDREN)).sum()
 }
 
 /// The sum of the lines of `smaps_rollup` that begin with `key`.
@@ -67,4 +93,13 @@ impl Ticks {
         let (all, stolen) = (self.all - before.all, self.stolen - before.stolen);
         if all == 0 { 0.0 } else { stolen as f64 / all as f64 }
     }
+}
+
+/// Leaves nothing of what was done before in this core's own caches.
+pub(crate) fn empty_caches() {
+    /// More than any core has.
+    const BYTES: usize = 16 << 20;
+    let mut filler = vec![0_u8; BYTES];
+    filler.iter_mut().step_by(64).for_each(|byte| *byte = byte.wrapping_add(1));
+    std::hint::black_box(filler);
 }

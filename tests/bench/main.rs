@@ -29,13 +29,16 @@ use effort::Effort;
 /// A benchmark and what it tells.
 type Benchmark = (&'static str, &'static str, fn(Effort));
 
-const BENCHMARKS: [Benchmark; 7] = [
+const BENCHMARKS: [Benchmark; 10] = [
     ("start", "from `ltc create` to the first 200, the image cached and not", start::run),
     ("footprint", "memory and CPU of the idle appliance, size of the binary", footprint::run),
     ("auction", "placements per CPU second, and their quality", auction::run),
     ("router", "requests through the router beside nginx and haproxy", router::run),
     ("registration", "from a message on NATS to the first request it serves", registration::run),
-    ("cell", "starts of containers beside runc and crun, and what holding one costs", cell::run),
+    ("cell", "all of the next three", cell::run),
+    ("starts", "containers beside runc and crun, and what holding one costs", cell::run_starts),
+    ("restart", "the platform killed under 250 instances, and started anew", cell::run_taken_over),
+    ("fleet", "100 instances at once, 1,000 in all, and what they take", cell::run_fleet),
     ("brain", "250,000 instances on 1,250 simulated cells, the store on disk", brain::run),
 ];
 

@@ -4,6 +4,7 @@
 pub mod appliance;
 pub mod image;
 pub mod inside;
+pub mod load;
 pub mod machine;
 pub mod person;
 pub mod registry;

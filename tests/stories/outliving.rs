@@ -1,11 +1,9 @@
 //! Apps outlive the platform: it is killed, stopped and started anew, and they do not notice.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use lattice_tests::appliance::Appliance;
+use lattice_tests::load::{address, get, under_load};
 use lattice_tests::web::Web;
 use lattice_tests::{PATIENCE, eventually, expect, image, machine};
 use rustix::process::{Signal, kill_process};
@@ -14,14 +12,19 @@ use serde_json::Value;
 use crate::lifecycle::answers_from;
 use crate::recovery::{create, instance_guids, root_filesystems};
 
+/// As many as show that it is not one or two by chance.
+const INSTANCES: usize = 12;
+
 #[test]
 fn killed_and_stopped_under_load_it_finds_its_apps_again_which_answered_all_the_time() {
     machine::isolate();
     let mut lattice = Appliance::start(&[]);
     let web = Web::new();
     let layout = image::layout(lattice.scratch(), "fixture-app", &["serve", "0.0.0.0:8080"]);
-    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap(), "--instances", "2"]);
-    answers_from(&web, "web", 2);
+    let count = INSTANCES.to_string();
+    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap(), "--instances", &count]);
+    answers_from(&web, "web", INSTANCES);
+    crash_once(&lattice, &web);
     let before = what_is_known(&lattice, &web);
     let addresses: Vec<SocketAddr> = before.iter().map(address).collect();
     for (round, signal) in [Signal::KILL, Signal::TERM].into_iter().enumerate() {
@@ -33,10 +36,10 @@ fn killed_and_stopped_under_load_it_finds_its_apps_again_which_answered_all_the_
             lattice.up();
         });
         let web = Web::new();
-        answers_from(&web, "web", 2);
+        answers_from(&web, "web", INSTANCES);
         assert_eq!(what_is_known(&lattice, &web), before, "{signal:?}");
         // The log-aggregator is as new as the platform, so all of this came after the start.
-        for index in 0..2 {
+        for index in 0..INSTANCES {
             eventually("what was logged meanwhile is there, once", PATIENCE, || {
                 let lines = lattice.recent_logs(&web, "web");
                 let own = lines.iter().filter(|line| line.contains(&format!("|{index} ")));
@@ -143,54 +146,21 @@ fn what_runs_on_alone_is_stopped_by_lattice_down() {
     answers_from(&Web::new(), "web", 2);
 }
 
+/// Gives the first instance a history.
+fn crash_once(lattice: &Appliance, web: &Web) {
+    let first = what_is_known(lattice, web).remove(0);
+    get(address(&first), "/exit/3").expect_err("it ends without an answer");
+    eventually("it came back", PATIENCE, || {
+        let all = what_is_known(lattice, web);
+        let is_running = |lrp: &Value| lrp["state"] == "RUNNING";
+        let is_back = all[0]["crash_count"] == 1 && all.iter().all(is_running);
+        expect(is_back, all)
+    });
+}
+
 /// Who runs where since when, and how often it crashed.
 fn what_is_known(lattice: &Appliance, web: &Web) -> Vec<Value> {
     let mut instances = lattice.instances(web, "web");
     instances.sort_by_key(|lrp| lrp["index"].as_u64());
     instances
-}
-
-/// Where an instance answers by itself.
-fn address(lrp: &Value) -> SocketAddr {
-    let ip = lrp["instance_address"].as_str().unwrap();
-    format!("{ip}:8080").parse().unwrap()
-}
-
-/// Does something while every address is asked all the time; none may fail once.
-fn under_load(addresses: &[SocketAddr], work: impl FnOnce()) {
-    let is_over = AtomicBool::new(false);
-    let ask = |at: SocketAddr| {
-        let mut answers = 0;
-        while !is_over.load(Ordering::Relaxed) {
-            assert_eq!(get(at, "/index").unwrap(), 200, "after {answers} answers");
-            answers += 1;
-        }
-        answers
-    };
-    std::thread::scope(|scope| {
-        let askers: Vec<_> = addresses.iter().map(|at| scope.spawn(|| ask(*at))).collect();
-        work();
-        is_over.store(true, Ordering::Relaxed);
-        for asker in askers {
-            let answers = asker.join().expect("every request is answered");
-            assert!(answers > 0, "it was asked");
-        }
-    });
-}
-
-/// The status of one request on a connection of its own.
-fn get(at: SocketAddr, path: &str) -> std::io::Result<u16> {
-    ask(at, path).map(|(status, _)| status)
-}
-
-/// The same with what it answered.
-pub(crate) fn ask(at: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&at, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
-    status.map(|status| (status, body)).ok_or_else(|| std::io::Error::other(answer))
 }

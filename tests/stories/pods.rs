@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use lattice_tests::appliance::Appliance;
+use lattice_tests::load::ask;
 use lattice_tests::web::Web;
 use lattice_tests::{PATIENCE, eventually, expect, image, machine};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::outliving::ask;
 use crate::recovery::{instance_guids, root_filesystems};
 
 #[test]

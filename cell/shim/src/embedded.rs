@@ -98,6 +98,10 @@ impl Call {
 
     fn create(&self) -> Result<(), String> {
         let (executor, complaints) = executor(&read_json(&self.bundle.join("config.json"))?)?;
+        // `libcontainer` tries by the working directory whether the kernel can open files without
+        // following links. The container's root may not read ours, and would do by some thousand
+        // calls what takes some hundred.
+        std::env::set_current_dir("/").map_err(|e| format!("cannot leave the bundle: {e}"))?;
         let builder = ContainerBuilder::new(self.id.clone(), SyscallType::default());
         let builder = builder.with_root_path(&self.root).map_err(|e| words(&e))?;
         let builder = builder.with_executor(executor);

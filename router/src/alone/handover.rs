@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
@@ -200,7 +200,7 @@ async fn send(stream: &mut UnixStream, sockets: &[TcpListener]) -> io::Result<()
 }
 
 fn send_some(stream: BorrowedFd<'_>, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
+    let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(sockets.len()))];
     let mut beside = SendAncillaryBuffer::new(&mut space);
     beside.push(SendAncillaryMessage::ScmRights(sockets));
     sendmsg(stream, &[IoSlice::new(b".")], &mut beside, SendFlags::NOSIGNAL)?;
@@ -227,7 +227,14 @@ fn receive_some(stream: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    recvmsg(stream, &mut [IoSliceMut::new(&mut byte)], &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received = recvmsg(stream, &mut [IoSliceMut::new(&mut byte)], &mut beside, flags)?;
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        // Those that did arrive are closed with `beside`; the predecessor still has them all.
+        let lost = "sockets were lost on the way: this process may have too few open files \
+                    (ulimit -n)";
+        return Err(io::Error::new(io::ErrorKind::QuotaExceeded, lost));
+    }
     let rights = beside.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
         _ => None,
@@ -253,6 +260,19 @@ mod tests {
             };
             assert_eq!(addrs(&received), addrs(&sockets));
         }
+    }
+
+    #[tokio::test]
+    async fn sockets_that_do_not_all_arrive_are_an_error_that_says_why() {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let many = 253;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let all = vec![listener.as_fd(); many];
+        let count = u32::try_from(many).unwrap().to_be_bytes();
+        here.try_write(&count).unwrap();
+        send_some(here.as_fd(), &all).unwrap();
+        let error = receive(&mut there).await.unwrap_err().to_string();
+        assert!(error.contains("ulimit -n"), "{error}");
     }
 
     #[tokio::test]

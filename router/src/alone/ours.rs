@@ -1,7 +1,8 @@
 //! Our own file: TOML, in which every key must be known.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+mod tcp;
+
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +17,11 @@ use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
 use super::stdout::{Logging, Timestamps};
 use crate::config::{
     AccessLines, Balance, Config, Freshness, HeaderRules, Limits, LineRules, Listener, Sharding,
-    Side, Sticky, TcpRules, duration,
+    Side, Sticky, duration,
 };
 use crate::http::Status;
 use crate::tls::{BackendTls, Clients, Front, Version, Versions};
+use tcp::Tcp;
 
 /// The file. What is left out is as in `lattice up`.
 #[derive(Debug, Deserialize)]
@@ -63,25 +65,6 @@ struct File {
     sticky: Sticky,
     limits: Limits,
     tcp: Tcp,
-}
-
-/// Which TCP routes are carried; none if left out.
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Tcp {
-    /// Where their ports are listened on.
-    listen: Vec<IpAddr>,
-    /// The first and the last port that routes may have.
-    ports: (u16, u16),
-    /// Those among them that routes may not have.
-    reserved: BTreeSet<u16>,
-    /// The most ports that are open at once.
-    ports_max: usize,
-    /// Client connections over all workers.
-    connections_max: usize,
-    /// How long a client may take to say by TLS which name it asks for, where that decides.
-    #[serde(with = "duration")]
-    greeting_timeout: Duration,
 }
 
 /// What is spoken to clients under TLS.
@@ -206,7 +189,7 @@ pub(super) fn read(text: &str) -> Read {
         headers: file.headers,
         sticky: file.sticky,
         limits: file.limits,
-        tcp: file.tcp.rules(&file.status),
+        tcp: file.tcp.rules(file.status.addrs()),
         ..defaults
     };
     let AccessLog { file: path, syslog, metron, .. } = file.access_log;
@@ -224,25 +207,6 @@ pub(super) fn read(text: &str) -> Read {
     })
 }
 
-// === impl Tcp ===
-
-impl Tcp {
-    /// The rules; ports where status is shown are no route's.
-    fn rules(self, status: &Shown) -> TcpRules {
-        let mut reserved = self.reserved;
-        let shown = [status.health, status.routes, status.metrics];
-        reserved.extend(shown.into_iter().flatten().map(|addr| addr.port()));
-        TcpRules {
-            addrs: self.listen,
-            ports: self.ports.0..=self.ports.1,
-            reserved,
-            ports_max: self.ports_max,
-            connections_max: self.connections_max,
-            greeting_timeout: self.greeting_timeout,
-        }
-    }
-}
-
 fn refuse_contradictions(file: &File, judge: &mut Judge) {
     if file.listen.is_empty() && file.listen_tls.is_empty() {
         judge.refuse("listen is empty: name an address, such as 0.0.0.0:80");
@@ -253,11 +217,7 @@ fn refuse_contradictions(file: &File, judge: &mut Judge) {
     if file.status.routes.is_some() && file.status.password.is_empty() {
         judge.refuse("status.routes without status.password: nobody could see them");
     }
-    if file.tcp.ports.0 > file.tcp.ports.1 || file.tcp.ports.0 == 0 {
-        let (first, last) = file.tcp.ports;
-        judge
-            .refuse(format!("tcp.ports is [{first}, {last}]: the first comes first, and is not 0"));
-    }
+    file.tcp.refuse_contradictions(judge);
     if !["debug", "info", "warn", "error"].contains(&&*file.log.level) {
         judge.refuse(format!("log.level is `{}`: take debug, info, warn or error", file.log.level));
     }
@@ -280,6 +240,13 @@ fn sharding(segments: Vec<String>, carries_shared: bool) -> Sharding {
 impl From<Nats> for NatsConfig {
     fn from(Nats { servers, user, password, ping_interval }: Nats) -> Self {
         Self { servers, user, password, tls: None, ping_interval }
+    }
+}
+
+impl Shown {
+    /// Where status is shown.
+    fn addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        [self.health, self.routes, self.metrics].into_iter().flatten()
     }
 }
 
@@ -394,20 +361,6 @@ impl Default for File {
     }
 }
 
-impl Default for Tcp {
-    fn default() -> Self {
-        let rules = TcpRules::default();
-        Self {
-            listen: rules.addrs,
-            ports: rules.ports.into_inner(),
-            reserved: rules.reserved,
-            ports_max: rules.ports_max,
-            connections_max: rules.connections_max,
-            greeting_timeout: rules.greeting_timeout,
-        }
-    }
-}
-
 impl Default for Nats {
     fn default() -> Self {
         Self {
@@ -459,6 +412,7 @@ mod tests {
             listen = ["0.0.0.0"]
             ports = [9000, 9999]
             reserved = [9500]
+            idle_timeout = "1m"
             [access_log.syslog]
             network = "tcp"
             address = "logs:514"
@@ -474,6 +428,7 @@ mod tests {
         let tcp = &settings.router.tcp;
         assert_eq!((tcp.addrs.len(), &tcp.ports), (1, &(9000..=9999)));
         assert_eq!(tcp.reserved, [9100, 9500].into());
+        assert_eq!((tcp.idle_timeout.as_secs(), tcp.connections_per_port_max), (60, 2_500));
         assert_eq!(settings.access.syslog.unwrap().tag, "gorouter");
         assert_eq!(settings.router.identity.hosts.len(), 1);
     }
@@ -481,9 +436,9 @@ mod tests {
     #[test]
     fn mistakes_are_told_at_once() {
         let text = "listen = []\ncarry_shared = true\n[log]\nlevel = \"loud\"\n[status]\n\
-                    routes = \"[::1]:1\"\n[tcp]\nports = [2, 1]";
+                    routes = \"[::1]:1\"\n[tcp]\nports = [2, 1]\nconnections_max = 0";
         let Err(Refused::Wrong(mistakes)) = read(text) else { panic!("it is wrong") };
-        assert_eq!(mistakes.len(), 5, "{mistakes:?}");
+        assert_eq!(mistakes.len(), 6, "{mistakes:?}");
         for (text, part) in [
             ("colour = 1", "unknown field `colour`"),
             ("[limits]\ndial_timeout = \"soon\"", "`soon` is no duration"),

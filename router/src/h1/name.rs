@@ -52,7 +52,12 @@ impl Name {
     /// Which name this is.
     pub(crate) fn of(text: &[u8]) -> Self {
         let known = known_of_length(text.len());
-        let same = known.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(text));
+        // Names of one length differ in their last letter, mostly.
+        let last = |name: &[u8]| name.last().map(u8::to_ascii_lowercase);
+        let same = known.iter().find(|(name, _)| {
+            let name = name.as_bytes();
+            last(name) == last(text) && name.eq_ignore_ascii_case(text)
+        });
         same.map_or(Self::Other, |(_, name)| *name)
     }
 

@@ -261,8 +261,18 @@ impl Sending {
         let found = end.find(&self.waiting, LineEnds::Strict).map_err(io::Error::other)?;
         let Some(length) = found else { return Ok(false) };
         let bytes = self.waiting.split_to(length).freeze();
+        // Until it is sent there is nothing that anyone could go on with.
+        self.state = State::Cut;
+        let sent = self.send_whole(&bytes);
+        if sent.is_err() {
+            self.respond.send_reset(Reason::INTERNAL_ERROR);
+        }
+        sent.map(|()| true)
+    }
+
+    fn send_whole(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut slots = Slots::new();
-        let head = ResponseHead::parse(&bytes, LINES_CEILING, self.to_head, &mut slots);
+        let head = ResponseHead::parse(bytes, LINES_CEILING, self.to_head, &mut slots);
         let head = head.map_err(io::Error::other)?;
         let response =
             head::response(&head).ok_or_else(|| io::Error::other("a head beyond words"))?;
@@ -275,7 +285,7 @@ impl Sending {
             let to = self.respond.send_response(response, is_all).map_err(broken)?;
             if is_all { State::Done } else { State::Body(to, decoder) }
         };
-        Ok(true)
+        Ok(())
     }
 
     /// Sends a piece of the body, as far as the client takes it; false if none waits.

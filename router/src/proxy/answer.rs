@@ -5,6 +5,7 @@ use lattice_model::Time;
 
 use super::exchange::Asks;
 use crate::config::HeaderRules;
+use crate::decimal;
 use crate::h1::name::Name;
 use crate::h1::response::ResponseHead;
 use crate::h1::{Body, Version};
@@ -116,7 +117,7 @@ pub(crate) fn relay(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, added: Added
     if passage.in_chunks || would_be_chunked {
         line(out, b"Transfer-Encoding", b"chunked");
     } else if let Some(length) = head.length {
-        line(out, b"Content-Length", length.to_string().as_bytes());
+        content_length(out, length);
     }
     if !head.fields.has(Name::RequestId) {
         line(out, b"X-Vcap-Request-Id", added.request_id);
@@ -171,7 +172,7 @@ pub(crate) fn refuse(out: &mut Vec<u8>, answer: &verdict::Answer, added: Added<'
         line(out, b"X-Vcap-Request-Id", added.request_id);
     }
     line(out, b"Date", &http_date::text(added.at));
-    line(out, b"Content-Length", length.to_string().as_bytes());
+    content_length(out, length);
     added.trace(out);
     persistence(out, version, added.keeps_alive);
     added.rewrite(out, begin);
@@ -186,7 +187,9 @@ pub(crate) fn refuse(out: &mut Vec<u8>, answer: &verdict::Answer, added: Added<'
 
 fn status_line(out: &mut Vec<u8>, version: Version, status: u16, reason: &[u8]) {
     out.extend_from_slice(version.text().as_bytes());
-    out.extend_from_slice(format!(" {status} ").as_bytes());
+    out.push(b' ');
+    decimal::push(out, status.into());
+    out.push(b' ');
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
 }
@@ -213,6 +216,12 @@ fn persistence(out: &mut Vec<u8>, version: Version, keeps_alive: bool) {
         (Version::Http10, true) => line(out, b"Connection", b"keep-alive"),
         (Version::Http11, true) | (Version::Http10, false) => {}
     }
+}
+
+fn content_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    decimal::push(out, length);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// One line; a value that was folded over several becomes one.

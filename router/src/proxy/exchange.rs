@@ -58,6 +58,9 @@ pub(crate) struct Exchange {
     pub(crate) course: Course,
 }
 
+/// A record, which is large and handed on, and the route, or why there is none.
+type Begun = (Box<Exchange>, Result<Arc<Route>, Failure>);
+
 /// When what happened.
 #[derive(Debug)]
 pub(crate) struct Course {
@@ -93,7 +96,7 @@ impl Exchange {
         worker: &Rc<Worker>,
         peer: &Rc<Peer>,
         bytes: &[u8],
-    ) -> Result<(Self, Result<Arc<Route>, Failure>), Violation> {
+    ) -> Result<Begun, Violation> {
         let mut slots = Slots::new();
         let head = RequestHead::parse(bytes, worker.shared.limits.headers_max, &mut slots)?;
         count(&worker.traffic.requests);
@@ -102,14 +105,14 @@ impl Exchange {
         let request_id = request_id(&trace);
         let client = &peer.forwarded_for;
         let tls = peer.tls.as_ref();
-        let (sought, route) = match lookup::seek(&worker.shared, peer, &head) {
+        let (sought, route) = match lookup::seek(&worker.shared, peer, &head, at) {
             Ok((sought, route)) => (sought, Ok(route)),
             Err(failure) => (Sought::default(), Err(failure)),
         };
         let (request, passage) = (&request_id, &sought.passage);
         let told = Told { client, tls, request_id: request, at, rules, trace: &trace, passage };
         let memory = &worker.memory;
-        let exchange = Self {
+        let exchange = Box::new(Self {
             worker: worker.clone(),
             peer: peer.clone(),
             at,
@@ -125,7 +128,7 @@ impl Exchange {
             sent_here: 0,
             is_complete: false,
             course: Course::begin(),
-        };
+        });
         Ok((exchange, route))
     }
 

@@ -118,7 +118,8 @@ fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Cho
         hashed: sought.hashed,
         zone: shared.zone.as_deref(),
         in_flight_max,
-        now: shared.clock.now(),
+        // The first attempt begins when the request comes.
+        now: if tried.is_empty() { exchange.at } else { shared.clock.now() },
     };
     match &sought.narrowed {
         Some(narrowed) => select(narrowed, &asked),

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use lattice_model::Time;
+
 use super::instance;
 use super::intake::{self, Asked};
 use super::service::{Passage, Standing};
@@ -36,21 +38,25 @@ pub(crate) struct Sought {
     pub(crate) passage: Passage,
 }
 
-/// Finds the route that serves a request, and what of it the request asks for.
+/// Finds the route that serves a request that came at a moment, and what of it the request asks for.
 pub(crate) fn seek(
     shared: &Shared,
     peer: &Peer,
     head: &RequestHead<'_, '_>,
+    at: Time,
 ) -> Result<(Sought, Arc<Route>), Failure> {
     let checker = shared.headers.health_check_user_agent.as_deref().map(str::as_bytes);
     if checker.is_some() && head.fields.values(Name::UserAgent).next() == checker {
         return Err(Failure::HealthCheck { is_ending: shared.is_ending() });
     }
     let asked = intake::read(head, peer.addr.ip())?;
+    if let Some(answer) = shared.challenges.file(&asked.host, &asked.path) {
+        return Err(Failure::Challenge { answer });
+    }
     let Found { route, is_platform } = find(shared, peer.side, &asked)?;
     let narrowed = instance::narrow(head, &route, &asked.host)?;
-    let services = shared.services.as_ref();
-    let standing = Standing { services, table: &shared.table, now: shared.clock.now() };
+    let (services, table, reserved) = (shared.services.as_ref(), &shared.table, &shared.reserved);
+    let standing = Standing { services, table, reserved, now: at };
     let passage = standing.of(head, &route, rand::random)?;
     let mut sought = Sought { is_platform, passage, ..Sought::default() };
     if let Passage::To(outing) = &sought.passage {

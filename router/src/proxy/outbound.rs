@@ -9,6 +9,7 @@ use super::intake::Target;
 use super::service::{Outing, Passage};
 use super::trace::Trace;
 use crate::config::{ForwardedCertificate, ForwardedProto, HeaderRules};
+use crate::decimal;
 use crate::h1::name::Name;
 use crate::h1::request::RequestHead;
 use crate::h1::{Body, words};
@@ -70,8 +71,8 @@ impl Outbound {
         outbound.framing(head);
         outbound.forwarded(head, told);
         if !head.fields.has(Name::RequestStart) {
-            let millis = told.at.0.div_euclid(1_000_000).to_string();
-            outbound.line(b"X-Request-Start", millis.as_bytes());
+            let millis = u64::try_from(told.at.0 / 1_000_000).unwrap_or(0);
+            outbound.number(b"X-Request-Start", millis);
         }
         outbound.line(b"X-Vcap-Request-Id", told.request_id);
         for (name, value) in &told.trace.lines {
@@ -174,7 +175,7 @@ impl Outbound {
 
     fn framing(&mut self, head: &RequestHead<'_, '_>) {
         if let Some(length) = head.length {
-            self.line(b"Content-Length", length.to_string().as_bytes());
+            self.number(b"Content-Length", length);
         }
         if head.body == Body::Chunked {
             self.line(b"Transfer-Encoding", b"chunked");
@@ -209,6 +210,13 @@ impl Outbound {
         if let Some(certificate) = told.certificate() {
             self.line(b"X-Forwarded-Client-Cert", certificate.as_bytes());
         }
+    }
+
+    fn number(&mut self, name: &[u8], value: u64) {
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(b": ");
+        decimal::push(&mut self.bytes, value);
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// Adds a line; where its value stands.

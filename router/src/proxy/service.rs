@@ -9,6 +9,7 @@ use super::intake::Target;
 use crate::h1::name::Name;
 use crate::h1::request::RequestHead;
 use crate::pool::{Endpoint, Route};
+use crate::reserved::ReservedHosts;
 use crate::services::place::Place;
 use crate::services::signature::{Signed, Unsigned};
 use crate::services::{Service, Services};
@@ -42,6 +43,7 @@ pub(crate) struct Outing {
 pub(crate) struct Standing<'a> {
     pub(crate) services: Option<&'a Services>,
     pub(crate) table: &'a Table,
+    pub(crate) reserved: &'a ReservedHosts,
     pub(crate) now: Time,
 }
 
@@ -121,9 +123,13 @@ impl Standing<'_> {
     }
 
     /// The route of a service that is one of our own apps, if it may be asked for here. One that
-    /// has a service itself is asked for over the network: the request comes back for it.
+    /// has a service itself is asked for over the network: the request comes back for it. So is a
+    /// host of the platform, which then decides by itself whom it serves.
     fn hairpin(self, services: &Services, place: &Place) -> Option<Arc<Route>> {
         let host = key::host_of(&place.host);
+        if self.reserved.contains(&host) {
+            return None;
+        }
         let route = self.table.find(&host, place.path())?;
         (services.hairpins.allow(route.host()) && route.service().is_none()).then_some(route)
     }

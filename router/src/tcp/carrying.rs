@@ -15,7 +15,7 @@ use lattice_model::envelope::Log;
 use lattice_model::{Envelope, Time};
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
 use super::Port;
@@ -55,8 +55,11 @@ struct Carried {
     /// Both ends have closed.
     is_complete: bool,
     error: String,
-    _place: OwnedSemaphorePermit,
+    _places: Places,
 }
+
+/// A place among the connections of a port, and one among those of a worker.
+type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// An endpoint that has this connection under way.
 struct Held(Arc<Endpoint>);
@@ -71,12 +74,10 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, port: Arc<
         };
         match accepted {
             Ok((stream, addr)) => {
-                let places = worker.tcp_places.clone();
-                if places.available_permits() == 0 {
-                    warn!(port = %port.name, "TCP connection limit reached; new ones wait");
-                }
-                let Ok(place) = places.acquire_owned().await else { return };
-                let carrying = carry(worker.clone(), port.clone(), (stream, addr), place);
+                let taking = port.closing.run_until_cancelled(places(&worker, &port));
+                // Who waits for a place at a port that closes is closed with it.
+                let Some(Some(places)) = taking.await else { return };
+                let carrying = carry(worker.clone(), port.clone(), (stream, addr), places);
                 tokio::task::spawn_local(carrying);
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -88,11 +89,28 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, port: Arc<
     }
 }
 
+/// Waits for places; none when there will be no more.
+async fn places(worker: &Worker, port: &Port) -> Option<Places> {
+    let of_port = place(&port.places, port, "limit of TCP connections to one port").await?;
+    Some((of_port, place(&worker.tcp_places, port, "limit of TCP connections").await?))
+}
+
+async fn place(
+    places: &Arc<Semaphore>,
+    port: &Port,
+    limit: &'static str,
+) -> Option<OwnedSemaphorePermit> {
+    if places.available_permits() == 0 {
+        warn!(port = %port.name, limit, "limit reached; new connections wait");
+    }
+    places.clone().acquire_owned().await.ok()
+}
+
 async fn carry(
     worker: Rc<Worker>,
     port: Arc<Port>,
     (tcp, client): (TcpStream, SocketAddr),
-    place: OwnedSemaphorePermit,
+    places: Places,
 ) {
     if tcp.set_nodelay(true).is_err() {
         return;
@@ -100,7 +118,7 @@ async fn carry(
     outlives_silence(&tcp);
     let watch = worker.watch();
     watch.enters(Phase::Through);
-    let mut carried = Carried::new(worker.clone(), port, (tcp, client), place);
+    let mut carried = Carried::new(worker.clone(), port, (tcp, client), places);
     let work = pin!(carried.carry(&watch));
     watch.over(work).await;
     worker.leave(&watch);
@@ -122,7 +140,7 @@ impl Carried {
         worker: Rc<Worker>,
         port: Arc<Port>,
         (tcp, client): (TcpStream, SocketAddr),
-        place: OwnedSemaphorePermit,
+        places: Places,
     ) -> Self {
         count(&worker.traffic.tcp.taken);
         count(&worker.traffic.tcp.open);
@@ -145,7 +163,7 @@ impl Carried {
             error: String::new(),
             worker,
             port,
-            _place: place,
+            _places: places,
         }
     }
 
@@ -171,6 +189,7 @@ impl Carried {
                 return;
             }
         }
+        watch.goes_on();
         match poll_fn(|cx| self.poll(cx, watch)).await {
             Ok(()) => self.is_complete = true,
             Err(why) => self.error = format!("broke_off ({why})"),
@@ -240,6 +259,10 @@ impl Carried {
     /// for ever.
     fn poll(&mut self, cx: &mut Context<'_>, watch: &Watch) -> Poll<Result<(), String>> {
         let Some(lease) = &mut self.far else { return Poll::Ready(Ok(())) };
+        if watch.take_overdue() {
+            let secs = self.worker.shared.tcp.idle_timeout.as_secs_f64();
+            return Poll::Ready(Err(format!("no byte went either way for {secs} s")));
+        }
         let (near, far, memory) = (&mut self.near, &mut lease.wire, &self.worker.memory);
         let tcp = &self.worker.traffic.tcp;
         let flow = (memory, || watch.moved());

@@ -177,7 +177,11 @@ impl Ports {
         if let Some(State::Open(_)) = self.ports.get(&number) {
             return Ok(());
         }
-        let port = Arc::new(Port::new(number, self.editor.table().clone()));
+        let port = Arc::new(Port::new(
+            number,
+            self.rules.connections_per_port_max,
+            self.editor.table().clone(),
+        ));
         let addrs = self.rules.addrs.iter().map(|ip| SocketAddr::new(*ip, number));
         let opened: Result<Vec<()>, StartError> =
             addrs.map(|addr| self.opens.open(addr, &port)).collect();

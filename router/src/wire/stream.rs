@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use rustix::net::{RecvFlags, Shutdown};
 use rustls::Connection;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::connections::Certainty;
@@ -45,7 +46,7 @@ impl Stream {
     /// Reads once; 0 is the end.
     pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Plain(tcp) => tcp.try_read(into),
+            Self::Plain(tcp) => read_at_once(tcp, into),
             Self::Tls(secured) => secured.try_read(into),
             Self::Http2(stream) => stream.try_read(into),
         }
@@ -120,7 +121,7 @@ impl Stream {
             Self::Plain(tcp) => {
                 let mut byte = [0];
                 let heard = match certainty {
-                    Certainty::AsHeard => tcp.try_read(&mut byte),
+                    Certainty::AsHeard => read_at_once(tcp, &mut byte),
                     Certainty::Asked => {
                         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
                         let peeked = rustix::net::recv(tcp, &mut byte, flags);
@@ -282,7 +283,7 @@ impl fmt::Debug for Secured {
 
 impl Read for AtOnce<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(into)
+        read_at_once(self.0, into)
     }
 }
 
@@ -298,6 +299,19 @@ impl Write for AtOnce<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Reads once; 0 is the end. A read that leaves room has emptied the socket (epoll(7)); to note that
+/// saves a second one, which would only find it empty.
+fn read_at_once(tcp: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
+    let room = into.len();
+    let mut had = 0;
+    let read = tcp.try_io(Interest::READABLE, || {
+        let (n, _) = rustix::net::recv(tcp, into, RecvFlags::empty())?;
+        had = n;
+        if (1..room).contains(&n) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(n) }
+    });
+    if had > 0 { Ok(had) } else { read }
 }
 
 fn shut_down(tcp: &TcpStream) -> io::Result<()> {

@@ -25,7 +25,7 @@ pub(crate) struct Lines {
     logs: Arc<dyn LogIngress>,
     traffic: Arc<Traffic>,
     waiting: RefCell<Vec<Envelope>>,
-    text: Cell<String>,
+    text: Cell<Vec<u8>>,
     begun: Notify,
 }
 
@@ -38,7 +38,7 @@ impl Lines {
     }
 
     /// Takes a line: `envelope` makes one of its text.
-    pub(crate) fn add(&self, line: &Line<'_>, envelope: impl FnOnce(&str) -> Envelope) {
+    pub(crate) fn add(&self, line: &Line<'_>, envelope: impl FnOnce(&[u8]) -> Envelope) {
         let mut text = self.text.take();
         access_log::write(&mut text, line);
         let envelope = envelope(&text);

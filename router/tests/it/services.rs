@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lattice_router::services::{Hairpins, Keys, Services};
 use lattice_router::tls::BackendTls;
-use lattice_router::{AccessLines, Config};
+use lattice_router::{AccessLines, Config, Reserved};
 
 use crate::support::{Endpoint, Response, Wire, World, eventually, registration};
 use crate::tls::{Authority, Leaf, server};
@@ -295,6 +295,21 @@ async fn a_service_that_takes_no_request_is_asked_again_as_often_as_may_be() {
     let error = answer.header("x-cf-routererror").unwrap();
     assert!(error.starts_with("endpoint_failure (dial: "), "{error}");
     assert_eq!(town.world.router.totals().dials, 3);
+}
+
+#[tokio::test]
+async fn a_host_of_the_platform_is_never_taken_for_a_service_among_our_own_routes() {
+    let platform = Endpoint::saying("the platform's").await;
+    let town = Town::new(|config, services| {
+        services.hairpins = Hairpins::Always;
+        let host = "rs.localhost".to_owned();
+        config.reserved = vec![Reserved { host, endpoint: platform.addr }];
+    })
+    .await;
+    town.world.register(&registration("rs.localhost", platform.addr)).await;
+    let answer = town.world.get("web.test", "/").await;
+    assert_eq!((answer.status, answer.text()), (200, "served"), "by who is there in the network");
+    assert_eq!(platform.connections(), 0);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use lattice_router::Config;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{Endpoint, Wire, World, anywhere, eventually};
+use crate::support::{Endpoint, PATIENCE, Wire, World, anywhere, eventually};
 use crate::tls::{self, Authority};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -242,6 +242,10 @@ async fn a_port_that_routes_cannot_have_is_named_in_the_apps_log() {
     let line = world.line().await;
     let words = "TCP route 22: the port belongs to the platform; take any but 22, 53, 80, 443";
     assert!(line.contains(words), "{line}");
+    let others = TcpRegistration { app: "other".to_owned(), ..told(22, "", endpoint.addr) };
+    world.tell_tcp(REGISTER_TCP, &others);
+    let next = tokio::time::timeout(PATIENCE, world.logs.envelopes.recv()).await;
+    assert_eq!(&*next.unwrap().unwrap().source_id, "other", "each app is told");
     let taken = tokio::net::TcpListener::bind(anywhere()).await.unwrap();
     let port = taken.local_addr().unwrap().port();
     world.tell_tcp(REGISTER_TCP, &told(port, "", endpoint.addr));
@@ -271,6 +275,52 @@ async fn connections_beyond_the_limit_wait_for_a_place() {
     assert_eq!(first.take(1).await, b"x");
     drop(first);
     assert_eq!(second.take(1).await, b"1");
+}
+
+#[tokio::test]
+async fn one_port_leaves_places_to_the_others_and_closes_even_while_it_has_none() {
+    let world = World::with(|config| {
+        carries_tcp(config);
+        config.workers = 1;
+        config.tcp.connections_per_port_max = 1;
+    })
+    .await;
+    let (one, two) = (echo("1").await, echo("2").await);
+    let (full, other) = (free_port(), free_port());
+    world.tcp_route(full, "", one.addr).await;
+    world.tcp_route(other, "", two.addr).await;
+    let mut first = client(full).await;
+    assert_eq!(first.take(1).await, b"1");
+    let mut second = client(full).await;
+    assert_eq!(client(other).await.take(1).await, b"2");
+    assert_eq!(one.connections(), 1, "one waits for a place");
+    world.tcp_unroute(full, one.addr).await;
+    assert!(second.is_closed().await, "it waits no more");
+    first.send("!").await;
+    assert_eq!(first.take(1).await, b"!");
+}
+
+#[tokio::test]
+async fn a_connection_that_stands_still_is_broken_off_and_the_app_is_told() {
+    let mut world = World::with(|config| {
+        carries_tcp(config);
+        config.tcp.idle_timeout = Duration::from_millis(50);
+    })
+    .await;
+    let (endpoint, port) = (echo("1").await, free_port());
+    world.tcp_route(port, "", endpoint.addr).await;
+    let error = loop {
+        let mut stream = TcpStream::connect((LOOPBACK, port)).await.unwrap();
+        match stream.read_u8().await {
+            Ok(said) => assert_eq!(said, b'1'),
+            // A machine that stood still itself broke it off before the first byte.
+            Err(_) => continue,
+        }
+        break stream.read_u8().await.unwrap_err();
+    };
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+    let line = world.line().await;
+    assert!(line.ends_with("error:\"broke_off (no byte went either way for 0.05 s)\""), "{line}");
 }
 
 #[tokio::test]

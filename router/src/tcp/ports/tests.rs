@@ -143,7 +143,7 @@ fn a_name_leads_to_its_own_route_and_others_to_the_ports() {
     ports.add(50001, "a.test", 3).unwrap();
     ports.add(50002, "", 4).unwrap();
     let found = |number: u16, name: Option<&str>| {
-        let route = Port::new(number, ports.table().clone()).route(name)?;
+        let route = Port::new(number, 1, ports.table().clone()).route(name)?;
         Some(route.pool.load()[0].backend.addr.port())
     };
     for (port, name, expected) in [
@@ -157,8 +157,8 @@ fn a_name_leads_to_its_own_route_and_others_to_the_ports() {
     ] {
         assert_eq!(found(port, name), expected, "{port} {name:?}");
     }
-    assert!(Port::new(50000, ports.table().clone()).is_split());
-    assert!(!Port::new(50002, ports.table().clone()).is_split());
+    assert!(Port::new(50000, 1, ports.table().clone()).is_split());
+    assert!(!Port::new(50002, 1, ports.table().clone()).is_split());
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use super::frames::{
     RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, frame, packed,
 };
 use super::world;
-use crate::support::{Endpoint, eventually};
+use crate::support::{Endpoint, PATIENCE, Silent, eventually};
 
 const WHOLE: u8 = END_HEADERS | END_STREAM;
 
@@ -264,6 +264,59 @@ async fn more_requests_at_once_than_may_be_are_refused() {
     let refused = raw.next_of(&[RST_STREAM, GOAWAY]).await.unwrap();
     assert_eq!((refused.kind, refused.stream), (RST_STREAM, 5));
     assert_eq!(refused.payload, REFUSED_STREAM.to_be_bytes());
+}
+
+#[tokio::test]
+async fn requests_that_are_taken_back_and_still_under_way_count_among_those_at_once() {
+    let (world, authority) = world(|config| {
+        config.limits.streams_max = 2;
+        config.limits.dial_timeout = PATIENCE;
+    })
+    .await;
+    let silent = Silent::new();
+    world.route("web.test", silent.addr).await;
+    let mut raw = Raw::connect(&world, &authority).await;
+    let lines = [&[(":method", "POST")], &GET[1..]].concat();
+    for (stream, begun) in [(1, 1), (3, 2)] {
+        raw.send(HEADERS, END_HEADERS, stream, &packed(&lines)).await;
+        eventually("it is begun", || world.router.totals().dials == begun).await;
+        // More of a body than is held while nobody takes it, so that what follows is not read; and
+        // less than a window.
+        for _ in 0..4 {
+            raw.send(DATA, 0, stream, &[0; 16_000]).await;
+        }
+        raw.send(RST_STREAM, 0, stream, &8_u32.to_be_bytes()).await;
+    }
+    raw.send(HEADERS, WHOLE, 5, &packed(&GET)).await;
+    let refused = raw.next_of(&[RST_STREAM, GOAWAY]).await.unwrap();
+    assert_eq!((refused.kind, refused.stream), (RST_STREAM, 5));
+    assert_eq!(refused.payload, REFUSED_STREAM.to_be_bytes());
+    assert_eq!(world.router.totals().dials, 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_wants_any_more_leaves_nothing_behind() {
+    let (world, authority) = world(|config| {
+        config.limits.dial_timeout = PATIENCE;
+        config.limits.drain = Duration::from_secs(3600);
+    })
+    .await;
+    let silent = Silent::new();
+    world.route("web.test", silent.addr).await;
+    let mut raw = Raw::connect(&world, &authority).await;
+    let lines = [&[(":method", "POST")], &GET[1..]].concat();
+    raw.send(HEADERS, END_HEADERS, 1, &packed(&lines)).await;
+    eventually("it is begun", || world.router.totals().dials == 1).await;
+    for _ in 0..4 {
+        raw.send(DATA, 0, 1, &[0; 16_000]).await;
+    }
+    raw.send(RST_STREAM, 0, 1, &8_u32.to_be_bytes()).await;
+    drop(silent);
+    eventually("it is answered", || world.router.totals().answered_here == 1).await;
+    drop(raw);
+    world.tasks.shutdown().cancel();
+    let ended = tokio::time::timeout(PATIENCE, world.router.retired());
+    ended.await.expect("nobody is waited for");
 }
 
 #[tokio::test]
