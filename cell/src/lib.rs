@@ -22,6 +22,7 @@
 //! | [`network`] | bridge, addresses, port mapping |
 //! | [`userns`] | the users of each instance, which nobody else is |
 //! | [`logs`] | pipes to lines to envelopes |
+//! | `metrics`, `entitlement` | what instances use, and what of the cores is theirs |
 //! | [`routes`] | route heartbeats; pure |
 //! | `self_check` | whether the cell can still do its work |
 //! | [`ssh`], [`inside`] | lets people into instances, and what carries their files and connections there |
@@ -32,6 +33,7 @@ pub mod cancel;
 pub mod config;
 pub mod dns;
 pub mod downloads;
+mod entitlement;
 pub mod environment;
 pub use lattice_model::go_duration;
 pub mod health;

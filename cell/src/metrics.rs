@@ -1,12 +1,14 @@
 //! Samples what an instance uses and sends it on as its app's metrics.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lattice_model::envelope::{ContainerMetric, Message};
-use lattice_model::{Envelope, Limit};
+use lattice_model::{Envelope, Limit, Time};
 use tokio::time::Instant;
 
+use crate::entitlement;
+use crate::network::Traffic;
 use crate::runtime::Usage;
 use crate::tools::Tools;
 use crate::work::Work;
@@ -21,15 +23,23 @@ pub(crate) async fn sample(tools: &Tools, work: &Work) -> Infallible {
     if work.log().metrics_guid.is_empty() {
         return std::future::pending().await;
     }
+    let claim = tools.cpu.claim(shares(work));
+    let born = born(tools, work);
     let mut before = (Instant::now(), 0);
     let mut pause = FIRST_AFTER;
     loop {
         tokio::time::sleep(pause).await;
         pause = INTERVAL;
         let Some((usage, disk)) = usage_of(tools, work).await else { continue };
+        let Traffic { received, sent } = traffic_of(tools, work).await;
         let now = Instant::now();
+        let age = u64::try_from(tools.now().0.saturating_sub(born.0)).unwrap_or_default();
         let metric = ContainerMetric {
             cpu_percentage: cpu_percentage(&usage, before.1, now - before.0),
+            cpu_entitlement_percentage: claim.percentage(),
+            age: Duration::from_nanos(age),
+            received_bytes: received,
+            sent_bytes: sent,
             ..container_metric(work, &usage, disk)
         };
         before = (now, usage.cpu_ns);
@@ -58,6 +68,27 @@ async fn usage_of(tools: &Tools, work: &Work) -> Option<(Usage, u64)> {
     Some((all, disk))
 }
 
+/// Its containers share one network. 0 where nothing is counted.
+async fn traffic_of(tools: &Tools, work: &Work) -> Traffic {
+    let id = work.container_id();
+    let traffic = tools.seams.network.traffic(&id);
+    tools.step("read traffic", traffic).await.unwrap_or_default()
+}
+
+/// When it was made, which may have been by an earlier process; now, where its files do not tell.
+fn born(tools: &Tools, work: &Work) -> Time {
+    let dir = tools.config.instances_dir().join(work.container_id().as_str());
+    let made = std::fs::metadata(dir).and_then(|found| found.created());
+    let made = made.ok().and_then(|made| made.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let made = made.and_then(|made| i64::try_from(made.as_nanos()).ok());
+    made.map_or_else(|| tools.now(), Time)
+}
+
+fn shares(work: &Work) -> u64 {
+    let pod = work.pod();
+    pod.containers.iter().map(|part| entitlement::shares(part.limits.cpu_weight)).sum()
+}
+
 fn container_metric(work: &Work, usage: &Usage, disk_bytes: u64) -> ContainerMetric {
     // Without a bound of the main container there is none of the whole.
     let main = work.containers().first().map(|spec| spec.limits).unwrap_or_default();
@@ -68,11 +99,11 @@ fn container_metric(work: &Work, usage: &Usage, disk_bytes: u64) -> ContainerMet
     };
     ContainerMetric {
         instance_index: i32::try_from(work.index()).unwrap_or(i32::MAX),
-        cpu_percentage: 0.0,
         memory_bytes: usage.memory_bytes,
         disk_bytes,
         memory_bytes_quota: bytes(main.memory_mb, all.memory_mb),
         disk_bytes_quota: bytes(main.disk_mb, all.disk_mb),
+        ..ContainerMetric::default()
     }
 }
 

@@ -36,6 +36,8 @@ pub trait Network: Send + Sync {
     async fn detach(&self, id: &ContainerId) -> Result<(), NetworkError>;
     /// The TCP sockets that are listened on in the container's network namespace.
     async fn listening(&self, id: &ContainerId) -> Result<Vec<SocketAddr>, NetworkError>;
+    /// What the container has received and sent.
+    async fn traffic(&self, id: &ContainerId) -> Result<Traffic, NetworkError>;
     /// Every container that has a network namespace here, leftovers included.
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError>;
     /// The address instances see this host under: where the router listens for them.
@@ -57,6 +59,15 @@ pub struct Attachment {
     /// the host's, as those had from before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<UserNamespace>,
+}
+
+/// What a container has received and sent since it was attached, in bytes, with all headers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// What came to it.
+    pub received: u64,
+    /// What came from it.
+    pub sent: u64,
 }
 
 /// Why a network operation failed.

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::downloads::Transfers;
+use crate::entitlement::Entitlements;
 use crate::images::Images;
 use crate::logs::LogWriter;
 use crate::network::{Attachment, Network};
@@ -49,6 +50,7 @@ pub(crate) struct Tools {
     pub(crate) dns_servers: Vec<IpAddr>,
     pub(crate) starts: Semaphore,
     pub(crate) removals: Semaphore,
+    pub(crate) cpu: Entitlements,
 }
 
 // === impl Tools ===
@@ -61,6 +63,7 @@ impl Tools {
             dns_servers: config.resolved_dns_servers(),
             starts: Semaphore::new(config.limits.starts_at_once),
             removals: Semaphore::new(config.limits.removals_at_once),
+            cpu: Entitlements::of_this_machine(),
             config,
             seams,
         }))

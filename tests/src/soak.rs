@@ -39,6 +39,12 @@ const DESCRIPTORS_PERCENT_MAX: u64 = 5;
 const LOGS: &str = "soak";
 const LOG_LINES: usize = 1000;
 
+/// How many events the brain keeps, and how many one task is that is cancelled at once. A short soak
+/// has no time to fill that.
+const HISTORY_EVENTS: usize = 16_384;
+const EVENTS_PER_TASK: usize = 4;
+const FILLS_HISTORY_FROM: Duration = Duration::from_secs(600);
+
 /// How long, and with which dice.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
@@ -139,6 +145,9 @@ impl Soak {
     fn stay_small(&mut self, rest: &Rest, plan: Plan) {
         self.start_again();
         self.fill_logs();
+        if plan.duration >= FILLS_HISTORY_FROM {
+            self.fill_history();
+        }
         while self.began.elapsed() < plan.duration * GROWING_PERCENT / 100 {
             self.round(false);
         }
@@ -201,6 +210,23 @@ impl Soak {
         for _ in 0..LOG_LINES {
             events::get(at, "/say/hello").expect("it answers");
         }
+    }
+
+    /// Until the oldest events give way to new ones: the brain keeps the last for those who read on.
+    fn fill_history(&self) {
+        for number in 0..HISTORY_EVENTS / EVENTS_PER_TASK {
+            let guid = format!("never-{number}");
+            let path = format!("/v1/tasks/{guid}");
+            // No cell can run it.
+            let run =
+                json!({"run": {"path": "/fixture-app", "args": ["exit", "3"], "user": "1000"}});
+            let task = json!({"task_guid": &guid, "domain": "lattice", "action": run,
+                "rootfs": self.rootfs.replacen("docker", "nobody", 1), "log_guid": LOGS});
+            self.demand(Method::POST, "/v1/tasks", Some(task), 201);
+            self.demand(Method::POST, &format!("{path}/cancel"), None, 200);
+            self.demand(Method::DELETE, &path, None, 200);
+        }
+        self.say("the history of events is full");
     }
 
     fn do_each_once(&mut self, rest: &Rest) {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::adoption::{Content, Record};
 use super::{Lifecycle, Made, Reports};
 use crate::actions::Place;
+use crate::entitlement;
 use crate::environment;
 use crate::hosts_files::{self, Names};
 use crate::images::{DiskQuota, Image};
@@ -27,10 +28,6 @@ use crate::userns::UserNamespace;
 const STOPPED: &str = "stopped-before-running";
 /// How often the brain is told of a download's progress, at most.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
-/// The kernel's least.
-const CPU_SHARES_MIN: u64 = 2;
-/// What a weight of 100 has, and what has no weight.
-const CPU_SHARES_FULL: u64 = 1024;
 
 impl<R: Reports> Lifecycle<R> {
     /// Makes the containers; an error is the reason, which the app's log has been told. Only
@@ -217,10 +214,6 @@ fn blueprint(
     instance: &ContainerId,
     (rootfs, attachment): (&Path, &Attachment),
 ) -> ContainerBlueprint {
-    let cpu_shares = match u64::from(part.limits.cpu_weight) {
-        0 => CPU_SHARES_FULL,
-        weight => (CPU_SHARES_FULL * weight / 100).max(CPU_SHARES_MIN),
-    };
     let memory_bytes = match part.limits.memory_mb {
         Limit::Unlimited => Limit::Unlimited,
         Limit::AtMost(mb) => Limit::AtMost(mb.saturating_mul(1 << 20)),
@@ -233,7 +226,7 @@ fn blueprint(
         files: Vec::new(),
         volumes: Vec::new(),
         memory_bytes,
-        cpu_shares,
+        cpu_shares: entitlement::shares(part.limits.cpu_weight),
         pids: part.limits.pids,
         privileged: part.spec.privileged,
         users: users(part.spec, attachment).cloned(),

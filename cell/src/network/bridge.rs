@@ -24,7 +24,7 @@ use super::egress::EgressPolicy;
 use super::firewall::Firewall;
 use super::links::{self, Links};
 use super::records::{Record, Records};
-use super::{Attachment, Network, NetworkError, listening, namespaces};
+use super::{Attachment, Network, NetworkError, Traffic, listening, namespaces};
 use crate::runtime::ContainerId;
 use crate::userns::UserNamespace;
 
@@ -194,6 +194,16 @@ impl Network for BridgeNetwork {
         });
         let tables = tables.await.map_err(|e| failed(&format!("look into {id}"), e))?;
         Ok(tables.iter().flat_map(|table| listening::parse(table)).collect())
+    }
+
+    async fn traffic(&self, id: &ContainerId) -> Result<Traffic, NetworkError> {
+        let record = self.shared.in_use.lock().await.attached.get(id).cloned();
+        let what = format!("count what {id} sends");
+        let record = record.ok_or_else(|| failed(&what, "it is not attached"))?;
+        let counted = self.shared.links.traffic(&self.shared.cable(record.address)).await;
+        // What the host's end receives the container has sent.
+        let (sent, received) = counted.map_err(|e| failed(&what, e))?;
+        Ok(Traffic { received, sent })
     }
 
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {

@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use lattice_model::{EgressRule, PortMapping};
 
 use super::addresses::{Addresses, Ports, gateway};
-use super::{Attachment, Network, NetworkError};
+use super::{Attachment, Network, NetworkError, Traffic};
 use crate::runtime::ContainerId;
 
 /// Addresses that every Linux machine answers itself.
@@ -114,6 +114,10 @@ impl Network for FakeNetwork {
 
     async fn listening(&self, id: &ContainerId) -> Result<Vec<SocketAddr>, NetworkError> {
         Ok(self.world().listening.get(id).cloned().unwrap_or_default())
+    }
+
+    async fn traffic(&self, _: &ContainerId) -> Result<Traffic, NetworkError> {
+        Ok(Traffic::default())
     }
 
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {

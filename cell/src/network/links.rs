@@ -111,6 +111,17 @@ impl Links {
         Ok(ports.filter_map(|link| name_of(&link)).collect())
     }
 
+    /// What a link has received and sent, in bytes.
+    pub(super) async fn traffic(&self, name: &str) -> io::Result<(u64, u64)> {
+        let link = self.find(name).await?;
+        let attributes = link.into_iter().flat_map(|link| link.attributes);
+        let mut counts = attributes.filter_map(|attribute| match attribute {
+            LinkAttribute::Stats64(counts) => Some((counts.rx_bytes, counts.tx_bytes)),
+            _ => None,
+        });
+        counts.next().ok_or_else(|| io::Error::other(format!("nothing is counted of {name}")))
+    }
+
     async fn index(&self, name: &str) -> io::Result<u32> {
         let found = self.find(name).await?.map(|link| link.header.index);
         found.ok_or_else(|| io::Error::other(format!("{name} is not there")))

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lattice_daemon::log_ingress::LogIngress;
-use lattice_model::envelope::{LogStream, Message};
+use lattice_model::envelope::{ContainerMetric, LogStream, Message};
 use lattice_model::{EgressRule, Envelope, ImageRef, PortMapping, RegistryCredentials};
 use tokio::sync::watch;
 
 use crate::images::{DiskQuota, Hold, Image, ImageConfig, ImageError, Images, ProgressFn};
-use crate::network::{Attachment, Network, NetworkError};
+use crate::network::{Attachment, Network, NetworkError, Traffic};
 use crate::rootfs_files::{Extraction, FilesError, ResolvedUser, RootfsFiles};
 use crate::runtime::{
     ContainerBlueprint, ContainerId, ExitStatus, PlainOutput, Process, ProcessControl, ProcessSpec,
@@ -341,6 +341,10 @@ impl Network for FakeNetwork {
         Ok(self.listening.lock().unwrap().clone())
     }
 
+    async fn traffic(&self, _: &ContainerId) -> Result<Traffic, NetworkError> {
+        Ok(Traffic { received: 7, sent: 9 })
+    }
+
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {
         Ok(self.attached.lock().unwrap().iter().cloned().collect())
     }
@@ -430,9 +434,13 @@ impl FakeLogs {
         self.lines().iter().any(|known| known == line)
     }
 
-    pub(crate) fn metrics(&self) -> usize {
+    pub(crate) fn metrics(&self) -> Vec<ContainerMetric> {
         let envelopes = self.envelopes.lock().unwrap();
-        envelopes.iter().filter(|e| matches!(e.message, Message::ContainerMetric(_))).count()
+        let metric = |envelope: &Envelope| match &envelope.message {
+            Message::Log(_) => None,
+            Message::ContainerMetric(metric) => Some(*metric),
+        };
+        envelopes.iter().filter_map(metric).collect()
     }
 }
 

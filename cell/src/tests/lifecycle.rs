@@ -244,7 +244,12 @@ async fn usage_becomes_metrics_soon_after_the_start() {
     let mut lrp = app(&bed);
     lrp.log.metrics_guid = "web".into();
     run(&bed, &cell, &lrp).await;
-    eventually("a metric arrives", || bed.logs.metrics() > 0).await;
+    eventually("a metric arrives", || !bed.logs.metrics().is_empty()).await;
+    let metric = bed.logs.metrics()[0];
+    assert_eq!((metric.received_bytes, metric.sent_bytes), (7, 9));
+    assert!(!metric.age.is_zero() && metric.age < Duration::from_secs(3600), "{metric:?}");
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(metric.cpu_entitlement_percentage, 100.0 * cores as f64, "it is alone");
 }
 
 #[tokio::test]

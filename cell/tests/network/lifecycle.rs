@@ -307,6 +307,25 @@ fn what_an_instance_listens_on_is_told() {
 }
 
 #[test]
+fn what_an_instance_sends_and_receives_is_counted_from_its_side() {
+    apart(async || {
+        let dir = Folder::new();
+        let network = start(config(dir.path())).await;
+        let a = network.attach(&id("a"), &[], &[]).await.unwrap();
+        let before = network.traffic(&id("a")).await.unwrap();
+        let words = Box::leak("x".repeat(100_000).into_boxed_str());
+        serve(Some(&a.netns), "0.0.0.0:8080", words);
+        ask(None, &format!("{}:8080", a.address)).unwrap();
+        let after = network.traffic(&id("a")).await.unwrap();
+        assert!(after.sent >= before.sent + 100_000, "{before:?} {after:?}");
+        assert!(after.received > before.received, "{before:?} {after:?}");
+        assert!(after.received < before.received + 100_000, "{before:?} {after:?}");
+        let error = network.traffic(&id("b")).await.unwrap_err().to_string();
+        assert_eq!(error, "cannot count what b sends: it is not attached");
+    });
+}
+
+#[test]
 fn leftovers_of_a_killed_owner_stay_in_use_until_they_are_detached() {
     apart(async || {
         let dir = Folder::new();

@@ -5,15 +5,19 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use lattice_cell::runtime::oci::{Engine, OciRuntime};
 use lattice_cell::runtime::{ContainerBlueprint, ContainerId, ProcessSpec, Runtime, UserIds};
+use lattice_model::Limit;
 
 use rustix::fs::{StatVfsMountFlags, fstatvfs};
 
-use crate::contract::spec;
+use crate::contract::{read_all, spec};
 use crate::machine::Machine;
 use crate::real::{InPath as _, run};
 
 /// Docker's 14 default capabilities as the kernel writes them.
 const DEFAULT_CAPABILITIES: u64 = 0xa804_25fb;
+
+/// A program that starts another one.
+const ANOTHER: [&str; 3] = ["/bin/sh", "-c", "(echo another); exit $?"];
 
 async fn container(machine: &Machine, runtime: &OciRuntime, privileged: bool) -> ContainerId {
     let mut blueprint = machine.blueprint(if privileged { "privileged" } else { "plain" });
@@ -147,7 +151,38 @@ async fn examine_a_privileged_process_is_neither(engine: Engine) {
     assert_ne!(found, DEFAULT_CAPABILITIES);
     let (code, said) = run(&runtime, &id, "mount -t tmpfs none /etc").await;
     assert_eq!(code, 0, "{said}");
+    // Its users are this host's own.
+    for uid in [0, 7] {
+        let user = UserIds { uid, gid: uid, additional_gids: Vec::new() };
+        let map = ["/bin/cat", "/proc/self/uid_map", "/proc/self/status"];
+        let process = ProcessSpec { user, ..spec(&map) };
+        let mut process = runtime.exec(&id, process).await.unwrap();
+        let said = read_all(&mut process.stdout).await;
+        let words: Vec<&str> = said.split_whitespace().take(3).collect();
+        assert_eq!(words, ["0", "0", "4294967295"], "{engine:?}");
+        assert!(field(&said, "Uid").starts_with(&uid.to_string()), "{engine:?}: {said}");
+    }
     runtime.delete(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn with_one_process_allowed_an_app_that_starts_another_has_failed() {
+    for engine in Engine::ALL {
+        let machine = Machine::with(engine);
+        let runtime = machine.runtime();
+        let mut blueprint = machine.blueprint("alone");
+        blueprint.pids = Limit::AtMost(1);
+        let id = blueprint.id.clone();
+        // An engine that needs more for itself says so at once.
+        if runtime.create(blueprint).await.is_ok()
+            && let Ok(mut process) = runtime.exec(&id, spec(&ANOTHER).in_path()).await
+        {
+            let said = read_all(&mut process.stdout).await;
+            assert_ne!(process.control.wait().await.code, 0, "{engine:?}: {said}");
+            assert!(!said.contains("another"), "{engine:?}: {said}");
+        }
+        runtime.delete(&id).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -423,8 +423,10 @@ async fn status_shows_the_app_and_its_instances() {
       Ports     -
       Uptime    1m3s
       Crashes   0
-      CPU       1.23%
+      CPU       1.23% (entitled to 50%)
       Memory    3.3M
+      Disk      2M
+      Network   1M in, 2K out
       Note      -
 
     Instance 1 [RUNNING]
@@ -436,6 +438,8 @@ async fn status_shows_the_app_and_its_instances() {
       Crashes   0
       CPU       -
       Memory    -
+      Disk      -
+      Network   -
       Note      -
     "#);
     let json = machine.ltc("st web --output json").await.succeeds().json();

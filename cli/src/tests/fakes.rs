@@ -814,9 +814,11 @@ pub(crate) fn metric(index: i32) -> Envelope {
         instance_index: index,
         cpu_percentage: 1.234,
         memory_bytes: 3_460_301,
-        disk_bytes: 0,
-        memory_bytes_quota: 0,
-        disk_bytes_quota: 0,
+        disk_bytes: 2_097_152,
+        cpu_entitlement_percentage: 50.0,
+        received_bytes: 1_048_576,
+        sent_bytes: 2048,
+        ..ContainerMetric::default()
     };
     Envelope {
         source_id: "web".into(),

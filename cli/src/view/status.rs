@@ -91,9 +91,21 @@ pub struct InstanceView {
     /// Percent of one core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_percentage: Option<f64>,
+    /// Percent of one core that it has at least, while all others of its cell want theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_entitlement_percentage: Option<f64>,
     /// Memory in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// Disk in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+    /// What came to it by network since it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received_bytes: Option<u64>,
+    /// What it sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_bytes: Option<u64>,
 }
 
 impl Status {
@@ -209,11 +221,28 @@ fn detail(i: &InstanceView, palette: Palette) -> String {
         ("  Ports", or_dash(i.ports.join("; "))),
         ("  Uptime", or_dash(i.uptime_s.map(seconds).unwrap_or_default())),
         ("  Crashes", i.crash_count.to_string()),
-        ("  CPU", or_dash(i.cpu_percentage.map(|c| format!("{c:.2}%")).unwrap_or_default())),
+        ("  CPU", or_dash(cpu(i))),
         ("  Memory", or_dash(i.memory_bytes.map(bytes).unwrap_or_default())),
+        ("  Disk", or_dash(i.disk_bytes.map(bytes).unwrap_or_default())),
+        ("  Network", or_dash(network(i))),
         ("  Note", or_dash(why(i))),
     ];
     format!("Instance {} [{state}]\n{}\n", i.index, pairs(&rows))
+}
+
+fn cpu(i: &InstanceView) -> String {
+    match (i.cpu_percentage, i.cpu_entitlement_percentage) {
+        (None, _) => String::new(),
+        (Some(used), None) => format!("{used:.2}%"),
+        (Some(used), Some(own)) => format!("{used:.2}% (entitled to {own:.0}%)"),
+    }
+}
+
+fn network(i: &InstanceView) -> String {
+    match (i.received_bytes, i.sent_bytes) {
+        (Some(received), Some(sent)) => format!("{} in, {} out", bytes(received), bytes(sent)),
+        (None, _) | (_, None) => String::new(),
+    }
 }
 
 fn why(i: &InstanceView) -> String {
@@ -297,7 +326,13 @@ fn instance_view(lrp: &ActualLrp, metric: Option<&ContainerMetric>, now: Time) -
         since_ns: lrp.since.0,
         uptime_s: is_up.then(|| age(lrp.since, now).as_secs()),
         cpu_percentage: metric.map(|m| m.cpu_percentage),
+        cpu_entitlement_percentage: metric
+            .map(|m| m.cpu_entitlement_percentage)
+            .filter(|&percentage| percentage > 0.0),
         memory_bytes: metric.map(|m| m.memory_bytes),
+        disk_bytes: metric.map(|m| m.disk_bytes),
+        received_bytes: metric.map(|m| m.received_bytes),
+        sent_bytes: metric.map(|m| m.sent_bytes),
     }
 }
 

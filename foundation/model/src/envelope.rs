@@ -1,6 +1,7 @@
 //! What travels from containers to listeners: a log line or a measurement.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::time::Time;
 
@@ -52,8 +53,8 @@ pub enum LogStream {
     Err,
 }
 
-/// What a container uses.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What a container uses. What older senders do not tell is 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ContainerMetric {
     /// The instance.
     pub instance_index: i32,
@@ -67,6 +68,14 @@ pub struct ContainerMetric {
     pub memory_bytes_quota: u64,
     /// The disk limit, 0 for none.
     pub disk_bytes_quota: u64,
+    /// Percent of one core that it has at least, while all others of its cell want theirs.
+    pub cpu_entitlement_percentage: f64,
+    /// How long it has been there.
+    pub age: Duration,
+    /// What came to it by network since it is there, everything that is carried counted.
+    pub received_bytes: u64,
+    /// What it sent.
+    pub sent_bytes: u64,
 }
 
 impl Log {

@@ -16,9 +16,7 @@ fn metric(app_id: &str, instance_index: i32, memory_bytes: u64) -> Envelope {
         instance_index,
         cpu_percentage: 1.0,
         memory_bytes,
-        disk_bytes: 0,
-        memory_bytes_quota: 0,
-        disk_bytes_quota: 0,
+        ..ContainerMetric::default()
     };
     Envelope {
         source_id: app_id.into(),

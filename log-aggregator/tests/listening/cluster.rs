@@ -122,6 +122,7 @@ pub(crate) fn metric(app_id: &str, instance_index: i32, memory_bytes: u64) -> En
         disk_bytes: 1,
         memory_bytes_quota: 2,
         disk_bytes_quota: 3,
+        ..ContainerMetric::default()
     };
     Envelope {
         source_id: app_id.into(),

@@ -233,7 +233,7 @@ impl Soak {
         (at < running.len()).then(|| running.swap_remove(at))
     }
 
-    fn demand(&self, method: Method, path: &str, body: Option<Value>, status: u16) {
+    pub(super) fn demand(&self, method: Method, path: &str, body: Option<Value>, status: u16) {
         let answer = self.lattice.api(&self.web, method, path, body);
         assert_eq!(answer.status, status, "{path}: {answer:?}");
     }

@@ -5,6 +5,8 @@
 
 pub mod proto;
 
+use std::time::Duration;
+
 use prost::Message as _;
 
 use crate::envelope::{ContainerMetric, Envelope, Log, LogStream, Message};
@@ -92,6 +94,10 @@ fn container_metric(envelope: &Envelope, metric: &ContainerMetric) -> proto::Con
         disk_bytes: metric.disk_bytes,
         memory_bytes_quota: Some(metric.memory_bytes_quota),
         disk_bytes_quota: Some(metric.disk_bytes_quota),
+        cpu_entitlement_percentage: Some(metric.cpu_entitlement_percentage).filter(|&n| n > 0.0),
+        age_ns: u64::try_from(metric.age.as_nanos()).ok().filter(|&n| n > 0),
+        received_bytes: Some(metric.received_bytes).filter(|&n| n > 0),
+        sent_bytes: Some(metric.sent_bytes).filter(|&n| n > 0),
     }
 }
 
@@ -128,6 +134,10 @@ fn from_container_metric(envelope: proto::Envelope) -> Result<Envelope, DecodeEr
             disk_bytes: metric.disk_bytes,
             memory_bytes_quota: metric.memory_bytes_quota.unwrap_or_default(),
             disk_bytes_quota: metric.disk_bytes_quota.unwrap_or_default(),
+            cpu_entitlement_percentage: metric.cpu_entitlement_percentage.unwrap_or_default(),
+            age: Duration::from_nanos(metric.age_ns.unwrap_or_default()),
+            received_bytes: metric.received_bytes.unwrap_or_default(),
+            sent_bytes: metric.sent_bytes.unwrap_or_default(),
         }),
     })
 }

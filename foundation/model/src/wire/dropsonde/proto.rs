@@ -175,6 +175,19 @@ pub struct ContainerMetric {
     /// The disk limit.
     #[prost(uint64, optional, tag = "7")]
     pub disk_bytes_quota: Option<u64>,
+    /// Percent of one core that it has at least. Ours, like all from here on: a reader that does
+    /// not know them passes them over.
+    #[prost(double, optional, tag = "101")]
+    pub cpu_entitlement_percentage: Option<f64>,
+    /// How long it has been there, in nanoseconds.
+    #[prost(uint64, optional, tag = "102")]
+    pub age_ns: Option<u64>,
+    /// What came to it by network.
+    #[prost(uint64, optional, tag = "103")]
+    pub received_bytes: Option<u64>,
+    /// What it sent.
+    #[prost(uint64, optional, tag = "104")]
+    pub sent_bytes: Option<u64>,
 }
 
 /// A request, start and end.

@@ -27,6 +27,7 @@ fn a_metric_has_the_bytes_that_the_schema_gives_it() {
         disk_bytes: 2,
         memory_bytes_quota: 3,
         disk_bytes_quota: 4,
+        ..ContainerMetric::default()
     };
     let envelope = Envelope {
         source_id: "web".into(),
@@ -36,6 +37,12 @@ fn a_metric_has_the_bytes_that_the_schema_gives_it() {
     };
     let bytes: &[u8] = b"\x0a\x07lattice\x10\x09\x30\x02\x62\x19\x0a\x03web\x10\x01\
         \x19\x00\x00\x00\x00\x00\x00\xe0\x3f\x20\xac\x02\x28\x02\x30\x03\x38\x04";
+    assert_eq!(encode(&envelope), bytes);
+    assert_eq!(decode(bytes), Ok(envelope.clone()));
+    let more = ContainerMetric { sent_bytes: 5, ..metric };
+    let envelope = Envelope { message: Message::ContainerMetric(more), ..envelope };
+    let bytes: &[u8] = b"\x0a\x07lattice\x10\x09\x30\x02\x62\x1c\x0a\x03web\x10\x01\
+        \x19\x00\x00\x00\x00\x00\x00\xe0\x3f\x20\xac\x02\x28\x02\x30\x03\x38\x04\xc0\x06\x05";
     assert_eq!(encode(&envelope), bytes);
     assert_eq!(decode(bytes), Ok(envelope));
 }
@@ -87,8 +94,9 @@ fn log() -> impl Strategy<Value = Message> {
 
 fn metric() -> impl Strategy<Value = Message> {
     let cpu = prop::num::f64::NORMAL | prop::num::f64::ZERO;
-    (any::<i32>(), cpu, any::<[u64; 4]>()).prop_map(|(instance_index, cpu_percentage, amounts)| {
-        let [memory_bytes, disk_bytes, memory_bytes_quota, disk_bytes_quota] = amounts;
+    (any::<i32>(), cpu, any::<[u64; 7]>()).prop_map(|(instance_index, cpu_percentage, amounts)| {
+        let [memory_bytes, disk_bytes, memory_bytes_quota, disk_bytes_quota, ..] = amounts;
+        let [.., age_ns, received_bytes, sent_bytes] = amounts;
         Message::ContainerMetric(ContainerMetric {
             instance_index,
             cpu_percentage,
@@ -96,6 +104,10 @@ fn metric() -> impl Strategy<Value = Message> {
             disk_bytes,
             memory_bytes_quota,
             disk_bytes_quota,
+            cpu_entitlement_percentage: cpu_percentage.abs(),
+            age: Duration::from_nanos(age_ns),
+            received_bytes,
+            sent_bytes,
         })
     })
 }
