@@ -36,8 +36,8 @@ pub enum Command {
     Down(Down),
     /// Write what the brain keeps to one file, while `lattice up` runs or not
     ///
-    /// Apps, tasks and the credentials of registries are in it; images that people pushed and the
-    /// administrator's password are not.
+    /// Apps, tasks and the credentials of registries are in it, which are sealed with DIR/sealing.key;
+    /// that file, images that people pushed and the administrator's password are not.
     Backup(Backup),
     /// Put a backup in the place of what the brain keeps, while `lattice up` does not run
     ///
