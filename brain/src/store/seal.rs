@@ -136,7 +136,7 @@ mod tests {
             let at = at % sealed.len();
             prop_assert_eq!(seal.open(&name, &sealed[..at]), None);
             let mut changed = sealed;
-            changed[at] ^= 1 << bit;
+            changed[at] ^= 1_u8 << bit;
             prop_assert_eq!(seal.open(&name, &changed), None);
         }
     }
