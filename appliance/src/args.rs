@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use lattice_brain::acme::LETS_ENCRYPT;
 use lattice_cell::config::CONTAINERS_DEFAULT;
 use lattice_cell::images::Mirror;
 use lattice_cell::network::egress::EgressPolicy;
@@ -119,6 +120,9 @@ pub struct Up {
     /// none
     #[arg(long, env = "LATTICE_HTTPS_PORT", default_value_t = 443, value_name = "PORT")]
     pub https_port: u16,
+    /// Certificates from an authority
+    #[command(flatten)]
+    pub acme: Acme,
     /// Also listen on this address; without it only this machine and its instances reach the
     /// router
     #[arg(long, env = "LATTICE_LISTEN", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -204,6 +208,46 @@ pub struct Up {
     /// Log more to standard error (-v: what happens, -vv: everything)
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// How certificates for hosts of people's own are ordered.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Certificates for custom domains")]
+pub struct Acme {
+    /// Agree to the terms of the authority below, and order certificates there for the hosts that
+    /// `ltc domain add` names without one
+    #[arg(long = "acme-accept-terms", env = "LATTICE_ACME_ACCEPT_TERMS")]
+    pub accept_terms: bool,
+    /// Where the authority may write to when something is wrong with a certificate
+    #[arg(long = "acme-email", env = "LATTICE_ACME_EMAIL", value_name = "ADDRESS",
+          value_parser = parse_email)]
+    pub email: Option<String>,
+    /// An authority that speaks ACME: the URL of its directory
+    #[arg(long = "acme-directory", env = "LATTICE_ACME_DIRECTORY", value_name = "URL",
+          default_value = LETS_ENCRYPT, value_parser = parse_directory)]
+    pub directory: String,
+    /// Who vouches for that authority's own server, where this machine does not know: a file in PEM
+    #[arg(long = "acme-root", env = "LATTICE_ACME_ROOT", value_name = "FILE")]
+    pub root: Option<PathBuf>,
+}
+
+fn parse_email(text: &str) -> Result<String, String> {
+    let is_plain = text.bytes().all(|b| b.is_ascii_graphic() && !b"<>,;\"\\".contains(&b));
+    match text.split_once('@') {
+        Some((name, host)) if is_plain && !name.is_empty() && host.contains('.') => {
+            Ok(text.to_owned())
+        }
+        _ => Err("it is no address such as you@example.com".to_owned()),
+    }
+}
+
+fn parse_directory(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").unwrap_or_default();
+    let is_url = !rest.is_empty() && !rest.starts_with('/');
+    match is_url && text.bytes().all(|b| b.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err("it is no URL that begins with https://".to_owned()),
+    }
 }
 
 /// What makes containers.

@@ -171,9 +171,8 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     let machinery = Machinery::start(args.runtime.engine(), data_dir, &settings).await?;
     let shown = start_router(args, &platform, machinery.network.gateway(), &carriers).await?;
     if let Some(certificates) = shown {
-        let kept = brain.follow_custom_domains();
-        let follow = custom_domains::follow(kept, certificates, tasks.shutdown().clone());
-        tasks.critical("custom-domains", follow);
+        let clock = Arc::clone(&carriers.clock);
+        custom_domains::start(&args.acme, &brain, certificates, clock, tasks)?;
     }
     let announce =
         platform_routes::announce(platform, Arc::clone(&carriers.bus), tasks.shutdown().clone());
@@ -198,6 +197,7 @@ async fn start_router(
     if args.https_port != 0 {
         let (front, certificates) = authority::front(&args.data.data_dir, &args.domain)?;
         config.front_tls = Some(Arc::new(front));
+        config.challenges = Arc::clone(certificates.challenges());
         shown = Some(certificates);
     }
     let reserve =
@@ -292,6 +292,8 @@ fn brain_config(args: &Up, admin: Option<&Admin>) -> lattice_brain::Config {
     config.version =
         Version { lattice_release: version.clone(), receptor: version.clone(), ltc: version };
     config.platform_hosts = PLATFORM.map(|name| format!("{name}.{}", args.domain)).into();
+    config.serves_https = args.https_port != 0;
+    config.orders_certificates = args.acme.accept_terms;
     config.auction.strategy = args.strategy;
     config.auction.seed = args.placement_seed;
     config.own_registry = admin.map(|admin| RegistryCredentials {

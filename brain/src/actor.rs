@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lattice_api::brain::{BrainError, PRESENCE_TTL_S};
 use lattice_daemon::clock::Clock;
-use lattice_model::{CustomDomain, ErrorName, Refusal, RegistryCredentials, Time};
+use lattice_model::{ErrorName, Refusal, RegistryCredentials, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
@@ -19,13 +19,13 @@ use tracing::{error, info};
 
 use crate::board::{Answer, Applied, Board, Command, Effect, Write};
 use crate::config::{Config, Limits};
-use crate::custom_domains::Shelf;
+use crate::custom_domains::{Change, Holdings, Shelf};
 use crate::dispatch::{Keyring, Outbox, Scout};
 use crate::events::Hub;
 use crate::store::{StoreError, Writer};
 
 pub use handle::Handle;
-pub(crate) use handle::Patience;
+pub(crate) use handle::{Patience, Standing};
 
 /// The most requests in one commit, so that none waits for long.
 const BATCH_MAX: usize = 512;
@@ -45,10 +45,8 @@ pub(crate) enum Request {
 pub(crate) enum Secret {
     /// What a registry demands.
     Credentials(RegistryCredentials),
-    /// A certificate for a host.
-    CustomDomain(CustomDomain),
-    /// None any more for this host.
-    NoCustomDomain(String),
+    /// Of hosts of people's own.
+    Host(Change),
 }
 
 /// A look at the board, and how to tell what was seen.
@@ -82,7 +80,9 @@ pub(crate) struct Actor {
 struct Turn {
     applied: Applied,
     releases: Vec<Release>,
-    kept: Vec<Secret>,
+    credentials: Vec<RegistryCredentials>,
+    /// What will be kept of hosts of people's own.
+    holdings: Option<Holdings>,
 }
 
 // === impl Actor ===
@@ -91,8 +91,8 @@ impl Actor {
     pub(crate) fn new(board: Board, parts: Parts, config: &Config) -> (Self, Handle) {
         let (sender, requests) = mpsc::channel(config.limits.commands_queued_max.max(1));
         let (hub, scout) = (parts.hub.clone(), parts.scout.clone());
-        let told = (config.version.clone(), config.platform_hosts.clone());
-        let handle = Handle::new(sender, (hub, scout), parts.shelf.clone(), told);
+        let shelf = parts.shelf.clone();
+        let handle = Handle::new(sender, (hub, scout), shelf, Standing::of(config));
         let actor = Self {
             board,
             parts,
@@ -180,13 +180,26 @@ impl Actor {
             }
             Request::Read(look) => turn.releases.push(look(&self.board, now)),
             Request::Keep(secret, reply) => {
-                turn.applied.writes.push(secret.write());
-                turn.kept.push(secret);
+                let result = self.keep(secret, now, turn).map_err(BrainError::Refused);
                 turn.releases.push(Box::new(move |committed| {
-                    let _ = reply.send(committed.map(|()| Answer::Done));
+                    let _ = reply.send(committed.and(result).map(|()| Answer::Done));
                 }));
             }
         }
+    }
+
+    fn keep(&self, secret: Secret, now: Time, turn: &mut Turn) -> Result<(), Refusal> {
+        match secret {
+            Secret::Credentials(credentials) => {
+                turn.applied.writes.push(Write::PutCredentials(credentials.clone()));
+                turn.credentials.push(credentials);
+            }
+            Secret::Host(change) => {
+                let holdings = turn.holdings.get_or_insert_with(|| self.parts.shelf.holdings());
+                turn.applied.writes.extend(holdings.apply(change, now)?);
+            }
+        }
+        Ok(())
     }
 
     fn apply_own(&mut self, command: Command, now: Time, turn: &mut Turn) {
@@ -198,7 +211,8 @@ impl Actor {
 
     /// Commits, and then lets everyone know.
     async fn finish(&mut self, turn: Turn) -> Result<(), StoreError> {
-        let Turn { applied: Applied { events, writes, effects, .. }, releases, kept } = turn;
+        let Turn { applied, releases, credentials, holdings } = turn;
+        let Applied { events, writes, effects, .. } = applied;
         if !writes.is_empty()
             && let Err(cause) = self.parts.writer.commit(writes).await
         {
@@ -209,12 +223,11 @@ impl Actor {
             }
             return rebuilt;
         }
-        for secret in kept {
-            match secret {
-                Secret::Credentials(credentials) => self.parts.keyring.keep(credentials),
-                Secret::CustomDomain(domain) => self.parts.shelf.put(domain),
-                Secret::NoCustomDomain(host) => self.parts.shelf.remove(&host),
-            }
+        for credentials in credentials {
+            self.parts.keyring.keep(credentials);
+        }
+        if let Some(holdings) = holdings {
+            self.parts.shelf.publish(holdings);
         }
         events.iter().for_each(narrate::narrate);
         self.parts.hub.publish(events);
@@ -229,6 +242,8 @@ impl Actor {
         let mut records = self.parts.writer.load().await?;
         records.credentials.clear();
         records.custom_domains.clear();
+        records.enrolments.clear();
+        records.acme_accounts.clear();
         let now = self.parts.clock.now();
         let seed = u64::from_be_bytes(rand::random());
         let mut board = Board::load(records, self.limits.clone(), seed, now);
@@ -236,18 +251,6 @@ impl Actor {
         self.board.adopt_presences(board, unreleased);
         info!("board read from the store");
         Ok(())
-    }
-}
-
-// === impl Secret ===
-
-impl Secret {
-    fn write(&self) -> Write {
-        match self {
-            Self::Credentials(credentials) => Write::PutCredentials(credentials.clone()),
-            Self::CustomDomain(domain) => Write::PutCustomDomain(domain.clone()),
-            Self::NoCustomDomain(host) => Write::DeleteCustomDomain(host.clone()),
-        }
     }
 }
 

@@ -25,6 +25,10 @@ pub struct Config {
     pub own_registry: Option<RegistryCredentials>,
     /// Hosts that belong to the platform, and are nobody's custom domains.
     pub platform_hosts: Vec<String>,
+    /// The router shows certificates.
+    pub serves_https: bool,
+    /// An authority is asked for certificates, by [`crate::acme`].
+    pub orders_certificates: bool,
     /// How the auction weighs cells.
     pub auction: Policy,
     /// Bounds of everything that could grow.
@@ -76,6 +80,8 @@ impl Config {
             own_registry: None,
             auction: Policy::default(),
             platform_hosts: Vec::new(),
+            serves_https: true,
+            orders_certificates: false,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }

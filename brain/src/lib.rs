@@ -7,6 +7,7 @@
 //! | [`auction`] | which cell runs what; pure |
 //! | [`moves`] | what to move where, when a cell is drained or instances are spread anew; pure |
 //! | [`store`] | the board's records on disk; SQLite on a thread of its own |
+//! | [`acme`] | orders certificates from an authority, and renews them |
 //! | [`actor`] | the one task that owns the board: apply, commit, answer, publish, release |
 //! | [`custom_domains`] | certificates for hosts of people's own, for the router's side to follow |
 //! | [`dispatch`] | the only caller of cells: holds auctions, delivers orders |
@@ -18,6 +19,7 @@
 //! Requests reach the actor through one bounded queue. What it decides goes to the dispatcher and
 //! the callbacks through an [`dispatch::Outbox`], which holds each item once.
 
+pub mod acme;
 pub mod actor;
 pub mod auction;
 pub mod blobs;

@@ -70,7 +70,11 @@ pub async fn start_with(
     let writer = Writer::spawn(store).map_err(StartError::Thread)?;
     let mut records = writer.load().await?;
     let kept = std::mem::take(&mut records.credentials);
-    let shelf = Shelf::new(std::mem::take(&mut records.custom_domains));
+    let shelf = Shelf::new(
+        std::mem::take(&mut records.custom_domains),
+        std::mem::take(&mut records.enrolments),
+        std::mem::take(&mut records.acme_accounts),
+    );
     let keyring = Keyring::new(config.own_registry.clone(), kept);
     info!(
         desired_lrps = records.desired.len(),

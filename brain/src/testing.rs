@@ -6,6 +6,7 @@ use std::time::Duration;
 use lattice_api::cell::{CellState, LrpSlot, LrpSlots, Rep, RepConnector};
 use lattice_model::CheckDefinition;
 use lattice_model::action::{Action, Run};
+use lattice_model::cell::{CellLabels, RootfsProviders};
 use lattice_model::desired_lrp::StopPolicy;
 use lattice_model::desired_lrp::{ContainerLimits, LogTarget, RestartPolicy, UpdateStrategy};
 use lattice_model::{
@@ -139,14 +140,25 @@ pub(crate) fn presence(id: &str, zone: &str) -> CellPresence {
         rep_url: String::new(),
         zone: zone.into(),
         capacity: amounts(100, 100, 100),
-        rootfs_providers: [("docker".to_owned(), Vec::new())].into(),
+        rootfs_providers: providers(&[("docker", &[])]),
         placement_tags: Vec::new(),
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
-        labels: lattice_model::cell::CellLabels::default(),
+        labels: CellLabels::default(),
         fault: String::new(),
         warnings: Vec::new(),
     }
+}
+
+/// Scheme to the names it accepts.
+pub(crate) fn providers(of: &[(&str, &[&str])]) -> RootfsProviders {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    of.iter().map(|(scheme, all)| ((*scheme).to_owned(), names(all))).collect()
+}
+
+/// What an operator says of a cell.
+pub(crate) fn labels(of: &[(&str, &str)]) -> CellLabels {
+    of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// Such a cell, holding these LRPs' indices.

@@ -57,6 +57,8 @@ pub(crate) enum Message {
     Viewed(Time, CellView, oneshot::Sender<()>),
     /// An LRP is not what it was; its routes may have changed.
     LrpChanged(Arc<DesiredLrp>),
+    /// An instance's record was rewritten, or could not be.
+    Recorded(WorkId),
     /// These leftovers could not be removed; try again later.
     LeftoversStayed(BTreeSet<ContainerId>),
 }
@@ -98,6 +100,17 @@ struct Slot {
     is_removing: bool,
     /// True when routers may still send requests that were on their way.
     needs_drain: bool,
+    recording: Recording,
+}
+
+/// Whether what is known of an instance is being written beside its container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recording {
+    Still,
+    /// It is, as it is known.
+    Current,
+    /// It is, and more is known since.
+    Outdated,
 }
 
 /// A worker's way to the owner.
@@ -180,6 +193,7 @@ impl Owner {
                 let _ = done.send(());
             }
             Message::LrpChanged(lrp) => self.on_lrp_changed(&lrp),
+            Message::Recorded(id) => self.on_recorded(&id),
             Message::LeftoversStayed(ids) => self.leftovers.extend(ids),
         }
         self.tell_when_all_ended();
@@ -305,6 +319,7 @@ impl Slot {
             tellings: VecDeque::new(),
             is_removing: false,
             needs_drain: false,
+            recording: Recording::Still,
         }
     }
 }

@@ -62,7 +62,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,7 +191,7 @@ fn presence(config: &Config) -> Result<CellPresence, CapacityError> {
         rep_url: config.rep_url.clone(),
         zone: config.zone.clone(),
         capacity,
-        rootfs_providers: BTreeMap::from([("docker".to_owned(), Vec::new())]),
+        rootfs_providers: [("docker".to_owned(), Vec::new())].into_iter().collect(),
         placement_tags: config.placement_tags.clone(),
         optional_placement_tags: config.optional_placement_tags.clone(),
         volume_drivers: Vec::new(),

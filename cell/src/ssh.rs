@@ -11,10 +11,14 @@
 //! | `guest` | who someone is inside, and what is started for them |
 //! | `connection` | one connection: who comes, and which channels are opened |
 //! | `channel` | one channel: from its requests to the end of its process |
+//! | `input` | what a client writes until its process reads it |
+//! | `guests` | how many there are in each container |
 
 mod channel;
 mod connection;
 mod guest;
+mod guests;
+mod input;
 pub mod keys;
 pub mod wanted;
 
@@ -32,6 +36,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use self::connection::Connection;
+use self::guests::Guests;
 use self::keys::Keys;
 use crate::rep::Handle;
 
@@ -42,6 +47,8 @@ const GREETING_MAX: Duration = Duration::from_secs(30);
 /// How often a client is asked whether it is still there, and how often it may be silent.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVES_MAX: usize = 4;
+/// How many packets of one channel may wait to be looked at; what waits for a process does not count.
+const CHANNEL_PACKETS_MAX: usize = 16;
 /// What a wrong key costs, so that guessing is slow.
 const REJECTION: Duration = Duration::from_millis(500);
 /// How long a listener that fails, for want of descriptors perhaps, is left alone.
@@ -90,6 +97,7 @@ async fn accept(listener: TcpListener, keys: Keys, cell: Handle) {
     let config = Arc::new(server_config(&keys));
     let keys = Arc::new(keys);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let guests = Guests::default();
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -103,7 +111,8 @@ async fn accept(listener: TcpListener, keys: Keys, cell: Handle) {
             tracing::warn!(%from, most = CONNECTIONS_MAX, "too many connections by SSH");
             continue;
         };
-        let connection = Connection::new(cell.clone(), Arc::clone(&keys), from);
+        let way_in = (cell.clone(), guests.clone());
+        let connection = Connection::new(way_in, Arc::clone(&keys), from);
         let config = Arc::clone(&config);
         tokio::spawn(async move {
             if let Err(error) = converse(config, stream, connection).await {
@@ -146,6 +155,7 @@ fn server_config(keys: &Keys) -> server::Config {
         // A client asks without any key at first, only to hear what there is.
         auth_rejection_time_initial: Some(Duration::ZERO),
         keys: vec![keys.host().clone()],
+        channel_buffer_size: CHANNEL_PACKETS_MAX,
         inactivity_timeout: None,
         keepalive_interval: Some(KEEPALIVE),
         keepalive_max: KEEPALIVES_MAX,

@@ -13,6 +13,7 @@ use lattice_model::route::RESERVED_TCP_PORTS;
 use serde::Deserialize;
 
 pub use crate::access_log::{ExtraField, Query};
+pub use crate::challenges::Challenges;
 pub use crate::error_page::ErrorPage;
 pub use crate::pool::Balance;
 pub use crate::services::Services;
@@ -35,6 +36,8 @@ pub struct Config {
     pub workers: usize,
     /// What is spoken on listeners under TLS.
     pub front_tls: Option<Arc<rustls::ServerConfig>>,
+    /// What authorities are answered that ask whether a host is ours.
+    pub challenges: Arc<Challenges>,
     /// What is spoken to endpoints under TLS; without it nobody is trusted.
     pub backend_tls: Option<BackendTls>,
     /// What is known about route services; without it routes that have one are not served.
@@ -335,6 +338,7 @@ impl Config {
             platform_to_instances: false,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             front_tls: None,
+            challenges: Arc::default(),
             backend_tls: None,
             services: None,
             reads_preamble: false,

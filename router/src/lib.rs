@@ -16,6 +16,7 @@
 //! | `registrar` | the bus's messages to changes of the table; its one owner |
 //! | `worker`, `listening`, `connections` | threads, listeners, connections to instances |
 //! | `names` | where names lead that are not in the table |
+//! | [`challenges`] | what authorities are answered that ask whether a host is ours |
 //! | `preamble` | whom a load balancer speaks for; pure |
 //! | [`h1`] | HTTP/1 as bytes, strictly; pure |
 //! | `http2` | HTTP/2 in front: streams that look like connections in HTTP/1 |
@@ -38,6 +39,7 @@
 pub mod access_log;
 pub mod alone;
 mod calendar;
+pub mod challenges;
 pub mod config;
 mod connections;
 mod decimal;
@@ -85,9 +87,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use config::{
-    AccessLines, BackendTls, Balance, Config, ExtraField, ForwardedCertificate, ForwardedProto,
-    Freshness, HeaderRules, Identity, Limits, LineRules, Listener, Query, Reserved, Sharding, Side,
-    Sticky, TcpRules, Tracing,
+    AccessLines, BackendTls, Balance, Challenges, Config, ExtraField, ForwardedCertificate,
+    ForwardedProto, Freshness, HeaderRules, Identity, Limits, LineRules, Listener, Query, Reserved,
+    Sharding, Side, Sticky, TcpRules, Tracing,
 };
 use listening::{Listening, Opened, Serves};
 use metrics::{OfComponent, Registrations, Times, Totals, Traffic};
@@ -196,6 +198,7 @@ pub async fn start(
         ending: ending.clone(),
         suspecting,
         front_tls: config.front_tls,
+        challenges: config.challenges,
         backend_tls: config.backend_tls.unwrap_or_default(),
         services: config.services,
         reads_preamble: config.reads_preamble,

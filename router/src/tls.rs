@@ -14,7 +14,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use crate::challenges::ACME_TLS;
+
 pub use certificates::Certificates;
+pub(crate) use certificates::unread;
 pub use suites::{Version, Versions};
 
 /// HTTP/2's name in a handshake.
@@ -125,8 +128,10 @@ impl Front {
             .map_err(refused)?
             .with_client_cert_verifier(verifier(self.clients)?);
         let mut config = config.with_cert_resolver(self.certificates);
-        let spoken = [HTTP2, b"http/1.1"].into_iter().skip(usize::from(!self.speaks_http2));
-        config.alpn_protocols = spoken.map(<[u8]>::to_vec).collect();
+        let spoken =
+            [HTTP2, b"http/1.1".as_slice()].into_iter().skip(usize::from(!self.speaks_http2));
+        // Last, so that who asks for more gets what serves requests.
+        config.alpn_protocols = spoken.chain([ACME_TLS]).map(<[u8]>::to_vec).collect();
         Ok(config)
     }
 }

@@ -17,6 +17,11 @@ pub enum Failure {
         /// The router takes no more requests soon.
         is_ending: bool,
     },
+    /// An authority asks whether the host is ours, and no endpoint.
+    Challenge {
+        /// What convinces it.
+        answer: String,
+    },
     /// No route for the host.
     UnknownRoute {
         /// The host asked for.
@@ -317,6 +322,10 @@ impl Failure {
     pub fn answer(&self) -> Answer {
         match self {
             Self::HealthCheck { is_ending } => Answer::health(*is_ending),
+            // Authorities pass over the line's end.
+            Self::Challenge { answer } => {
+                Answer::new(Fault::Client, 200, None).cached(NO_CACHE).says(answer)
+            }
             Self::UnknownRoute { host } => Answer::new(Fault::Route, 404, "unknown_route")
                 .cached(NO_CACHE)
                 .says(format!("404 Not Found: Requested route ('{host}') does not exist.")),

@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
+use crate::challenges::Challenges;
 use crate::config::{
     AccessLines, BackendTls, ErrorPage, HeaderRules, Limits, LineRules, Services, Side, Sticky,
     TcpRules,
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) suspecting: mpsc::Sender<Arc<Backend>>,
     /// What listeners under TLS speak.
     pub(crate) front_tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) challenges: Arc<Challenges>,
     pub(crate) backend_tls: BackendTls,
     pub(crate) services: Option<Services>,
     /// A load balancer may say for whom it speaks.

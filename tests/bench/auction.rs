@@ -19,7 +19,7 @@ use lattice_model::{
 
 use crate::effort::Effort;
 use crate::figure::Figure;
-use crate::machine::{thread_cpu_time, undisturbed};
+use crate::machine::{empty_caches, thread_cpu_time, undisturbed};
 
 const SCALES: [(usize, usize); 5] =
     [(100, 10_000), (1_000, 10_000), (5_000, 10_000), (5_000, 50_000), (5_000, 1_000_000)];
@@ -72,6 +72,8 @@ fn measure(kind: Kind, (cells, lrps): (usize, usize), rounds: usize) {
         .map(|_| {
             undisturbed(|| {
                 drop(std::mem::take(&mut outcome));
+                // A brain does other things between auctions: its caches know nothing of the last.
+                empty_caches();
                 let before = thread_cpu_time();
                 outcome = hold(&cells_of, &batch, &policy);
                 outcome.placed.len() as f64 / (thread_cpu_time() - before).as_secs_f64()
@@ -213,11 +215,11 @@ fn cell(kind: Kind, n: usize, free: Resources, dice: &mut Dice) -> CellState {
         rep_url: String::new(),
         zone: format!("z{}", n % 3),
         capacity: free,
-        rootfs_providers: [("docker".to_owned(), Vec::new())].into(),
+        rootfs_providers: [("docker".to_owned(), Vec::new())].into_iter().collect(),
         placement_tags: Vec::new(),
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
-        labels: [("host".to_owned(), format!("host-{n}"))].into(),
+        labels: [("host".to_owned(), format!("host-{n}"))].into_iter().collect(),
         fault: String::new(),
         warnings: Vec::new(),
     };
@@ -240,15 +242,18 @@ fn cell(kind: Kind, n: usize, free: Resources, dice: &mut Dice) -> CellState {
 
 fn vary(presence: &mut CellPresence, dice: &mut Dice) {
     let stacks = STACKS[dice.below(5) as usize];
-    if !stacks.is_empty() {
-        let stacks = stacks.iter().map(|stack| (*stack).to_owned()).collect();
-        presence.rootfs_providers.insert("preloaded".to_owned(), stacks);
-    }
+    let preloaded = (!stacks.is_empty()).then(|| {
+        ("preloaded".to_owned(), stacks.iter().map(|stack| (*stack).to_owned()).collect())
+    });
+    let docker = ("docker".to_owned(), Vec::new());
+    presence.rootfs_providers = [docker].into_iter().chain(preloaded).collect();
     if dice.is_one_of(5) {
         presence.placement_tags.push("isolated".to_owned());
     }
     let disk = if dice.is_one_of(2) { "ssd" } else { "hdd" };
-    presence.labels.insert("disk".to_owned(), disk.to_owned());
+    let host = presence.labels.get("host").unwrap_or_default().to_owned();
+    presence.labels =
+        [("disk".to_owned(), disk.to_owned()), ("host".to_owned(), host)].into_iter().collect();
 }
 
 /// One of those that hold what is used.

@@ -94,3 +94,12 @@ impl Ticks {
         if all == 0 { 0.0 } else { stolen as f64 / all as f64 }
     }
 }
+
+/// Leaves nothing of what was done before in this core's own caches.
+pub(crate) fn empty_caches() {
+    /// More than any core has.
+    const BYTES: usize = 16 << 20;
+    let mut filler = vec![0_u8; BYTES];
+    filler.iter_mut().step_by(64).for_each(|byte| *byte = byte.wrapping_add(1));
+    std::hint::black_box(filler);
+}

@@ -102,6 +102,10 @@ pub fn listening() -> Vec<String> {
 
 /// The devices that stand on files of `data_dir`.
 fn loop_devices(data_dir: &Path) -> Vec<String> {
+    // Without a directory nobody's are meant.
+    if data_dir.as_os_str().is_empty() {
+        return Vec::new();
+    }
     let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
     let files = devices.map(|device| device.path().join("loop/backing_file"));
     let files = files.filter_map(|file| std::fs::read_to_string(file).ok());
@@ -124,6 +128,18 @@ pub fn holders(data_dir: &Path) -> Vec<Pid> {
         is_holder && words.next().is_some_and(|dir| Path::new(dir).starts_with(data_dir))
     };
     pids.filter(holds).filter_map(Pid::from_raw).collect()
+}
+
+/// The processes on whose command line `data_dir` is, the platform itself aside: what holds its
+/// instances, and whatever was started to make and remove them.
+pub fn processes(data_dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").expect("/proc is readable").flatten();
+    let lines = entries.filter_map(|entry| {
+        let words = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+        Some(words.replace('\0', " "))
+    });
+    let dir = data_dir.to_str().expect("a story's directory has a plain name");
+    lines.filter(|line| line.contains(dir) && !line.contains(" up ")).collect()
 }
 
 /// What runs in the containers of `data_dir`, their inits aside, as command lines.

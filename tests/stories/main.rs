@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture is a failed test")]
 
 mod bad_input;
+mod certificates;
 mod crashes;
 mod custom_domains;
 mod domain;
@@ -16,6 +17,7 @@ mod recovery;
 mod routing;
 mod safety;
 mod service;
+mod soak;
 mod ssh;
 mod tasks;
 mod tcp_routes;

@@ -160,6 +160,47 @@ fn nobody_is_let_in_without_a_key_or_where_there_is_nothing() {
 }
 
 #[test]
+fn a_process_that_reads_nothing_holds_up_no_other_and_one_that_never_does_is_ended() {
+    let (lattice, _web) = stage();
+    let control = lattice.scratch().join("control");
+    let over = |mode: &str| {
+        let (mode, path) =
+            (format!("ControlMaster={mode}"), format!("ControlPath={}", control.display()));
+        ["-o".to_owned(), mode, "-o".to_owned(), path]
+    };
+    let over_one = |mode: &str, line: &str| {
+        let mut command = ssh_options(&lattice, "diego:web/0", &[]);
+        command.args([line]);
+        let mut options = Command::new("ssh");
+        options.args(over(mode)).args(command.get_args()).stdin(Stdio::null());
+        options
+    };
+    // More than a pipe holds and the connection's library puts by, and less than waits for one.
+    let long = lattice.scratch().join("long");
+    std::fs::write(&long, vec![0; 4_000_000]).unwrap();
+    let mut first = over_one("yes", "echo here; sleep 4711");
+    first.stdin(std::fs::File::open(&long).unwrap()).stdout(Stdio::piped());
+    let mut first = Running(first.spawn().unwrap());
+    first.0.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    for number in 0..20 {
+        let said = Said::of(over_one("no", &format!("echo {number}")));
+        assert_eq!(said.out, format!("{number}\n"), "{said:?}");
+    }
+    assert_eq!(first.0.try_wait().unwrap(), None, "it is still waited for");
+
+    let mut endless = ssh_command(&lattice, "diego:web/0", &["sleep 4712"]);
+    endless.stdin(std::fs::File::open("/dev/zero").unwrap());
+    let said = Said::of(endless);
+    assert_eq!(said.code, 255, "{said:?}");
+    assert!(said.err.contains("the process was ended: for 30 s it has read nothing"), "{said:?}");
+    eventually("it has ended, and the other has not", PATIENCE, || {
+        let running = machine::executed(&lattice.data_dir());
+        let has = |word: &str| running.iter().any(|line| line.contains(word));
+        expect(!has("sleep 4712") && has("sleep 4711"), running)
+    });
+}
+
+#[test]
 fn what_was_started_goes_with_its_caller_and_what_runs_goes_on_when_the_platform_does_not() {
     let (mut lattice, _web) = stage();
     let sleeps = |lattice: &Appliance| {

@@ -16,6 +16,8 @@ const PURE: &[&str] = &[
     "brain/src/callbacks/queue.rs",
     "brain/src/converge",
     "brain/src/crash",
+    "brain/src/custom_domains/enrolment",
+    "brain/src/custom_domains/holdings",
     "brain/src/dispatch/gathered.rs",
     "brain/src/dispatch/roster.rs",
     "brain/src/events/weight.rs",

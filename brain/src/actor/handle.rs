@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Release, Request, Secret};
 use crate::board::{Answer, Board, Command};
+use crate::config::Config;
 use crate::custom_domains::{CustomDomains, Shelf};
 use crate::dispatch::Scout;
 use crate::events::Hub;
@@ -20,9 +21,17 @@ pub struct Handle {
     requests: mpsc::Sender<Request>,
     pub(super) hub: Hub,
     pub(super) scout: Scout,
-    pub(super) version: Arc<Version>,
-    pub(super) shelf: Shelf,
-    pub(super) platform_hosts: Arc<[String]>,
+    pub(crate) shelf: Shelf,
+    pub(super) standing: Arc<Standing>,
+}
+
+/// What never changes while a brain runs, and is told.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    pub(super) version: Version,
+    pub(super) platform_hosts: Vec<String>,
+    pub(super) serves_https: bool,
+    pub(super) orders_certificates: bool,
 }
 
 /// What happens to a request when the queue is full.
@@ -34,6 +43,19 @@ pub(crate) enum Patience {
     Wait,
 }
 
+// === impl Standing ===
+
+impl Standing {
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            version: config.version.clone(),
+            platform_hosts: config.platform_hosts.clone(),
+            serves_https: config.serves_https,
+            orders_certificates: config.orders_certificates,
+        }
+    }
+}
+
 // === impl Handle ===
 
 impl Handle {
@@ -41,10 +63,9 @@ impl Handle {
         requests: mpsc::Sender<Request>,
         (hub, scout): (Hub, Scout),
         shelf: Shelf,
-        (version, platform_hosts): (Version, Vec<String>),
+        standing: Standing,
     ) -> Self {
-        let (version, platform_hosts) = (Arc::new(version), platform_hosts.into());
-        Self { requests, hub, scout, version, shelf, platform_hosts }
+        Self { requests, hub, scout, shelf, standing: Arc::new(standing) }
     }
 
     /// The certificates for hosts of people's own, now and as they change.
@@ -78,9 +99,9 @@ impl Handle {
         answer.await.map_err(|_| stopping())?
     }
 
-    pub(super) async fn keep(&self, secret: Secret) -> Result<(), BrainError> {
+    pub(crate) async fn keep(&self, secret: Secret, patience: Patience) -> Result<(), BrainError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Keep(secret, reply), Patience::Refuse).await?;
+        self.send(Request::Keep(secret, reply), patience).await?;
         answer.await.map_err(|_| stopping())?.map(|_| ())
     }
 

@@ -16,22 +16,56 @@ use lattice_model::cell::Draining;
 use lattice_model::{
     ActualLrp, CellId, CellPresence, CustomDomain, CustomDomainStatus, DesiredLrp,
     DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal, RegistryCredentials, Task,
-    TaskDefinition, TaskGuid,
+    TaskDefinition, TaskGuid, Time,
 };
 
 use super::Secret;
 use super::handle::{Handle, Patience};
 use crate::auction;
 use crate::board::{Board, Command};
-use crate::custom_domains;
+use crate::custom_domains::{self, Change};
 use crate::moves::{self, Movable, Planned};
-
-/// The most custom domains.
-const CUSTOM_DOMAINS_MAX: usize = 1000;
 
 impl Handle {
     async fn order(&self, command: Command) -> Result<(), BrainError> {
         self.apply(command, Patience::Refuse).await.map(|_| ())
+    }
+
+    /// Refuses a host that is nobody's own, or whose certificate nobody would be shown.
+    fn check_custom_host(&self, host: &str) -> Result<(), Refusal> {
+        custom_domains::check_host(host)?;
+        let refused = |message: String| Err(Refusal::new(ErrorName::InvalidRequest, message));
+        let is_shown_at = |own: &String| custom_domains::covers(host, own);
+        if self.standing.platform_hosts.iter().any(is_shown_at) {
+            return refused(format!(
+                "{host} belongs to the platform, which shows a certificate of its own there"
+            ));
+        }
+        if !self.standing.serves_https {
+            return refused(
+                "the platform serves no https, so that nobody would be shown a certificate; its \
+                 operator can start it without --https-port 0"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Changes what is kept of hosts of people's own.
+    async fn keep_host(&self, change: Change) -> Result<(), BrainError> {
+        self.keep(Secret::Host(change), Patience::Refuse).await
+    }
+
+    async fn now(&self) -> Result<Time, BrainError> {
+        self.read(|_, now| now, Patience::Refuse).await
+    }
+
+    async fn status_of(&self, host: &str) -> Result<CustomDomainStatus, BrainError> {
+        let status = self.shelf.holdings().status(host, self.now().await?);
+        status.ok_or_else(|| {
+            let message = format!("'{host}' was removed meanwhile");
+            Refusal::new(ErrorName::CustomDomainNotFound, message).into()
+        })
     }
 
     /// Plans aside, since many auctions may be held for it.
@@ -204,7 +238,7 @@ impl Receptor for Handle {
     async fn upsert_domain(&self, domain: Domain, ttl_s: Option<u64>) -> Result<(), BrainError> {
         // Section 2.8: a TTL of 0 is for ever, as none is.
         let ttl = ttl_s.filter(|ttl| *ttl > 0).map(Duration::from_secs);
-        let now = self.read(|_, now| now, Patience::Refuse).await?;
+        let now = self.now().await?;
         self.order(Command::UpsertDomain(domain, ttl.map(|ttl| now + ttl))).await
     }
 
@@ -213,7 +247,7 @@ impl Receptor for Handle {
     }
 
     async fn version(&self) -> Result<Version, BrainError> {
-        Ok(self.version.as_ref().clone())
+        Ok(self.standing.version.clone())
     }
 
     async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError> {
@@ -221,47 +255,48 @@ impl Receptor for Handle {
             let message = "Invalid field: registry";
             return Err(Refusal::new(ErrorName::InvalidRequest, message).into());
         }
-        self.keep(Secret::Credentials(c)).await
+        self.keep(Secret::Credentials(c), Patience::Refuse).await
     }
 
     async fn put_custom_domain(
         &self,
         domain: CustomDomain,
     ) -> Result<CustomDomainStatus, BrainError> {
-        let now = self.read(|_, now| now, Patience::Refuse).await?;
-        let status = custom_domains::examine(&domain, now)?;
-        let is_shown_at = |own: &String| custom_domains::covers(&domain.host, own);
-        if self.platform_hosts.iter().any(is_shown_at) {
-            let message = format!(
-                "{} belongs to the platform, which shows a certificate of its own there",
-                domain.host
-            );
-            return Err(Refusal::new(ErrorName::InvalidRequest, message).into());
+        let host = domain.host.clone();
+        let examined = custom_domains::examine(domain, self.now().await?)?;
+        self.check_custom_host(&host)?;
+        self.keep_host(Change::Give(examined)).await?;
+        self.status_of(&host).await
+    }
+
+    async fn order_certificate(&self, host: &str) -> Result<CustomDomainStatus, BrainError> {
+        let host = host.to_ascii_lowercase();
+        self.check_custom_host(&host)?;
+        let refused = |message: String| Refusal::new(ErrorName::InvalidRequest, message);
+        if !self.standing.orders_certificates {
+            let message = "the platform orders no certificates, because its operator has not \
+                           agreed to an authority's terms (lattice up --acme-accept-terms); \
+                           give a certificate of your own";
+            return Err(refused(message.to_owned()).into());
         }
-        let kept = self.shelf.all();
-        if kept.len() >= CUSTOM_DOMAINS_MAX && !kept.contains_key(&domain.host) {
+        if host.starts_with("*.") {
             let message = format!(
-                "there are {CUSTOM_DOMAINS_MAX} custom domains, the most there may be; remove some"
+                "no certificate can be ordered for {host}: authorities prove such hosts by DNS \
+                 only; give a certificate of your own, or order one for each host"
             );
-            return Err(Refusal::new(ErrorName::TooManyRequests, message).into());
+            return Err(refused(message).into());
         }
-        self.keep(Secret::CustomDomain(domain)).await?;
-        Ok(status)
+        self.keep_host(Change::Enrol(host.clone())).await?;
+        self.status_of(&host).await
     }
 
     async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError> {
-        let now = self.read(|_, now| now, Patience::Refuse).await?;
-        let kept = self.shelf.all();
-        Ok(kept.values().map(|domain| custom_domains::status(domain, now)).collect())
+        let now = self.now().await?;
+        Ok(self.shelf.holdings().statuses(now))
     }
 
     async fn remove_custom_domain(&self, host: &str) -> Result<(), BrainError> {
-        let host = host.to_ascii_lowercase();
-        if !self.shelf.all().contains_key(&host) {
-            let message = format!("there is no custom domain '{host}'");
-            return Err(Refusal::new(ErrorName::CustomDomainNotFound, message).into());
-        }
-        self.keep(Secret::NoCustomDomain(host)).await
+        self.keep_host(Change::Forget(host.to_ascii_lowercase())).await
     }
 
     async fn events(&self, after: Option<EventId>) -> Result<EventStream, BrainError> {

@@ -1,7 +1,5 @@
 //! Cells that the batch cannot tell apart but by how full they are.
 
-use std::collections::BTreeMap;
-
 use foldhash::{HashMap, HashMapExt as _};
 use lattice_model::{CellPresence, Resources};
 
@@ -41,17 +39,17 @@ pub(super) struct Verdict {
     /// By cohort: the number of its extra, where it passes.
     of: Vec<Option<u32>>,
     /// The cohorts that pass, by zone.
-    pub(super) zones: Vec<(u32, Vec<Candidate>)>,
+    pub(super) zones: Vec<(u32, Vec<Group>)>,
     /// The first filter that no cell passes of those that passed all before it.
     pub(super) blocked_by: Option<Filter>,
 }
 
-/// A cohort that passes.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Candidate {
-    pub(super) cohort: u32,
-    /// The number of what is added to scores there.
+/// Cohorts of a zone that pass, to whose cells' scores the same is added.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// The number of what is added.
     pub(super) extra: u32,
+    pub(super) cohorts: Vec<u32>,
 }
 
 /// What is added to the scores of some cohorts' cells.
@@ -70,36 +68,36 @@ impl Cohorts {
         let mut kinds = Kinds::new(judges);
         let mut sizes: HashMap<Resources, u32> = HashMap::new();
         let mut scales: Vec<Scale> = Vec::new();
-        let open = (0..).zip(&fleet.cells).filter(|(_, cell)| !cell.is_evacuating);
-        let member = |(position, cell): (u32, &Cell<'a>)| {
-            let capacity = cell.presence.capacity;
-            let size = *sizes.entry(capacity).or_insert_with(|| {
-                scales.push(Scale::new(capacity));
-                u32::try_from(scales.len() - 1).expect("no more sizes than cells")
-            });
-            ((cell.zone, size, kinds.of(cell.presence)), position)
-        };
-        let mut members: Vec<_> = open.map(member).collect();
-        members.sort_unstable();
-        let mut of = vec![None; fleet.cells.len()];
         let mut all: Vec<Cohort> = Vec::new();
-        for alike in members.chunk_by(|(one, _), (other, _)| one == other) {
-            let ((zone, size, kind), _) = alike[0];
-            let number = u32::try_from(all.len()).expect("no more cohorts than cells");
-            let cells: Vec<u32> = alike.iter().map(|(_, cell)| *cell).collect();
-            for cell in &cells {
+        let mut known: HashMap<(u32, u32, usize), usize> = HashMap::new();
+        let open = (0..).zip(&fleet.cells).filter(|(_, cell)| !cell.is_evacuating);
+        for (position, Cell { presence, zone, .. }) in open {
+            let size = *sizes.entry(presence.capacity).or_insert_with(|| {
+                scales.push(Scale::new(presence.capacity));
+                number(scales.len() - 1)
+            });
+            let (zone, kind) = (*zone, kinds.of(presence));
+            let cohort = *known.entry((zone, size, kind)).or_insert_with(|| {
+                all.push(Cohort { zone, size, kind, cells: Vec::new() });
+                all.len() - 1
+            });
+            all[cohort].cells.push(position);
+        }
+        all.sort_unstable_by_key(|cohort| (cohort.zone, cohort.size, cohort.kind));
+        let mut of = vec![None; fleet.cells.len()];
+        for (number, cohort) in (0..).zip(&all) {
+            for cell in &cohort.cells {
                 of[*cell as usize] = Some(number);
             }
-            all.push(Cohort { zone, size, cells, kind });
         }
         let verdicts = (0..judges.len()).map(|judge| kinds.verdict(judge, &all)).collect();
         Self { all, scales, of, verdicts }
     }
 
-    /// The cohort of a cell, where the judge lets it pass.
-    pub(super) fn candidate(&self, verdict: &Verdict, cell: u32) -> Option<Candidate> {
+    /// The cohort of a cell and the number of its extra, where the judge lets it pass.
+    pub(super) fn passing(&self, verdict: &Verdict, cell: u32) -> Option<(u32, u32)> {
         let cohort = self.of[cell as usize]?;
-        verdict.of[cohort as usize].map(|extra| Candidate { cohort, extra })
+        verdict.of[cohort as usize].map(|extra| (cohort, extra))
     }
 
     /// What amounts weigh on the cells of a cohort.
@@ -111,22 +109,15 @@ impl Cohorts {
 /// What cells say of themselves, and what the judges say to that: each asked once.
 struct Kinds<'a> {
     judges: &'a [Judge],
-    /// The labels that are asked about, each once.
+    /// The labels that are asked about, each once. Nearly every cell has one of its own, its
+    /// host's name say, that nobody asks about.
     labels: Vec<&'a str>,
-    known: HashMap<Traits<'a>, usize>,
-    /// The last cell and its kind: in most clusters the next is like it.
-    last: Option<(&'a CellPresence, usize)>,
+    /// By all of a presence that filters ask about.
+    known: HashMap<Box<[u8]>, usize>,
+    /// That of the cell in question.
+    traits: Vec<u8>,
     /// By kind and judge: the filters passed, and what the labels add.
     findings: Vec<Vec<(usize, Score)>>,
-}
-
-/// All of a presence that filters ask about. Nearly every cell has a label of its own, its host's
-/// name say, that nobody asks about.
-#[derive(PartialEq, Eq, Hash)]
-struct Traits<'a> {
-    rootfs_providers: &'a BTreeMap<String, Vec<String>>,
-    drivers_and_tags: [&'a [String]; 3],
-    labels: Vec<Option<&'a String>>,
 }
 
 // === impl Kinds ===
@@ -136,38 +127,32 @@ impl<'a> Kinds<'a> {
         let mut labels: Vec<_> = judges.iter().flat_map(Judge::labels).collect();
         labels.sort_unstable();
         labels.dedup();
-        Self { judges, labels, known: HashMap::new(), last: None, findings: Vec::new() }
+        let (known, traits, findings) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { judges, labels, known, traits, findings }
     }
 
-    fn of(&mut self, cell: &'a CellPresence) -> usize {
-        if let Some((last, kind)) = self.last
-            && self.are_alike(last, cell)
-        {
-            return kind;
+    fn of(&mut self, cell: &CellPresence) -> usize {
+        self.read(cell);
+        if let Some(kind) = self.known.get(self.traits.as_slice()) {
+            return *kind;
         }
-        let traits = self.traits(cell);
-        let known = self.known.get(&traits).copied();
-        let kind = known.unwrap_or_else(|| {
-            let kind = self.judge(cell);
-            self.known.insert(traits, kind);
-            kind
-        });
-        self.last = Some((cell, kind));
+        let kind = self.judge(cell);
+        self.known.insert(self.traits.as_slice().into(), kind);
         kind
     }
 
-    fn are_alike(&self, one: &CellPresence, other: &CellPresence) -> bool {
-        let label = |label: &&str| one.labels.get(*label) == other.labels.get(*label);
-        one.rootfs_providers == other.rootfs_providers
-            && lists(one) == lists(other)
-            && self.labels.iter().all(label)
-    }
-
-    fn traits(&self, cell: &'a CellPresence) -> Traits<'a> {
-        Traits {
-            rootfs_providers: &cell.rootfs_providers,
-            drivers_and_tags: lists(cell),
-            labels: self.labels.iter().map(|label| cell.labels.get(*label)).collect(),
+    /// Strings and lists behind their lengths.
+    fn read(&mut self, cell: &CellPresence) {
+        let Self { labels, traits, .. } = self;
+        traits.clear();
+        add(traits, cell.rootfs_providers.as_text());
+        for value in labels.iter().map(|label| cell.labels.get(label)) {
+            traits.push(u8::from(value.is_some()));
+            add(traits, value.unwrap_or_default());
+        }
+        for list in [&cell.volume_drivers, &cell.placement_tags, &cell.optional_placement_tags] {
+            traits.extend_from_slice(&list.len().to_le_bytes());
+            list.iter().for_each(|text| add(traits, text));
         }
     }
 
@@ -205,10 +190,13 @@ impl Verdict {
         let extra = extra.map(|extra| self.number(extra));
         self.of.push(extra);
         let Some(extra) = extra else { return };
-        let candidate = Candidate { cohort, extra };
-        match self.zones.last_mut() {
-            Some((last, candidates)) if *last == zone => candidates.push(candidate),
-            _ => self.zones.push((zone, vec![candidate])),
+        if self.zones.last().is_none_or(|(last, _)| *last != zone) {
+            self.zones.push((zone, Vec::new()));
+        }
+        let Some((_, groups)) = self.zones.last_mut() else { return };
+        match groups.iter_mut().find(|group| group.extra == extra) {
+            Some(group) => group.cohorts.push(cohort),
+            None => groups.push(Group { extra, cohorts: vec![cohort] }),
         }
     }
 
@@ -217,11 +205,15 @@ impl Verdict {
             self.extras.push(extra);
             self.extras.len() - 1
         });
-        u32::try_from(number).expect("no more extras than cohorts")
+        self::number(number)
     }
 }
 
-/// Volume drivers, tags that are demanded of work, and tags that are not.
-fn lists(cell: &CellPresence) -> [&[String]; 3] {
-    [&cell.volume_drivers, &cell.placement_tags, &cell.optional_placement_tags].map(Vec::as_slice)
+fn add(traits: &mut Vec<u8>, text: &str) {
+    traits.extend_from_slice(&text.len().to_le_bytes());
+    traits.extend_from_slice(text.as_bytes());
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("no more than cells")
 }

@@ -195,7 +195,7 @@ fn broken(rules: impl Iterator<Item = Rule>, cells: usize) -> PlacementError {
 }
 
 fn is_met(cell: &CellPresence, label: &str, test: &LabelTest) -> bool {
-    test.passes(cell.labels.get(label).map(String::as_str))
+    test.passes(cell.labels.get(label))
 }
 
 /// What a cell requires must be asked for, and what is asked for it must have.
@@ -228,7 +228,10 @@ fn demand_on_rootfs(rootfs: &str) -> String {
 fn is_provided(rootfs: &str, providers: &RootfsProviders) -> bool {
     let (scheme, name) = rootfs.split_once(':').unwrap_or((rootfs, ""));
     let name = name.split(['?', '#']).next().unwrap_or_default();
-    providers.get(scheme).is_some_and(|names| names.is_empty() || names.iter().any(|n| n == name))
+    providers.get(scheme).is_some_and(|names| {
+        let mut names = names.peekable();
+        names.peek().is_none() || names.any(|known| known == name)
+    })
 }
 
 fn listed(names: &BTreeSet<String>) -> String {

@@ -6,7 +6,7 @@ use lattice_model::placement::Relation;
 use lattice_model::{Resources, Strategy};
 
 use super::Policy;
-use super::cohort::{Candidate, Cohorts, Extra, Verdict};
+use super::cohort::{Cohorts, Extra, Group, Verdict};
 use super::filter::{Force, ill_placed};
 use super::fleet::{Cell, Fleet};
 use super::order::{Queue, Want};
@@ -25,6 +25,8 @@ pub(super) struct Floor<'a> {
     cohorts: Cohorts,
     standings: Standings,
     marks: Marks,
+    /// What the groups that were last asked promised.
+    promises: Vec<Best>,
     /// By judge: a need that nobody had enough for. What is free only shrinks.
     hopeless: Vec<Option<Resources>>,
     /// By judge: what there was, when so much had been placed.
@@ -79,6 +81,7 @@ impl<'a> Floor<'a> {
             cohorts,
             standings,
             marks: Marks::new(&fleet),
+            promises: Vec::new(),
             hopeless: vec![None; judges],
             supplies: (0..judges).map(|_| None).collect(),
             fleet,
@@ -116,7 +119,9 @@ impl<'a> Floor<'a> {
             Strategy::Random => draw(dice(), self.fleet.cells.len()),
             Strategy::Spread | Strategy::Binpack => 0,
         };
-        let found = self.search(want, drawn);
+        let mut promises = std::mem::take(&mut self.promises);
+        let found = self.search(want, drawn, &mut promises);
+        self.promises = promises;
         if !found.is_some() {
             if !judge.has_musts() {
                 self.hopeless[want.judge] = Some(want.need);
@@ -141,18 +146,18 @@ impl<'a> Floor<'a> {
 
     /// The best cell in the zones that hold the fewest instances of the app; where those are full,
     /// in the next ones. Tasks see all zones alike.
-    fn search(&self, want: &Want, drawn: u32) -> Best {
+    fn search(&self, want: &Want, drawn: u32, promises: &mut Vec<Best>) -> Best {
         let verdict = &self.cohorts.verdicts[want.judge];
         let in_zone = |zone: u32| self.marks.in_zone[zone as usize];
         let counts = || verdict.zones.iter().map(|(zone, _)| in_zone(*zone));
         let mut tier = counts().min();
         while let Some(count) = tier {
             let zones = verdict.zones.iter().filter(|(zone, _)| in_zone(*zone) == count);
-            let zones = zones.map(|(_, candidates)| candidates.as_slice());
+            let groups = zones.flat_map(|(_, groups)| groups);
             let unmarked = match self.standings.table_of(want.ranking) {
                 _ if self.marks.musts > 0 => Best::NONE,
-                Some(table) => self.best_unmarked(want, table, zones),
-                None => self.nearest(want, zones, drawn),
+                Some(table) => self.best_unmarked(want, table, groups, promises),
+                None => self.nearest(want, groups, drawn),
             };
             let best = self.best_marked(want, (verdict, count), drawn, unmarked);
             if best.is_some() {
@@ -173,7 +178,7 @@ impl<'a> Floor<'a> {
     ) -> Best {
         let allowed = self.marks.cells.iter().filter(|mark| self.marks.is_allowed(mark));
         let weighed = allowed.filter_map(|mark| {
-            let Candidate { cohort, extra } = self.cohorts.candidate(verdict, mark.cell)?;
+            let (cohort, extra) = self.cohorts.passing(verdict, mark.cell)?;
             let zone = self.cohorts.all[cohort as usize].zone;
             let added = self.marks.added[extra as usize];
             let special = siblings(mark.siblings) + mark.affinity + added;
@@ -200,43 +205,40 @@ impl<'a> Floor<'a> {
         &self,
         want: &Want,
         table: usize,
-        zones: impl Iterator<Item = &'c [Candidate]> + Clone,
+        groups: impl Iterator<Item = &'c Group> + Clone,
+        promises: &mut Vec<Best>,
     ) -> Best {
         let least = self.standings.demand(&want.need);
         let bounds = self.standings.bounds(table, least);
         let is_accepted = |cell| self.is_unmarked_and_fits(cell, &want.need);
         // Mostly the most promising is the best.
-        let first = self.best_of(bounds, zones.clone(), Best::NONE, |_, bound, _| bound);
+        let promise = |group: &Group| {
+            let bounds = group.cohorts.iter().map(|cohort| bounds[*cohort as usize].top);
+            bounds.fold(Best::NONE, Best::least).plus(self.marks.added[group.extra as usize])
+        };
+        promises.clear();
+        promises.extend(groups.clone().map(promise));
+        let first = promises.iter().copied().fold(Best::NONE, Best::least);
         if !first.is_some() || is_accepted(first.cell) {
             return first;
         }
-        let offer = |Candidate { cohort, extra }, _, limit: Best| {
-            let added = self.marks.added[extra as usize];
+        let offer = |cohort: u32, added: Score, limit: Best| {
             let limit = limit.plus(-added);
             self.standings.best(table, (least, cohort), limit, is_accepted).plus(added)
         };
         // Its cohort mostly has the next best, which few others can beat.
-        let verdict = &self.cohorts.verdicts[want.judge];
-        let cohort = self.cohorts.candidate(verdict, first.cell);
-        let next = cohort.map_or(Best::NONE, |cohort| offer(cohort, first, Best::NONE));
-        self.best_of(bounds, zones, next, offer)
-    }
-
-    /// The best of what there is already, and of what these zones' cohorts offer. They are asked
-    /// for it, and told their bound and what it has to beat, only where the bound beats that.
-    fn best_of<'c>(
-        &self,
-        bounds: &[Best],
-        zones: impl Iterator<Item = &'c [Candidate]>,
-        mut best: Best,
-        offer: impl Fn(Candidate, Best, Best) -> Best,
-    ) -> Best {
-        for candidates in zones {
-            for candidate in candidates {
-                let added = self.marks.added[candidate.extra as usize];
-                let bound = bounds[candidate.cohort as usize];
-                if bound.score.saturating_add(added) <= best.score && bound.plus(added) < best {
-                    best = best.min(offer(*candidate, bound.plus(added), best));
+        let passing = self.cohorts.passing(&self.cohorts.verdicts[want.judge], first.cell);
+        let mut best = passing.map_or(Best::NONE, |(cohort, extra)| {
+            offer(cohort, self.marks.added[extra as usize], Best::NONE)
+        });
+        for (Group { extra, cohorts }, promise) in groups.zip(promises) {
+            if !promise.beats(best) {
+                continue;
+            }
+            let added = self.marks.added[*extra as usize];
+            for cohort in cohorts {
+                if bounds[*cohort as usize].top.plus(added).beats(best) {
+                    best = best.least(offer(*cohort, added, best));
                 }
             }
         }
@@ -252,18 +254,21 @@ impl<'a> Floor<'a> {
     fn nearest<'c>(
         &self,
         want: &Want,
-        zones: impl Iterator<Item = &'c [Candidate]>,
+        groups: impl Iterator<Item = &'c Group>,
         drawn: u32,
     ) -> Best {
-        let nearest = |Candidate { cohort, extra }: &Candidate| {
-            let cells = &self.cohorts.all[*cohort as usize].cells;
+        let nearest = |cohort: u32, added: Score| {
+            let cells = &self.cohorts.all[cohort as usize].cells;
             let (before, after) = cells.split_at(cells.partition_point(|cell| *cell < drawn));
             let mut round = after.iter().chain(before).copied();
             let cell = round.find(|cell| self.is_unmarked_and_fits(*cell, &want.need))?;
-            let added = self.marks.added[*extra as usize];
             Some(Best { score: self.distance(cell, drawn) + added, cell })
         };
-        zones.flatten().filter_map(nearest).min().unwrap_or(Best::NONE)
+        let of_group = |Group { extra, cohorts }: &Group| {
+            let added = self.marks.added[*extra as usize];
+            cohorts.iter().filter_map(|cohort| nearest(*cohort, added)).min()
+        };
+        groups.filter_map(of_group).min().unwrap_or(Best::NONE)
     }
 
     fn distance(&self, cell: u32, drawn: u32) -> Score {
@@ -295,8 +300,8 @@ impl<'a> Floor<'a> {
     /// The cells that pass all filters, in their order.
     fn compatible(&self, want: &Want) -> Vec<u32> {
         let zones = &self.cohorts.verdicts[want.judge].zones;
-        let candidates = zones.iter().flat_map(|(_, candidates)| candidates);
-        let cohorts = candidates.map(|candidate| &self.cohorts.all[candidate.cohort as usize]);
+        let numbers = zones.iter().flat_map(|(_, groups)| groups).flat_map(|group| &group.cohorts);
+        let cohorts = numbers.map(|number| &self.cohorts.all[*number as usize]);
         let mut cells: Vec<u32> = cohorts.flat_map(|cohort| cohort.cells.iter().copied()).collect();
         cells.sort_unstable();
         cells

@@ -1,7 +1,9 @@
 //! The cells of each cohort in the order of their scores, those with more free apart from those
 //! with less: what is nearly full is not looked at again and again by what needs more.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeSet, VecDeque};
+use std::hint::select_unpredictable;
 
 use lattice_model::Resources;
 
@@ -38,19 +40,26 @@ struct Table {
     ranking: Ranking,
     /// By place: the cells there in their order.
     lines: Vec<VecDeque<Seat>>,
-    /// By place: the best cell there.
-    firsts: Vec<Best>,
-    /// By place: the best cell there and on the levels with more room.
-    tops: Vec<Best>,
+    /// By place: who leads there.
+    heads: Vec<Head>,
     /// By cell: where it stands.
     seats: Vec<(Place, Seat)>,
+}
+
+/// Who leads at a place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    /// The best cell there.
+    first: Best,
+    /// The best cell there and on the levels with more room.
+    pub(super) top: Best,
 }
 
 /// The number of a level and a cohort.
 type Place = u32;
 
 /// A cell in its line. Lines are long, and seats are moved in them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seat {
     score: Score,
     cell: u32,
@@ -73,10 +82,22 @@ impl Best {
         self.cell != Self::NONE.cell
     }
 
+    /// The better of the two. Which it is nobody can foresee.
+    pub(super) fn least(self, other: Self) -> Self {
+        let beats = other.beats(self);
+        Self {
+            score: select_unpredictable(beats, other.score, self.score),
+            cell: select_unpredictable(beats, other.cell, self.cell),
+        }
+    }
+
     /// What `<` says, by one comparison.
     pub(super) fn beats(self, other: Self) -> bool {
-        let key = |best: Self| i128::from(best.score) << 64 | i128::from(best.cell);
-        key(self) < key(other)
+        self.key() < other.key()
+    }
+
+    fn key(self) -> i128 {
+        i128::from(self.score) << 64 | i128::from(self.cell)
     }
 }
 
@@ -105,35 +126,34 @@ impl Standings {
         cohorts: &Cohorts,
         weights: &Weights,
     ) -> Table {
-        let mut order: Vec<(Place, Seat)> = Vec::with_capacity(fleet.cells.len());
+        let stride = self.cohorts as usize;
+        let places = self.levels.len() * stride;
+        let mut lines: Vec<VecDeque<Seat>> = (0..places).map(|_| VecDeque::new()).collect();
+        let nowhere = Seat { score: 0, cell: 0, mb: 0 };
+        let mut seats = vec![(0, nowhere); fleet.cells.len()];
         for (number, cohort) in (0..).zip(&cohorts.all) {
             let scale = cohorts.scale(number);
             for cell in &cohort.cells {
                 let load = &fleet.cells[*cell as usize].load;
                 let score = ranking.standing(load, scale, weights).total();
-                order.push(self.seat(&load.free, number, (score, *cell)));
+                let (place, seat) = self.seat(&load.free, number, (score, *cell));
+                lines[place as usize].push_back(seat);
+                seats[*cell as usize] = (place, seat);
             }
         }
-        order.sort_unstable();
-        let nowhere = Seat { score: 0, cell: 0, mb: 0 };
-        let mut seats = vec![(0, nowhere); fleet.cells.len()];
-        for (place, seat) in &order {
-            seats[seat.cell as usize] = (*place, *seat);
-        }
-        let stride = self.cohorts as usize;
-        let places = self.levels.len() * stride;
-        let mut lines: Vec<VecDeque<Seat>> = (0..places).map(|_| VecDeque::new()).collect();
-        let mut firsts = vec![Best::NONE; places];
-        for here in order.chunk_by(|(one, _), (other, _)| one == other) {
-            let place = here[0].0 as usize;
-            lines[place] = here.iter().map(|(_, seat)| *seat).collect();
-            firsts[place] = here[0].1.best();
-        }
-        let mut tops = firsts.clone();
+        let first = |line: &mut VecDeque<Seat>| {
+            line.make_contiguous().sort_unstable();
+            line.front().map_or(Best::NONE, Seat::best)
+        };
+        let head = |line| {
+            let first = first(line);
+            Head { first, top: first }
+        };
+        let mut heads: Vec<Head> = lines.iter_mut().map(head).collect();
         for place in (0..places.saturating_sub(stride)).rev() {
-            tops[place] = tops[place].min(tops[place + stride]);
+            heads[place].top = heads[place].first.min(heads[place + stride].top);
         }
-        Table { ranking, lines, firsts, tops, seats }
+        Table { ranking, lines, heads, seats }
     }
 
     /// Puts a cell where it stands now.
@@ -162,9 +182,9 @@ impl Standings {
     }
 
     /// By cohort: none of its cells that has enough room is better than this.
-    pub(super) fn bounds(&self, table: usize, least: Room) -> &[Best] {
+    pub(super) fn bounds(&self, table: usize, least: Room) -> &[Head] {
         let stride = self.cohorts as usize;
-        &self.tables[table].tops[least.level as usize * stride..][..stride]
+        &self.tables[table].heads[least.level as usize * stride..][..stride]
     }
 
     /// The best cell of a cohort that has enough room, beats the limit and is accepted.
@@ -175,12 +195,14 @@ impl Standings {
         limit: Best,
         is_accepted: impl Fn(u32) -> bool,
     ) -> Best {
-        let Table { lines, firsts, .. } = &self.tables[table];
+        let Table { lines, heads, .. } = &self.tables[table];
         let mut best = limit;
-        for place in
-            (self.place(least.level, cohort) as usize..firsts.len()).step_by(self.cohorts as usize)
-        {
-            if firsts[place].beats(best) {
+        let first = self.place(least.level, cohort) as usize;
+        for place in (first..heads.len()).step_by(self.cohorts as usize) {
+            if !heads[place].top.beats(best) {
+                break;
+            }
+            if heads[place].first.beats(best) {
                 let better = lines[place].iter().take_while(|seat| seat.best().beats(best));
                 let mut roomy = better.filter(|seat| seat.mb >= least.mb);
                 best = roomy.find(|seat| is_accepted(seat.cell)).map_or(best, Seat::best);
@@ -211,6 +233,22 @@ impl Standings {
 
 // === impl Seat ===
 
+impl Ord for Seat {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.best().key().cmp(&other.best().key())
+    }
+}
+
+impl PartialOrd for Seat {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+
+    fn lt(&self, other: &Self) -> bool {
+        self.best().beats(other.best())
+    }
+}
+
 impl Seat {
     const fn best(&self) -> Best {
         Best { score: self.score, cell: self.cell }
@@ -224,22 +262,41 @@ impl Table {
     fn reseat(&mut self, (place, seat): (Place, Seat), stride: usize) {
         let (from, left) = std::mem::replace(&mut self.seats[seat.cell as usize], (place, seat));
         let (from, to) = (from as usize, place as usize);
-        let line = &mut self.lines[from];
-        let at = line.binary_search(&left).expect("it is where its seat says");
-        line.remove(at);
-        let line = &mut self.lines[to];
-        line.insert(line.partition_point(|other| *other < seat), seat);
+        leave(&mut self.lines[from], &left);
+        join(&mut self.lines[to], seat);
         for place in [from, to] {
-            self.firsts[place] = self.lines[place].front().map_or(Best::NONE, Seat::best);
+            self.heads[place].first = self.lines[place].front().map_or(Best::NONE, Seat::best);
         }
         for place in (0..=from.max(to)).rev().step_by(stride) {
-            let above = self.tops.get(place + stride).copied().unwrap_or(Best::NONE);
-            let top = self.firsts[place].min(above);
-            if place < from.min(to) && top == self.tops[place] {
+            let above = self.heads.get(place + stride).map_or(Best::NONE, |head| head.top);
+            let Head { first, top } = &mut self.heads[place];
+            let best = first.least(above);
+            if place < from.min(to) && best == *top {
                 break;
             }
-            self.tops[place] = top;
+            *top = best;
         }
+    }
+}
+
+/// Mostly the first of a line goes.
+fn leave(line: &mut VecDeque<Seat>, left: &Seat) {
+    if line.front() == Some(left) {
+        line.pop_front();
+    } else {
+        line.remove(line.partition_point(|other| other < left));
+    }
+}
+
+/// Mostly what has just been given work is the last where work is spread, and the first where it
+/// is packed.
+fn join(line: &mut VecDeque<Seat>, seat: Seat) {
+    if line.back().is_none_or(|last| *last < seat) {
+        line.push_back(seat);
+    } else if line.front().is_some_and(|first| seat < *first) {
+        line.push_front(seat);
+    } else {
+        line.insert(line.partition_point(|other| other < &seat), seat);
     }
 }
 

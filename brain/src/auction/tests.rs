@@ -8,7 +8,7 @@ use lattice_model::CellId;
 
 use super::*;
 use crate::testing::{
-    amounts, cell_id, cell_state, key, lrp, lrp_auction, presence, task, task_record, tg,
+    amounts, cell_id, cell_state, key, lrp, lrp_auction, presence, providers, task, task_record, tg,
 };
 
 /// Two zones: `A` holds pg-1 and pg-2, `B` pg-3, 10 each.
@@ -96,7 +96,7 @@ fn revisions_of_one_app_count_as_one_app() {
 fn what_one_cell_alone_can_run_goes_there_though_it_is_fuller() {
     let mut cells = two_zones();
     let special = &mut cells[0].presence;
-    special.rootfs_providers.insert("preloaded".into(), vec!["stack".into()]);
+    special.rootfs_providers = providers(&[("docker", &[]), ("preloaded", &["stack"])]);
     special.volume_drivers = vec!["nfs".into(), "smb".into()];
     special.optional_placement_tags = vec!["gpu".into()];
     let plain = || lrp("new", 1, 10);

@@ -13,6 +13,7 @@ use lattice_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::auction::Item;
+use crate::custom_domains::{AcmeAccount, Enrolment};
 
 /// One order to the board. Those of people come from the Receptor API, those of cells from the
 /// BBS side, those of the auction and the callbacks from inside.
@@ -144,6 +145,12 @@ pub enum Write {
     PutCustomDomain(lattice_model::CustomDomain),
     /// Forgets a host's.
     DeleteCustomDomain(String),
+    /// Keeps that an authority is asked for a host's, and how far that is.
+    PutEnrolment(Enrolment),
+    /// Forgets it.
+    DeleteEnrolment(String),
+    /// Keeps who we are to an authority.
+    PutAcmeAccount(AcmeAccount),
 }
 
 /// What is to be done outside the board.
@@ -212,6 +219,36 @@ pub struct Records {
     pub credentials: Vec<lattice_model::RegistryCredentials>,
     /// Certificates for hosts of people's own; not the board's.
     pub custom_domains: Vec<lattice_model::CustomDomain>,
+    /// For which of them an authority is asked; not the board's.
+    pub enrolments: Vec<Enrolment>,
+    /// Who we are to authorities; not the board's.
+    pub acme_accounts: Vec<AcmeAccount>,
+}
+
+// === impl Write ===
+
+impl Write {
+    /// Whether what it keeps, replaces or forgets is a key or a password.
+    pub const fn is_secret(&self) -> bool {
+        match self {
+            Self::PutCredentials(_)
+            | Self::PutCustomDomain(_)
+            | Self::DeleteCustomDomain(_)
+            | Self::PutAcmeAccount(_) => true,
+            Self::PutDesired(_)
+            | Self::DeleteDesired(_)
+            | Self::PutActual(_)
+            | Self::DeleteActual(_)
+            | Self::PutTask(_)
+            | Self::DeleteTask(_)
+            | Self::PutDomain(..)
+            | Self::DeleteDomain(_)
+            | Self::PutDraining(_)
+            | Self::DeleteDraining(_)
+            | Self::PutEnrolment(_)
+            | Self::DeleteEnrolment(_) => false,
+        }
+    }
 }
 
 // === impl Applied ===

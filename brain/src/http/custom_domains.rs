@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use lattice_api::brain::bodies::parse_custom_domain;
+use lattice_api::brain::bodies::{CertificateSource, parse_custom_domain};
 use lattice_daemon::gate::Authorized;
 
 use super::Api;
@@ -20,7 +20,11 @@ pub(super) async fn put(
     Path(host): Path<String>,
     Json(body): Json,
 ) -> Answer {
-    Ok(ok(&api.receptor.put_custom_domain(parse_custom_domain(&host, &body)?).await?))
+    let status = match parse_custom_domain(&host, &body)? {
+        CertificateSource::Owner(domain) => api.receptor.put_custom_domain(domain).await?,
+        CertificateSource::Authority(host) => api.receptor.order_certificate(&host).await?,
+    };
+    Ok(ok(&status))
 }
 
 pub(super) async fn remove(

@@ -214,7 +214,10 @@ fn of_the_platform() -> Vec<Endpoint> {
             .says("Hosts of people's own and their certificates, without the keys")
             .answers(200, Many("CustomDomain")),
         put(routes::CUSTOM_DOMAIN, "putCustomDomain", custom_domains::put)
-            .says("Keeps a certificate for a host, and shows it from now on; nothing reads the key back")
+            .says(
+                "Keeps a certificate for a host and shows it from now on, or orders one; nothing \
+                 reads the key back",
+            )
             .takes("CustomDomainCertificate")
             .answers(200, One("CustomDomain"))
             .refuses(&[400]),

@@ -21,6 +21,8 @@ struct State {
     draining: BTreeMap<String, Write>,
     credentials: BTreeMap<String, Write>,
     custom_domains: BTreeMap<String, Write>,
+    enrolments: BTreeMap<String, Write>,
+    acme_accounts: BTreeMap<String, Write>,
     failures: u32,
     commits: u64,
 }
@@ -41,9 +43,12 @@ impl Store for InMemory {
     fn load(&mut self) -> Result<Records, StoreError> {
         let state = self.0.lock().unwrap();
         let mut records = Records::default();
-        let State { desired, tasks, domains, draining, credentials, custom_domains, .. } = &*state;
-        let tables = [desired, tasks, domains, draining, credentials, custom_domains];
-        let all = tables.into_iter().flat_map(|table| table.values());
+        let State { desired, tasks, domains, draining, credentials, .. } = &*state;
+        let State { custom_domains, enrolments, acme_accounts, .. } = &*state;
+        let certificates = [custom_domains, enrolments, acme_accounts];
+        let tables =
+            [desired, tasks, domains, draining, credentials].into_iter().chain(certificates);
+        let all = tables.flat_map(|table| table.values());
         for write in all.chain(state.actual.values()) {
             match write.clone() {
                 Write::PutDesired(lrp) => records.desired.push(lrp.as_ref().clone()),
@@ -53,6 +58,8 @@ impl Store for InMemory {
                 Write::PutDraining(draining) => records.draining.push(draining),
                 Write::PutCredentials(credentials) => records.credentials.push(credentials),
                 Write::PutCustomDomain(domain) => records.custom_domains.push(domain),
+                Write::PutEnrolment(enrolment) => records.enrolments.push(enrolment),
+                Write::PutAcmeAccount(account) => records.acme_accounts.push(account),
                 _ => unreachable!("only records are kept"),
             }
         }
@@ -100,6 +107,13 @@ impl Store for InMemory {
                     state.custom_domains.insert(d.host.clone(), kept);
                 }
                 Write::DeleteCustomDomain(host) => drop(state.custom_domains.remove(host)),
+                Write::PutEnrolment(enrolment) => {
+                    state.enrolments.insert(enrolment.host.clone(), kept);
+                }
+                Write::DeleteEnrolment(host) => drop(state.enrolments.remove(host)),
+                Write::PutAcmeAccount(account) => {
+                    state.acme_accounts.insert(account.directory.clone(), kept);
+                }
             }
         }
         Ok(())

@@ -62,6 +62,13 @@ impl Sqlite {
     }
 
     fn write(&mut self, writes: &[Write], changes: Vec<Change>) -> Result<(), StoreError> {
+        // What is replaced or removed of keys is overwritten, and not only forgotten; for all else
+        // that would be twice the writing.
+        let overwrites = writes.iter().any(Write::is_secret);
+        let pragma = if overwrites { "ON" } else { "OFF" };
+        self.connection
+            .pragma_update_and_check(None, "secure_delete", pragma, |_| Ok(()))
+            .map_err(writing)?;
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior).map_err(writing)?;
         for write in writes {

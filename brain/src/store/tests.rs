@@ -18,6 +18,7 @@ use super::fake::InMemory;
 use super::*;
 use crate::board::RowId;
 use crate::config::STORE_FILE;
+use crate::custom_domains::{AcmeAccount, Enrolment};
 use crate::testing::{cell_id, instance, key, lrp, pg, task, tg};
 
 fn row(index: u32, presence: Presence) -> lattice_model::ActualLrp {
@@ -51,6 +52,16 @@ fn draining(cell: &str, max_in_flight: u32) -> Draining {
 }
 
 /// What each store does; `again` opens anew what was kept.
+fn enrolment(host: &str, failures: u32) -> Enrolment {
+    let (problem, next_order_at) = ("no such host".to_owned(), Some(Time(7)));
+    Enrolment { host: host.to_owned(), failures, problem, next_order_at }
+}
+
+fn acme_account(credentials: &str) -> AcmeAccount {
+    let (directory, credentials) = ("https://ca.test/dir".to_owned(), credentials.to_owned());
+    AcmeAccount { directory, credentials }
+}
+
 fn custom_domain(host: &str, key: &str) -> CustomDomain {
     let (host, key) = (host.to_owned(), key.to_owned());
     CustomDomain { host, certificate: "PEM".to_owned(), key }
@@ -75,6 +86,9 @@ fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
         Write::PutCredentials(credentials("old")),
         Write::PutCustomDomain(custom_domain("a.test", "old")),
         Write::PutCustomDomain(custom_domain("gone.test", "old")),
+        Write::PutEnrolment(enrolment("a.test", 1)),
+        Write::PutEnrolment(enrolment("gone.test", 1)),
+        Write::PutAcmeAccount(acme_account("old")),
     ];
     store.commit(&all).unwrap();
     let then = [
@@ -91,6 +105,9 @@ fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
         Write::PutCredentials(credentials("new")),
         Write::PutCustomDomain(custom_domain("a.test", "new")),
         Write::DeleteCustomDomain("gone.test".to_owned()),
+        Write::PutEnrolment(enrolment("a.test", 2)),
+        Write::DeleteEnrolment("gone.test".to_owned()),
+        Write::PutAcmeAccount(acme_account("new")),
     ];
     store.commit(&then).unwrap();
     store.commit(&then).unwrap();
@@ -105,6 +122,8 @@ fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
         draining: vec![draining("a", 4)],
         credentials: vec![credentials("new")],
         custom_domains: vec![custom_domain("a.test", "new")],
+        enrolments: vec![enrolment("a.test", 2)],
+        acme_accounts: vec![acme_account("new")],
     };
     assert_eq!(records, expected);
 }
@@ -146,6 +165,7 @@ fn secrets_are_in_their_own_table_only() {
     let writes = [
         Write::PutCredentials(credentials("hunter2")),
         Write::PutCustomDomain(custom_domain("a.test", "hunter2")),
+        Write::PutAcmeAccount(acme_account("hunter2")),
     ];
     store.commit(&writes).unwrap();
     assert!(!format!("{writes:?}").contains("hunter2"));
@@ -170,6 +190,29 @@ fn files_with(dir: &Path, text: &str) -> Vec<PathBuf> {
         bytes.windows(text.len()).any(|part| part == text.as_bytes())
     };
     paths.filter(has_it).collect()
+}
+
+#[test]
+fn no_key_stays_in_the_file_that_was_replaced_or_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(STORE_FILE);
+    let mut store = Sqlite::open(&path).unwrap();
+    // Longer than a page, so that it stands on pages of its own.
+    let key = |name: &str| format!("secret-{name}").repeat(1_000);
+    for (host, name) in [("a.test", "first"), ("b.test", "second"), ("a.test", "third")] {
+        store.commit(&[Write::PutCustomDomain(custom_domain(host, &key(name)))]).unwrap();
+    }
+    store.commit(&[Write::DeleteCustomDomain("b.test".to_owned())]).unwrap();
+    store
+        .connection()
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+        .unwrap();
+    let file = std::fs::read(&path).unwrap();
+    let holds = |name: &str| {
+        let secret = format!("secret-{name}");
+        file.windows(secret.len()).any(|bytes| bytes == secret.as_bytes())
+    };
+    assert_eq!(["first", "second", "third"].map(holds), [false, false, true]);
 }
 
 #[test]

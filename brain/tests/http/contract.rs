@@ -199,8 +199,19 @@ async fn a_certificate_comes_through_whole_and_its_key_never_back() {
     client.remove_custom_domain("*.example.com").await.unwrap();
     let again = client.remove_custom_domain("*.example.com").await;
     refused(again, ErrorName::CustomDomainNotFound, "no '*.example.com'");
-    let bad = served.request("PUT", "/v1/custom_domains/a.test").body("{\"certificate\": 7}");
-    assert_eq!(answer(bad).await.0, 400);
+    for bad in ["{\"certificate\": 7}", "{\"order\": true, \"key\": \"a key\"}"] {
+        let bad = served.request("PUT", "/v1/custom_domains/a.test").body(bad);
+        assert_eq!(answer(bad).await.0, 400);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_ordered_by_the_host_alone() {
+    let served = Served::start().await;
+    let status = served.client().order_certificate("shop.test").await.unwrap();
+    assert_eq!(status, samples::ordered("shop.test"));
+    assert_eq!(served.receptor.state().ordered.as_deref(), Some("shop.test"));
+    assert!(served.receptor.state().custom_domains.is_empty());
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ pub(crate) struct State {
     pub(crate) domains: BTreeMap<Domain, Option<u64>>,
     pub(crate) credentials: Vec<RegistryCredentials>,
     pub(crate) custom_domains: BTreeMap<String, CustomDomain>,
+    pub(crate) ordered: Option<String>,
     pub(crate) draining: Option<DrainRequest>,
 }
 
@@ -240,7 +241,7 @@ impl Receptor for FakeReceptor {
             rep_url: String::new(),
             zone: "z1".into(),
             capacity: Resources { memory_mb: 4096, disk_mb: 10_240, containers: 256 },
-            rootfs_providers: [("docker".to_owned(), vec![])].into(),
+            rootfs_providers: [("docker".to_owned(), vec![])].into_iter().collect(),
             placement_tags: vec!["gpu".into()],
             optional_placement_tags: vec![],
             volume_drivers: vec![],
@@ -308,6 +309,11 @@ impl Receptor for FakeReceptor {
         let status = samples::custom_domain(&domain.host);
         self.state().custom_domains.insert(domain.host.clone(), domain);
         Ok(status)
+    }
+
+    async fn order_certificate(&self, host: &str) -> Result<CustomDomainStatus, BrainError> {
+        self.state().ordered = Some(host.to_owned());
+        Ok(samples::ordered(host))
     }
 
     async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError> {

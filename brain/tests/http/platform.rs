@@ -58,11 +58,11 @@ fn presence() -> CellPresence {
         rep_url: String::new(),
         zone: "z1".into(),
         capacity: Resources { memory_mb: 1024, disk_mb: 1024, containers: 100 },
-        rootfs_providers: [("docker".to_owned(), vec![])].into(),
+        rootfs_providers: [("docker".to_owned(), vec![])].into_iter().collect(),
         placement_tags: vec![],
         optional_placement_tags: vec![],
         volume_drivers: vec![],
-        labels: [("disk".to_owned(), "ssd".to_owned())].into(),
+        labels: [("disk".to_owned(), "ssd".to_owned())].into_iter().collect(),
         fault: String::new(),
         warnings: Vec::new(),
     }

@@ -7,9 +7,9 @@ use lattice_api::brain::images::{CellImages, CellPruned};
 use lattice_api::cell::images::{ImageStock, KeptImage, PrunedImages};
 use lattice_model::actual_lrp::{PlacementError, PortMapping, Presence};
 use lattice_model::{
-    ActualLrp, ActualState, CellId, CustomDomainStatus, DesiredLrp, Domain, InstanceCrash,
-    InstanceGuid, InstanceKey, LrpKey, NetInfo, ProcessGuid, Strategy, Task, TaskDefinition,
-    TaskState, Time,
+    ActualLrp, ActualState, CellId, CertificateFacts, CertificateState, CustomDomainStatus,
+    DesiredLrp, Domain, InstanceCrash, InstanceGuid, InstanceKey, LrpKey, NetInfo, OrderStatus,
+    ProcessGuid, Strategy, Task, TaskDefinition, TaskState, Time,
 };
 use serde_json::{Value, json};
 
@@ -184,11 +184,31 @@ pub(crate) fn images() -> Vec<CellImages> {
 pub(crate) fn custom_domain(host: &str) -> CustomDomainStatus {
     CustomDomainStatus {
         host: host.to_owned(),
-        names: vec![host.to_owned()],
-        issuer: "CN=authority".to_owned(),
-        not_before: Time(1),
-        not_after: Time(2),
+        state: CertificateState::Valid,
+        certificate: Some(CertificateFacts {
+            names: vec![host.to_owned()],
+            issuer: "CN=authority".to_owned(),
+            not_before: Time(1),
+            not_after: Time(2),
+        }),
+        order: None,
         warning: "the certificate ends in 3 days; renew it".to_owned(),
+    }
+}
+
+/// A host whose certificate does not come.
+pub(crate) fn ordered(host: &str) -> CustomDomainStatus {
+    CustomDomainStatus {
+        host: host.to_owned(),
+        state: CertificateState::Failed,
+        certificate: None,
+        order: Some(OrderStatus {
+            is_open: false,
+            failures: 1,
+            problem: "no such host (dns)".to_owned(),
+            next_order_at: Some(Time(9)),
+        }),
+        warning: "no certificate".to_owned(),
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `buffer` | the output that nobody has taken yet; pure |
 //! | `client` | one connection of a cell |
 //! | `oci` | calls of the OCI runtime's program, be it this one |
+//! | `program` | that program, as nobody can write to it |
 //! | [`embedded`] | the OCI runtime that this program carries in itself |
 //! | `view` | what the OCI runtime sees of this machine |
 //! | `kin` | who belongs to whom among a container's processes |
@@ -22,6 +23,7 @@ mod holder;
 mod kin;
 mod oci;
 mod process;
+mod program;
 mod signals;
 mod view;
 

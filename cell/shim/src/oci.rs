@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use lattice_api::shim::Settings;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::program::Program;
 use crate::view;
 
 /// How long one call may take, on a machine that is very busy.
@@ -170,7 +171,8 @@ fn start(
     [input, out, err]: [Stdio; 3],
     makes: bool,
 ) -> io::Result<i32> {
-    let mut command = Command::new(&settings.program);
+    let program = Program::open(&settings.program)?;
+    let mut command = Command::new(program.path());
     let (own, bundle) = (settings.clone(), std::env::current_dir()?);
     // SAFETY: this process has one thread, so that nothing is held that the child would wait for.
     unsafe { command.pre_exec(move || view::enter(&own, &bundle, makes)) };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lattice_api::brain::{BrainError, CellView};
 use lattice_model::{DesiredLrp, InstanceKey, LrpKey, TaskGuid, Time};
 
-use super::{Message, Owner, Slot};
+use super::{Message, Owner, Recording, Slot};
 use crate::instance::harmony::Cure;
 use crate::instance::{Input, State};
 use crate::lifecycle::adoption::Record;
@@ -52,18 +52,33 @@ impl Owner {
         }
     }
 
-    /// So that the process after this one announces the routes of today at once.
-    fn rewrite_record(&self, id: &WorkId) {
-        let Some(slot) = self.slots.get(id) else { return };
+    /// So that the process after this one announces the routes of today at once. What changes while
+    /// it is being written is written after that, so that the last word is the newest.
+    fn rewrite_record(&mut self, id: &WorkId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.recording != Recording::Still {
+            slot.recording = Recording::Outdated;
+            return;
+        }
+        slot.recording = Recording::Current;
         let work = slot.work.clone();
         let dir = self.tools.config.instances_dir().join(work.container_id().as_str());
+        let (inbox, id) = (self.inbox.clone(), id.clone());
         self.tasks.spawn("record", async move {
             let rewriting = tokio::task::spawn_blocking(move || Record::rewrite(&dir, work)).await;
             // One that is only being made has none yet; the next view mends that.
             if let Ok(Err(why)) = rewriting {
                 tracing::debug!(%why, "an instance's record is not rewritten");
             }
+            let _ = inbox.send(Message::Recorded(id)).await;
         });
+    }
+
+    pub(super) fn on_recorded(&mut self, id: &WorkId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if std::mem::replace(&mut slot.recording, Recording::Still) == Recording::Outdated {
+            self.rewrite_record(id);
+        }
     }
 
     /// Tells the brain of every record that names this cell for something that is not here.

@@ -258,27 +258,37 @@ impl Shared {
         let record = Record { egress, ..in_use.take(ports, self.config.own_users)? };
         self.admit(&mut in_use, id, &record)?;
         if let Some(spare) = &record.made_as {
-            self.spare_taken.notify_one();
             // Found again, it would be taken for a leftover's.
-            let removed = self.records.remove(&ContainerId::new(spare));
-            removed.map_err(|e| failed(&what, e))?;
+            if let Err(e) = self.records.remove(&ContainerId::new(spare)) {
+                self.refuse(&mut in_use, id, record);
+                return Err(failed(&what, e));
+            }
+            self.spare_taken.notify_one();
         }
         Ok(record)
     }
 
-    /// Writes down who has it; what cannot be written is free again.
+    /// Writes down who has it; nobody has what cannot be written.
     fn admit(
         &self,
         in_use: &mut InUse,
         id: &ContainerId,
         record: &Record,
     ) -> Result<(), NetworkError> {
-        if let Err(e) = self.records.write(id, record) {
-            in_use.release(record);
-            return Err(failed(&format!("attach {id} to the network"), e));
-        }
         in_use.attached.insert(id.clone(), record.clone());
-        Ok(())
+        self.records.write(id, record).map_err(|e| {
+            self.refuse(in_use, id, record.clone());
+            failed(&format!("attach {id} to the network"), e)
+        })
+    }
+
+    /// It is not attached after all.
+    fn refuse(&self, in_use: &mut InUse, id: &ContainerId, record: Record) {
+        if let Err(error) = self.records.remove(id) {
+            tracing::warn!(container = %id, %error, "a network record stays until the next start");
+        }
+        in_use.attached.remove(id);
+        in_use.give_back(record);
     }
 
     async fn connect(&self, id: &ContainerId, record: &Record) -> Result<(), NetworkError> {

@@ -7,21 +7,22 @@ use lattice_model::action::EnvVar;
 use lattice_model::desired_lrp::StopSignal;
 use russh::server::{ChannelOpenHandle, Handle, Msg};
 use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Sig};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::guest::{Guest, Manner, Program};
+use super::input::{STALL_MAX, Stalled, WAITING_BYTES_MAX, input};
 use crate::inside::CONNECTED;
 use crate::runtime::{Attached, ExitStatus, RuntimeError, Signal, WindowSize};
 
 /// The most variables that a client adds, and the longest.
 const VARIABLES_MAX: usize = 64;
 const VARIABLE_BYTES_MAX: usize = 4 << 10;
-/// What ends a terminal's input.
-const END_OF_TRANSMISSION: u8 = 4;
 /// How much is read of a process at once, in bytes.
 const READ_BYTES: usize = 16 << 10;
 /// How long a process's output is read on after its end: a child of it may hold the pipe.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a client that takes no output is tried to be told why there is no more.
+const FAREWELL_MAX: Duration = Duration::from_secs(5);
 /// Which stream of a channel is standard error.
 const STDERR: u32 = 1;
 /// What a shell says of what cannot be started, and of what is not there.
@@ -73,7 +74,11 @@ pub(super) async fn serve(mut channel: Channel<Msg>, replies: Handle, guest: &Gu
     let (from, towards) = channel.split();
     let status = match guest.start(&program, &manner).await {
         Ok(attached) => converse(attached, from, &towards).await,
-        Err(error) => Some(tell_failure(&error, &towards).await),
+        Err(error) => {
+            // Nobody listens any more to what the client says.
+            drop(from);
+            Some(tell_failure(&error, &towards).await)
+        }
     };
     if let Some(status) = status {
         // One that has gone needs no farewell.
@@ -85,7 +90,7 @@ pub(super) async fn serve(mut channel: Channel<Msg>, replies: Handle, guest: &Gu
 
 /// A connection from inside; the channel is open once it stands.
 pub(super) async fn connect(
-    channel: Channel<Msg>,
+    mut channel: Channel<Msg>,
     reply: ChannelOpenHandle,
     guest: &Guest,
     (host, port): (String, u16),
@@ -98,7 +103,12 @@ pub(super) async fn connect(
             return reply.reject(ChannelOpenFailure::ConnectFailed).await;
         }
     };
-    if attached.output.read_u8().await.ok() != Some(CONNECTED) {
+    let answer = tokio::select! {
+        answer = attached.output.read_u8() => answer.ok(),
+        // Nothing is said on a channel that is not open: whoever wanted it has gone.
+        _ = channel.wait() => return,
+    };
+    if answer != Some(CONNECTED) {
         return reply.reject(ChannelOpenFailure::ConnectFailed).await;
     }
     reply.accept().await;
@@ -112,15 +122,14 @@ pub(super) async fn connect(
 /// Carries everything both ways until the process ends, and says how; `None` when the other side
 /// went first. The process goes with its handles.
 async fn converse(attached: Attached, from: ChannelReadHalf, towards: &Towards) -> Option<u32> {
-    let Attached { input, output, errors, resize, control } = attached;
-    let is_terminal = resize.is_some();
+    let Attached { input: stream, output, errors, resize, control } = attached;
+    let (mut input, feed) = input(stream, resize.is_some());
     let heard = async {
-        let mut input = Input { stream: Some(input), is_terminal };
         let mut from = from;
         while let Some(message) = from.wait().await {
             match message {
-                ChannelMsg::Data { data } => input.write(&data).await,
-                ChannelMsg::Eof => input.end().await,
+                ChannelMsg::Data { data } => input.write(data).await?,
+                ChannelMsg::Eof => input.end().await?,
                 ChannelMsg::WindowChange { col_width, row_height, .. } => {
                     if let Some(resize) = &resize {
                         resize(size(col_width, row_height));
@@ -132,10 +141,11 @@ async fn converse(attached: Attached, from: ChannelReadHalf, towards: &Towards) 
                         let _ = control.signal(signal).await;
                     }
                 }
-                ChannelMsg::Close => return,
+                ChannelMsg::Close => break,
                 _ => {}
             }
         }
+        Ok::<(), Stalled>(())
     };
     let said = async {
         let errors = async {
@@ -154,34 +164,18 @@ async fn converse(attached: Attached, from: ChannelReadHalf, towards: &Towards) 
         };
         exit_status(status)
     };
+    let fed = async {
+        feed.run().await;
+        // It may say something all the same.
+        std::future::pending().await
+    };
     tokio::select! {
-        () = heard => None,
+        gone = heard => match gone {
+            Ok(()) => None,
+            Err(Stalled) => Some(tell_stall(towards).await),
+        },
         status = said => Some(status),
-    }
-}
-
-/// A process's input.
-struct Input {
-    stream: Option<Box<dyn AsyncWrite + Send + Unpin>>,
-    is_terminal: bool,
-}
-
-impl Input {
-    async fn write(&mut self, bytes: &[u8]) {
-        if let Some(stream) = &mut self.stream
-            && stream.write_all(bytes).await.is_err()
-        {
-            // It reads no more; that is its affair.
-            self.stream = None;
-        }
-    }
-
-    async fn end(&mut self) {
-        if self.is_terminal {
-            self.write(&[END_OF_TRANSMISSION]).await;
-        } else {
-            self.stream = None;
-        }
+        never = fed => never,
     }
 }
 
@@ -199,10 +193,27 @@ async fn carry(mut from: Box<dyn AsyncRead + Send + Unpin>, towards: &Towards, k
     }
 }
 
+/// Says something on standard error, to a client that takes it.
+async fn complain(words: &str, towards: &Towards) {
+    let words = format!("{words}\r\n").into_bytes();
+    // One that does not take it needs none.
+    let _ = tokio::time::timeout(FAREWELL_MAX, towards.extended_data_bytes(STDERR, words)).await;
+}
+
+/// Tells why a process was ended that others would wait for.
+async fn tell_stall(towards: &Towards) -> u32 {
+    let (seconds, kib) = (STALL_MAX.as_secs(), WAITING_BYTES_MAX >> 10);
+    let words = format!(
+        "the process was ended: for {seconds} s it has read nothing, with {kib} KiB before it; \
+         give it its input in a file"
+    );
+    complain(&words, towards).await;
+    UNKNOWN
+}
+
 /// Tells why nothing was started, and with what status a shell would.
 async fn tell_failure(error: &RuntimeError, towards: &Towards) -> u32 {
-    let words = format!("{error}\r\n").into_bytes();
-    let _ = towards.extended_data_bytes(STDERR, words).await;
+    complain(&error.to_string(), towards).await;
     match error {
         RuntimeError::NotExecutable { .. } => NOT_FOUND,
         RuntimeError::Failed { .. } | RuntimeError::Unavailable(_) | RuntimeError::NotFound(_) => {

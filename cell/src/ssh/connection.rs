@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::channel;
 use super::guest::Guest;
+use super::guests::{GUESTS_MAX, Guests, Ticket};
 use super::keys::Keys;
 use super::wanted::Wanted;
 use crate::rep::Handle;
@@ -24,6 +25,8 @@ const CHANNELS_MAX: usize = 32;
 /// A connection.
 pub(super) struct Connection {
     cell: Handle,
+    /// Who is in which container, of all connections.
+    guests: Guests,
     keys: Arc<Keys>,
     from: SocketAddr,
     /// Who it is; nobody until a key was proven.
@@ -33,12 +36,18 @@ pub(super) struct Connection {
     room: Arc<Semaphore>,
 }
 
+/// What a channel takes, as long as it is there.
+struct Places {
+    _channel: OwnedSemaphorePermit,
+    _inside: Ticket,
+}
+
 // === impl Connection ===
 
 impl Connection {
-    pub(super) fn new(cell: Handle, keys: Arc<Keys>, from: SocketAddr) -> Self {
+    pub(super) fn new((cell, guests): (Handle, Guests), keys: Arc<Keys>, from: SocketAddr) -> Self {
         let room = Arc::new(Semaphore::new(CHANNELS_MAX));
-        Self { cell, keys, from, guest: None, is_in: Arc::default(), room }
+        Self { cell, guests, keys, from, guest: None, is_in: Arc::default(), room }
     }
 
     /// True once a key was proven.
@@ -58,9 +67,15 @@ impl Connection {
     }
 
     /// A channel's guest, while there is room for one more.
-    fn take(&self) -> Option<(Arc<Guest>, OwnedSemaphorePermit)> {
-        let place = Arc::clone(&self.room).try_acquire_owned().ok()?;
-        Some((Arc::clone(self.guest.as_ref()?), place))
+    fn take(&self) -> Option<(Arc<Guest>, Places)> {
+        let guest = self.guest.as_ref()?;
+        let channel = Arc::clone(&self.room).try_acquire_owned().ok()?;
+        let Some(inside) = self.guests.admit(guest.container()) else {
+            let container = guest.container();
+            tracing::warn!(%container, most = GUESTS_MAX, "too much is done in it by SSH");
+            return None;
+        };
+        Some((Arc::clone(guest), Places { _channel: channel, _inside: inside }))
     }
 }
 

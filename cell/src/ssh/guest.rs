@@ -14,7 +14,7 @@ use crate::lifecycle::adoption;
 use crate::pod::Role;
 use crate::rep::Handle;
 use crate::rootfs_files::ResolvedUser;
-use crate::runtime::{Attached, ProcessSpec, RuntimeError, WindowSize};
+use crate::runtime::{Attached, ContainerId, ProcessSpec, RuntimeError, WindowSize};
 use crate::work::Work;
 
 /// The shells, the best first (spec D).
@@ -67,6 +67,11 @@ impl Guest {
         let user = user.map_err(|error| error.to_string())?;
         let env = run.map(|run| run.env).unwrap_or_default();
         Ok(Self { place, user, env })
+    }
+
+    /// Where they are.
+    pub(super) fn container(&self) -> &ContainerId {
+        &self.place.id
     }
 
     /// Starts it; an error is for the one who wanted it.

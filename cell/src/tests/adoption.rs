@@ -90,11 +90,14 @@ async fn it_is_announced_under_the_routes_it_was_given_last() {
     lead(&mut lrp, "old.test");
     let mut bed = running(bed, &lrp).await;
     eventually("it listens", || bed.bbs.listeners() > 0).await;
-    let before = Arc::new(lrp.clone());
-    lead(&mut lrp, "new.test");
-    lrp.modification_tag.index += 1;
-    let event = Arc::new(Event::DesiredLrpChanged { before, after: Arc::new(lrp.clone()) });
-    bed.bbs.publish(SequencedEvent::Event { id: EventId::FOREIGN, event });
+    // One comes while another is being written down.
+    for host in ["1.test", "2.test", "3.test", "4.test", "new.test"] {
+        let before = Arc::new(lrp.clone());
+        lead(&mut lrp, host);
+        lrp.modification_tag.index += 1;
+        let event = Arc::new(Event::DesiredLrpChanged { before, after: Arc::new(lrp.clone()) });
+        bed.bbs.publish(SequencedEvent::Event { id: EventId::FOREIGN, event });
+    }
     let record = record_of(&bed, &lrp);
     let is_new = || std::fs::read_to_string(&record).unwrap().contains("new.test");
     eventually("it is written down", is_new).await;

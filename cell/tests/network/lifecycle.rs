@@ -130,6 +130,32 @@ fn spares_are_given_away_and_nothing_stays_of_them() {
     });
 }
 
+#[test]
+fn a_spare_that_could_not_be_given_away_is_the_next_ones() {
+    apart(async || {
+        let dir = Folder::new();
+        let before = traces();
+        let network = start(config(dir.path())).await;
+        let idle = traces();
+        let shutdown = CancellationToken::new();
+        let keeping = tokio::spawn(network.keep_spares(2, shutdown.clone()));
+        until(|| traces().len() >= idle.len() + 2 * 3).await;
+        let (records, elsewhere) = (dir.path().join("network"), dir.path().join("elsewhere"));
+        fs::rename(&records, &elsewhere).unwrap();
+        let refused = network.attach(&id("a"), &[8080], &[]).await;
+        refused.expect_err("it cannot be written down");
+        fs::rename(&elsewhere, &records).unwrap();
+        let a = network.attach(&id("a"), &[8080], &[]).await.unwrap();
+        assert!(a.netns.ends_with("-spare-0002"), "{a:?}");
+        network.detach(&id("a")).await.unwrap();
+        shutdown.cancel();
+        keeping.await.unwrap();
+        assert_eq!(traces(), idle);
+        network.remove_all().await.unwrap();
+        assert_eq!(traces(), before);
+    });
+}
+
 /// Waits until something is so.
 async fn until(is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);

@@ -36,9 +36,18 @@ extern "C" fn before_main() {
     let outcome = match words.next().unwrap_or_default().to_str() {
         Some("shim") => lattice_shim::run(&words.next().unwrap_or_default()),
         Some("oci") => lattice_shim::embedded::run(words),
+        Some("sleep-in-a-container") => sleep(),
         _ => return,
     };
     std::process::exit(i32::from(outcome != ExitCode::SUCCESS));
+}
+
+/// Says so, and stays.
+fn sleep() -> ! {
+    rustix::io::write(rustix::stdio::stdout(), b"here\n").unwrap();
+    loop {
+        std::thread::park();
+    }
 }
 
 /// The machine of one test.

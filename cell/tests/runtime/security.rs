@@ -1,9 +1,12 @@
 //! What a container cannot do; each with the same question to a privileged one where it differs.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 
 use lattice_cell::runtime::oci::{Engine, OciRuntime};
 use lattice_cell::runtime::{ContainerBlueprint, ContainerId, ProcessSpec, Runtime, UserIds};
+
+use rustix::fs::{StatVfsMountFlags, fstatvfs};
 
 use crate::contract::spec;
 use crate::machine::Machine;
@@ -181,6 +184,30 @@ async fn examine_the_kernel_of_the_host_is_out_of_reach(engine: Engine) {
     }
     let (_, processes) = run(&runtime, &id, "echo /proc/[0-9]*").await;
     assert!(processes.split(' ').count() < 5, "only its own processes are seen: {processes}");
+    runtime.delete(&id).await.unwrap();
+}
+
+/// As in CVE-2019-5736: what enters a container is made to become itself again, so that it stays.
+#[tokio::test]
+async fn what_enters_a_container_cannot_be_written_to_even_by_the_root_of_the_host() {
+    let machine = Machine::with(Engine::Embedded);
+    let runtime = machine.runtime();
+    let id = container(&machine, &runtime, true).await;
+    let itself = spec(&["/proc/self/exe", "sleep-in-a-container"]);
+    let mut process = runtime.exec(&id, itself.in_path()).await.unwrap();
+    process.stdout.next().await.expect("it is there");
+    let script = "for exe in /proc/[0-9]*/exe; do grep -q sleep-in-a-container ${exe%exe}cmdline \
+                  && echo found && : >>$exe; done";
+    let (code, said) = run(&runtime, &id, script).await;
+    assert!(said.contains("found") && code != 0, "{said}");
+    // Also once nobody runs it any more.
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let mut itself = processes.filter(|process| {
+        let words = std::fs::read(process.join("cmdline")).unwrap_or_default();
+        words == b"/proc/self/exe\0sleep-in-a-container\0"
+    });
+    let program = File::open(itself.next().expect("it runs").join("exe")).unwrap();
+    assert!(fstatvfs(&program).unwrap().f_flag.contains(StatVfsMountFlags::RDONLY));
     runtime.delete(&id).await.unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! A platform, a person and registries, small enough to read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -62,6 +62,10 @@ pub(crate) struct State {
     pub(crate) domains: Vec<(String, Option<u64>)>,
     pub(crate) registries: Vec<RegistryCredentials>,
     pub(crate) custom_domains: BTreeMap<String, CustomDomain>,
+    /// The host for which a certificate was ordered last.
+    pub(crate) ordered: Option<String>,
+    /// What is told of it, look by look.
+    pub(crate) order_looks: VecDeque<CustomDomainStatus>,
     pub(crate) submitted: Vec<(String, String)>,
     pub(crate) refusal: Option<Refusal>,
     pub(crate) version: Version,
@@ -260,6 +264,8 @@ impl Platform {
             moves: Movings::default(),
             kept_images: vec![],
             custom_domains: BTreeMap::new(),
+            ordered: None,
+            order_looks: VecDeque::new(),
             domains: vec![],
             registries: vec![],
             submitted: vec![],
@@ -623,8 +629,21 @@ impl Receptor for Client {
         Ok(status)
     }
 
+    async fn order_certificate(&self, host: &str) -> Result<CustomDomainStatus, BrainError> {
+        let mut state = self.enter()?;
+        if let Some(refusal) = state.refusal.take() {
+            return Err(refusal.into());
+        }
+        state.ordered = Some(host.to_owned());
+        Ok(state.order_looks.pop_front().expect("the test has scripted an order"))
+    }
+
     async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError> {
-        Ok(self.enter()?.custom_domains.keys().map(|host| certificate_of(host)).collect())
+        let mut state = self.enter()?;
+        if let Some(look) = state.order_looks.pop_front() {
+            return Ok(vec![look]);
+        }
+        Ok(state.custom_domains.keys().map(|host| certificate_of(host)).collect())
     }
 
     async fn remove_custom_domain(&self, host: &str) -> Result<(), BrainError> {
@@ -719,7 +738,7 @@ pub(crate) fn cell(id: &str) -> CellPresence {
         rep_url: String::new(),
         zone: "z1".to_owned(),
         capacity: Resources { memory_mb: 4_096, disk_mb: 10_240, containers: 256 },
-        rootfs_providers: BTreeMap::new(),
+        rootfs_providers: lattice_model::cell::RootfsProviders::default(),
         placement_tags: vec![],
         optional_placement_tags: vec![],
         volume_drivers: vec![],
@@ -808,13 +827,17 @@ pub(crate) fn metric(index: i32) -> Envelope {
 }
 
 /// A certificate that is good for some days yet, as the platform tells it.
-fn certificate_of(host: &str) -> CustomDomainStatus {
+pub(crate) fn certificate_of(host: &str) -> CustomDomainStatus {
     CustomDomainStatus {
         host: host.to_owned(),
-        names: vec![host.to_owned()],
-        issuer: "CN=Some authority".to_owned(),
-        not_before: Time::from_secs(0),
-        not_after: Time::from_secs(1_000 + 20 * 86_400),
+        state: CertificateState::Valid,
+        certificate: Some(CertificateFacts {
+            names: vec![host.to_owned()],
+            issuer: "CN=Some authority".to_owned(),
+            not_before: Time::from_secs(0),
+            not_after: Time::from_secs(1_000 + 20 * 86_400),
+        }),
+        order: None,
         warning: "the certificate ends in 20 days; renew it".to_owned(),
     }
 }

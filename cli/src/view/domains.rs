@@ -1,6 +1,6 @@
 //! `ltc domain list`: hosts of people's own and their certificates.
 
-use lattice_model::{CustomDomainStatus, Time};
+use lattice_model::{CertificateState, CustomDomainStatus, Time};
 
 use super::palette::Palette;
 use super::table::{self, Tone, Toned, plain};
@@ -12,19 +12,30 @@ pub fn list(domains: &[CustomDomainStatus], now: Time, palette: Palette) -> Stri
         return "no custom domains\n".to_owned();
     }
     let rows = domains.iter().map(|domain| row(domain, now)).collect();
-    table::render(&["Host", "Certificate for", "Good for", "Issuer"], rows, palette)
+    table::render(&["Host", "State", "Certificate for", "Good for", "Issuer"], rows, palette)
 }
 
 fn row(domain: &CustomDomainStatus, now: Time) -> Vec<Toned> {
-    let left = days(domain.not_after.since(now));
-    let tone = if domain.warning.is_empty() { Tone::Good } else { Tone::Bad };
-    vec![plain(&domain.host), plain(domain.names.join(", ")), (left, tone), plain(&domain.issuer)]
+    let tone = match domain.state {
+        CertificateState::Pending => Tone::Waiting,
+        CertificateState::Valid if domain.warning.is_empty() => Tone::Good,
+        CertificateState::Valid | CertificateState::Failed => Tone::Bad,
+    };
+    let state = (domain.state.name().to_owned(), tone);
+    let facts = match &domain.certificate {
+        None => [plain(""), plain(""), plain("")],
+        Some(facts) => {
+            let left = days(facts.not_after.since(now));
+            [plain(facts.names.join(", ")), (left, tone), plain(&facts.issuer)]
+        }
+    };
+    [plain(&domain.host), state].into_iter().chain(facts).collect()
 }
 
 /// Whole days; what is shorter is told as it is.
 fn days(left: std::time::Duration) -> String {
     match left.as_secs() / 86_400 {
-        0 => duration::format(left),
+        0 => duration::format(std::time::Duration::from_secs(left.as_secs())),
         1 => "1 day".to_owned(),
         days => format!("{days} days"),
     }

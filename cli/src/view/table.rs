@@ -36,8 +36,8 @@ pub fn render(names: &[&str], rows: Vec<Vec<Toned>>, palette: Palette) -> String
     table.set_header(names.iter().map(|name| Cell::new(name.to_uppercase())));
     for row in rows {
         table.add_row(row.into_iter().map(|(text, tone)| match color(tone) {
-            Some(color) => Cell::new(text).fg(color),
-            None => Cell::new(text),
+            Some(color) => Cell::new(visible(&text)).fg(color),
+            None => Cell::new(visible(&text)),
         }));
     }
     table.column_iter_mut().for_each(|column| {
@@ -45,6 +45,17 @@ pub fn render(names: &[&str], rows: Vec<Vec<Toned>>, palette: Palette) -> String
     });
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n") + "\n"
+}
+
+/// Text of strangers as a terminal may have it: what would move its cursor or change its colours is
+/// written out.
+pub fn visible(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' => c.to_string(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// Two columns: names and values.
@@ -88,6 +99,14 @@ mod tests {
         let text = render(&["S", "N"], rows, Palette::new(true));
         assert!(text.contains("\x1b["), "{text:?}");
         assert!(text.contains("1") && text.lines().count() == 3);
+    }
+
+    #[test]
+    fn no_cell_commands_the_terminal() {
+        let rows = vec![vec![plain("a\x1b[2J\u{9b}1mb"), ("\r\x07".to_owned(), Tone::Bad)]];
+        let text = render(&["Name", "Value"], rows, Palette::new(false));
+        assert!(text.contains("a\\u{1b}[2J\\u{9b}1mb   \\r\\u{7}"), "{text:?}");
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
     }
 
     #[test]

@@ -135,6 +135,9 @@ pub trait Receptor: Send + Sync {
         &self,
         domain: CustomDomain,
     ) -> Result<CustomDomainStatus, BrainError>;
+    /// Has an authority asked for a host's certificate, at once and in time to renew it; what was
+    /// kept for the host is shown until it comes.
+    async fn order_certificate(&self, host: &str) -> Result<CustomDomainStatus, BrainError>;
     /// What is kept, by host; no keys.
     async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError>;
     /// Forgets a host's certificate.

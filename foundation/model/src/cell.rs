@@ -1,9 +1,13 @@
 //! A machine that runs containers.
 
+mod packed;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::CellId;
 use crate::resources::Resources;
+
+pub use packed::{CellLabels, RootfsProviders};
 
 /// What a cell says of itself while it is alive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,9 +52,3 @@ pub struct Draining {
 
 /// All a cell has.
 pub type CellCapacity = Resources;
-
-/// Name to value.
-pub type CellLabels = std::collections::BTreeMap<String, String>;
-
-/// Scheme to what it accepts: `docker: []` means every image, a list means just those names.
-pub type RootfsProviders = std::collections::BTreeMap<String, Vec<String>>;

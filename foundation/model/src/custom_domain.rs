@@ -17,22 +17,76 @@ pub struct CustomDomain {
     pub key: String,
 }
 
-/// What may be told of it.
+/// What may be told of a host and its certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomDomainStatus {
     /// The host.
     pub host: String,
-    /// The names the certificate is good for.
+    /// Whether it can be reached by https.
+    pub state: CertificateState,
+    /// What its certificate says; none while there is none.
+    #[serde(flatten)]
+    pub certificate: Option<CertificateFacts>,
+    /// How it is got from an authority; none when its owner gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderStatus>,
+    /// What its owner should look at; empty when all is well.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub warning: String,
+}
+
+/// Whether a host can be reached by https.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateState {
+    /// Its first certificate is ordered.
+    Pending,
+    /// It has a certificate that is good.
+    Valid,
+    /// It has none, and the last order came to nothing or there is none.
+    Failed,
+}
+
+/// What a certificate says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateFacts {
+    /// The names it is good for.
     pub names: Vec<String>,
-    /// Who vouches for it, as the certificate says.
+    /// Who vouches for it.
     pub issuer: String,
     /// It is good from here
     pub not_before: Time,
     /// to here.
     pub not_after: Time,
-    /// What its owner should look at; empty when all is well.
+}
+
+/// How a certificate is got from an authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderStatus {
+    /// One is made now.
+    pub is_open: bool,
+    /// How many orders in a row came to nothing.
+    pub failures: u32,
+    /// Why the last of them did, in the authority's words; empty when none did.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub warning: String,
+    pub problem: String,
+    /// When the next one is made: again after a failure, or in time to renew; none when that was
+    /// given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_order_at: Option<Time>,
+}
+
+// === impl CertificateState ===
+
+impl CertificateState {
+    /// As it is written and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Valid => "valid",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 // === impl CustomDomain ===

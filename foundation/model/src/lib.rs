@@ -27,7 +27,9 @@ pub use action::Action;
 pub use actual_lrp::{ActualLrp, ActualState, InstanceKey, LrpKey, NetInfo, PortMapping, Presence};
 pub use cell::{CellCapacity, CellPresence};
 pub use checks::CheckDefinition;
-pub use custom_domain::{CustomDomain, CustomDomainStatus};
+pub use custom_domain::{
+    CertificateFacts, CertificateState, CustomDomain, CustomDomainStatus, OrderStatus,
+};
 pub use desired_lrp::{ContainerSpec, DesiredLrp, DesiredLrpUpdate, ModificationTag};
 pub use egress::EgressRule;
 pub use envelope::Envelope;

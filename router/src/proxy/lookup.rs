@@ -50,6 +50,9 @@ pub(crate) fn seek(
         return Err(Failure::HealthCheck { is_ending: shared.is_ending() });
     }
     let asked = intake::read(head, peer.addr.ip())?;
+    if let Some(answer) = shared.challenges.file(&asked.host, &asked.path) {
+        return Err(Failure::Challenge { answer });
+    }
     let Found { route, is_platform } = find(shared, peer.side, &asked)?;
     let narrowed = instance::narrow(head, &route, &asked.host)?;
     let (services, table, reserved) = (shared.services.as_ref(), &shared.table, &shared.reserved);

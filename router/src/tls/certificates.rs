@@ -11,6 +11,7 @@ use rustls::sign::CertifiedKey;
 use webpki::EndEntityCert;
 
 use super::{Identity, PemError, refused};
+use crate::challenges::{self, Challenges};
 
 /// The certificates. The first is for clients that ask for none, or for one we do not have.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct Certificates {
     known: ArcSwap<Known>,
     /// By host, each for that host and not for the other names it may have.
     of_hosts: ArcSwap<HashMap<String, Arc<CertifiedKey>>>,
+    /// What authorities are shown that ask whether a host is ours.
+    challenges: Arc<Challenges>,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +34,13 @@ impl Certificates {
     /// These, in this order.
     pub fn new(identities: Vec<Identity>) -> Result<Self, PemError> {
         let (known, of_hosts) = (Known::of(identities)?, ArcSwap::default());
-        Ok(Self { known: ArcSwap::from_pointee(known), of_hosts })
+        let challenges = Arc::default();
+        Ok(Self { known: ArcSwap::from_pointee(known), of_hosts, challenges })
+    }
+
+    /// What authorities are answered that ask whether a host is ours.
+    pub fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// Shows these, in place of all that were given for hosts before; `*.` begins a host that
@@ -100,9 +109,20 @@ fn certified(identity: Identity) -> Result<CertifiedKey, PemError> {
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(refused)
 }
 
+/// As it is: what proves a host to an authority holds what no other certificate may, and `webpki`
+/// refuses to read.
+pub(crate) fn unread(identity: Identity) -> Result<CertifiedKey, PemError> {
+    let Identity { chain, key } = identity;
+    let key = ring::default_provider().key_provider.load_private_key(key).map_err(refused)?;
+    Ok(CertifiedKey::new(chain, key))
+}
+
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.find(hello.server_name())
+        match challenges::is_question(&hello) {
+            true => self.challenges.certificate(&hello),
+            false => self.find(hello.server_name()),
+        }
     }
 }
 

@@ -16,6 +16,10 @@ fn every_failure_has_its_status_and_words() {
             "Client - |  | private, max-age=0 | closes=false",
         ),
         (
+            Failure::Challenge { answer: "token.thumb".to_owned() },
+            "Client - | token.thumb | no-cache, no-store | closes=false",
+        ),
+        (
             Failure::UnknownRoute { host: host() },
             "Route unknown_route | 404 Not Found: Requested route ('web.test') does not \
              exist. | no-cache, no-store | closes=false",

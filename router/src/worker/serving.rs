@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use super::{Known, Peer, Slot, Worker};
+use crate::challenges::ACME_TLS;
 use crate::config::Side;
 use crate::http2;
 use crate::listening::{Opened, Serves};
@@ -153,6 +154,10 @@ async fn meet(
     let met = poll_fn(|cx| secured.poll_handshake(cx));
     if let Err(error) = async { begun.and(met.await) }.await {
         debug!(%error, "a client's handshake failed");
+        return None;
+    }
+    // Such a handshake is all that an authority wants.
+    if secured.known(|tls| tls.alpn_protocol() == Some(ACME_TLS)) {
         return None;
     }
     let known = secured.known(|tls| Known {

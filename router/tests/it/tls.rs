@@ -1,5 +1,6 @@
 //! TLS on both sides: certificates made for each test, by authorities of its own.
 
+mod challenges;
 mod endpoints;
 mod front;
 

@@ -148,11 +148,11 @@ fn presence(n: u32) -> CellPresence {
         rep_url: String::new(),
         zone: format!("z{}", n % ZONES),
         capacity: amounts(SLOTS),
-        rootfs_providers: [("docker".to_owned(), Vec::new())].into(),
+        rootfs_providers: [("docker".to_owned(), Vec::new())].into_iter().collect(),
         placement_tags: Vec::new(),
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),
-        labels: BTreeMap::new(),
+        labels: lattice_model::cell::CellLabels::default(),
         fault: String::new(),
         warnings: Vec::new(),
     }

@@ -256,7 +256,10 @@ impl Ledger {
             | Write::DeleteDraining(_)
             | Write::PutCredentials(_)
             | Write::PutCustomDomain(_)
-            | Write::DeleteCustomDomain(_) => {}
+            | Write::DeleteCustomDomain(_)
+            | Write::PutEnrolment(_)
+            | Write::DeleteEnrolment(_)
+            | Write::PutAcmeAccount(_) => {}
         }
     }
 

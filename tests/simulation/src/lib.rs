@@ -15,7 +15,7 @@
 mod agenda;
 mod brain;
 mod cell;
-mod dice;
+pub mod dice;
 mod ledger;
 pub mod plan;
 pub mod sabotage;

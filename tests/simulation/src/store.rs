@@ -43,7 +43,10 @@ impl Kept {
                 Write::DeleteDraining(cell) => drop(self.draining.remove(cell)),
                 Write::PutCredentials(_)
                 | Write::PutCustomDomain(_)
-                | Write::DeleteCustomDomain(_) => {}
+                | Write::DeleteCustomDomain(_)
+                | Write::PutEnrolment(_)
+                | Write::DeleteEnrolment(_)
+                | Write::PutAcmeAccount(_) => {}
             }
         }
     }

@@ -103,7 +103,7 @@ pub(crate) fn presence(cell: usize, spec: &CellSpec) -> CellPresence {
             disk_mb: spec.memory_mb,
             containers: spec.containers,
         },
-        rootfs_providers: [("docker".to_owned(), Vec::new())].into(),
+        rootfs_providers: [("docker".to_owned(), Vec::new())].into_iter().collect(),
         placement_tags: Vec::new(),
         optional_placement_tags: Vec::new(),
         volume_drivers: Vec::new(),

@@ -113,7 +113,7 @@ async fn more_requests_than_the_queue_holds_are_refused_with_the_amount() {
     let handle = Handle::new(
         sender,
         (Hub::new(1, crate::config::Limits::default().events), crate::testing::scout()),
-        crate::custom_domains::Shelf::new(Vec::new()),
+        crate::custom_domains::Shelf::new(Vec::new(), Vec::new(), Vec::new()),
         Default::default(),
     );
     let waiting = tokio::spawn({

@@ -11,6 +11,7 @@ use proptest::sample::{select, subsequence};
 
 use super::reference::hold_plainly;
 use super::*;
+use crate::testing::providers;
 
 /// Three sizes of cells, one of them odd.
 const SIZES: [(u64, u64, u64); 3] = [(100, 100, 100), (64, 200, 8), (37, 41, 5)];
@@ -39,7 +40,8 @@ fn any_cell(n: usize) -> impl Strategy<Value = CellState> {
         cell.presence.capacity = crate::testing::amounts(total_memory, total_disk, total_slots);
         cell.available = crate::testing::amounts(memory, disk, slots);
         if !is_bare {
-            cell.presence.rootfs_providers.insert("preloaded".into(), vec!["stack".into()]);
+            cell.presence.rootfs_providers =
+                providers(&[("docker", &[]), ("preloaded", &["stack"])]);
         }
         if is_tagged && n.is_multiple_of(3) {
             cell.presence.placement_tags = vec!["tag".into()];
@@ -158,12 +160,10 @@ fn demand(batch: &Batch, item: &Item) -> (Resources, Placement, String, Vec<Stri
 fn suits(cell: &CellPresence, placement: &Placement, rootfs: &str, tags: &[String]) -> bool {
     let scheme = rootfs.split(':').next().unwrap();
     let keeps = |rule: &Rule| match rule {
-        Rule::Label(rule) => {
-            rule.compile().unwrap().passes(cell.labels.get(&rule.label).map(String::as_str))
-        }
+        Rule::Label(rule) => rule.compile().unwrap().passes(cell.labels.get(&rule.label)),
         Rule::App(_) => true,
     };
-    cell.rootfs_providers.contains_key(scheme)
+    cell.rootfs_providers.get(scheme).is_some()
         && cell.placement_tags == tags
         && placement.constraints.iter().all(keeps)
 }

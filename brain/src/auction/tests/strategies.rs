@@ -3,6 +3,7 @@
 use lattice_model::placement::Placement;
 
 use super::*;
+use crate::testing::labels;
 
 fn placement(strategy: Option<&str>, constraints: &[&str], affinities: &[&str]) -> Placement {
     Placement {
@@ -24,7 +25,7 @@ fn three_cells() -> Vec<CellState> {
         cell_state("c", "z", &[("x", 0, 50)]),
     ];
     for cell in &mut cells[1..] {
-        cell.presence.labels.insert("disk".into(), "ssd".into());
+        cell.presence.labels = labels(&[("disk", "ssd")]);
     }
     cells
 }

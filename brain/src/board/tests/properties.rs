@@ -134,7 +134,10 @@ impl Mirror {
                 Write::DeleteDraining(cell) => drop(self.draining.remove(&cell)),
                 Write::PutCredentials(_)
                 | Write::PutCustomDomain(_)
-                | Write::DeleteCustomDomain(_) => panic!("the board has no secrets"),
+                | Write::DeleteCustomDomain(_)
+                | Write::PutEnrolment(_)
+                | Write::DeleteEnrolment(_)
+                | Write::PutAcmeAccount(_) => panic!("the board has no secrets"),
             }
         }
     }
@@ -146,8 +149,7 @@ impl Mirror {
             tasks: self.tasks.values().map(|task| task.as_ref().clone()).collect(),
             domains: self.domains.clone().into_iter().collect(),
             draining: self.draining.values().cloned().collect(),
-            credentials: Vec::new(),
-            custom_domains: Vec::new(),
+            ..Records::default()
         }
     }
 }

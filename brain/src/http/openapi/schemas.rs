@@ -1,6 +1,7 @@
 //! The bodies as JSON schemas (B.2 to B.8). What is written is described in full, and nothing
 //! else is written; what is read may hold more, which is ignored.
 
+mod certificates;
 mod checks;
 mod pod;
 
@@ -26,7 +27,7 @@ pub(super) fn all() -> Value {
         moves(),
         images(),
     ];
-    let ours = [explanation(), events_of_ours(), checks::all(), pod::all()];
+    let ours = [explanation(), events_of_ours(), checks::all(), pod::all(), certificates::all()];
     nouns.into_iter().chain(ours).for_each(|part| schemas.extend(part));
     schemas.into()
 }
@@ -165,12 +166,6 @@ fn parts() -> Schemas {
     let tags = ["placement_tags", "optional_placement_tags", "volume_drivers", "labels"];
     let cell_extras = [&tags[..], &["fault", "warnings", "draining"]].concat();
     let version = json!({"lattice_release": text(), "receptor": text(), "ltc": text()});
-    let certificate = json!({"certificate": {"type": "string", "description": "with its chain, in PEM"},
-        "key": {"type": "string", "description": "in PEM"}});
-    let domain = json!({"host": text(), "names": list(text()), "issuer": text(),
-        "not_before": amount("ns since 1970"),
-        "not_after": amount("ns since 1970"),
-        "warning": {"type": "string", "description": "what its owner should look at"}});
     let credentials = json!({"registry": text(), "username": text(), "password": text()});
     map(json!({
         "Error": written(json!({"name": {"enum": names}, "message": text()}), &["name", "message"]),
@@ -180,8 +175,6 @@ fn parts() -> Schemas {
         "Cell": written_but(cell, &cell_extras),
         "Version": written(version, &[]),
         "RegistryCredentials": read(credentials, &["registry"]),
-        "CustomDomain": written_but(domain, &["warning"]),
-        "CustomDomainCertificate": read(certificate, &["certificate", "key"]),
         "ModificationTag": written_but(json!({"epoch": text(), "index": amount("updates")}), &[]),
     }))
 }

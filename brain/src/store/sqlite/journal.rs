@@ -66,7 +66,10 @@ impl Change {
             | Write::DeleteDraining(_)
             | Write::PutCredentials(_)
             | Write::PutCustomDomain(_)
-            | Write::DeleteCustomDomain(_) => None,
+            | Write::DeleteCustomDomain(_)
+            | Write::PutEnrolment(_)
+            | Write::DeleteEnrolment(_)
+            | Write::PutAcmeAccount(_) => None,
         }
     }
 

@@ -9,6 +9,7 @@ use super::interner::Interner;
 use super::journal::Change;
 use super::{StoreError, reading, secrets};
 use crate::board::{Records, Write};
+use crate::custom_domains::AcmeAccount;
 use crate::store::seal::Seal;
 
 /// What writing one record costs the log, about: a page.
@@ -28,6 +29,8 @@ pub(super) fn load(connection: &Connection, seal: Option<&Seal>) -> Result<Recor
         draining: rows(connection, "draining_cells")?,
         credentials: seal.map_or(Ok(Vec::new()), |seal| secrets::load(connection, seal))?,
         custom_domains: custom_domains(connection)?,
+        enrolments: rows(connection, "enrolments")?,
+        acme_accounts: acme_accounts(connection)?,
     })
 }
 
@@ -84,6 +87,19 @@ pub(super) fn put(
         Write::DeleteCustomDomain(host) => {
             run(transaction, "DELETE FROM custom_domains WHERE host = ?1", params![host])
         }
+        Write::PutEnrolment(enrolment) => run(
+            transaction,
+            "INSERT OR REPLACE INTO enrolments (host, record) VALUES (?1, ?2)",
+            params![enrolment.host, json(enrolment)?],
+        ),
+        Write::DeleteEnrolment(host) => {
+            run(transaction, "DELETE FROM enrolments WHERE host = ?1", params![host])
+        }
+        Write::PutAcmeAccount(account) => run(
+            transaction,
+            "INSERT OR REPLACE INTO acme_accounts (directory, credentials) VALUES (?1, ?2)",
+            params![account.directory, account.credentials],
+        ),
     }
 }
 
@@ -175,6 +191,16 @@ fn custom_domains(connection: &Connection) -> Result<Vec<CustomDomain>, StoreErr
     let rows = statement.query_map([], |row| {
         let (host, certificate, key) = (row.get(0)?, row.get(1)?, row.get(2)?);
         Ok(CustomDomain { host, certificate, key })
+    });
+    rows.map_err(reading)?.collect::<Result<_, _>>().map_err(reading)
+}
+
+fn acme_accounts(connection: &Connection) -> Result<Vec<AcmeAccount>, StoreError> {
+    let sql = "SELECT directory, credentials FROM acme_accounts";
+    let mut statement = connection.prepare(sql).map_err(reading)?;
+    let rows = statement.query_map([], |row| {
+        let (directory, credentials) = (row.get(0)?, row.get(1)?);
+        Ok(AcmeAccount { directory, credentials })
     });
     rows.map_err(reading)?.collect::<Result<_, _>>().map_err(reading)
 }

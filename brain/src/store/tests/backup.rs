@@ -107,7 +107,7 @@ fn what_is_no_sound_backup_is_refused_and_nothing_is_changed() {
     change("foreign", "CREATE TABLE t (x)");
     std::fs::write(at("text"), "x".repeat(8_192)).unwrap();
     for (name, expected) in [
-        ("later", "has schema 99, and this version knows only up to 5"),
+        ("later", "has schema 99, and this version knows only up to 6"),
         ("unreadable", "not a sound backup (a record in tasks cannot be read)"),
         ("foreign", "not a sound backup (no such table: desired_lrps"),
         ("text", "not a sound backup (file is not a database"),

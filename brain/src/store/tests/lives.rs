@@ -95,7 +95,7 @@ async fn live(mut store: Mortal, known: &Known, dice: &mut Dice) -> Vec<Ordered>
     let writer = Writer::spawn(store).unwrap();
     let (outbox, hub) = (Outbox::default(), Hub::new(1, config.limits.events));
     let (keyring, scout) = (Keyring::default(), crate::testing::scout());
-    let shelf = crate::custom_domains::Shelf::new(Vec::new());
+    let shelf = crate::custom_domains::Shelf::new(Vec::new(), Vec::new(), Vec::new());
     let parts = Parts { writer, hub, outbox, keyring, shelf, scout, clock };
     let (actor, brain) = Actor::new(board, parts, &config);
     let actor = tokio::spawn(actor.run(CancellationToken::new()));

@@ -33,7 +33,7 @@ fn a_store_of_the_first_schema_is_opened_and_all_of_it_is_there() {
         domains: vec![(domain("d"), None), (domain("e"), Some(Time(9)))],
         draining: Vec::new(),
         credentials: vec![credentials("secret")],
-        custom_domains: Vec::new(),
+        ..Records::default()
     };
     assert_eq!(records, expected);
     store.commit(&[Write::PutActual(Arc::new(row(1, Presence::Ordinary)))]).unwrap();
@@ -81,7 +81,7 @@ fn a_store_of_a_later_version_is_refused_with_what_to_do_and_left_as_it_is() {
     let before = std::fs::read(&path).unwrap();
     let message = Sqlite::open(&path).unwrap_err().to_string();
     let expected = format!(
-        "the store {} has schema 99, and this version knows only up to 5; start a version that \
+        "the store {} has schema 99, and this version knows only up to 6; start a version that \
          knows it, or put a backup from before the upgrade in its place with `lattice restore \
          FILE`",
         path.display()

@@ -69,6 +69,16 @@ impl InUse {
         Some(Record { made_as: Some(id.to_string()), ..record })
     }
 
+    /// Takes a place back that nobody got after all: a spare one is spare again.
+    pub(super) fn give_back(&mut self, record: Record) {
+        let Some(spare) = &record.made_as else { return self.release(&record) };
+        self.ports.release(&record.host_ports());
+        let id = ContainerId::new(spare);
+        let (ports, egress, made_as) = (Vec::new(), Vec::new(), None);
+        self.attached.insert(id.clone(), Record { ports, egress, made_as, ..record });
+        self.spares.insert(id, true);
+    }
+
     /// An address and users. Both or nothing.
     pub(super) fn place(&mut self, own_users: bool) -> Result<Record, NetworkError> {
         let address = self.addresses.take()?;
@@ -96,4 +106,26 @@ impl InUse {
 /// True when no server of this host listens on a port, which a mapping would hide.
 fn is_unused_on_host(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_nobody_got_is_whole_again() {
+        let ids = IdRanges::beginning_at(7);
+        let mut in_use = InUse::restore(&NetworkConfig::new("/x"), ids, BTreeMap::new());
+        let spare = in_use.place(true).unwrap();
+        let id = ContainerId::new("-spare-0002");
+        in_use.attached.insert(id.clone(), spare.clone());
+        in_use.spares.insert(id.clone(), true);
+        let taken = in_use.take(&[], true).unwrap();
+        assert_eq!(taken, Record { made_as: Some(id.to_string()), ..spare.clone() });
+        let egress = vec![serde_json::from_str(r#"{"protocol": "all", "destinations": []}"#)];
+        let taken = Record { egress: egress.into_iter().flatten().collect(), ..taken };
+        in_use.give_back(taken);
+        assert_eq!(in_use.attached, BTreeMap::from([(id.clone(), spare)]));
+        assert_eq!(in_use.spares, BTreeMap::from([(id, true)]));
+    }
 }

@@ -5,7 +5,6 @@ use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lattice_api::shim::Request;
@@ -25,9 +24,6 @@ use crate::runtime::Attached;
 const VERSION: u16 = 2;
 /// How long a terminal may take to arrive once its process has started.
 const TERMINAL_MAX: Duration = Duration::from_secs(5);
-
-/// Numbers the sockets on which terminals arrive.
-static CONSOLES: AtomicU64 = AtomicU64::new(0);
 
 /// Where a terminal arrives; its file goes with it.
 struct Console {
@@ -104,8 +100,9 @@ async fn with_terminal(
 
 impl Console {
     fn listen(dir: &Path) -> io::Result<Self> {
-        let number = CONSOLES.fetch_add(1, Ordering::Relaxed);
-        let name = format!("console-{}-{number}.sock", std::process::id());
+        // Never one that was there before: what an earlier cell has left would be in the way, and a
+        // terminal that was meant for it would arrive here.
+        let name = format!("console-{:016x}.sock", rand::random::<u64>());
         let (path, _place) = short(dir, &name)?;
         let listener = UnixListener::bind(path)?;
         Ok(Self { listener, file: dir.join(&name), name })

@@ -57,24 +57,53 @@ pub fn parse_registry_credentials(body: &Value) -> Result<RegistryCredentials, R
     Ok(RegistryCredentials { registry, username, password })
 }
 
-/// The body that hands over a certificate; its host is in the path. Ours.
+/// The body that hands over a certificate, or asks for one; its host is in the path. Ours.
 #[derive(Debug, Serialize)]
-pub struct CustomDomainBody<'d> {
-    certificate: &'d str,
-    key: &'d str,
+#[serde(untagged)]
+pub enum CustomDomainBody<'d> {
+    /// A certificate of its owner's.
+    Given {
+        /// In PEM.
+        certificate: &'d str,
+        /// In PEM.
+        key: &'d str,
+    },
+    /// One from an authority.
+    Ordered {
+        /// Always true.
+        order: bool,
+    },
 }
 
 impl<'d> From<&'d CustomDomain> for CustomDomainBody<'d> {
     fn from(domain: &'d CustomDomain) -> Self {
-        Self { certificate: &domain.certificate, key: &domain.key }
+        Self::Given { certificate: &domain.certificate, key: &domain.key }
     }
 }
 
+/// Where a host's certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// Its owner, who hands it over.
+    Owner(CustomDomain),
+    /// An authority, for this host.
+    Authority(String),
+}
+
 /// Reads that body.
-pub fn parse_custom_domain(host: &str, body: &Value) -> Result<CustomDomain, Refusal> {
+pub fn parse_custom_domain(host: &str, body: &Value) -> Result<CertificateSource, Refusal> {
+    let host = host.to_ascii_lowercase();
     let fields = field::Object::root(body)?;
     let (certificate, key) = (fields.string("certificate")?, fields.string("key")?);
-    Ok(CustomDomain { host: host.to_ascii_lowercase(), certificate, key })
+    let is_given = !certificate.is_empty() || !key.is_empty();
+    match (fields.bool("order")?, is_given) {
+        (true, true) => {
+            let message = "Invalid field: order (either a certificate is given or one is ordered)";
+            Err(Refusal::new(ErrorName::InvalidRequest, message))
+        }
+        (true, false) => Ok(CertificateSource::Authority(host)),
+        (false, _) => Ok(CertificateSource::Owner(CustomDomain { host, certificate, key })),
+    }
 }
 
 /// What is wrong with a body: the items of the message, in order.

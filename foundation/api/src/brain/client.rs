@@ -352,6 +352,12 @@ impl Receptor for ReceptorClient {
         self.fetch(&path, self.request(Method::PUT, &path).json(&body)).await
     }
 
+    async fn order_certificate(&self, host: &str) -> Result<CustomDomainStatus, BrainError> {
+        let path = routes::custom_domain(host);
+        let body = CustomDomainBody::Ordered { order: true };
+        self.fetch(&path, self.request(Method::PUT, &path).json(&body)).await
+    }
+
     async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError> {
         self.get(routes::CUSTOM_DOMAINS).await
     }
