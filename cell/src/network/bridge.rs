@@ -22,7 +22,7 @@ use self::in_use::InUse;
 use super::addresses::{IdRanges, gateway};
 use super::egress::EgressPolicy;
 use super::firewall::Firewall;
-use super::links::{self, Bridge, Links};
+use super::links::{self, Links};
 use super::records::{Record, Records};
 use super::{Attachment, Network, NetworkError, listening, namespaces};
 use crate::runtime::ContainerId;
@@ -66,7 +66,7 @@ pub struct BridgeNetwork {
 struct Shared {
     config: NetworkConfig,
     links: Links,
-    bridge: Bridge,
+    bridge: u32,
     firewall: Firewall,
     records: Records,
     /// Six hex digits of a hash of the data directory, so that two networks' links differ.
@@ -297,12 +297,11 @@ impl Shared {
         let users = self.users(id, record);
         let namespace = namespaces::create(&netns, users).await.map_err(step)?;
         let cable = self.cable(record.address);
-        self.links.connect(self.bridge.index, &cable, &namespace).await.map_err(step)?;
-        self.links.introduce(self.bridge.index, record.address).await.map_err(step)?;
-        let (gateway, mac) = (self.firewall.gateway, self.bridge.mac);
-        let address = Ipv4Net::new(record.address, self.config.subnet.prefix_len())
+        self.links.connect(self.bridge, &cable, &namespace).await.map_err(step)?;
+        let (subnet, gateway) = (self.config.subnet, self.firewall.gateway);
+        let address = Ipv4Net::new(record.address, subnet.prefix_len())
             .map_err(|e| step(io::Error::other(e)))?;
-        namespaces::inside(netns, move || links::configure_inside(address, gateway, mac))
+        namespaces::inside(netns, move || links::configure_inside(address, gateway))
             .await
             .map_err(step)
     }
@@ -324,7 +323,6 @@ impl Shared {
                 self.firewall.close(&record.opening(id), &others).await?;
             }
             self.links.remove(&self.cable(record.address)).await.map_err(step)?;
-            self.links.forget(self.bridge.index, record.address).await.map_err(step)?;
             self.remove_namespaces(record.namespaces(id)).map_err(step)?;
             self.records.remove(id).map_err(step)?;
             in_use.attached.remove(id);
@@ -404,7 +402,7 @@ impl Shared {
     }
 }
 
-async fn raise_bridge(config: &NetworkConfig, hash: &[u8; 32]) -> io::Result<(Links, Bridge)> {
+async fn raise_bridge(config: &NetworkConfig, hash: &[u8; 32]) -> io::Result<(Links, u32)> {
     // A fixed, locally administered address: else it changes with each port, and connections with
     // it.
     let mac = [0x02, hash[0], hash[1], hash[2], hash[3], hash[4]];

@@ -8,12 +8,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use futures_util::{StreamExt, TryStreamExt};
 use ipnet::Ipv4Net;
-use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::{
     InfoBridgePort, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
 };
-use rtnetlink::packet_route::neighbour::{NeighbourAttribute, NeighbourMessage};
 use rtnetlink::{
     Error, Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder,
     new_connection,
@@ -21,13 +19,6 @@ use rtnetlink::{
 
 /// What an instance calls its link.
 const INSIDE: &str = "eth0";
-
-/// A bridge, and how packets are addressed to it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bridge {
-    pub(super) index: u32,
-    pub(super) mac: [u8; 6],
-}
 
 /// The links of the network namespace this was opened in.
 #[derive(Clone)]
@@ -45,13 +36,13 @@ impl Links {
         Ok(Self { handle })
     }
 
-    /// Makes the bridge with its address, or adopts the one that is there.
+    /// Makes the bridge with its address, or adopts the one that is there. Returns its index.
     pub(super) async fn ensure_bridge(
         &self,
         name: &str,
         address: Ipv4Net,
         mac: [u8; 6],
-    ) -> io::Result<Bridge> {
+    ) -> io::Result<u32> {
         let found = self.find(name).await?;
         if found.as_ref().is_some_and(|link| !is_bridge(link)) {
             return Err(io::Error::other(format!(
@@ -77,30 +68,7 @@ impl Links {
             .await
             .map_err(told)?;
         self.up(index).await?;
-        let mac = self.find(name).await?.and_then(|link| mac_of_link(&link));
-        let mac = mac.ok_or_else(|| io::Error::other(format!("{name} has no hardware address")))?;
-        Ok(Bridge { index, mac })
-    }
-
-    /// Says for good where an instance is. The kernel has room for 1,024 neighbours that it found out
-    /// by itself, in all namespaces together, and with more instances than half of that nobody would
-    /// reach anybody.
-    pub(super) async fn introduce(&self, bridge: u32, instance: Ipv4Addr) -> io::Result<()> {
-        let neighbours = self.handle.neighbours();
-        let known = neighbours.add(bridge, instance.into()).link_layer_address(&mac_of(instance));
-        known.replace().execute().await.map_err(told)
-    }
-
-    /// Takes that back; no error when it was not said.
-    pub(super) async fn forget(&self, bridge: u32, instance: Ipv4Addr) -> io::Result<()> {
-        let mut known = NeighbourMessage::default();
-        known.header.family = AddressFamily::Inet;
-        known.header.ifindex = bridge;
-        known.attributes.push(NeighbourAttribute::Destination(instance.into()));
-        match self.handle.neighbours().del(known).execute().await {
-            Err(e) if errno(&e) != Some(libc::ENOENT) => Err(told(e)),
-            _ => Ok(()),
-        }
+        Ok(index)
     }
 
     /// Lays a cable from the bridge into a namespace. Instances cannot talk to each other on it.
@@ -181,13 +149,9 @@ impl Links {
     }
 }
 
-/// Gives an instance its address and its way out, by a gateway with that hardware address; to be
-/// called on a thread that is inside its namespace.
-pub(super) fn configure_inside(
-    address: Ipv4Net,
-    gateway: Ipv4Addr,
-    mac_of_gateway: [u8; 6],
-) -> io::Result<()> {
+/// Gives an instance its address and its way out; to be called on a thread that is inside its
+/// namespace.
+pub(super) fn configure_inside(address: Ipv4Net, gateway: Ipv4Addr) -> io::Result<()> {
     // Ports below 1024 are no privilege of root's where the whole namespace is the instance's.
     fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")?;
     let tokio = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
@@ -202,9 +166,6 @@ pub(super) fn configure_inside(
         add.execute().await.map_err(told)?;
         links.up(links.index("lo").await?).await?;
         links.up(index).await?;
-        let neighbour = links.handle.neighbours().add(index, gateway.into());
-        let neighbour = neighbour.link_layer_address(&mac_of_gateway).replace();
-        neighbour.execute().await.map_err(told)?;
         let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
         links.handle.route().add(route).execute().await.map_err(told)
     })
@@ -230,13 +191,6 @@ fn is_bridge(link: &LinkMessage) -> bool {
     link.attributes.iter().any(|attribute| {
         matches!(attribute, LinkAttribute::LinkInfo(infos)
             if infos.contains(&LinkInfo::Kind(InfoKind::Bridge)))
-    })
-}
-
-fn mac_of_link(link: &LinkMessage) -> Option<[u8; 6]> {
-    link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Address(mac) => mac[..].try_into().ok(),
-        _ => None,
     })
 }
 

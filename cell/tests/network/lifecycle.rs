@@ -255,25 +255,6 @@ fn an_address_that_is_handed_on_answers_at_once() {
 }
 
 #[test]
-fn instance_and_host_know_each_other_without_asking_and_nothing_stays_of_it() {
-    apart(async || {
-        let dir = Folder::new();
-        let network = start(config(dir.path())).await;
-        let one = network.attach(&id("one"), &[], &[]).await.unwrap();
-        let address = one.address.to_string();
-        let known = run("ip neigh show");
-        assert!(known.contains(&address) && known.contains("PERMANENT"), "{known}");
-        let inside = run(&format!("nsenter --net={} ip neigh show", one.netns.display()));
-        let gateway = network.gateway().to_string();
-        assert!(inside.contains(&gateway) && inside.contains("PERMANENT"), "{inside}");
-        network.detach(&id("one")).await.unwrap();
-        let known = run("ip neigh show");
-        assert!(!known.contains(&address), "{known}");
-        network.remove_all().await.unwrap();
-    });
-}
-
-#[test]
 fn many_at_once_get_addresses_and_ports_of_their_own() {
     apart(async || {
         let dir = Folder::new();
