@@ -91,8 +91,8 @@ pub struct Router {
     pub handover: Option<PathBuf>,
 }
 
-/// A bridge has 1,023 ports, some of which are for instances to come.
-const CONTAINERS_MAX: u64 = 1000;
+/// The kernel has room for 1,024 neighbours in all namespaces together, and each instance takes two.
+const CONTAINERS_MAX: u64 = 450;
 /// Where state is kept unless another place is named; `ltc` looks there too.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/lattice";
 
