@@ -34,6 +34,7 @@ pub fn front(
         versions: Versions { min: Version::Tls12, max: Version::Tls13 },
         cipher_suites: Vec::new(),
         speaks_http2: true,
+        answers_challenges: true,
     };
     Ok((front.config()?, certificates))
 }

@@ -80,6 +80,8 @@ pub struct Front {
     pub cipher_suites: Vec<String>,
     /// HTTP/2 is spoken to clients that ask for it.
     pub speaks_http2: bool,
+    /// Authorities that ask for a proof are answered.
+    pub answers_challenges: bool,
 }
 
 /// What is spoken to endpoints under TLS; by default nobody is trusted.
@@ -128,10 +130,14 @@ impl Front {
             .map_err(refused)?
             .with_client_cert_verifier(verifier(self.clients)?);
         let mut config = config.with_cert_resolver(self.certificates);
-        let spoken =
-            [HTTP2, b"http/1.1".as_slice()].into_iter().skip(usize::from(!self.speaks_http2));
-        // Last, so that who asks for more gets what serves requests.
-        config.alpn_protocols = spoken.chain([ACME_TLS]).map(<[u8]>::to_vec).collect();
+        // The last is for whoever asks for nothing else.
+        let known = [
+            (HTTP2, self.speaks_http2),
+            (b"http/1.1".as_slice(), true),
+            (ACME_TLS, self.answers_challenges),
+        ];
+        let spoken = known.into_iter().filter(|(_, is_spoken)| *is_spoken);
+        config.alpn_protocols = spoken.map(|(name, _)| name.to_vec()).collect();
         Ok(config)
     }
 }

@@ -291,6 +291,7 @@ fn front(tls: &Tls, reload: &Reload, judge: &mut Judge) -> Option<Arc<rustls::Se
         versions: Versions { min: tls.min, max: tls.max },
         cipher_suites: tls.cipher_suites.clone(),
         speaks_http2: tls.http2,
+        answers_challenges: false,
     };
     judge.found("tls", front.config().map_err(|error| error.to_string())).map(Arc::new)
 }

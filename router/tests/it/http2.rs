@@ -26,6 +26,7 @@ pub(crate) async fn world(change: impl FnOnce(&mut Config)) -> (World, Authority
         versions: Versions { min: Version::Tls12, max: Version::Tls13 },
         cipher_suites: Vec::new(),
         speaks_http2: true,
+        answers_challenges: false,
     };
     let world = World::with(|config| {
         config.front_tls = Some(Arc::new(front.config().unwrap()));

@@ -39,6 +39,7 @@ pub(super) fn front(file: &File, judge: &mut Judge) -> Option<Arc<rustls::Server
         versions: Versions { min, max },
         cipher_suites: suites.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         speaks_http2: file.enable_http2,
+        answers_challenges: false,
     };
     judge.found("enable_ssl", front.config().map_err(|e| e.to_string())).map(Arc::new)
 }

@@ -171,6 +171,7 @@ async fn told(
         versions: Versions { min: Version::Tls12, max: Version::Tls13 },
         cipher_suites: Vec::new(),
         speaks_http2: false,
+        answers_challenges: false,
     };
     let town = Town::new(|config, _| {
         config.front_tls = Some(std::sync::Arc::new(front.config().unwrap()));

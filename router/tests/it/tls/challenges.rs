@@ -56,6 +56,7 @@ async fn a_handshake_for_a_proof_shows_what_proves_it_and_ends_there() {
         versions: Versions { min: Version::Tls12, max: Version::Tls13 },
         cipher_suites: Vec::new(),
         speaks_http2: true,
+        answers_challenges: true,
     };
     let world = World::with(|config| {
         config.front_tls = Some(Arc::new(front.config().unwrap()));

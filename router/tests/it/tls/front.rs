@@ -22,7 +22,14 @@ async fn world(
     change: impl FnOnce(&mut Config),
 ) -> World {
     let (certificates, cipher_suites) = (certificates.clone(), Vec::new());
-    let front = Front { certificates, clients, versions, cipher_suites, speaks_http2: true };
+    let front = Front {
+        certificates,
+        clients,
+        versions,
+        cipher_suites,
+        speaks_http2: true,
+        answers_challenges: false,
+    };
     World::with(|config| {
         config.front_tls = Some(Arc::new(front.config().unwrap()));
         config.listeners[0].is_tls = true;
