@@ -37,8 +37,8 @@ pub enum Command {
     Down(Down),
     /// Write what the brain keeps to one file, while `lattice up` runs or not
     ///
-    /// Apps, tasks and the credentials of registries are in it; images that people pushed and the
-    /// administrator's password are not.
+    /// Apps, tasks and the credentials of registries are in it, which are sealed with DIR/sealing.key;
+    /// that file, images that people pushed and the administrator's password are not.
     Backup(Backup),
     /// Put a backup in the place of what the brain keeps, while `lattice up` does not run
     ///
@@ -91,8 +91,8 @@ pub struct Router {
     pub handover: Option<PathBuf>,
 }
 
-/// A bridge has 1,023 ports, some of which are for instances to come.
-const CONTAINERS_MAX: u64 = 1000;
+/// The kernel has room for 1,024 neighbours in all namespaces together, and each instance takes two.
+const CONTAINERS_MAX: u64 = 450;
 /// Where state is kept unless another place is named; `ltc` looks there too.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/lattice";
 

@@ -15,7 +15,7 @@ use crate::lock::{self, Holder, Lock};
 use crate::machinery::{self, Settings};
 
 /// All that lattice keeps in its data directory; the lock goes last.
-const OWN: [&str; 28] = [
+const OWN: [&str; 29] = [
     "admin.json",
     "ssh",
     "authority",
@@ -25,6 +25,7 @@ const OWN: [&str; 28] = [
     "brain.db-shm",
     "brain.db-lock",
     "brain.db.new",
+    "sealing.key",
     "brain.db.before-restore",
     "brain.db.before-restore-wal",
     "settings.json",

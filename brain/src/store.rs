@@ -2,6 +2,7 @@
 //! loss.
 
 mod backup;
+mod seal;
 mod sqlite;
 mod writer;
 
@@ -89,6 +90,27 @@ pub enum StoreError {
         table: &'static str,
         /// Why.
         source: serde_json::Error,
+    },
+    /// The key's file cannot be read or made.
+    #[error("cannot read or make {path}, the key of what is secret in the store")]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What is in the key's file is no key.
+    #[error(
+        "{path} holds {bytes} bytes, and a key has {needed}; put the right one in its place, or move \
+         it away, and give the registries' credentials again with `ltc registry login`"
+    )]
+    NoKey {
+        /// Which file.
+        path: PathBuf,
+        /// What it holds.
+        bytes: usize,
+        /// What a key has.
+        needed: usize,
     },
     /// The writer is gone.
     #[error("the store's writer has ended")]

@@ -14,6 +14,7 @@ pub mod rootfs;
 mod store;
 mod unpack;
 pub mod users;
+mod zip;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -26,7 +26,7 @@ pub trait RootfsFiles: Send + Sync {
     /// Makes a directory, and those on the way, where they are missing; what is made belongs to
     /// `owner`, as this host numbers users.
     async fn make_dir(&self, root: &Path, path: &str, owner: &UserIds) -> Result<(), FilesError>;
-    /// Extracts a tar, gzipped or not.
+    /// Extracts a tar, as it is or packed by gzip or zstd, or a zip archive.
     async fn extract_archive(
         &self,
         root: &Path,

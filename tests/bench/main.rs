@@ -42,7 +42,7 @@ const BENCHMARKS: &[Benchmark] = &[
     ("cell", "all of the next three", cell::run),
     ("starts", "containers beside runc and crun, and what holding one costs", cell::run_starts),
     ("restart", "the platform killed under 250 instances, and started anew", cell::run_taken_over),
-    ("fleet", "100 instances at once, 1,000 in all, and what they take", cell::run_fleet),
+    ("fleet", "100 instances at once, 450 in all, and what they take", cell::run_fleet),
     ("brain", "250,000 instances on 1,250 simulated cells, the store on disk", brain::run),
 ];
 

@@ -4,12 +4,14 @@ mod checkpoint;
 mod file;
 mod interner;
 mod journal;
+mod secrets;
 mod tables;
 
 use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::seal::{KEY_FILE, Seal};
 use super::{Store, StoreError};
 use crate::board::{Records, Write};
 use checkpoint::Checkpointer;
@@ -23,6 +25,7 @@ pub use journal::{Change, parse_changes};
 pub struct Sqlite {
     connection: Connection,
     journal: Journal,
+    seal: Seal,
     /// A commit has failed, so that only the file knows what is in it.
     is_unsure: bool,
     /// What is replaced or removed is overwritten.
@@ -35,15 +38,17 @@ pub struct Sqlite {
 
 impl Sqlite {
     /// Opens the file, or makes it, readable by its owner only; checks it and brings its schema up
-    /// to date.
+    /// to date. The key that what is secret is sealed with is beside it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let claim = Claim::make(path)?;
         let connection = file::open_file(path)?;
+        let seal = Seal::load_or_create(&path.with_file_name(KEY_FILE))?;
+        secrets::move_plain(&connection, &seal)?;
         let checkpointer = Checkpointer::spawn(path)?;
         let journal = Journal::default();
-        let (is_unsure, overwrites) = (true, false);
+        let (is_unsure, overwrites, _claim) = (true, false, claim);
         let mut store =
-            Self { connection, journal, is_unsure, overwrites, checkpointer, _claim: claim };
+            Self { connection, journal, seal, is_unsure, overwrites, checkpointer, _claim };
         store.settle()?;
         Ok(store)
     }
@@ -64,7 +69,7 @@ impl Sqlite {
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior).map_err(writing)?;
         for write in writes {
-            tables::put(&transaction, write).map_err(writing)?;
+            tables::put(&transaction, &self.seal, write).map_err(writing)?;
         }
         let at_once = (writes.len() - changes.len()) * tables::RECORD_BYTES;
         let journalled = self.journal.append(&transaction, changes)?;
@@ -88,7 +93,7 @@ impl Sqlite {
 impl Store for Sqlite {
     fn load(&mut self) -> Result<Records, StoreError> {
         self.settle()?;
-        tables::load(&self.connection)
+        tables::load(&self.connection, Some(&self.seal))
     }
 
     fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
@@ -104,12 +109,12 @@ impl Store for Sqlite {
     }
 }
 
-/// All that is in the file, which nobody else uses; it has the newest schema afterwards and is one
+/// All that is in the file but what is sealed, and which nobody else uses; it has the newest schema afterwards and is one
 /// file without a log.
 pub(super) fn load_and_close(path: &Path) -> Result<Records, StoreError> {
     let mut connection = file::open_file(path)?;
     settle(&mut connection)?;
-    let records = tables::load(&connection)?;
+    let records = tables::load(&connection, None)?;
     connection
         .pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))
         .map_err(writing)?;

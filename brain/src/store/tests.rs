@@ -8,6 +8,7 @@ mod schema;
 mod syncs;
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use lattice_model::cell::Draining;
@@ -169,6 +170,26 @@ fn secrets_are_in_their_own_table_only() {
     store.commit(&writes).unwrap();
     assert!(!format!("{writes:?}").contains("hunter2"));
     assert!(!format!("{:?}", store.load().unwrap()).contains("hunter2"));
+}
+
+#[test]
+fn passwords_of_registries_are_in_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Sqlite::open(&dir.path().join(STORE_FILE)).unwrap();
+    store.commit(&[Write::PutCredentials(credentials("hunter2"))]).unwrap();
+    assert_eq!(files_with(dir.path(), "hunter2"), [] as [PathBuf; 0]);
+    drop(store);
+    assert_eq!(files_with(dir.path(), "hunter2"), [] as [PathBuf; 0]);
+}
+
+/// The files of a directory that have this text in them.
+fn files_with(dir: &Path, text: &str) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let has_it = |path: &PathBuf| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.windows(text.len()).any(|part| part == text.as_bytes())
+    };
+    paths.filter(has_it).collect()
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::archive::decompressed;
 use super::confined::{Place, Root, Trouble};
 use super::plan::{Dialect, InnerPath};
 use super::unpack::{Manner, UnpackLimits, unpack, unreadable};
+use super::zip;
 
 /// Who shall own what is written, and with which permission bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,12 +81,12 @@ pub fn create_in(
     write().map_err(|trouble| told(&format!("write {path}"), path, trouble))
 }
 
-/// Unpacks a tar, tar.gz or tar.zst (not zip) into a directory of the container, which is made if
-/// it is missing; everything belongs to `owner`, or to whom the archive names.
-pub fn extract_tar_in(
+/// Unpacks a tar, tar.gz, tar.zst or zip archive into a directory of the container, which is made
+/// if it is missing; everything belongs to `owner`, or to whom the archive names.
+pub fn extract_in(
     root: &Path,
     path: &str,
-    archive: impl Read,
+    archive: &File,
     owner: Option<(u32, u32)>,
     limits: UnpackLimits,
 ) -> Result<(), ImageError> {
@@ -93,7 +94,10 @@ pub fn extract_tar_in(
     let extract = || -> Result<(), Trouble> {
         let root = Root::as_container(root)?;
         make_dir(&root, &inner, owner.unwrap_or((0, 0)))?;
-        let stream = decompressed(archive).map_err(unreadable)?;
+        let stream: Box<dyn Read> = match zip::is_zip(archive).map_err(unreadable)? {
+            true => Box::new(zip::AsTar::new(archive).map_err(unreadable)?),
+            false => decompressed(archive).map_err(unreadable)?,
+        };
         let manner = Manner { dialect: Dialect::Archive, owner, limits };
         unpack(root.within(&inner)?, stream, manner).map(|_| ())
     };

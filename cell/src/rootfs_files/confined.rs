@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
 use super::{Extraction, FilesError, ResolvedUser, RootfsFiles};
-use crate::images::rootfs::{extract_tar_in, make_dir_in, read_in};
+use crate::images::rootfs::{extract_in, make_dir_in, read_in};
 use crate::images::{ImageError, UnpackLimits, users};
 use crate::runtime::UserIds;
 
@@ -51,7 +51,7 @@ impl RootfsFiles for ConfinedFiles {
         let (root, to) = (root.to_owned(), into.to.to_owned());
         let owner = Some((into.owner.uid, into.owner.gid));
         let limits = UnpackLimits { bytes_max: into.bytes_max, ..UnpackLimits::default() };
-        let extract = move || extract_tar_in(&root, &to, archive, owner, limits);
+        let extract = move || extract_in(&root, &to, &archive, owner, limits);
         blocking(extract)
             .await
             .map_err(|e| FilesError::NotExtracted { path: into.to.to_owned(), why: e.to_string() })

@@ -15,14 +15,14 @@ use crate::machine::{memory_mb, timed, undisturbed};
 /// Instances that are started by one command, in a smoke test and in earnest.
 const AT_ONCE: [usize; 2] = [4, 100];
 /// Instances that there are in the end.
-const IN_ALL: [usize; 2] = [8, 1000];
+const IN_ALL: [usize; 2] = [8, 450];
 /// How long as many may take to come or to go.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) fn run(effort: Effort) {
     let earnest = usize::from(effort != Effort::SMOKE);
     let in_all = IN_ALL[earnest];
-    let lattice = Appliance::start(&["--memory-mb", "262144", "--containers", "1000"]);
+    let lattice = Appliance::start(&["--memory-mb", "262144", "--containers", "450"]);
     started_at_once(&lattice, AT_ONCE[earnest], effort);
     held(&lattice, in_all);
 }

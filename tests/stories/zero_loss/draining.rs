@@ -15,7 +15,7 @@ use lattice_brain::Handle as Brain;
 use lattice_cell::Seams;
 use lattice_cell::images::fake::FakeImages;
 use lattice_cell::network::fake::FakeNetwork;
-use lattice_cell::network::{Attachment, Network, NetworkError};
+use lattice_cell::network::{Attachment, Network, NetworkError, Traffic};
 use lattice_cell::rootfs_files::ConfinedFiles;
 use lattice_cell::runtime::fake::{FakeRuntime, Script};
 use lattice_cell::runtime::{
@@ -123,6 +123,10 @@ impl Network for Servers {
 
     async fn listening(&self, id: &ContainerId) -> Result<Vec<SocketAddr>, NetworkError> {
         self.network.listening(id).await
+    }
+
+    async fn traffic(&self, id: &ContainerId) -> Result<Traffic, NetworkError> {
+        self.network.traffic(id).await
     }
 
     async fn list(&self) -> Result<Vec<ContainerId>, NetworkError> {

@@ -1,21 +1,23 @@
 //! The tables of records: what is in them, and how it gets there.
 
-use lattice_model::{CustomDomain, Domain, Presence, RegistryCredentials, Time};
+use lattice_model::{CustomDomain, Domain, Presence, Time};
 use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::interner::Interner;
 use super::journal::Change;
-use super::{StoreError, reading};
+use super::{StoreError, reading, secrets};
 use crate::board::{Records, Write};
 use crate::custom_domains::AcmeAccount;
+use crate::store::seal::Seal;
 
 /// What writing one record costs the log, about: a page.
 pub(super) const RECORD_BYTES: usize = 4_096;
 
-/// All that is in the tables; what is journalled must be there already.
-pub(super) fn load(connection: &Connection) -> Result<Records, StoreError> {
+/// All that is in the tables; what is journalled must be there already, and without a key nothing is
+/// opened that is sealed.
+pub(super) fn load(connection: &Connection, seal: Option<&Seal>) -> Result<Records, StoreError> {
     let mut actual = rows(connection, "actual_lrps")?;
     let mut interner = Interner::default();
     actual.iter_mut().for_each(|row| interner.share(row));
@@ -25,7 +27,7 @@ pub(super) fn load(connection: &Connection) -> Result<Records, StoreError> {
         tasks: rows(connection, "tasks")?,
         domains: domains(connection)?,
         draining: rows(connection, "draining_cells")?,
-        credentials: credentials(connection)?,
+        credentials: seal.map_or(Ok(Vec::new()), |seal| secrets::load(connection, seal))?,
         custom_domains: custom_domains(connection)?,
         enrolments: rows(connection, "enrolments")?,
         acme_accounts: acme_accounts(connection)?,
@@ -33,7 +35,11 @@ pub(super) fn load(connection: &Connection) -> Result<Records, StoreError> {
 }
 
 /// Does what is written at once; what is journalled is not.
-pub(super) fn put(transaction: &Transaction<'_>, write: &Write) -> rusqlite::Result<()> {
+pub(super) fn put(
+    transaction: &Transaction<'_>,
+    seal: &Seal,
+    write: &Write,
+) -> rusqlite::Result<()> {
     match write {
         Write::PutDesired(lrp) => run(
             transaction,
@@ -72,12 +78,7 @@ pub(super) fn put(transaction: &Transaction<'_>, write: &Write) -> rusqlite::Res
             "DELETE FROM draining_cells WHERE cell_id = ?1",
             params![cell.as_str()],
         ),
-        Write::PutCredentials(c) => run(
-            transaction,
-            "INSERT OR REPLACE INTO registry_credentials (registry, username, password)
-             VALUES (?1, ?2, ?3)",
-            params![c.registry, c.username, c.password],
-        ),
+        Write::PutCredentials(credentials) => secrets::put(transaction, seal, credentials),
         Write::PutCustomDomain(d) => run(
             transaction,
             "INSERT OR REPLACE INTO custom_domains (host, certificate, key) VALUES (?1, ?2, ?3)",
@@ -200,16 +201,6 @@ fn acme_accounts(connection: &Connection) -> Result<Vec<AcmeAccount>, StoreError
     let rows = statement.query_map([], |row| {
         let (directory, credentials) = (row.get(0)?, row.get(1)?);
         Ok(AcmeAccount { directory, credentials })
-    });
-    rows.map_err(reading)?.collect::<Result<_, _>>().map_err(reading)
-}
-
-fn credentials(connection: &Connection) -> Result<Vec<RegistryCredentials>, StoreError> {
-    let sql = "SELECT registry, username, password FROM registry_credentials";
-    let mut statement = connection.prepare(sql).map_err(reading)?;
-    let rows = statement.query_map([], |row| {
-        let (registry, username, password) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(RegistryCredentials { registry, username, password })
     });
     rows.map_err(reading)?.collect::<Result<_, _>>().map_err(reading)
 }

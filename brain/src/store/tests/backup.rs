@@ -1,6 +1,7 @@
 //! Copies of a store, and their way back.
 
 use super::*;
+use crate::store::seal::KEY_FILE;
 use crate::store::{BackupError, back_up, restore};
 
 fn filled(path: &std::path::Path) -> Sqlite {
@@ -62,8 +63,12 @@ fn a_backup_is_restored_where_there_was_nothing() {
     back_up(dir.path(), &copy, false).unwrap();
     restore(&copy, elsewhere.path()).unwrap();
     assert_eq!(names(elsewhere.path()), ["brain.db", "brain.db-lock"]);
-    let mut store = Sqlite::open(&elsewhere.path().join(STORE_FILE)).unwrap();
-    assert_eq!(store.load().unwrap(), expected);
+    let load = || Sqlite::open(&elsewhere.path().join(STORE_FILE)).unwrap().load().unwrap();
+    let without_key = Records { credentials: Vec::new(), ..expected.clone() };
+    assert_eq!(load(), without_key, "what is sealed needs the key");
+    let [from, to] = [dir.path(), elsewhere.path()].map(|dir| dir.join(KEY_FILE));
+    std::fs::copy(from, to).unwrap();
+    assert_eq!(load(), expected);
 }
 
 #[test]
@@ -77,7 +82,7 @@ fn a_backup_overwrites_only_when_told_to() {
     assert_eq!(std::fs::read(&copy).unwrap(), b"precious");
     back_up(dir.path(), &copy, true).unwrap();
     assert_eq!(mode(&copy), 0o600);
-    assert_eq!(names(dir.path()), ["brain.db", "brain.db-lock", "copy"]);
+    assert_eq!(names(dir.path()), ["brain.db", "brain.db-lock", "copy", KEY_FILE]);
     let nowhere = back_up(dir.path(), &dir.path().join("no/such/copy"), false).unwrap_err();
     assert!(matches!(nowhere, BackupError::File { what: "make", .. }), "{nowhere}");
     let nothing = back_up(&dir.path().join("other"), &copy, true).unwrap_err();
@@ -102,7 +107,7 @@ fn what_is_no_sound_backup_is_refused_and_nothing_is_changed() {
     change("foreign", "CREATE TABLE t (x)");
     std::fs::write(at("text"), "x".repeat(8_192)).unwrap();
     for (name, expected) in [
-        ("later", "has schema 99, and this version knows only up to 5"),
+        ("later", "has schema 99, and this version knows only up to 6"),
         ("unreadable", "not a sound backup (a record in tasks cannot be read)"),
         ("foreign", "not a sound backup (no such table: desired_lrps"),
         ("text", "not a sound backup (file is not a database"),

@@ -42,6 +42,25 @@ fn a_store_of_the_first_schema_is_opened_and_all_of_it_is_there() {
 }
 
 #[test]
+fn passwords_that_an_earlier_version_kept_in_clear_are_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(STORE_FILE);
+    first_store(&path);
+    let password = "a password that is nowhere else";
+    let connection = Connection::open(&path).unwrap();
+    let sql = "INSERT INTO registry_credentials VALUES (?1, 'someone', ?2)";
+    for n in 0..200 {
+        let registry = format!("registry-{n}.test");
+        connection.execute(sql, [registry.as_str(), password]).unwrap();
+    }
+    drop(connection);
+    assert_eq!(files_with(dir.path(), password).len(), 1);
+    let mut store = Sqlite::open(&path).unwrap();
+    assert_eq!(files_with(dir.path(), password), [] as [PathBuf; 0]);
+    assert_eq!(store.load().unwrap().credentials.len(), 201);
+}
+
+#[test]
 fn records_from_before_placement_rules_ask_nothing_of_their_cells() {
     assert!(!FIRST.contains("\"placement\":"), "it is from before");
     let dir = tempfile::tempdir().unwrap();
@@ -62,7 +81,7 @@ fn a_store_of_a_later_version_is_refused_with_what_to_do_and_left_as_it_is() {
     let before = std::fs::read(&path).unwrap();
     let message = Sqlite::open(&path).unwrap_err().to_string();
     let expected = format!(
-        "the store {} has schema 99, and this version knows only up to 5; start a version that \
+        "the store {} has schema 99, and this version knows only up to 6; start a version that \
          knows it, or put a backup from before the upgrade in its place with `lattice restore \
          FILE`",
         path.display()
