@@ -38,7 +38,8 @@ pub enum Command {
     /// Write what the brain keeps to one file, while `lattice up` runs or not
     ///
     /// Apps, tasks and the credentials of registries are in it, which are sealed with DIR/sealing.key;
-    /// that file, images that people pushed and the administrator's password are not.
+    /// that file, images that people pushed and the administrator's password are not. The keys of
+    /// custom domains and of the ACME account are in it in clear: keep it as secret as the store.
     Backup(Backup),
     /// Put a backup in the place of what the brain keeps, while `lattice up` does not run
     ///

@@ -16,7 +16,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 pub use enrolment::Enrolment;
 pub(crate) use enrolment::OrderFailure;
 pub use holdings::{AcmeAccount, CustomDomains, Enrolments, Examined};
-pub(crate) use holdings::{Change, Holdings};
+pub(crate) use holdings::{Change, Holdings, without_orders};
 pub(crate) use shelf::Shelf;
 
 /// The longest certificate with its chain, and the longest key, in bytes.

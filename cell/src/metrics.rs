@@ -20,10 +20,11 @@ const FIRST_AFTER: Duration = Duration::from_secs(2);
 
 /// Samples until it is dropped.
 pub(crate) async fn sample(tools: &Tools, work: &Work) -> Infallible {
+    // It has its share, be it measured or not.
+    let claim = tools.cpu.claim(shares(work));
     if work.log().metrics_guid.is_empty() {
         return std::future::pending().await;
     }
-    let claim = tools.cpu.claim(shares(work));
     let born = born(tools, work);
     let mut before = (Instant::now(), 0);
     let mut pause = FIRST_AFTER;

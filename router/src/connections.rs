@@ -60,15 +60,6 @@ pub(crate) struct Effort {
     pub(crate) tls: Option<Duration>,
 }
 
-/// How sure one must be that a kept connection is alive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Certainty {
-    /// As the last events said: what is sent can be sent again.
-    AsHeard,
-    /// Asked of the system at this moment.
-    Asked,
-}
-
 /// Spreads numbers that nobody else chooses.
 #[derive(Debug, Default)]
 struct Spread(u64);
@@ -89,12 +80,12 @@ impl Connections {
     }
 
     /// The connection used last that is still good.
-    pub(crate) fn reuse(&self, backend: &Arc<Backend>, certainty: Certainty) -> Option<Lease> {
+    pub(crate) fn reuse(&self, backend: &Arc<Backend>) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&backend.id)?;
         while let Some(idle) = kept.pop() {
             self.kept.set(self.kept.get() - 1);
-            if idle.stream.is_quiet(certainty) {
+            if idle.stream.is_quiet() {
                 return Some(Lease::new(idle.stream, backend.clone()));
             }
         }
@@ -162,7 +153,7 @@ impl Connections {
         let good = |idle: &Idle| {
             !idle.backend.is_gone()
                 && now.saturating_duration_since(idle.since) < endpoint_idle
-                && idle.stream.is_quiet(Certainty::AsHeard)
+                && idle.stream.is_quiet()
         };
         let mut all = 0;
         self.idle.borrow_mut().retain(|_, kept| {

@@ -134,11 +134,17 @@ impl Acme {
                 return Ok(Err("the authority does not offer it".to_owned()));
             };
             self.responder.present(host, answer(kind, host, &challenge)?).await;
-            challenge.set_ready().await?;
+            // An authority may judge at once, and one proof's end is not the order's.
+            match challenge.set_ready().await {
+                Ok(()) => {}
+                Err(Error::Api(problem)) => return Ok(Err(told(&problem))),
+                Err(error) => return Err(error),
+            }
         }
         match order.poll_ready(&self.looks).await {
             Ok(OrderStatus::Ready) => Ok(Ok(order)),
             Ok(_) | Err(Error::Api(_)) => Ok(Err(reason(&mut order).await?)),
+            Err(error @ Error::Timeout(_)) => Ok(Err(words(error))),
             Err(error) => Err(error),
         }
     }

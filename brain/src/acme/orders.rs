@@ -107,7 +107,7 @@ impl Orders {
                     failures = then.failures,
                     "no certificate came"
                 );
-                Change::Failed(then)
+                Change::Failed(Arc::clone(&enrolment), then)
             }
         };
         self.brain.keep(Secret::Host(change), Patience::Wait).await

@@ -62,10 +62,17 @@ impl Handle {
 
     async fn status_of(&self, host: &str) -> Result<CustomDomainStatus, BrainError> {
         let status = self.shelf.holdings().status(host, self.now().await?);
-        status.ok_or_else(|| {
+        status.map(|status| self.told(status)).ok_or_else(|| {
             let message = format!("'{host}' was removed meanwhile");
             Refusal::new(ErrorName::CustomDomainNotFound, message).into()
         })
+    }
+
+    fn told(&self, status: CustomDomainStatus) -> CustomDomainStatus {
+        if self.standing.orders_certificates {
+            return status;
+        }
+        custom_domains::without_orders(status)
     }
 
     /// Plans aside, since many auctions may be held for it.
@@ -292,7 +299,8 @@ impl Receptor for Handle {
 
     async fn custom_domains(&self) -> Result<Vec<CustomDomainStatus>, BrainError> {
         let now = self.now().await?;
-        Ok(self.shelf.holdings().statuses(now))
+        let statuses = self.shelf.holdings().statuses(now).into_iter();
+        Ok(statuses.map(|status| self.told(status)).collect())
     }
 
     async fn remove_custom_domain(&self, host: &str) -> Result<(), BrainError> {

@@ -59,7 +59,7 @@ pub(super) struct Head {
 type Place = u32;
 
 /// A cell in its line. Lines are long, and seats are moved in them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Seat {
     score: Score,
     cell: u32,
@@ -233,6 +233,14 @@ impl Standings {
 
 // === impl Seat ===
 
+impl PartialEq for Seat {
+    fn eq(&self, other: &Self) -> bool {
+        self.best() == other.best()
+    }
+}
+
+impl Eq for Seat {}
+
 impl Ord for Seat {
     fn cmp(&self, other: &Self) -> Ordering {
         self.best().key().cmp(&other.best().key())
@@ -284,7 +292,8 @@ fn leave(line: &mut VecDeque<Seat>, left: &Seat) {
     if line.front() == Some(left) {
         line.pop_front();
     } else {
-        line.remove(line.partition_point(|other| other < left));
+        let removed = line.remove(line.partition_point(|other| other < left));
+        assert_eq!(removed.as_ref(), Some(left), "a cell leaves the line that it stands in");
     }
 }
 

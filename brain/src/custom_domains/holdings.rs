@@ -58,8 +58,8 @@ pub(crate) enum Change {
     Enrol(String),
     /// An order came to a certificate; it is renewed in time.
     Obtained(Examined, Enrolment),
-    /// An order came to nothing.
-    Failed(Enrolment),
+    /// An order came to nothing: what it began with, and what is kept then.
+    Failed(Arc<Enrolment>, Enrolment),
     /// An owner wants none any more.
     Forget(String),
     /// We are somebody to an authority.
@@ -112,10 +112,11 @@ impl Holdings {
                 self.hold(examined);
                 Ok(vec![write, self.note(enrolment)])
             }
-            Change::Failed(enrolment) if self.is_enrolled(&enrolment.host) => {
-                Ok(vec![self.note(enrolment)])
+            // Whoever asked anew meanwhile gets an order of their own.
+            Change::Failed(begun, then) if self.enrolments.get(&begun.host) == Some(&begun) => {
+                Ok(vec![self.note(then)])
             }
-            Change::Obtained(..) | Change::Failed(_) => Ok(Vec::new()),
+            Change::Obtained(..) | Change::Failed(..) => Ok(Vec::new()),
             Change::Forget(host) => self.forget(host),
             Change::Account(account) => {
                 let others = self.accounts.iter().filter(|a| a.directory != account.directory);
@@ -149,7 +150,9 @@ impl Holdings {
         let is_good = certificate.as_ref().is_some_and(|facts| facts.not_after > now);
         let state = match enrolment {
             _ if is_good => CertificateState::Valid,
-            Some(enrolment) if enrolment.failures == 0 => CertificateState::Pending,
+            Some(enrolment) if enrolment.failures == 0 && certificate.is_none() => {
+                CertificateState::Pending
+            }
             Some(_) | None => CertificateState::Failed,
         };
         let warning = match (enrolment, &certificate) {
@@ -209,6 +212,21 @@ impl Holdings {
         }
         Ok(vec![Write::DeleteCustomDomain(host.clone()), Write::DeleteEnrolment(host)])
     }
+}
+
+/// What is told of a host where nothing is ordered: an order that is due stays so.
+pub(crate) fn without_orders(status: CustomDomainStatus) -> CustomDomainStatus {
+    let is_due = status.order.as_ref().is_some_and(|order| order.is_open);
+    if !is_due {
+        return status;
+    }
+    let why = "an order is due, and the platform makes none, because its operator has not agreed \
+               to an authority's terms (lattice up --acme-accept-terms)";
+    let warning = match status.warning.as_str() {
+        "" => why.to_owned(),
+        warning => format!("{warning}; {why}"),
+    };
+    CustomDomainStatus { warning, ..status }
 }
 
 /// What an owner should know of a certificate that nobody else renews.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use lattice_model::CertificateState;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
@@ -110,8 +112,9 @@ fn a_host_is_pending_until_its_order_came_to_something() {
     assert_eq!((pending.state, pending.certificate), (CertificateState::Pending, None));
     assert!(pending.order.unwrap().is_open);
 
-    let enrolment = holdings.enrolments["a.test"].failed(&failure(), false, NOW, 0.5);
-    let writes = holdings.apply(Change::Failed(enrolment.clone()), NOW).unwrap();
+    let begun = Arc::clone(&holdings.enrolments["a.test"]);
+    let enrolment = begun.failed(&failure(), false, NOW, 0.5);
+    let writes = holdings.apply(Change::Failed(begun, enrolment.clone()), NOW).unwrap();
     assert_eq!(writes, [Write::PutEnrolment(enrolment)]);
     let failed = status(&holdings);
     assert_eq!(failed.state, CertificateState::Failed);
@@ -131,8 +134,9 @@ fn a_host_is_pending_until_its_order_came_to_something() {
     let again = holdings.apply(Change::Enrol("a.test".to_owned()), NOW).unwrap();
     assert_eq!(again, [], "all is well with it");
 
-    let enrolment = holdings.enrolments["a.test"].failed(&failure(), true, NOW, 0.5);
-    holdings.apply(Change::Failed(enrolment), NOW).unwrap();
+    let begun = Arc::clone(&holdings.enrolments["a.test"]);
+    let enrolment = begun.failed(&failure(), true, NOW, 0.5);
+    holdings.apply(Change::Failed(begun, enrolment), NOW).unwrap();
     assert_eq!(status(&holdings).state, CertificateState::Valid, "what it has is good");
     assert!(status(&holdings).warning.contains("no such host"));
 }
@@ -142,14 +146,26 @@ fn who_does_not_want_an_ordered_certificate_any_more_does_not_get_it() {
     for change in [Change::Forget("a.test".to_owned()), Change::Give(given("a.test", 2029))] {
         let mut holdings = after(vec![Change::Enrol("a.test".to_owned())]);
         let came = given("a.test", 2030);
-        let enrolment = holdings.enrolments["a.test"].obtained(&came.facts, NOW, 0.0);
+        let begun = Arc::clone(&holdings.enrolments["a.test"]);
+        let enrolment = begun.obtained(&came.facts, NOW, 0.0);
         holdings.apply(change, NOW).unwrap();
         let before = holdings.clone();
         let late = Change::Obtained(came, enrolment.clone());
         assert_eq!(holdings.apply(late, NOW).unwrap(), []);
-        assert_eq!(holdings.apply(Change::Failed(enrolment), NOW).unwrap(), []);
+        assert_eq!(holdings.apply(Change::Failed(begun, enrolment), NOW).unwrap(), []);
         assert_eq!(holdings, before);
     }
+}
+
+#[test]
+fn a_failure_does_not_end_what_was_asked_for_while_it_came() {
+    let mut holdings = after(vec![Change::Enrol("a.test".to_owned())]);
+    let begun = Arc::clone(&holdings.enrolments["a.test"]);
+    let failed = begun.failed(&failure(), false, NOW, 0.5);
+    holdings.apply(Change::Enrol("a.test".to_owned()), NOW + days(1)).unwrap();
+    let before = holdings.clone();
+    assert_eq!(holdings.apply(Change::Failed(begun, failed), NOW).unwrap(), []);
+    assert_eq!(holdings, before);
 }
 
 #[test]
@@ -195,4 +211,27 @@ fn those_who_follow_see_what_comes_and_goes_and_nothing_else() {
     change(Change::Account(AcmeAccount { directory: "d".to_owned(), credentials }));
     let shown = format!("{shelf:?}");
     assert!(!shown.contains("secret") && !shown.contains("hidden") && shown.contains("b.test"));
+}
+
+#[test]
+fn an_order_that_is_due_and_that_nobody_makes_is_warned_of() {
+    let mut holdings = after(vec![Change::Enrol("a.test".to_owned())]);
+    let told = |holdings: &Holdings, now| {
+        let status = without_orders(holdings.statuses(now).remove(0));
+        (status.state, status.warning)
+    };
+    let (state, warning) = told(&holdings, NOW);
+    assert_eq!(state, CertificateState::Pending);
+    assert!(warning.contains("--acme-accept-terms"), "{warning}");
+
+    let came = given("a.test", 2030);
+    let enrolment = holdings.enrolments["a.test"].obtained(&came.facts, NOW, 0.0);
+    holdings.apply(Change::Obtained(came, enrolment), NOW).unwrap();
+    assert_eq!(told(&holdings, NOW), (CertificateState::Valid, String::new()));
+    let (state, warning) = told(&holdings, NOW + days(4 * 365));
+    assert_eq!(state, CertificateState::Valid);
+    assert!(warning.starts_with("an order is due"), "{warning}");
+    let (state, warning) = told(&holdings, NOW + days(5 * 365));
+    assert_eq!(state, CertificateState::Failed);
+    assert!(warning.starts_with("the certificate is over; renew it; an order"), "{warning}");
 }

@@ -50,6 +50,7 @@ impl Sqlite {
         let mut store =
             Self { connection, journal, seal, is_unsure, overwrites, checkpointer, _claim };
         store.settle()?;
+        store.checkpointer.finish(&store.connection, true);
         Ok(store)
     }
 
@@ -78,8 +79,8 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Says whether what is replaced or removed is overwritten, and not only forgotten: keys are; for
-    /// all else that would be twice the writing.
+    /// Says whether what is replaced or removed is overwritten, and not only forgotten: keys are;
+    /// for all else that would be twice the writing.
     fn overwrite(&mut self, overwrites: bool) -> rusqlite::Result<()> {
         if self.overwrites != overwrites {
             let pragma = if overwrites { "ON" } else { "OFF" };
@@ -104,13 +105,14 @@ impl Store for Sqlite {
         self.is_unsure = true;
         self.write(writes, changes)?;
         self.is_unsure = false;
-        self.checkpointer.finish(&self.connection);
+        let wrote_secrets = writes.iter().any(Write::is_secret);
+        self.checkpointer.finish(&self.connection, wrote_secrets);
         Ok(())
     }
 }
 
-/// All that is in the file but what is sealed, and which nobody else uses; it has the newest schema afterwards and is one
-/// file without a log.
+/// All that is in the file but what is sealed, and which nobody else uses; it has the newest schema
+/// afterwards and is one file without a log.
 pub(super) fn load_and_close(path: &Path) -> Result<Records, StoreError> {
     let mut connection = file::open_file(path)?;
     settle(&mut connection)?;

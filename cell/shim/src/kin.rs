@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
+/// How long killed processes may take to end.
+const END_MAX: Duration = Duration::from_secs(2);
 /// A chain of parents longer than this is a loop made by processes that come and go.
 const ANCESTORS_MAX: usize = 64;
 
@@ -33,10 +36,18 @@ pub(crate) fn family(leader: i32, cgroups: &[PathBuf]) -> Vec<i32> {
 }
 
 /// Kills and reaps what this process has started and what was left to it, until there is nothing. A
-/// call of the OCI runtime that was broken off leaves processes which would go on with its work.
+/// call of the OCI runtime that was broken off leaves processes which would go on with its work. One
+/// that the kernel does not let go is not waited for without end.
 pub(crate) fn end_children() {
     let own = rustix::process::getpid();
-    while !matches!(wait(WaitOptions::NOHANG), Err(Errno::CHILD)) {
+    let began = Instant::now();
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Err(Errno::CHILD) => return,
+            Ok(Some(_)) => continue,
+            Ok(None) | Err(_) if began.elapsed() > END_MAX => return,
+            Ok(None) | Err(_) => {}
+        }
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let is_child = |pid: &i32| {
@@ -46,8 +57,7 @@ pub(crate) fn end_children() {
             // One that has ended meanwhile is what was wanted.
             let _ = kill_process(pid, Signal::KILL);
         }
-        // Its own children are this process's when it returns.
-        let _ = wait(WaitOptions::empty());
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -41,15 +41,12 @@ use crate::holder::Holder;
 /// output that it is made ([`lattice_api::shim::MADE`]), or why not.
 pub fn run(dir: &OsStr) -> ExitCode {
     let outcome = begin(dir).and_then(|mut holder| holder.hold().map_err(|e| e.to_string()));
-    kin::end_children();
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            // Nobody may listen any more; then the cell has gone, and finds what is left.
-            let _ = io::stdout().write_all(why.as_bytes());
-            ExitCode::FAILURE
-        }
+    if let Err(why) = &outcome {
+        // Nobody may listen any more; then the cell has gone, and finds what is left.
+        let _ = io::stdout().write_all(why.as_bytes());
     }
+    kin::end_children();
+    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn begin(dir: &OsStr) -> Result<Holder, String> {

@@ -28,9 +28,11 @@ impl Program {
         if path != Path::new(OWN) {
             return Ok(Self::Other(path.to_owned()));
         }
+        // A kernel before 5.12 cannot do that, nor any where the mount has been taken away, nor where
+        // what is asked of it is filtered.
+        let inabilities = [libc::ENOSYS, libc::EINVAL, libc::EPERM].map(Some);
         match read_only(path) {
-            // A kernel before 5.12 cannot do that.
-            Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => Ok(Self::Other(path.to_owned())),
+            Err(e) if inabilities.contains(&e.raw_os_error()) => Ok(Self::Other(path.to_owned())),
             program => program.map(Self::Own),
         }
     }

@@ -3,7 +3,7 @@
 //! entry's names. It takes what is stored or deflated, and no encryption.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufRead as _, BufReader, Cursor, Read};
 use std::os::unix::fs::FileExt as _;
 
 use flate2::Crc;
@@ -106,7 +106,11 @@ impl<'a> AsTar<'a> {
 
     /// Makes the next entry what is read; false at the end.
     fn advance(&mut self) -> io::Result<bool> {
-        let Some(left) = self.entries_left.checked_sub(1) else { return Ok(false) };
+        let Some(left) = self.entries_left.checked_sub(1) else {
+            let is_all = self.directory.fill_buf()?.is_empty();
+            let more = "its directory holds more entries than it says";
+            return if is_all { Ok(false) } else { Err(invalid(more)) };
+        };
         self.entries_left = left;
         let entry = Entry::read(&mut self.directory)?;
         let mut content = entry.content(self.file)?;

@@ -2,7 +2,9 @@
 //! reads nothing holds up neither its own channel nor the others of its connection; and not without
 //! bound.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// The most that waits for one process, in bytes.
 pub(super) const WAITING_BYTES_MAX: usize = 4 << 20;
+/// What a piece takes besides its bytes: many small ones are not to take more than a few large ones.
+const PIECE_BYTES: usize = 256;
 /// How long a process that has so much before it may read nothing. The connection is held up
 /// meanwhile: its library has no other way to make a client wait.
 pub(super) const STALL_MAX: Duration = Duration::from_secs(30);
@@ -22,6 +26,8 @@ pub(super) struct Input {
     /// `None` once there is nothing more to come.
     pieces: Option<mpsc::UnboundedSender<Piece>>,
     space: Arc<Semaphore>,
+    /// How many bytes the process has read.
+    read: Arc<AtomicU64>,
     is_terminal: bool,
     stall_max: Duration,
 }
@@ -30,6 +36,7 @@ pub(super) struct Input {
 pub(super) struct Feed {
     pieces: mpsc::UnboundedReceiver<Piece>,
     stream: Box<dyn AsyncWrite + Send + Unpin>,
+    read: Arc<AtomicU64>,
 }
 
 /// The process has read nothing for too long, with too much before it.
@@ -48,8 +55,9 @@ pub(super) fn input(
 ) -> (Input, Feed) {
     let (sender, pieces) = mpsc::unbounded_channel();
     let space = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
-    let input = Input { pieces: Some(sender), space, is_terminal, stall_max: STALL_MAX };
-    (input, Feed { pieces, stream })
+    let read = Arc::<AtomicU64>::default();
+    let feed = Feed { pieces, stream, read: Arc::clone(&read) };
+    (Input { pieces: Some(sender), space, read, is_terminal, stall_max: STALL_MAX }, feed)
 }
 
 // === impl Input ===
@@ -58,9 +66,23 @@ impl Input {
     /// Leaves it for the process; waits while too much is left already.
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<(), Stalled> {
         let Some(pieces) = &self.pieces else { return Ok(()) };
-        let wanted = u32::try_from(bytes.len().min(WAITING_BYTES_MAX)).unwrap_or(u32::MAX);
-        let space = Arc::clone(&self.space).acquire_many_owned(wanted);
-        let space = tokio::time::timeout(self.stall_max, space).await.map_err(|_| Stalled)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let wanted = (bytes.len() + PIECE_BYTES).min(WAITING_BYTES_MAX);
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let mut space = pin!(Arc::clone(&self.space).acquire_many_owned(wanted));
+        let mut read = self.read.load(Ordering::Relaxed);
+        let space = loop {
+            if let Ok(space) = tokio::time::timeout(self.stall_max, &mut space).await {
+                break space;
+            }
+            // One that reads slowly reads.
+            let before = std::mem::replace(&mut read, self.read.load(Ordering::Relaxed));
+            if read == before {
+                return Err(Stalled);
+            }
+        };
         // Nobody closes it.
         let Ok(space) = space else { return Ok(()) };
         if pieces.send(Piece { bytes, _space: space }).is_err() {
@@ -86,8 +108,11 @@ impl Feed {
     /// Gives the process what comes, as it reads it, to the end.
     pub(super) async fn run(mut self) {
         while let Some(piece) = self.pieces.recv().await {
-            if self.stream.write_all(&piece.bytes).await.is_err() {
-                return;
+            let mut left = piece.bytes.as_ref();
+            while !left.is_empty() {
+                let Ok(count @ 1..) = self.stream.write(left).await else { return };
+                self.read.fetch_add(count as u64, Ordering::Relaxed);
+                left = &left[count..];
             }
         }
     }
@@ -129,13 +154,28 @@ mod tests {
         let (mut input, feed) = input(Box::new(far), false);
         input.stall_max = Duration::from_millis(1);
         let feeding = tokio::spawn(feed.run());
-        for n in 0..WAITING_BYTES_MAX / PIECE {
+        for n in 0..WAITING_BYTES_MAX / (PIECE + PIECE_BYTES) {
             input.write(piece(n)).await.expect("there is space for it");
         }
         assert_eq!(input.write(piece(0)).await, Err(Stalled));
         drop(process);
         feeding.await.unwrap();
         input.write(piece(0)).await.expect("one that reads no more holds nobody up");
+    }
+
+    #[tokio::test]
+    async fn many_small_pieces_wait_for_no_more_than_a_few_large_ones() {
+        let (far, _process) = duplex(1);
+        let (mut input, _feed) = input(Box::new(far), false);
+        input.stall_max = Duration::from_millis(1);
+        for _ in 0..2 * WAITING_BYTES_MAX {
+            input.write(Bytes::new()).await.expect("nothing takes no space");
+        }
+        let mut count = 0;
+        while input.write(Bytes::from_static(b"x")).await.is_ok() {
+            count += 1;
+        }
+        assert_eq!(count, WAITING_BYTES_MAX / (PIECE_BYTES + 1));
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use lattice_model::actual_lrp::PlacementError;
 
 use super::palette::Palette;
 use super::steps::placement;
-use super::table::{self, Tone, Toned, plain};
+use super::table::{self, Tone, Toned, plain, visible};
 
 /// For people.
 pub fn render(explanation: &Explanation, palette: Palette) -> String {
@@ -29,7 +29,7 @@ pub fn render(explanation: &Explanation, palette: Palette) -> String {
             let detail = explanation.placement_detail.clone();
             let error = placement(&PlacementError { reason, detail });
             rows.push(("Would go", palette.red("nowhere")));
-            rows.push(("Because", error));
+            rows.push(("Because", visible(&error)));
         }
     }
     let names = ["Cell", "Zone", "Free", "In zone", "Score", "Made of"];

@@ -13,7 +13,7 @@ use super::amount::{age, bytes, limit_mb};
 use super::list::{RouteView, instances_tone, route_views};
 use super::palette::Palette;
 use super::steps::placement;
-use super::table::{self, Tone, Toned, pairs, plain};
+use super::table::{self, Tone, Toned, pairs, plain, visible};
 use crate::duration;
 use crate::target::Target;
 
@@ -225,7 +225,7 @@ fn detail(i: &InstanceView, palette: Palette) -> String {
         ("  Memory", or_dash(i.memory_bytes.map(bytes).unwrap_or_default())),
         ("  Disk", or_dash(i.disk_bytes.map(bytes).unwrap_or_default())),
         ("  Network", or_dash(network(i))),
-        ("  Note", or_dash(why(i))),
+        ("  Note", or_dash(visible(&why(i)))),
     ];
     format!("Instance {} [{state}]\n{}\n", i.index, pairs(&rows))
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::palette::Palette;
 use super::steps::placement;
-use super::table::{self, Tone};
+use super::table::{self, Tone, visible};
 
 /// One task; the JSON of `ltc task`.
 #[derive(Debug, Serialize)]
@@ -87,9 +87,10 @@ pub fn render(task: &TaskView, palette: Palette) -> String {
     }
     if !task.failure_reason.is_empty() {
         let (reason, detail) = (task.failure_reason.clone(), task.placement_detail.clone());
-        rows.push(("Failure reason", placement(&PlacementError { reason, detail })));
+        let reason = placement(&PlacementError { reason, detail });
+        rows.push(("Failure reason", visible(&reason)));
     } else if tone(task) == Tone::Good {
-        rows.push(("Result", task.result.clone()));
+        rows.push(("Result", visible(&task.result)));
     }
     table::pairs(&rows)
 }

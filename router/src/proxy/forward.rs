@@ -11,7 +11,7 @@ use super::answer::{self, Added, Passage};
 use super::client::Client;
 use super::exchange::Exchange;
 use super::upload;
-use crate::connections::{Certainty, Lease};
+use crate::connections::Lease;
 use crate::h1::Version;
 use crate::h1::head::{HeadEnd, LineEnds, Slots};
 use crate::h1::response::ResponseHead;
@@ -135,11 +135,7 @@ async fn attempt(
 ) -> Result<Answered, Failure> {
     let _in_flight = InFlight::new(endpoint);
     let shape = exchange.asks.shape;
-    let certainty = match shape.is_idempotent && !shape.has_body {
-        true => Certainty::AsHeard,
-        false => Certainty::Asked,
-    };
-    if let Some(lease) = exchange.worker.connections.reuse(&endpoint.backend, certainty) {
+    if let Some(lease) = exchange.worker.connections.reuse(&endpoint.backend) {
         match send_on(exchange, client, lease).await {
             Err(Failure::Endpoint(trouble @ (Trouble::DeadConnection | Trouble::Closed(_))))
                 if trouble.may_retry(shape) => {}

@@ -152,7 +152,7 @@ impl Carried {
         Self {
             client: client.ip().to_canonical(),
             began: Instant::now(),
-            near: Wire::new(Stream::Plain(tcp)),
+            near: Wire::new(Stream::Through(tcp)),
             name: None,
             endpoint: None,
             far: None,
@@ -176,10 +176,11 @@ impl Carried {
             None => Err("no_route".to_owned()),
         };
         match reached {
-            Ok(lease) => {
+            Ok(mut lease) => {
                 if let Stream::Plain(tcp) = &lease.wire.stream {
                     outlives_silence(tcp);
                 }
+                lease.wire.stream = lease.wire.stream.through();
                 self.far = Some(lease);
             }
             Err(why) => {

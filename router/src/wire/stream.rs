@@ -6,18 +6,20 @@ use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 use rustls::Connection;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::connections::Certainty;
 use crate::http2::Substream;
 
 /// The socket, or what stands for one.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
+    /// In clear, of a TCP route: anything may come, urgent marks included.
+    Through(TcpStream),
     Tls(Box<Secured>),
     Http2(Box<Substream>),
 }
@@ -31,13 +33,24 @@ pub(crate) struct Secured {
 /// Reads and writes what can be at this moment.
 struct AtOnce<'s>(&'s TcpStream);
 
+/// Reads what the system has at this moment, whatever was heard of the socket before.
+struct Asked<'s>(&'s TcpStream);
+
 // === impl Stream ===
 
 impl Stream {
+    /// The same socket, for a TCP route.
+    pub(crate) fn through(self) -> Self {
+        match self {
+            Self::Plain(tcp) => Self::Through(tcp),
+            other => other,
+        }
+    }
+
     /// Ready when something can be read, if only the end.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(tcp) => tcp.poll_read_ready(cx),
+            Self::Plain(tcp) | Self::Through(tcp) => tcp.poll_read_ready(cx),
             Self::Tls(secured) => secured.poll_readable(cx),
             Self::Http2(stream) => stream.poll_readable(cx),
         }
@@ -47,6 +60,8 @@ impl Stream {
     pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => read_at_once(tcp, into),
+            // A read stops at an urgent mark though more is there: only an empty one is the last.
+            Self::Through(tcp) => tcp.try_read(into),
             Self::Tls(secured) => secured.try_read(into),
             Self::Http2(stream) => stream.try_read(into),
         }
@@ -66,7 +81,7 @@ impl Stream {
         }
         let parts = &parts[..count];
         let tcp = match self {
-            Self::Plain(tcp) => tcp,
+            Self::Plain(tcp) | Self::Through(tcp) => tcp,
             Self::Tls(secured) => return secured.poll_write(cx, parts),
             Self::Http2(stream) => return stream.poll_write(cx, parts),
         };
@@ -86,7 +101,7 @@ impl Stream {
     /// Ready when all that was written is in the kernel.
     pub(crate) fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Plain(_) | Self::Through(_) => Poll::Ready(Ok(())),
             Self::Tls(secured) => secured.poll_drained(cx),
             Self::Http2(stream) => stream.poll_drained(cx),
         }
@@ -95,7 +110,7 @@ impl Stream {
     /// Says that nothing more will be written. Ready when that is said, or cannot be.
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(tcp) => Poll::Ready(shut_down(tcp)),
+            Self::Plain(tcp) | Self::Through(tcp) => Poll::Ready(shut_down(tcp)),
             Self::Tls(secured) => secured.poll_shutdown(cx),
             Self::Http2(stream) => stream.poll_shutdown(cx),
         }
@@ -104,7 +119,7 @@ impl Stream {
     /// Makes closing it a reset, so that nothing looks complete.
     pub(crate) fn will_reset(&self) {
         let tcp = match self {
-            Self::Plain(tcp) => tcp,
+            Self::Plain(tcp) | Self::Through(tcp) => tcp,
             Self::Tls(secured) => &secured.tcp,
             Self::Http2(stream) => return stream.reset(),
         };
@@ -113,23 +128,18 @@ impl Stream {
     }
 
     /// Whether nothing came since the last answer, neither bytes nor the end: both make a kept
-    /// connection useless.
-    pub(crate) fn is_quiet(&self, certainty: Certainty) -> bool {
+    /// connection useless, and bytes would pass for the next answer. The system is asked each time:
+    /// what was heard of the socket may be older than what has come.
+    pub(crate) fn is_quiet(&self) -> bool {
         match self {
+            Self::Plain(tcp) | Self::Through(tcp) => {
+                let mut byte = [0_u8];
+                let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+                let peeked = rustix::net::recv(tcp, &mut byte, flags);
+                peeked.is_err_and(|error| error == Errno::WOULDBLOCK)
+            }
             Self::Tls(secured) => secured.is_quiet(),
             Self::Http2(_) => false,
-            Self::Plain(tcp) => {
-                let mut byte = [0];
-                let heard = match certainty {
-                    Certainty::AsHeard => read_at_once(tcp, &mut byte),
-                    Certainty::Asked => {
-                        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-                        let peeked = rustix::net::recv(tcp, &mut byte, flags);
-                        peeked.map(|(n, _)| n).map_err(io::Error::from)
-                    }
-                };
-                heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-            }
         }
     }
 }
@@ -264,10 +274,10 @@ impl Secured {
                 Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
                 Ok(_) | Err(_) => return false,
             }
-            match tls.read_tls(&mut AtOnce(&self.tcp)) {
+            match tls.read_tls(&mut Asked(&self.tcp)) {
                 Ok(0) => return false,
                 Ok(_) => {}
-                Err(error) => return is_passing(&error),
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             }
         }
     }
@@ -301,6 +311,15 @@ impl Write for AtOnce<'_> {
     }
 }
 
+// === impl Asked ===
+
+impl Read for Asked<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let (n, _) = rustix::net::recv(self.0, into, RecvFlags::DONTWAIT)?;
+        Ok(n)
+    }
+}
+
 /// Reads once; 0 is the end. A read that leaves room has emptied the socket (epoll(7)); to note that
 /// saves a second one, which would only find it empty.
 fn read_at_once(tcp: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
@@ -324,4 +343,44 @@ fn invalid(error: rustls::Error) -> io::Error {
 
 pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// A stream that has read an answer to its end, and the other end of it.
+    async fn answered() -> (Stream, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut endpoint, _) = listener.accept().unwrap();
+        endpoint.set_nodelay(true).unwrap();
+        endpoint.write_all(b"answer").unwrap();
+        let stream = Stream::Plain(tcp);
+        poll_fn(|cx| stream.poll_readable(cx)).await.unwrap();
+        assert_eq!(stream.try_read(&mut [0; 64]).unwrap(), 6);
+        (stream, endpoint)
+    }
+
+    /// Whether it is noticed that something came, though nobody asks the runtime for news.
+    fn is_noticed(stream: &Stream) -> bool {
+        (0..1_000_000).any(|_| {
+            std::thread::yield_now();
+            !stream.is_quiet()
+        })
+    }
+
+    #[tokio::test]
+    async fn what_came_and_was_not_heard_of_is_noticed() {
+        let (stream, mut endpoint) = answered().await;
+        assert!(stream.is_quiet());
+        endpoint.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        assert!(is_noticed(&stream), "a second answer");
+        let (stream, endpoint) = answered().await;
+        assert!(stream.is_quiet());
+        drop(endpoint);
+        assert!(is_noticed(&stream), "the end");
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lattice_router::error_page::ErrorPage;
+use tokio::sync::Notify;
 
 use crate::support::{Endpoint, Response, World, eventually};
 
@@ -154,6 +155,34 @@ async fn a_kept_connection_closed_by_the_endpoint_is_not_used_even_for_a_post() 
         // The endpoint's close travels while the client thinks.
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+#[tokio::test]
+async fn a_second_answer_behind_the_first_reaches_nobody() {
+    let world = World::with(|config| config.workers = 1).await;
+    let (go, sent) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let script = (go.clone(), sent.clone());
+    let endpoint = Endpoint::new(move |mut wire| {
+        let (go, sent) = script.clone();
+        async move {
+            while wire.request().await.is_some() {
+                wire.answer("mine").await;
+                go.notified().await;
+                wire.answer("stray").await;
+                sent.notify_one();
+            }
+        }
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    let mut client = world.client().await;
+    for _ in 0..20 {
+        client.send("GET / HTTP/1.1\r\nHost: web.test\r\n\r\n").await;
+        assert_eq!(client.response().await.text(), "mine");
+        go.notify_one();
+        sent.notified().await;
+    }
+    assert_eq!(endpoint.connections(), 20, "none is used again");
 }
 
 #[tokio::test]

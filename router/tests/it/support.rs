@@ -194,6 +194,8 @@ impl Endpoint {
         let (counted, ended) = (connections.clone(), ends.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                // What a script sends is sent then, and not when the last of it was acknowledged.
+                let _ = stream.set_nodelay(true);
                 counted.fetch_add(1, Ordering::Relaxed);
                 let (work, ended) = (script(Wire { stream, buffer: Vec::new() }), ended.clone());
                 tokio::spawn(async move {

@@ -114,10 +114,24 @@ async fn a_failure_is_told_in_the_authoritys_words() {
 
 #[tokio::test]
 async fn an_order_that_is_stuck_is_given_up() {
-    for fault in [Fault::StuckProof, Fault::StuckOrder] {
-        let mut world = World::new(&[fault]).await;
+    for faults in [&[Fault::StuckProof, Fault::StuckProof][..], &[Fault::StuckOrder]] {
+        let mut world = World::new(faults).await;
         world.acme.looks = world.acme.looks.timeout(Duration::from_millis(50));
         let failure = world.fails().await;
         assert!(failure.problem.contains("timed out"), "{failure:?}");
     }
+}
+
+#[tokio::test]
+async fn a_proof_that_is_stuck_or_judged_at_once_is_followed_by_one_of_the_other_kind() {
+    for fault in [Fault::StuckProof, Fault::Judged] {
+        let mut world = World::new(&[fault]).await;
+        world.acme.looks = world.acme.looks.timeout(Duration::from_millis(500));
+        let domain = world.acme.obtain(HOST).await;
+        assert!(domain.is_ok(), "{domain:?}");
+    }
+    let world = World::new(&[Fault::Judged, Fault::Judged]).await;
+    let failure = world.fails().await;
+    let words = "http-01: nobody is there (connection); tls-alpn-01: nobody is there (connection)";
+    assert_eq!(failure.problem, words);
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tracing::warn;
@@ -18,6 +19,8 @@ const EVERY_BYTES: usize = 8 << 20;
 /// When the log has so many pages, the commits' own connection moves what came during the last
 /// checkpoint, so that the next commit begins the log anew.
 const LOG_PAGES: i64 = 32_768;
+/// How long a statement waits for others' locks: what connections are opened with.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The thread, and what it is told.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(super) struct Checkpointer {
     thread: Option<JoinHandle<()>>,
     is_long: Arc<AtomicBool>,
     written: usize,
+    /// The log may have secrets that were replaced or removed.
+    has_old_secrets: bool,
 }
 
 // === impl Checkpointer ===
@@ -41,7 +46,9 @@ impl Checkpointer {
             .name("brain-checkpoint".to_owned())
             .spawn(move || serve(&connection, &woken, &flag))
             .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
-        Ok(Self { wake: Some(wake), thread: Some(thread), is_long, written: 0 })
+        // A process before this one may have been killed before it emptied the log.
+        let (written, has_old_secrets) = (0, true);
+        Ok(Self { wake: Some(wake), thread: Some(thread), is_long, written, has_old_secrets })
     }
 
     /// So many bytes were committed, about.
@@ -54,9 +61,13 @@ impl Checkpointer {
         }
     }
 
-    /// Ends a log that has become long; `connection` is between commits.
-    pub(super) fn finish(&self, connection: &Connection) {
-        if self.is_long.swap(false, Ordering::Relaxed) {
+    /// Ends a log that has become long, or that has what is to be overwritten; `connection` is
+    /// between commits.
+    pub(super) fn finish(&mut self, connection: &Connection, wrote_secrets: bool) {
+        self.has_old_secrets |= wrote_secrets;
+        if self.has_old_secrets {
+            self.has_old_secrets = !empty(connection);
+        } else if self.is_long.swap(false, Ordering::Relaxed) {
             let _ = checkpoint(connection);
         }
     }
@@ -85,5 +96,21 @@ fn checkpoint(connection: &Connection) -> i64 {
         // The log only grows: what is committed is safe, and the next try comes soon.
         warn!(%cause, "checkpoint of the store failed");
         0
+    })
+}
+
+/// Moves all of the log and leaves nothing in it; false when others use it just now.
+fn empty(connection: &Connection) -> bool {
+    let emptied = || -> rusqlite::Result<bool> {
+        // Commits do not wait for who makes a backup: the next one tries again.
+        connection.busy_timeout(Duration::ZERO)?;
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        connection.busy_timeout(PATIENCE)?;
+        busy.map(|busy| busy == 0)
+    };
+    emptied().unwrap_or_else(|cause| {
+        warn!(%cause, "the log of the store could not be emptied");
+        false
     })
 }

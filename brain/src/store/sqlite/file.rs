@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode};
 use rusqlite_migration::{M, Migrations};
 use rustix::fs::{FlockOperation, flock};
 
-use super::{StoreError, reading};
+use super::{StoreError, reading, writing};
 
 /// One entry per schema version; never edited, only added to.
 const SCHEMAS: [&str; 6] = [
@@ -23,6 +23,9 @@ const SCHEMAS: [&str; 6] = [
 ];
 /// The newest schema.
 pub(in crate::store) const SCHEMA_KNOWN: usize = SCHEMAS.len();
+/// Versions that knew only schemas before this one did not overwrite the passwords that they
+/// replaced or removed.
+const OVERWRITING_SINCE: usize = 6;
 
 static MIGRATIONS: LazyLock<Migrations<'static>> =
     LazyLock::new(|| Migrations::new(SCHEMAS.into_iter().map(M::up).collect()));
@@ -58,7 +61,11 @@ pub(in crate::store) fn open_file(path: &Path) -> Result<Connection, StoreError>
         sync_directory_of(path).map_err(opened)?;
     }
     let mut connection = connect(path)?;
-    check(&connection, path)?;
+    let found = check(&connection, path)?;
+    if (1..OVERWRITING_SINCE).contains(&found) {
+        // Before the schema says otherwise, so that it is done again if it does not come to its end.
+        connection.execute_batch("VACUUM").map_err(writing)?;
+    }
     MIGRATIONS.to_latest(&mut connection).map_err(|source| StoreError::Migrate {
         path: path.to_owned(),
         source: Box::new(source),

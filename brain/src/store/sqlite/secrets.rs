@@ -31,13 +31,14 @@ pub(super) fn load(
     Ok(rows.into_iter().filter_map(|(registry, sealed)| open(seal, registry, &sealed)).collect())
 }
 
-/// Seals what a version before this one kept in clear, and leaves nothing of it.
+/// Seals what a version before this one kept in clear, and leaves nothing of it but in the log,
+/// which is emptied next.
 pub(super) fn move_plain(connection: &Connection, seal: &Seal) -> Result<(), StoreError> {
     let plain = plain(connection).map_err(reading)?;
     if plain.is_empty() {
         return Ok(());
     }
-    // What is deleted is overwritten, and what the log has of it goes with the log.
+    // What is deleted is overwritten.
     let pragma = |name, value| connection.pragma_update_and_check(None, name, value, |_| Ok(()));
     pragma("secure_delete", true).map_err(writing)?;
     let transaction = connection.unchecked_transaction().map_err(writing)?;
@@ -46,8 +47,6 @@ pub(super) fn move_plain(connection: &Connection, seal: &Seal) -> Result<(), Sto
     }
     transaction.execute("DELETE FROM registry_credentials", []).map_err(writing)?;
     transaction.commit().map_err(writing)?;
-    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-    connection.query_row(checkpoint, [], |_| Ok(())).map_err(writing)?;
     pragma("secure_delete", false).map_err(writing)
 }
 

@@ -61,6 +61,29 @@ fn passwords_that_an_earlier_version_kept_in_clear_are_sealed() {
 }
 
 #[test]
+fn passwords_that_an_earlier_version_replaced_or_removed_are_in_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(STORE_FILE);
+    first_store(&path);
+    let password = "a password that is nowhere else";
+    let connection = Connection::open(&path).unwrap();
+    connection.pragma_update_and_check(None, "secure_delete", "OFF", |_| Ok(())).unwrap();
+    let sql = "INSERT OR REPLACE INTO registry_credentials VALUES (?1, 'someone', ?2)";
+    for n in 0..200 {
+        let registry = format!("registry-{n}.test");
+        connection.execute(sql, [registry.as_str(), password]).unwrap();
+    }
+    connection.execute(sql, ["registry-0.test", "another"]).unwrap();
+    let removed = "DELETE FROM registry_credentials WHERE password = ?1";
+    assert_eq!(connection.execute(removed, [password]).unwrap(), 199);
+    drop(connection);
+    assert_eq!(files_with(dir.path(), password).len(), 1, "not overwritten");
+    let mut store = Sqlite::open(&path).unwrap();
+    assert_eq!(files_with(dir.path(), password), [] as [PathBuf; 0]);
+    assert_eq!(store.load().unwrap().credentials.len(), 2);
+}
+
+#[test]
 fn records_from_before_placement_rules_ask_nothing_of_their_cells() {
     assert!(!FIRST.contains("\"placement\":"), "it is from before");
     let dir = tempfile::tempdir().unwrap();

@@ -173,7 +173,9 @@ fn what_contradicts_itself_or_is_cut_off_is_refused() {
     let link = "x".repeat(5000);
     let zip = Zip::default().entry("link", &link, (0o120_777, DEFLATED), |_, _| ());
     assert!(read(&zip.bytes()).unwrap_err().contains("longer than any path"));
-    let whole = Zip::default().file("name", "content").file("other", "content").bytes();
+    let two = || Zip::default().file("name", "content").file("other", "content");
+    assert!(read(&Zip { count: 1, ..two() }.bytes()).unwrap_err().contains("more entries"));
+    let whole = two().bytes();
     for length in 4..whole.len() {
         assert!(read(&whole[..length]).is_err(), "{length} bytes of {}", whole.len());
     }

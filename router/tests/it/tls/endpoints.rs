@@ -62,6 +62,30 @@ async fn an_endpoint_that_proves_itself_is_served_and_its_connection_kept() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_the_endpoint_closed_is_not_used_even_for_a_post() {
+    let authority = Authority::new("one");
+    let believes = believing(&authority, None);
+    let one_worker = |config: &mut Config| {
+        believes(config);
+        config.workers = 1;
+    };
+    let world = World::with(one_worker).await;
+    let tls = server(&authority.leaf(&[NAME]), None);
+    let endpoint = Endpoint::secured(tls, |mut wire| async move {
+        wire.request().await;
+        wire.answer("x").await;
+    })
+    .await;
+    world.register(&told("web.test", endpoint.addr)).await;
+    let mut client = world.client().await;
+    for asked in 1..=5 {
+        client.send("POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 2\r\n\r\nhi").await;
+        assert_eq!(client.response().await.status, 200);
+        eventually("the endpoint has closed", || endpoint.ends() == asked).await;
+    }
+}
+
+#[tokio::test]
 async fn without_a_name_the_address_is_to_be_proved_and_a_pinned_one_is_believed() {
     let pinned = Leaf::self_signed(&[NAME]);
     let authority = Authority::new("one");

@@ -35,6 +35,8 @@ pub(super) enum Fault {
     Unproved(&'static str),
     NotOffered(&'static str),
     BadCsr,
+    /// A proof is judged, and not taken, when it is offered.
+    Judged,
     /// A proof or an order that never ends.
     StuckProof,
     StuckOrder,
@@ -281,6 +283,14 @@ impl State {
         let pending = json!({"type": kind, "url": BASE, "token": "token", "status": "pending"});
         if self.fault(|f| *f == Fault::StuckProof).is_some() {
             return (200, pending, Vec::new());
+        }
+        if self.fault(|f| *f == Fault::Judged).is_some() {
+            let error = problem(400, "connection", "nobody is there").1;
+            let judged = json!({"type": kind, "url": BASE, "token": "token", "status": "invalid",
+                "error": error});
+            let order = &mut self.orders[nth];
+            (order.status, order.error) = ("invalid", error);
+            return (200, judged, Vec::new());
         }
         let is_unseen = self.fault(|f| {
             *f == Fault::Unproved(if kind == "http-01" { "http-01" } else { "tls-alpn-01" })
