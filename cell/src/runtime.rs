@@ -273,6 +273,16 @@ impl<R: AsyncRead + Send + Unpin> Output for PlainOutput<R> {
     fn release(&mut self, _: usize) {}
 }
 
+// === impl ProcessSpec ===
+
+impl ProcessSpec {
+    /// Of root, in the topmost directory, with nothing in its environment, and gone with its handles.
+    pub fn plain(argv: Vec<String>) -> Self {
+        let (env, dir, user) = (Vec::new(), "/".to_owned(), UserIds::default());
+        Self { argv, env, dir, user, nofile: None, nproc: None, keep_as: None }
+    }
+}
+
 // === impl ContainerId ===
 
 impl ContainerId {

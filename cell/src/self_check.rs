@@ -12,7 +12,7 @@ use crate::actor::Message;
 use crate::images::{DiskQuota, Hold, Image, ImageConfig};
 use crate::inside;
 use crate::lifecycle::removal;
-use crate::runtime::{ContainerBlueprint, ContainerId, ProcessSpec, UserIds};
+use crate::runtime::{ContainerBlueprint, ContainerId, ProcessSpec};
 use crate::tools::Tools;
 
 /// The name of the container.
@@ -98,15 +98,7 @@ async fn run(tools: &Tools, id: &ContainerId) -> Result<(), String> {
         users: attached.users,
     };
     tools.step("create a container", seams.runtime.create(blueprint)).await?;
-    let process = ProcessSpec {
-        argv: inside::nothing(),
-        env: Vec::new(),
-        dir: "/".to_owned(),
-        user: UserIds::default(),
-        nofile: None,
-        nproc: None,
-        keep_as: None,
-    };
+    let process = ProcessSpec::plain(inside::nothing());
     let process = tools.step("start a process", seams.runtime.exec(id, process)).await?;
     let ended = async { Ok::<_, String>(process.control.wait().await) };
     let status = tools.step("see a process end", ended).await?;

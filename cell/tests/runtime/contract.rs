@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use lattice_cell::runtime::{
     ContainerBlueprint, ContainerId, ExitStatus, Output, Process, ProcessSpec, Runtime,
-    RuntimeError, Signal, Usage, UserIds,
+    RuntimeError, Signal, Usage,
 };
 
 /// How long anything may take on a busy machine.
@@ -41,15 +41,7 @@ pub(crate) trait Fixture: Send + Sync {
 }
 
 pub(crate) fn spec(argv: &[&str]) -> ProcessSpec {
-    ProcessSpec {
-        argv: argv.iter().map(|&word| word.to_owned()).collect(),
-        env: Vec::new(),
-        dir: "/".to_owned(),
-        user: UserIds::default(),
-        nofile: None,
-        nproc: None,
-        keep_as: None,
-    }
+    ProcessSpec::plain(argv.iter().map(|&word| word.to_owned()).collect())
 }
 
 /// Reads all until the end.

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use lattice_cell::runtime::oci::{Engine, OciConfig, OciRuntime};
-use lattice_cell::runtime::{ContainerBlueprint, ContainerId, ProcessSpec, UserIds};
+use lattice_cell::runtime::{ContainerBlueprint, ContainerId, ProcessSpec};
 use lattice_cell::userns::{self, UserNamespace};
 use lattice_model::Limit;
 use lattice_tests::program;
@@ -100,15 +100,8 @@ impl Drop for Place {
 
 pub(super) fn spec(argv: &[&str]) -> ProcessSpec {
     let path = lattice_model::action::EnvVar { name: "PATH".into(), value: "/bin".into() };
-    ProcessSpec {
-        argv: argv.iter().map(|&word| word.to_owned()).collect(),
-        env: vec![path],
-        dir: "/".to_owned(),
-        user: UserIds::default(),
-        nofile: None,
-        nproc: None,
-        keep_as: None,
-    }
+    let argv = argv.iter().map(|&word| word.to_owned()).collect();
+    ProcessSpec { env: vec![path], ..ProcessSpec::plain(argv) }
 }
 
 /// Gives a tree to the root of the containers.
