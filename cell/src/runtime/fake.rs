@@ -6,16 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::watch;
 
 use super::{
-    ContainerBlueprint, ContainerId, ExitStatus, PlainOutput, Process, ProcessControl, ProcessSpec,
-    Runtime, RuntimeError, Signal, Usage,
+    Attached, ContainerBlueprint, ContainerId, ExitStatus, PlainOutput, Process, ProcessControl,
+    ProcessSpec, Runtime, RuntimeError, Signal, Usage, WindowSize,
 };
 
 /// What a process that nobody reads may write before it waits, as with a real pipe.
 const PIPE_BYTES: usize = 64 * 1024;
+/// What Ctrl-C is on a terminal, and how a program ends that takes no notice of its signal.
+const INTERRUPT: (u8, ExitStatus) = (3, ExitStatus { code: 130, out_of_memory: false });
 
 /// How a program behaves.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct Script {
     pub end: End,
     /// True when SIGTERM does not end it.
     pub ignores_terminate: bool,
+    /// True when it prints what it reads, and ends well when that ends.
+    pub echoes: bool,
 }
 
 /// How a scripted program ends.
@@ -70,6 +74,9 @@ struct FakeProcess {
     end: watch::Sender<Option<ExitStatus>>,
 }
 
+/// A process that goes with its caller.
+struct Guest(Arc<FakeProcess>);
+
 // === impl Script ===
 
 impl Script {
@@ -85,7 +92,8 @@ impl Script {
 
     /// Ends in this way.
     pub fn ending(end: End) -> Self {
-        Self { stdout: Vec::new(), stderr: Vec::new(), end, ignores_terminate: false }
+        let (stdout, stderr) = (Vec::new(), Vec::new());
+        Self { stdout, stderr, end, ignores_terminate: false, echoes: false }
     }
 
     /// Prints these lines to standard output first.
@@ -102,11 +110,30 @@ impl Script {
         self
     }
 
+    /// Prints what it reads until that ends.
+    pub fn echoes() -> Self {
+        Self { echoes: true, ..Self::runs() }
+    }
+
     /// Takes no notice of SIGTERM.
     #[must_use]
     pub fn ignoring_terminate(mut self) -> Self {
         self.ignores_terminate = true;
         self
+    }
+
+    async fn ends(&self) -> ExitStatus {
+        match self.end {
+            End::Exits(after, code) => {
+                tokio::time::sleep(after).await;
+                ExitStatus { code, out_of_memory: false }
+            }
+            End::OutOfMemory(after) => {
+                tokio::time::sleep(after).await;
+                killed(true)
+            }
+            End::Never => std::future::pending().await,
+        }
     }
 }
 
@@ -151,6 +178,38 @@ impl FakeRuntime {
         self.clone()
     }
 
+    /// A process to be played: the one that is kept under that name, or a new one.
+    fn begin(
+        &self,
+        id: &ContainerId,
+        process: ProcessSpec,
+    ) -> Result<Arc<FakeProcess>, RuntimeError> {
+        let mut world = self.world();
+        let program = process.argv.first().cloned().unwrap_or_default();
+        let script = world.scripts.get(&program).cloned();
+        let container = world.containers.get_mut(id).filter(|found| !found.is_leftover);
+        let container = container.ok_or_else(|| RuntimeError::NotFound(id.to_string()))?;
+        let kept =
+            |known: &&Arc<FakeProcess>| known.name.is_some() && known.name == process.keep_as;
+        if let Some(kept) = container.running.iter().find(kept) {
+            return Ok(kept.clone());
+        }
+        let Some(script) = script else {
+            let why = "there is no such file in the image, or its interpreter".to_owned();
+            return Err(RuntimeError::NotExecutable { program, why });
+        };
+        let paused = container.paused.subscribe();
+        if *paused.borrow() {
+            let (what, why) = ("start a process in", "it is paused; resume it first".to_owned());
+            return Err(RuntimeError::Failed { what, id: id.to_string(), why });
+        }
+        let (end, _) = watch::channel(None);
+        let handle = Arc::new(FakeProcess { script, name: process.keep_as.clone(), paused, end });
+        container.executed.push(process);
+        container.running.push(handle.clone());
+        Ok(handle)
+    }
+
     fn set_paused(&self, id: &ContainerId, paused: bool) -> Result<(), RuntimeError> {
         let world = self.world();
         let container = world.containers.get(id).filter(|found| !found.is_leftover);
@@ -193,30 +252,16 @@ impl Runtime for FakeRuntime {
     }
 
     async fn exec(&self, id: &ContainerId, process: ProcessSpec) -> Result<Process, RuntimeError> {
-        let mut world = self.world();
-        let program = process.argv.first().cloned().unwrap_or_default();
-        let script = world.scripts.get(&program).cloned();
-        let container = world.containers.get_mut(id).filter(|found| !found.is_leftover);
-        let container = container.ok_or_else(|| RuntimeError::NotFound(id.to_string()))?;
-        let kept =
-            |known: &&Arc<FakeProcess>| known.name.is_some() && known.name == process.keep_as;
-        if let Some(kept) = container.running.iter().find(kept) {
-            return Ok(play(kept.clone()));
-        }
-        let Some(script) = script else {
-            let why = "there is no such file in the image, or its interpreter".to_owned();
-            return Err(RuntimeError::NotExecutable { program, why });
-        };
-        let paused = container.paused.subscribe();
-        if *paused.borrow() {
-            let (what, why) = ("start a process in", "it is paused; resume it first".to_owned());
-            return Err(RuntimeError::Failed { what, id: id.to_string(), why });
-        }
-        let (end, _) = watch::channel(None);
-        let handle = Arc::new(FakeProcess { script, name: process.keep_as.clone(), paused, end });
-        container.executed.push(process);
-        container.running.push(handle.clone());
-        Ok(play(handle))
+        Ok(play(self.begin(id, process)?))
+    }
+
+    async fn attach(
+        &self,
+        id: &ContainerId,
+        process: ProcessSpec,
+        terminal: Option<WindowSize>,
+    ) -> Result<Attached, RuntimeError> {
+        Ok(converse(self.begin(id, process)?, terminal.is_some()))
     }
 
     async fn pause(&self, id: &ContainerId) -> Result<(), RuntimeError> {
@@ -300,41 +345,103 @@ impl ProcessControl for FakeProcess {
     }
 }
 
+// === impl Guest ===
+
+#[async_trait]
+impl ProcessControl for Guest {
+    async fn signal(&self, signal: Signal) -> Result<(), RuntimeError> {
+        self.0.signal(signal).await
+    }
+
+    async fn wait(&self) -> ExitStatus {
+        self.0.wait().await
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.finish(killed(false));
+    }
+}
+
 /// Plays the script of a process; once more, what it printed, when it is attached to again.
 fn play(handle: Arc<FakeProcess>) -> Process {
-    let (stdout, mut out) = duplex(PIPE_BYTES);
-    let (stderr, mut err) = duplex(PIPE_BYTES);
-    let played = handle.clone();
-    tokio::spawn(async move {
-        let script = &played.script;
-        let by_itself = async {
-            for line in &script.stdout {
-                // A reader who has gone is no concern of the program's.
-                let _ = out.write_all(format!("{line}\n").as_bytes()).await;
-            }
-            for line in &script.stderr {
-                let _ = err.write_all(format!("{line}\n").as_bytes()).await;
-            }
-            match script.end {
-                End::Exits(after, code) => {
-                    tokio::time::sleep(after).await;
-                    ExitStatus { code, out_of_memory: false }
-                }
-                End::OutOfMemory(after) => {
-                    tokio::time::sleep(after).await;
-                    killed(true)
-                }
-                End::Never => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            status = by_itself => played.finish(status),
-            _ = played.wait() => {}
-        }
-    });
+    let (stdout, out) = duplex(PIPE_BYTES);
+    let (stderr, err) = duplex(PIPE_BYTES);
+    tokio::spawn(perform(handle.clone(), out, Some(err), None));
     let (stdout, stderr) = (PlainOutput(stdout), PlainOutput(stderr));
     Process { stdout: Box::new(stdout), stderr: Box::new(stderr), control: handle }
+}
+
+/// The same with a caller who writes to it, perhaps at a terminal.
+fn converse(handle: Arc<FakeProcess>, is_terminal: bool) -> Attached {
+    let (input, read) = duplex(PIPE_BYTES);
+    let (output, out) = duplex(PIPE_BYTES);
+    let (errors, err) = duplex(PIPE_BYTES);
+    let err = (!is_terminal).then_some(err);
+    tokio::spawn(perform(handle.clone(), out, err, Some(read)));
+    Attached {
+        input: Box::new(input),
+        output: Box::new(output),
+        errors: (!is_terminal).then(|| Box::new(errors) as _),
+        resize: is_terminal.then(|| Box::new(|_| {}) as _),
+        control: Arc::new(Guest(handle)),
+    }
+}
+
+/// Without a stream for errors all comes by the same, as at a terminal.
+async fn perform(
+    process: Arc<FakeProcess>,
+    mut out: DuplexStream,
+    mut err: Option<DuplexStream>,
+    input: Option<DuplexStream>,
+) {
+    let script = &process.script;
+    let by_itself = async {
+        for line in &script.stdout {
+            // A reader who has gone is no concern of the program's.
+            let _ = out.write_all(format!("{line}\n").as_bytes()).await;
+        }
+        for line in &script.stderr {
+            let errors = err.as_mut().unwrap_or(&mut out);
+            let _ = errors.write_all(format!("{line}\n").as_bytes()).await;
+        }
+        tokio::select! {
+            status = script.ends() => status,
+            status = read(script, input, &mut out, err.is_none()) => status,
+        }
+    };
+    tokio::select! {
+        biased;
+        status = by_itself => process.finish(status),
+        _ = process.wait() => {}
+    }
+}
+
+/// Until the input ends, or somebody presses Ctrl-C at the terminal, which shows what is typed.
+async fn read(
+    script: &Script,
+    input: Option<DuplexStream>,
+    out: &mut DuplexStream,
+    is_terminal: bool,
+) -> ExitStatus {
+    let Some(mut input) = input else { return std::future::pending().await };
+    let mut typed = [0; 512];
+    loop {
+        let count = input.read(&mut typed).await.unwrap_or(0);
+        let typed = &typed[..count];
+        if is_terminal && typed.contains(&INTERRUPT.0) {
+            return INTERRUPT.1;
+        }
+        if typed.is_empty() {
+            let well = ExitStatus { code: 0, out_of_memory: false };
+            return if script.echoes { well } else { std::future::pending().await };
+        }
+        for _ in 0..u8::from(is_terminal) + u8::from(script.echoes) {
+            // A reader who has gone is no concern of the program's.
+            let _ = out.write_all(typed).await;
+        }
+    }
 }
 
 fn killed(out_of_memory: bool) -> ExitStatus {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use lattice_cell::runtime::{
     ContainerBlueprint, ContainerId, ExitStatus, Output, Process, ProcessSpec, Runtime,
-    RuntimeError, Signal, Usage,
+    RuntimeError, Signal, Usage, WindowSize,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,6 +23,8 @@ pub(crate) enum Program {
     Runs,
     /// Prints `ready` and runs until SIGKILL.
     IgnoresTerminate,
+    /// Prints what it reads until that ends.
+    Echoes,
     /// Takes more memory than the container may have.
     EatsMemory,
     /// Is not there.
@@ -66,13 +69,14 @@ async fn ready(process: &mut Process) {
 }
 
 async fn end(process: &Process) -> ExitStatus {
-    tokio::time::timeout(PATIENCE, process.control.wait()).await.expect("it ends")
+    within(process.control.wait()).await
 }
 
 /// The whole contract.
 pub(crate) async fn check(fixture: &dyn Fixture) {
     exit_codes_and_output(fixture).await;
     signals(fixture).await;
+    attached(fixture).await;
     pauses(fixture).await;
     what_cannot_be_executed(fixture).await;
     out_of_memory(fixture).await;
@@ -126,6 +130,44 @@ async fn signals(fixture: &dyn Fixture) {
     assert_eq!(end(&rude).await, ExitStatus { code: 137, out_of_memory: false });
     assert_eq!(read_all(&mut rude.stdout).await, "", "nothing holds its output open");
     fixture.runtime().delete(&id).await.unwrap();
+}
+
+/// With streams, and at a terminal, which shows what is typed and has Ctrl-C.
+async fn attached(fixture: &dyn Fixture) {
+    let id = container(fixture, "guest").await;
+    let runtime = fixture.runtime();
+    let echoes = || spec_of(fixture, Program::Echoes);
+    let mut caller = runtime.attach(&id, echoes(), None).await.unwrap();
+    caller.input.write_all(b"hello\n").await.unwrap();
+    drop(caller.input);
+    let mut said = String::new();
+    within(caller.output.read_to_string(&mut said)).await.unwrap();
+    within(caller.errors.unwrap().read_to_string(&mut said)).await.unwrap();
+    assert_eq!((said.as_str(), caller.control.wait().await.code), ("hello\n", 0));
+
+    let size = WindowSize { columns: 80, rows: 24 };
+    let mut caller = runtime.attach(&id, echoes(), Some(size)).await.unwrap();
+    assert!(caller.errors.is_none(), "a terminal carries both");
+    caller.resize.as_ref().unwrap()(WindowSize { columns: 100, ..size });
+    caller.input.write_all(b"word\n").await.unwrap();
+    let mut said = Vec::new();
+    while String::from_utf8_lossy(&said).matches("word").count() < 2 {
+        assert!(within(caller.output.read_buf(&mut said)).await.unwrap() > 0, "{said:?}");
+    }
+    caller.input.write_all(&[3]).await.unwrap();
+    assert_eq!(within(caller.control.wait()).await.code, 130);
+
+    let caller = runtime.attach(&id, spec_of(fixture, Program::Runs), None).await.unwrap();
+    drop(caller);
+    idle(runtime, &id).await;
+    let missing = runtime.attach(&id, spec_of(fixture, Program::Missing), Some(size)).await;
+    assert!(matches!(missing.err().unwrap(), RuntimeError::NotExecutable { .. }));
+    runtime.delete(&id).await.unwrap();
+}
+
+/// Whatever is waited for comes in time.
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it comes in time")
 }
 
 async fn pauses(fixture: &dyn Fixture) {

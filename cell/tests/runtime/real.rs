@@ -84,6 +84,7 @@ fn argv(program: Program) -> Vec<String> {
         Program::Runs => shell("echo ready; exec sleep 1000"),
         Program::IgnoresTerminate => shell("trap '' TERM; echo ready; sleep 1000; sleep 1000"),
         Program::EatsMemory => shell("head -c 200m /dev/zero | tail"),
+        Program::Echoes => vec!["/bin/cat".to_owned()],
         Program::Missing => vec!["/no/such/program".to_owned()],
     }
 }

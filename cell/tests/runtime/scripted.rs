@@ -58,6 +58,7 @@ async fn the_fake_keeps_the_contract() {
         (Program::Prints, Script::exits(0).printing(&["out"]).complaining(&["err"])),
         (Program::Runs, Script::runs().printing(&["ready"])),
         (Program::IgnoresTerminate, Script::runs().printing(&["ready"]).ignoring_terminate()),
+        (Program::Echoes, Script::echoes()),
         (Program::EatsMemory, Script::ending(End::OutOfMemory(Duration::from_millis(20)))),
     ];
     for (program, script) in scripts {
