@@ -16,8 +16,8 @@ use lattice_cell::dns;
 use lattice_cell::images::rootfs::quota;
 use lattice_cell::images::{ImageStore, Images as _, ImagesConfig, Mirror};
 use lattice_cell::network::Network as _;
-use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
 use lattice_cell::network::egress::EgressPolicy;
+use lattice_cell::network::routed::{NetworkConfig, RoutedNetwork};
 use lattice_cell::runtime::Runtime as _;
 use lattice_cell::runtime::oci::{Engine, OciConfig, OciRuntime};
 use lattice_cell::userns;
@@ -79,7 +79,7 @@ pub struct Machinery {
     /// Images.
     pub images: Arc<ImageStore>,
     /// Addresses and ports.
-    pub network: Arc<BridgeNetwork>,
+    pub network: Arc<RoutedNetwork>,
     /// Where instances ask for names; `None` when somebody else has the port.
     pub names: Option<dns::Sockets>,
 }
@@ -135,7 +135,7 @@ impl Machinery {
         let mut network = network_config(data_dir, settings)?;
         let names = take_names(network.gateway());
         network.serves_names = names.is_some();
-        let network = BridgeNetwork::start(network).await?;
+        let network = RoutedNetwork::start(network).await?;
         Ok(Self {
             runtime: Arc::new(runtime),
             images: Arc::new(images),

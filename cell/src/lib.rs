@@ -19,7 +19,7 @@
 //! | [`runtime`] | containers: the real one (`oci`) and the scripted one (`fake`) |
 //! | [`images`] | registry client, content store, layers, root filesystems |
 //! | [`dns`] | the instances' name server |
-//! | [`network`] | bridge, addresses, port mapping |
+//! | [`network`] | addresses, cables, port mapping |
 //! | [`userns`] | the users of each instance, which nobody else is |
 //! | [`logs`] | pipes to lines to envelopes |
 //! | `metrics`, `entitlement` | what instances use, and what of the cores is theirs |

@@ -8,6 +8,7 @@ pub mod load;
 pub mod machine;
 pub mod person;
 pub mod registry;
+pub mod rest;
 pub mod soak;
 pub mod terminal;
 pub mod web;
