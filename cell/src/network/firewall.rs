@@ -13,6 +13,7 @@ use tokio::process::Command;
 use super::NetworkError;
 use super::egress::{self, EgressPolicy};
 use crate::dns::PORT;
+use crate::host_programs;
 
 /// What a table is made from.
 #[derive(Debug, Clone)]
@@ -212,8 +213,8 @@ impl Firewall {
 /// Hands one batch to `nft`.
 async fn apply(batch: &str) -> Result<(), NetworkError> {
     let failed = |why: String| NetworkError::Failed { what: "set the firewall".to_owned(), why };
-    let mut command = Command::new("nft");
-    command.args(["-f", "-"]).env("PATH", search_path()).kill_on_drop(true);
+    let mut command = Command::from(host_programs::command("nft"));
+    command.args(["-f", "-"]).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut nft = command
         .spawn()
@@ -229,13 +230,6 @@ async fn apply(batch: &str) -> Result<(), NetworkError> {
     let said = String::from_utf8_lossy(&output.stderr);
     let reason = said.lines().next().unwrap_or("nft failed without a reason");
     Err(failed(reason.to_owned()))
-}
-
-/// The search path, with the places where Debian puts system programs.
-fn search_path() -> std::ffi::OsString {
-    let mut path = std::env::var_os("PATH").unwrap_or_default();
-    path.push(":/usr/local/sbin:/usr/sbin:/sbin");
-    path
 }
 
 #[cfg(test)]
