@@ -92,8 +92,8 @@ pub struct Router {
     pub handover: Option<PathBuf>,
 }
 
-/// The kernel has room for 1,024 neighbours in all namespaces together, and each instance takes two.
-const CONTAINERS_MAX: u64 = 450;
+/// As many as are measured, see docs/figures.md.
+const CONTAINERS_MAX: u64 = 1000;
 /// Where state is kept unless another place is named; `ltc` looks there too.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/lattice";
 
@@ -168,7 +168,7 @@ pub struct Up {
     /// everything but link-local addresses, `closed` is nothing
     #[arg(long, default_value_t, value_name = "POLICY")]
     pub egress: EgressPolicy,
-    /// The bridge that instances are on
+    /// The bridge that has this machine's address among theirs
     #[arg(long, default_value = "lattice0", value_name = "NAME")]
     pub bridge: String,
     /// What makes containers; containers that another one made run on

@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use lattice_api::registry::OwnRegistry;
 use lattice_cell::dns;
 use lattice_cell::images::rootfs::quota;
 use lattice_cell::images::{ImageStore, Images as _, ImagesConfig, Mirror};
 use lattice_cell::network::Network as _;
-use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
 use lattice_cell::network::egress::EgressPolicy;
-use lattice_cell::runtime::Runtime as _;
+use lattice_cell::network::routed::{NetworkConfig, RoutedNetwork};
 use lattice_cell::runtime::oci::{Engine, OciConfig, OciRuntime};
+use lattice_cell::runtime::{ContainerId, Runtime as _};
 use lattice_cell::userns;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,9 @@ use crate::Usage;
 pub const FILE: &str = "settings.json";
 /// This program; it is the init of containers, and holds them.
 const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// The kernel lets whoever removes wait, more than it has to do.
+const REMOVALS_AT_ONCE: usize = 16;
 
 /// How long instances that ran on alone have between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(7);
@@ -79,7 +83,7 @@ pub struct Machinery {
     /// Images.
     pub images: Arc<ImageStore>,
     /// Addresses and ports.
-    pub network: Arc<BridgeNetwork>,
+    pub network: Arc<RoutedNetwork>,
     /// Where instances ask for names; `None` when somebody else has the port.
     pub names: Option<dns::Sockets>,
 }
@@ -135,7 +139,7 @@ impl Machinery {
         let mut network = network_config(data_dir, settings)?;
         let names = take_names(network.gateway());
         network.serves_names = names.is_some();
-        let network = BridgeNetwork::start(network).await?;
+        let network = RoutedNetwork::start(network).await?;
         Ok(Self {
             runtime: Arc::new(runtime),
             images: Arc::new(images),
@@ -152,19 +156,26 @@ impl Machinery {
 
     /// Removes every container with its network and root filesystem; gives what failed.
     async fn remove_instances(&self) -> anyhow::Result<Vec<String>> {
-        let mut failures = Vec::new();
-        let mut note = |outcome: Result<(), String>| failures.extend(outcome.err());
-        for id in self.runtime.list().await? {
-            note(self.runtime.delete(&id).await.map_err(|e| e.to_string()));
-        }
-        for id in self.images.list().await? {
-            note(self.images.unmount(&id).await.map_err(|e| e.to_string()));
-        }
-        for id in self.network.list().await? {
-            note(self.network.detach(&id).await.map_err(|e| e.to_string()));
-        }
+        // What a container uses goes after it.
+        let containers = self.runtime.list().await?;
+        let mut failures = each(containers, async |id| self.runtime.delete(id).await).await;
+        let mounted = self.images.list().await?;
+        failures.extend(each(mounted, async |id| self.images.unmount(id).await).await);
+        let attached = self.network.list().await?;
+        failures.extend(each(attached, async |id| self.network.detach(id).await).await);
         Ok(failures)
     }
+}
+
+/// Removes something of each, of some at the same time; gives what failed.
+async fn each<E: ToString>(
+    ids: Vec<ContainerId>,
+    remove: impl AsyncFn(&ContainerId) -> Result<(), E>,
+) -> Vec<String> {
+    let remove = &remove;
+    let removals = ids.into_iter().map(|id| async move { remove(&id).await.err() });
+    let failures = stream::iter(removals).buffer_unordered(REMOVALS_AT_ONCE);
+    failures.filter_map(async |error| error.map(|error| error.to_string())).collect().await
 }
 
 /// The port where instances ask for names, unless somebody else has it.

@@ -51,7 +51,7 @@ fn a_command_line_that_means_nothing_is_a_usage_error() {
     check(&lattice(&both), &["--cors-any-origin", "--cors-origin"]);
     check(&lattice(&["up", "--strategy", "pack"]), &["--strategy", "spread, binpack or random"]);
     check(&lattice(&["up", "--placement-seed", "x"]), &["--placement-seed"]);
-    check(&lattice(&["up", "--containers", "451"]), &["--containers", "1..=450"]);
+    check(&lattice(&["up", "--containers", "1001"]), &["--containers", "1..=1000"]);
     check(&lattice(&["up", "--label", "ssd"]), &["--label", "write LABEL=VALUE"]);
     check(&lattice(&["up", "--label", "a b=c"]), &["--label", "letters, digits and - _ . /"]);
     check(&lattice(&["down", "--yes"]), &["--purge"]);

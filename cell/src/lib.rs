@@ -19,11 +19,12 @@
 //! | [`runtime`] | containers: the real one (`oci`) and the scripted one (`fake`) |
 //! | [`images`] | registry client, content store, layers, root filesystems |
 //! | [`dns`] | the instances' name server |
-//! | [`network`] | bridge, addresses, port mapping |
+//! | [`network`] | addresses, cables, port mapping |
 //! | [`userns`] | the users of each instance, which nobody else is |
 //! | [`logs`] | pipes to lines to envelopes |
 //! | `metrics`, `entitlement` | what instances use, and what of the cores is theirs |
 //! | [`routes`] | route heartbeats; pure |
+//! | `host_programs` | where `nft`, `mkfs.ext4` and their like are |
 //! | `self_check` | whether the cell can still do its work |
 //! | [`ssh`], [`inside`] | lets people into instances, and what carries their files and connections there |
 
@@ -37,6 +38,7 @@ mod entitlement;
 pub mod environment;
 pub use lattice_model::go_duration;
 pub mod health;
+mod host_programs;
 pub mod hosts_files;
 pub mod images;
 pub mod inside;

@@ -1,8 +1,7 @@
-//! The instances' network: one bridge, an address for each instance, mapped ports; behind one
-//! seam, [`Network`].
+//! The instances' network: an address and a cable for each instance, mapped ports; behind one seam,
+//! [`Network`].
 
 mod addresses;
-pub mod bridge;
 pub mod egress;
 pub mod fake;
 mod firewall;
@@ -10,6 +9,7 @@ mod links;
 mod listening;
 mod namespaces;
 mod records;
+pub mod routed;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! Containers: how fast they start beside others', what holding one costs, how many there can be,
 //! and how soon they are found again.
 
+pub(crate) mod daemons;
 mod fleet;
 mod held;
 mod peers;

@@ -19,6 +19,7 @@ mod figure;
 mod footprint;
 mod machine;
 mod peers;
+mod pull;
 mod registration;
 mod router;
 mod start;
@@ -42,7 +43,8 @@ const BENCHMARKS: &[Benchmark] = &[
     ("cell", "all of the next three", cell::run),
     ("starts", "containers beside runc and crun, and what holding one costs", cell::run_starts),
     ("restart", "the platform killed under 250 instances, and started anew", cell::run_taken_over),
-    ("fleet", "100 instances at once, 450 in all, and what they take", cell::run_fleet),
+    ("fleet", "100 instances at once, then 1,000, and what they take", cell::run_fleet),
+    ("pull", "an image of 200 MB beside skopeo with umoci, and ctr", pull::run),
     ("brain", "250,000 instances on 1,250 simulated cells, the store on disk", brain::run),
 ];
 

@@ -9,6 +9,7 @@ pub mod machine;
 pub mod neighbour;
 pub mod person;
 pub mod registry;
+pub mod rest;
 pub mod soak;
 pub mod terminal;
 pub mod web;

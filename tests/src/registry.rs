@@ -1,10 +1,12 @@
 //! A real registry on a story's loopback: Debian's docker-registry.
 
+use std::fs::File;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::fs::{Advice, fadvise};
 use tempfile::TempDir;
 
 use crate::{eventually, machine};
@@ -32,24 +34,40 @@ impl Registry {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Leaves nothing of what it keeps in memory; it reads its files anew.
+    pub fn forget(&self) {
+        self.each_file(|path, _| {
+            fadvise(File::open(path).unwrap(), 0, None, Advice::DontNeed).unwrap();
+        });
+    }
+
     /// Flips bits in the largest blob, as a failing disk would.
     pub fn corrupt_largest_blob(&self) {
-        let mut dirs = vec![self.dir.path().join("blobs")];
         let mut largest = (0, PathBuf::new());
+        self.each_file(|path, size| {
+            if size > largest.0 {
+                largest = (size, path);
+            }
+        });
+        let mut bytes = std::fs::read(&largest.1).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 8].iter_mut().for_each(|byte| *byte ^= 0xff);
+        std::fs::write(&largest.1, bytes).unwrap();
+    }
+
+    /// Looks at every file that it keeps, and its size.
+    fn each_file(&self, mut look: impl FnMut(PathBuf, u64)) {
+        let mut dirs = vec![self.dir.path().join("blobs")];
         while let Some(dir) = dirs.pop() {
             for entry in std::fs::read_dir(dir).unwrap().flatten() {
                 let metadata = entry.metadata().unwrap();
                 if metadata.is_dir() {
                     dirs.push(entry.path());
-                } else if metadata.len() > largest.0 {
-                    largest = (metadata.len(), entry.path());
+                } else {
+                    look(entry.path(), metadata.len());
                 }
             }
         }
-        let mut bytes = std::fs::read(&largest.1).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle..middle + 8].iter_mut().for_each(|byte| *byte ^= 0xff);
-        std::fs::write(&largest.1, bytes).unwrap();
     }
 
     fn start(port: u16, account: Option<(&str, &str)>) -> Self {

@@ -3,7 +3,6 @@
 //! and the platform may be no larger than it was.
 
 mod events;
-mod rest;
 mod size;
 
 use std::collections::BTreeMap;
@@ -17,9 +16,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use self::events::Event;
-use self::rest::Rest;
 use self::size::Size;
 use crate::appliance::Appliance;
+use crate::rest::Rest;
 use crate::web::Web;
 use crate::{PATIENCE, eventually, expect, image, machine};
 
@@ -78,7 +77,7 @@ pub fn play(plan: Plan) {
     let untouched = machine::traces(Path::new(""));
     let mut soak = Soak::start(plan);
     let data_dir = soak.lattice.data_dir();
-    let rest = soak.first_rest();
+    let rest = Rest::complete(&soak.lattice);
     let killing = plan.duration * KILLING_PERCENT / 100;
     while soak.began.elapsed() < killing {
         soak.round(true);
@@ -121,14 +120,6 @@ impl Soak {
         };
         soak.say(&format!("seed {}, for {} s", plan.seed, plan.duration.as_secs()));
         soak
-    }
-
-    /// What is there when nothing runs.
-    fn first_rest(&self) -> Rest {
-        eventually("the spare networks are made", PATIENCE, || {
-            let rest = Rest::of(&self.lattice);
-            expect(rest.is_complete(), rest.clone()).map(|()| rest)
-        })
     }
 
     fn round(&mut self, kills_platform: bool) {

@@ -13,13 +13,15 @@ use tokio::process::Command;
 use super::NetworkError;
 use super::egress::{self, EgressPolicy};
 use crate::dns::PORT;
+use crate::host_programs;
 
 /// What a table is made from.
 #[derive(Debug, Clone)]
 pub(super) struct Firewall {
     /// Its name, unique on this host.
     pub(super) table: String,
-    pub(super) bridge: String,
+    /// The names of the instances' links on this host, as `nft` has them: `v1a2b3c-*`.
+    pub(super) cables: String,
     pub(super) subnet: Ipv4Net,
     pub(super) gateway: Ipv4Addr,
     /// TCP ports of the gateway that instances may reach.
@@ -123,11 +125,11 @@ impl Firewall {
         text
     }
 
-    /// Replies pass first everywhere. An instance reaches the router's ports on the gateway, and of
-    /// the world what its rules and the policy allow; but no other instance, and nothing else of
-    /// this host, whatever its rules say.
+    /// An instance is heard under its own address alone. Replies pass first everywhere. It reaches
+    /// the router's ports on the gateway, and of the world what its rules and the policy allow; but
+    /// no other instance, and nothing else of this host, whatever its rules say.
     fn table_text(&self) -> String {
-        let Self { table, bridge, subnet, gateway, .. } = self;
+        let Self { table, cables, subnet, gateway, .. } = self;
         let (link_local, verdict) = (egress::LINK_LOCAL, self.egress.verdict());
         let to_host = self.to_host().join("\n    ");
         let absent = self.absent_text();
@@ -137,7 +139,7 @@ impl Firewall {
             } else {
                 format!("ip daddr {address}")
             };
-            format!("iifname != \"{bridge}\" {to_us} dnat ip to tcp dport map @host_ports")
+            format!("iifname != \"{cables}\" {to_us} dnat ip to tcp dport map @host_ports")
         });
         format!(
             r#"{absent}table inet {table} {{
@@ -146,6 +148,10 @@ impl Firewall {
   }}
   map egress_of {{
     type ipv4_addr : verdict
+  }}
+  chain senders {{
+    type filter hook prerouting priority filter; policy accept;
+    iifname "{cables}" fib saddr . iif oif missing drop
   }}
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
@@ -157,20 +163,20 @@ impl Firewall {
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {subnet} oifname != "{bridge}" masquerade
-    ip saddr != {subnet} fib saddr type local oifname "{bridge}" masquerade
+    ip saddr {subnet} oifname != "{cables}" masquerade
+    ip saddr != {subnet} fib saddr type local oifname "{cables}" snat ip to {gateway}
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
-    iifname "{bridge}" goto from_instances_out
-    oifname "{bridge}" ct state established,related accept
-    oifname "{bridge}" ct status dnat accept
-    oifname "{bridge}" drop
+    iifname "{cables}" goto from_instances_out
+    oifname "{cables}" ct state established,related accept
+    oifname "{cables}" ct status dnat accept
+    oifname "{cables}" drop
   }}
   chain from_instances_out {{
-    oifname "{bridge}" drop
     meta nfproto ipv6 drop
     ip saddr != {subnet} drop
+    ip daddr {subnet} drop
     ct state established,related accept
     ip saddr vmap @egress_of
     ip daddr {link_local} drop
@@ -178,7 +184,7 @@ impl Firewall {
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
-    iifname "{bridge}" jump from_instances
+    iifname "{cables}" jump from_instances
   }}
   chain from_instances {{
     ct state established,related accept
@@ -207,8 +213,8 @@ impl Firewall {
 /// Hands one batch to `nft`.
 async fn apply(batch: &str) -> Result<(), NetworkError> {
     let failed = |why: String| NetworkError::Failed { what: "set the firewall".to_owned(), why };
-    let mut command = Command::new("nft");
-    command.args(["-f", "-"]).env("PATH", search_path()).kill_on_drop(true);
+    let mut command = Command::from(host_programs::command("nft"));
+    command.args(["-f", "-"]).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut nft = command
         .spawn()
@@ -226,13 +232,6 @@ async fn apply(batch: &str) -> Result<(), NetworkError> {
     Err(failed(reason.to_owned()))
 }
 
-/// The search path, with the places where Debian puts system programs.
-fn search_path() -> std::ffi::OsString {
-    let mut path = std::env::var_os("PATH").unwrap_or_default();
-    path.push(":/usr/local/sbin:/usr/sbin:/sbin");
-    path
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,7 +239,7 @@ mod tests {
     fn firewall(external_address: Option<Ipv4Addr>, router_ports: &[u16]) -> Firewall {
         Firewall {
             table: "lattice_x".to_owned(),
-            bridge: "lat0".to_owned(),
+            cables: "v123456-*".to_owned(),
             subnet: "10.255.0.0/20".parse().unwrap(),
             gateway: Ipv4Addr::new(10, 255, 0, 1),
             router_ports: router_ports.to_vec(),

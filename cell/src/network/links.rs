@@ -1,29 +1,51 @@
-//! Links, addresses and routes, by netlink: the bridge on the host and an instance's pair of
-//! virtual cables.
+//! Links, addresses, neighbours and routes, by netlink: the bridge with the host's address, and an
+//! instance's cable, whose two ends need not ask for each other.
 
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt};
 use ipnet::Ipv4Net;
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage, State,
 };
+use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{
-    Error, Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder,
-    new_connection,
+    Error, Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
 };
 
 /// What an instance calls its link.
 const INSIDE: &str = "eth0";
+/// How long a cable may take until it carries packets; the kernel needs some milliseconds.
+const UP_WITHIN: Duration = Duration::from_secs(20);
+/// How often a link is looked at while it comes up: at first, and at the slowest.
+const LOOKS: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 
 /// The links of the network namespace this was opened in.
 #[derive(Clone)]
 pub(super) struct Links {
     handle: Handle,
+}
+
+/// An instance's cable, by its end on the host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cable<'a> {
+    pub(super) name: &'a str,
+    pub(super) ends: Ends,
+}
+
+/// What is at the two ends of a cable. Each knows the other for good: what the kernel finds out by
+/// asking has room for 1,024 in all network namespaces together, and these do not count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) instance: Ipv4Addr,
+    /// The address under which the instance sees the host.
+    pub(super) host: Ipv4Addr,
+    pub(super) host_mac: [u8; 6],
 }
 
 // === impl Links ===
@@ -36,13 +58,13 @@ impl Links {
         Ok(Self { handle })
     }
 
-    /// Makes the bridge with its address, or adopts the one that is there. Returns its index.
+    /// Makes the bridge with its address, or adopts the one that is there.
     pub(super) async fn ensure_bridge(
         &self,
         name: &str,
         address: Ipv4Net,
         mac: [u8; 6],
-    ) -> io::Result<u32> {
+    ) -> io::Result<()> {
         let found = self.find(name).await?;
         if found.as_ref().is_some_and(|link| !is_bridge(link)) {
             return Err(io::Error::other(format!(
@@ -67,28 +89,78 @@ impl Links {
             .execute()
             .await
             .map_err(told)?;
-        self.up(index).await?;
-        Ok(index)
+        self.up(index).await
     }
 
-    /// Lays a cable from the bridge into a namespace. Instances cannot talk to each other on it.
-    pub(super) async fn connect(
-        &self,
-        bridge: u32,
-        name: &str,
-        namespace: &OwnedFd,
-    ) -> io::Result<()> {
-        let inside = LinkUnspec::new_with_name(INSIDE).setns_by_fd(namespace.as_raw_fd()).build();
-        let cable = LinkVeth::new(name, INSIDE)
+    /// Lays a cable into a namespace, where [`configure_inside`] then plugs it in.
+    pub(super) async fn lay(&self, cable: &Cable<'_>, namespace: &OwnedFd) -> io::Result<()> {
+        let Ends { instance, host_mac, .. } = cable.ends;
+        let inside = LinkUnspec::new_with_name(INSIDE)
+            .address(mac_of(instance).to_vec())
+            .setns_by_fd(namespace.as_raw_fd())
+            .build();
+        let link = LinkVeth::new(cable.name, INSIDE)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(inside)))
-            .controller(bridge)
+            .address(host_mac.to_vec())
             .build();
-        self.handle.link().add(cable).execute().await.map_err(told)?;
-        let port = LinkBridgePort::new(self.index(name).await?)
-            .append_info_data(InfoBridgePort::Isolated(true))
-            .up()
+        self.handle.link().add(link).execute().await.map_err(told)?;
+        self.lead(cable).await
+    }
+
+    /// Takes a cable that an earlier version laid out of the bridge; who talks over it goes on.
+    pub(super) async fn unplug(&self, cable: &Cable<'_>) -> io::Result<()> {
+        let link = LinkUnspec::new_with_index(self.index(cable.name).await?)
+            .address(cable.ends.host_mac.to_vec())
+            .nocontroller()
             .build();
-        self.handle.link().set_port(port).execute().await.map_err(told)
+        self.handle.link().set(link).execute().await.map_err(told)?;
+        self.lead(cable).await
+    }
+
+    /// Leads what is for an instance over its cable.
+    async fn lead(&self, cable: &Cable<'_>) -> io::Result<()> {
+        let Ends { instance, host, .. } = cable.ends;
+        disable_ipv6(cable.name)?;
+        // So that mapped ports answer on 127.0.0.1; the firewall keeps instances away from there.
+        fs::write(format!("/proc/sys/net/ipv4/conf/{}/route_localnet", cable.name), "1")?;
+        let index = self.index(cable.name).await?;
+        self.up(index).await?;
+        self.introduce(index, instance, mac_of(instance)).await?;
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(instance, 32)
+            .output_interface(index)
+            .scope(RouteScope::Link)
+            .pref_source(host)
+            .build();
+        self.handle.route().add(route).replace().execute().await.map_err(told)
+    }
+
+    /// Waits until a link carries packets. Until the kernel's own thread has seen that both ends are
+    /// up it throws away what is sent, which nobody sends again where nobody had to ask first.
+    pub(super) async fn wait_until_up(&self, name: &str) -> io::Result<()> {
+        let (begin, [mut pause, slowest]) = (Instant::now(), LOOKS);
+        loop {
+            let state = self.find(name).await?.and_then(|link| state_of(&link));
+            if state == Some(State::Up) {
+                return Ok(());
+            }
+            if begin.elapsed() > UP_WITHIN {
+                let state = state.map_or_else(|| "unknown".to_owned(), |state| state.to_string());
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("{name} is not up after {UP_WITHIN:?}; its state is {state}"),
+                ));
+            }
+            tokio::time::sleep(pause).await;
+            pause = slowest.min(pause * 2);
+        }
+    }
+
+    /// Says for good who is at the other end of a link.
+    async fn introduce(&self, link: u32, address: Ipv4Addr, mac: [u8; 6]) -> io::Result<()> {
+        let neighbour = self.handle.neighbours().add(link, address.into());
+        let neighbour = neighbour.link_layer_address(&mac).replace();
+        neighbour.execute().await.map_err(told)
     }
 
     /// Removes a link; no error when it is gone.
@@ -103,12 +175,20 @@ impl Links {
     /// The names of the links that are ports of a bridge.
     pub(super) async fn ports_of(&self, bridge: &str) -> io::Result<Vec<String>> {
         let Some(bridge) = self.find(bridge).await? else { return Ok(Vec::new()) };
-        let index = bridge.header.index;
-        let links: Vec<LinkMessage> =
-            self.handle.link().get().execute().try_collect().await.map_err(told)?;
-        let ports =
-            links.into_iter().filter(|l| l.attributes.contains(&LinkAttribute::Controller(index)));
-        Ok(ports.filter_map(|link| name_of(&link)).collect())
+        let controller = LinkAttribute::Controller(bridge.header.index);
+        let links = self.all().await?;
+        let ports = links.iter().filter(|link| link.attributes.contains(&controller));
+        Ok(ports.filter_map(name_of).collect())
+    }
+
+    /// The names of the links whose names begin so.
+    pub(super) async fn beginning_with(&self, prefix: &str) -> io::Result<Vec<String>> {
+        let names = self.all().await?.iter().filter_map(name_of).collect::<Vec<_>>();
+        Ok(names.into_iter().filter(|name| name.starts_with(prefix)).collect())
+    }
+
+    async fn all(&self) -> io::Result<Vec<LinkMessage>> {
+        self.handle.link().get().execute().try_collect().await.map_err(told)
     }
 
     /// What a link has received and sent, in bytes.
@@ -162,7 +242,7 @@ impl Links {
 
 /// Gives an instance its address and its way out; to be called on a thread that is inside its
 /// namespace.
-pub(super) fn configure_inside(address: Ipv4Net, gateway: Ipv4Addr) -> io::Result<()> {
+pub(super) fn configure_inside(ends: Ends) -> io::Result<()> {
     // Ports below 1024 are no privilege of root's where the whole namespace is the instance's.
     fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")?;
     let tokio = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
@@ -170,14 +250,16 @@ pub(super) fn configure_inside(address: Ipv4Net, gateway: Ipv4Addr) -> io::Resul
         let links = Links::open()?;
         let index = links.index(INSIDE).await?;
         disable_ipv6(INSIDE)?;
-        let mac =
-            LinkUnspec::new_with_index(index).address(mac_of(address.addr()).to_vec()).build();
-        links.handle.link().set(mac).execute().await.map_err(told)?;
-        let add = links.handle.address().add(index, address.addr().into(), address.prefix_len());
+        let add = links.handle.address().add(index, ends.instance.into(), 32);
         add.execute().await.map_err(told)?;
         links.up(links.index("lo").await?).await?;
         links.up(index).await?;
-        let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
+        links.introduce(index, ends.host, ends.host_mac).await?;
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .output_interface(index)
+            .gateway(ends.host)
+            .onlink()
+            .build();
         links.handle.route().add(route).execute().await.map_err(told)
     })
 }
@@ -202,6 +284,13 @@ fn is_bridge(link: &LinkMessage) -> bool {
     link.attributes.iter().any(|attribute| {
         matches!(attribute, LinkAttribute::LinkInfo(infos)
             if infos.contains(&LinkInfo::Kind(InfoKind::Bridge)))
+    })
+}
+
+fn state_of(link: &LinkMessage) -> Option<State> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::OperState(state) => Some(*state),
+        _ => None,
     })
 }
 

@@ -4,8 +4,8 @@ use std::net::UdpSocket;
 use std::os::fd::FromRawFd as _;
 use std::time::Duration;
 
-use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
 use lattice_cell::network::egress::EgressPolicy;
+use lattice_cell::network::routed::{NetworkConfig, RoutedNetwork};
 use lattice_cell::network::{Attachment, Network};
 use lattice_model::EgressRule;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::place::{
 struct Place {
     dir: Folder,
     outside: std::path::PathBuf,
-    network: BridgeNetwork,
+    network: RoutedNetwork,
 }
 
 impl Place {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use lattice_cell::network::Network;
-use lattice_cell::network::bridge::NetworkConfig;
+use lattice_cell::network::routed::NetworkConfig;
 
 use crate::place::{
     Folder, apart, ask, config, id, inside, is_out_of_reach, neighbour, serve, start,

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
+use lattice_cell::network::routed::{NetworkConfig, RoutedNetwork};
 use lattice_cell::network::{Attachment, Network};
 use lattice_cell::userns::IDS;
 use tokio_util::sync::CancellationToken;
@@ -387,7 +387,7 @@ fn mistakes_are_told_all_at_once() {
             host_port_range: 0..=9,
             ..NetworkConfig::new("/nowhere")
         };
-        let error = BridgeNetwork::start(wrong).await.err().unwrap().to_string();
+        let error = RoutedNetwork::start(wrong).await.err().unwrap().to_string();
         for part in ["a-name-that-is-too-long", "15", "10.0.0.0/30", "0..=9"] {
             assert!(error.contains(part), "{part}: {error}");
         }
@@ -400,7 +400,7 @@ fn a_subnet_that_this_host_is_in_already_is_refused() {
         let dir = Folder::new();
         run("ip link add other type bridge");
         run("ip addr add 10.255.3.7/24 dev other");
-        let error = BridgeNetwork::start(config(dir.path())).await.err().unwrap().to_string();
+        let error = RoutedNetwork::start(config(dir.path())).await.err().unwrap().to_string();
         let expected = "cannot set up the bridge lat-test: 10.255.3.7 of this host is in \
                         10.255.0.0/20; choose another subnet";
         assert_eq!(error, expected);
@@ -409,7 +409,7 @@ fn a_subnet_that_this_host_is_in_already_is_refused() {
             subnet: "10.9.0.0/20".parse().unwrap(),
             ..config(dir.path())
         };
-        let error = BridgeNetwork::start(taken).await.err().unwrap().to_string();
+        let error = RoutedNetwork::start(taken).await.err().unwrap().to_string();
         assert!(error.contains("lo exists and is not a bridge"), "{error}");
     });
 }

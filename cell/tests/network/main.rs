@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
+mod cables;
 mod egress;
 mod isolation;
 mod lifecycle;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use lattice_cell::network::bridge::{BridgeNetwork, NetworkConfig};
+use lattice_cell::network::routed::{NetworkConfig, RoutedNetwork};
 use lattice_cell::runtime::ContainerId;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
@@ -75,8 +75,8 @@ pub(crate) fn config(dir: &Path) -> NetworkConfig {
     NetworkConfig { bridge: "lat-test".to_owned(), ..NetworkConfig::new(dir) }
 }
 
-pub(crate) async fn start(config: NetworkConfig) -> BridgeNetwork {
-    BridgeNetwork::start(config).await.unwrap_or_else(|e| panic!("{e}"))
+pub(crate) async fn start(config: NetworkConfig) -> RoutedNetwork {
+    RoutedNetwork::start(config).await.unwrap_or_else(|e| panic!("{e}"))
 }
 
 pub(crate) fn id(name: &str) -> ContainerId {

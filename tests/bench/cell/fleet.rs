@@ -5,6 +5,7 @@ use std::time::Duration;
 use lattice_tests::appliance::Appliance;
 use lattice_tests::image;
 use lattice_tests::machine::holders;
+use lattice_tests::rest::Rest;
 use lattice_tests::web::Web;
 use lattice_tests::{eventually, expect};
 
@@ -14,17 +15,16 @@ use crate::machine::{memory_mb, timed, undisturbed};
 
 /// Instances that are started by one command, in a smoke test and in earnest.
 const AT_ONCE: [usize; 2] = [4, 100];
-/// Instances that there are in the end.
-const IN_ALL: [usize; 2] = [8, 450];
+/// Instances of the tiny app that are created at once.
+const TINY: [usize; 2] = [8, 1000];
 /// How long as many may take to come or to go.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) fn run(effort: Effort) {
     let earnest = usize::from(effort != Effort::SMOKE);
-    let in_all = IN_ALL[earnest];
-    let lattice = Appliance::start(&["--memory-mb", "262144", "--containers", "450"]);
+    let lattice = Appliance::start(&["--memory-mb", "262144", "--containers", "1000"]);
     started_at_once(&lattice, AT_ONCE[earnest], effort);
-    held(&lattice, in_all);
+    held(&lattice, TINY[earnest]);
 }
 
 /// From the command to the last instance of the sample app that is healthy.
@@ -53,12 +53,13 @@ fn started_at_once(lattice: &Appliance, count: usize, effort: Effort) {
 fn held(lattice: &Appliance, count: usize) {
     let own = lattice.pid().as_raw_nonzero().get();
     let before = memory_mb(own, "Private_");
+    let rest = Rest::complete(lattice);
     let layout = lattice.scratch().join("tiny-layout");
     let busybox = std::fs::read("/bin/busybox").expect("script/bootstrap installs busybox-static");
     let image = image::image("fixture-app", &[]).file("/bin/busybox", busybox, 0o755);
     let image = image.entrypoint(["/bin/busybox", "httpd", "-f", "-p", "8080"]);
     image.write_layout(&layout).unwrap();
-    eprintln!("{count} instances in all");
+    eprintln!("{count} instances of a tiny app");
     let took = timed(|| create(lattice, "tiny", layout.to_str().unwrap(), count));
     let case = format!("{count}-tiny");
     figure(&case, "create_to_all_healthy", "s").print(&[took]);
@@ -78,6 +79,10 @@ fn held(lattice: &Appliance, count: usize) {
     figure(&case, "share_of_the_appliances_private_memory", "MB").print(&[share]);
     figure(&case, "private_memory_of_the_appliance", "MB").print(&[after]);
     figure(&case, "remove_all", "s").print(&[timed(|| remove(lattice, "tiny"))]);
+    eventually("nothing is left of them", PATIENCE, || {
+        let left = Rest::of(lattice).differences(&rest);
+        expect(left.is_empty(), left)
+    });
 }
 
 fn figure<'a>(case: &'a str, metric: &'static str, unit: &'static str) -> Figure<'a> {

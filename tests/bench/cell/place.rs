@@ -77,11 +77,12 @@ impl Place {
         }
     }
 
-    pub(super) fn write_bundle(&self, bundle: &Path, id: &str, argv: &[&str]) {
+    /// Writes what a container in this control group is made from.
+    pub(super) fn write_bundle(&self, bundle: &Path, group: &str, argv: &[&str]) {
         let config = fs::read(self.dir.join("config.json")).expect("ours has started before");
         let mut config: Value = serde_json::from_slice(&config).unwrap();
         config["process"]["args"] = json!(argv);
-        config["linux"]["cgroupsPath"] = json!(format!("/lattice-bench/{id}"));
+        config["linux"]["cgroupsPath"] = json!(group);
         fs::create_dir_all(bundle).unwrap();
         fs::write(bundle.join("config.json"), config.to_string()).unwrap();
     }
@@ -93,7 +94,9 @@ impl Drop for Place {
             let _ = unmount(self.dir.join(name), UnmountFlags::DETACH);
         }
         for mount in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-            let _ = fs::remove_dir(mount.path().join("lattice-bench"));
+            for group in ["lattice-bench/daemons", "lattice-bench"] {
+                let _ = fs::remove_dir(mount.path().join(group));
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 //! end and the removal, and what it costs; and starts of a further program in one that runs.
 
 use std::fs::File;
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use lattice_cell::runtime::oci::OciRuntime;
@@ -11,7 +12,7 @@ use lattice_tests::machine::holders;
 use lattice_tests::program;
 use rustix::fs::{Advice, fadvise};
 
-use super::peers::{self, PROGRAMS, Running};
+use super::peers::{Peers, Program, Running};
 use super::place::{Place, spec};
 use crate::effort::Effort;
 use crate::figure::Figure;
@@ -52,35 +53,44 @@ pub(super) fn run(place: &Place, tokio: &tokio::runtime::Runtime, effort: Effort
     let runtime = tokio.block_on(async { place.runtime() });
     // The others get the configuration that this one leaves.
     tokio.block_on(start(place, &runtime, 0));
+    let peers = Peers::start(place);
     let all = || tokio.block_on(join_all((0..AT_ONCE).map(|n| start(place, &runtime, n))));
     let one = |n| tokio.block_on(start(place, &runtime, n));
     for case in [Case::InTurn, Case::Cold, Case::AtOnce] {
         let ours = || match case {
-            Case::AtOnce => at_once(all),
-            Case::InTurn | Case::Cold => in_turn(case, "lattice", one),
+            Case::AtOnce => at_once(cpu_time_of_all, all),
+            Case::InTurn | Case::Cold => {
+                in_turn(cpu_time_of_all, one, || case.prepare(&[program("lattice")]))
+            }
         };
-        let theirs = |name| match case {
-            Case::AtOnce => at_once(|| all_at_once(place, name)),
-            Case::InTurn | Case::Cold => in_turn(case, name, |n| peers::start(place, name, n)),
+        let theirs = |peer: Program| {
+            let cpu_time = || peers.cpu_time(peer);
+            let files: Vec<_> = peer.files().iter().map(PathBuf::from).collect();
+            match case {
+                Case::AtOnce => at_once(cpu_time, || all_at_once(&peers, peer)),
+                Case::InTurn | Case::Cold => {
+                    in_turn(cpu_time, |n| peers.run(peer, n), || case.prepare(&files))
+                }
+            }
         };
-        beside(case.name(), effort, ours, theirs);
+        beside((case.name(), effort), &peers.programs, ours, theirs);
     }
-    exec(place, tokio, &runtime, effort);
+    exec(&peers, tokio, (place, &runtime), effort);
 }
 
 /// Rounds of ours and of each other, in turn, and their figures.
 fn beside(
-    case: &'static str,
-    effort: Effort,
+    (case, effort): (&'static str, Effort),
+    programs: &[Program],
     mut ours: impl FnMut() -> Took,
-    mut theirs: impl FnMut(&'static str) -> Took,
+    mut theirs: impl FnMut(Program) -> Took,
 ) {
-    let mut rounds: [Vec<Took>; 1 + PROGRAMS.len()] = Default::default();
+    let mut rounds = vec![Vec::new(); 1 + programs.len()];
     for round in 1..=effort.rounds {
         eprintln!("{case}: round {round} of {}", effort.rounds);
         rounds[0].push(undisturbed(&mut ours));
-        for (at, name) in PROGRAMS.into_iter().enumerate() {
-            rounds[1 + at].push(undisturbed(|| theirs(name)));
+        for (at, program) in programs.iter().enumerate() {
+            rounds[1 + at].push(undisturbed(|| theirs(*program)));
         }
     }
     for (at, metric) in METRICS.into_iter().enumerate() {
@@ -88,22 +98,24 @@ fn beside(
         let rates = |rounds: &[Took]| rounds.iter().filter_map(rate).collect::<Vec<_>>();
         let figure = Figure { bench: "cell", case, metric, unit: "1/s" };
         let ours = rates(&rounds[0]);
-        for (peer, name) in PROGRAMS.into_iter().enumerate().filter(|_| !ours.is_empty()) {
-            figure.print_beside(&ours, name, &rates(&rounds[1 + peer]));
+        for (peer, program) in programs.iter().enumerate().filter(|_| !ours.is_empty()) {
+            figure.print_beside(&ours, program.name(), &rates(&rounds[1 + peer]));
         }
     }
 }
 
 /// A round of starts one after the other.
-fn in_turn(case: Case, name: &str, mut start: impl FnMut(usize) -> [f64; 2]) -> Took {
+fn in_turn(
+    cpu_time: impl Fn() -> Duration,
+    mut start: impl FnMut(usize) -> [f64; 2],
+    prepare: impl Fn(),
+) -> Took {
     let mut sums = [0.0; 3];
     for n in 0..IN_TURN {
-        if case == Case::Cold {
-            forget(name);
-        }
-        let before = cpu_time_of_all();
+        prepare();
+        let before = cpu_time();
         let [first_output, cycle] = start(n);
-        let cpu = (cpu_time_of_all() - before).as_secs_f64();
+        let cpu = (cpu_time() - before).as_secs_f64();
         sums.iter_mut().zip([first_output, cycle, cpu]).for_each(|(sum, one)| *sum += one);
     }
     let [first_output, cycle, cpu] = sums.map(|sum| sum / IN_TURN as f64);
@@ -111,18 +123,18 @@ fn in_turn(case: Case, name: &str, mut start: impl FnMut(usize) -> [f64; 2]) -> 
 }
 
 /// A round of starts at once; each has its share of the time until the last was there.
-fn at_once(start: impl FnOnce() -> Vec<[f64; 2]>) -> Took {
-    let before = cpu_time_of_all();
+fn at_once(cpu_time: impl Fn() -> Duration, start: impl FnOnce() -> Vec<[f64; 2]>) -> Took {
+    let before = cpu_time();
     let all = start();
-    let cpu = (cpu_time_of_all() - before).as_secs_f64();
+    let cpu = (cpu_time() - before).as_secs_f64();
     let last = |at: usize| all.iter().map(|took| took[at]).fold(0.0, f64::max);
     let [first_output, cycle, cpu] = [last(0), last(1), cpu].map(|sum| sum / AT_ONCE as f64);
     Took { first_output: Some(first_output), cycle, cpu }
 }
 
-fn all_at_once(place: &Place, name: &'static str) -> Vec<[f64; 2]> {
+fn all_at_once(peers: &Peers<'_>, program: Program) -> Vec<[f64; 2]> {
     std::thread::scope(|scope| {
-        let start = |n| scope.spawn(move || peers::start(place, name, n));
+        let start = |n| scope.spawn(move || peers.run(program, n));
         let all: Vec<_> = (0..AT_ONCE).map(start).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
     })
@@ -143,13 +155,18 @@ async fn start(place: &Place, runtime: &OciRuntime, n: usize) -> [f64; 2] {
 }
 
 /// A program that is executed in a container that runs, until it has ended.
-fn exec(place: &Place, tokio: &tokio::runtime::Runtime, runtime: &OciRuntime, effort: Effort) {
+fn exec(
+    peers: &Peers<'_>,
+    tokio: &tokio::runtime::Runtime,
+    (place, runtime): (&Place, &OciRuntime),
+    effort: Effort,
+) {
     let id = ContainerId::new("ours-running");
     tokio.block_on(runtime.create(place.blueprint(&id))).unwrap();
     let holder = holders(&place.dir)[0].as_raw_nonzero().get();
-    let running = PROGRAMS.map(|name| Running::start(place, name));
-    let cpu_time = || cpu_time_of_all() + cpu_time_with_children(holder);
-    let measure = |exec: &dyn Fn()| {
+    let running: Vec<_> =
+        peers.programs.iter().map(|program| Running::start(peers, *program)).collect();
+    let measure = |cpu_time: &dyn Fn() -> Duration, exec: &dyn Fn()| {
         let (begin, before) = (Instant::now(), cpu_time());
         (0..EXECS).for_each(|_| exec());
         let took = [begin.elapsed(), cpu_time() - before];
@@ -161,24 +178,17 @@ fn exec(place: &Place, tokio: &tokio::runtime::Runtime, runtime: &OciRuntime, ef
         process.stdout.next().await.expect("it says something");
         process.control.wait().await;
     };
-    let theirs = |name| running.iter().find(|running| running.program == name).unwrap().exec();
-    let ours = || measure(&|| tokio.block_on(ours()));
-    beside("exec", effort, ours, |name| measure(&|| theirs(name)));
+    let ours = || {
+        let cpu_time = || cpu_time_of_all() + cpu_time_with_children(holder);
+        measure(&cpu_time, &|| tokio.block_on(ours()))
+    };
+    let theirs = |program| {
+        let its = running.iter().find(|running| running.program == program).unwrap();
+        measure(&|| peers.cpu_time(program), &|| its.exec())
+    };
+    beside(("exec", effort), &peers.programs, ours, theirs);
     drop(running);
     tokio.block_on(runtime.delete(&id)).unwrap();
-}
-
-/// Takes a program's file out of memory, where nobody runs it.
-fn forget(name: &str) {
-    let path = match name {
-        "lattice" => program("lattice"),
-        other => ["/usr/sbin", "/usr/bin"]
-            .map(|dir| std::path::Path::new(dir).join(other))
-            .into_iter()
-            .find(|path| path.exists())
-            .expect("script/bootstrap installs it"),
-    };
-    fadvise(File::open(path).unwrap(), 0, None, Advice::DontNeed).unwrap();
 }
 
 // === impl Case ===
@@ -189,6 +199,13 @@ impl Case {
             Self::InTurn => "one-at-a-time",
             Self::Cold => "one-at-a-time-cold",
             Self::AtOnce => "50-at-once",
+        }
+    }
+
+    /// Takes programs' files out of memory where that is the case, and nobody runs them.
+    fn prepare(self, files: &[PathBuf]) {
+        for file in files.iter().filter(|_| self == Self::Cold) {
+            fadvise(File::open(file).unwrap(), 0, None, Advice::DontNeed).unwrap();
         }
     }
 }

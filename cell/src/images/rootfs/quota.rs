@@ -5,16 +5,15 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
-use std::process::Command;
 
 use lattice_model::Limit;
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat, open, statvfs};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount};
 
+use crate::host_programs;
+
 /// Makes the file systems; Debian's `e2fsprogs`, which hardly a machine is without.
 const MKFS: &str = "mkfs.ext4";
-/// Where Debian puts it.
-const SEARCH_PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
 /// Files and directories for each MiB; with fewer than [`INODES_MIN`] in all little runs.
 const INODES_PER_MB: u64 = 64;
 const INODES_MIN: u64 = 4096;
@@ -138,8 +137,8 @@ pub fn try_in(data_dir: &Path) -> Result<(), String> {
 
 /// Without a journal: after a power loss nothing of a container is left in any case.
 fn format(file: &Path, quota: DiskQuota) -> io::Result<()> {
-    let mut command = Command::new(MKFS);
-    command.env("PATH", SEARCH_PATH).args(["-q", "-F", "-b", "4096", "-m", "0", "-I"]);
+    let mut command = host_programs::command(MKFS);
+    command.args(["-q", "-F", "-b", "4096", "-m", "0", "-I"]);
     command.arg(INODE_BYTES.to_string()).arg("-N").arg(quota.inodes.to_string());
     command.args(["-O", "^has_journal,^resize_inode", "-E", "lazy_itable_init=1,nodiscard"]);
     let output = command.arg(file).output().map_err(|e| {

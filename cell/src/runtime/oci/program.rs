@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Engine;
+use crate::host_programs;
 use crate::runtime::{ContainerId, RuntimeError};
 
 /// An OCI runtime's program and its state directory.
@@ -24,7 +25,7 @@ impl Program {
             let (path, arguments) = ("/proc/self/exe".into(), vec!["oci".to_owned()]);
             return Ok(Self { path, arguments, hides_cgroup2: false, root });
         };
-        let path = look_up(Path::new(name)).ok_or_else(|| {
+        let path = host_programs::find(Path::new(name)).ok_or_else(|| {
             RuntimeError::Unavailable(format!(
                 "cannot run containers: {name} is not installed; apt-get install {name}, or take \
                  another --runtime"
@@ -79,28 +80,12 @@ fn last_error(log: &str) -> Option<String> {
     errors.next_back().and_then(|line| line["msg"].as_str().map(str::to_owned))
 }
 
-fn look_up(program: &Path) -> Option<PathBuf> {
-    if program.components().count() > 1 {
-        return program.is_file().then(|| program.to_owned());
-    }
-    let path = search_path();
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
-}
-
-/// The search path, with the places where Debian puts system programs.
-pub(super) fn search_path() -> std::ffi::OsString {
-    let mut path = std::env::var_os("PATH").unwrap_or_default();
-    path.push(":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin");
-    path
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_embedded_engine_needs_no_other_program() {
-        assert_eq!(look_up(Path::new("/nowhere/runc")), None);
         let own = Program::find(Engine::Embedded, "/root".into()).unwrap();
         assert_eq!((own.path, own.arguments), ("/proc/self/exe".into(), vec!["oci".to_owned()]));
     }

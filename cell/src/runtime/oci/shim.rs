@@ -21,6 +21,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::process::Command;
 
+use crate::host_programs;
+
 /// How long such a process may take to end.
 const END_MAX: Duration = Duration::from_secs(5);
 /// How long reaping it is waited for.
@@ -55,7 +57,7 @@ pub(super) async fn start(program: &Path, dir: &Path, settings: &Settings) -> Re
     let text = settings.print().map_err(|e| format!("cannot write its settings: {e}"))?;
     fs::write(dir.join(SETTINGS), text).map_err(told)?;
     let mut command = Command::new(program);
-    command.arg("shim").arg(dir).env_clear().env("PATH", super::program::search_path());
+    command.arg("shim").arg(dir).env_clear().env("PATH", host_programs::search_path());
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command.stderr(fs::File::create(dir.join("shim.log")).map_err(told)?);
     let mut child = command.spawn().map_err(told)?;

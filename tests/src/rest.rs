@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::appliance::Appliance;
-use crate::machine;
+use crate::{PATIENCE, eventually, expect, machine};
 
 /// How many networks an appliance keeps ready.
 const SPARES: usize = 8;
@@ -19,7 +19,7 @@ const DIRECTORIES: [&str; 7] =
 
 /// All of it, as words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rest {
+pub struct Rest {
     things: BTreeSet<String>,
     spares: usize,
 }
@@ -27,9 +27,17 @@ pub(super) struct Rest {
 // === impl Rest ===
 
 impl Rest {
+    /// What there is while nothing runs, once all networks are made that are made in advance.
+    pub fn complete(lattice: &Appliance) -> Self {
+        eventually("the spare networks are made", PATIENCE, || {
+            let rest = Self::of(lattice);
+            expect(rest.is_complete(), rest.clone()).map(|()| rest)
+        })
+    }
+
     /// What there is now. Networks that are made in advance differ from one time to the next, and
     /// are only counted.
-    pub(super) fn of(lattice: &Appliance) -> Self {
+    pub fn of(lattice: &Appliance) -> Self {
         let dir = lattice.data_dir();
         let spares = spares(&dir);
         let mut things = machine::traces(&dir);
@@ -50,12 +58,12 @@ impl Rest {
     }
 
     /// True when all networks are made that are made in advance.
-    pub(super) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.spares == SPARES
     }
 
     /// What is there now and was not, and what was there and is not.
-    pub(super) fn differences(&self, before: &Self) -> Vec<String> {
+    pub fn differences(&self, before: &Self) -> Vec<String> {
         let new = self.things.difference(&before.things).map(|thing| format!("+ {thing}"));
         let gone = before.things.difference(&self.things).map(|thing| format!("- {thing}"));
         let mut differences: Vec<String> = new.chain(gone).collect();

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{BridgeNetwork, Shared, to_its_end};
+use super::{RoutedNetwork, Shared, to_its_end};
 use crate::network::NetworkError;
 use crate::runtime::ContainerId;
 
 /// When making one is tried again that could not be made.
 const AGAIN: Duration = Duration::from_secs(30);
 
-impl BridgeNetwork {
+impl RoutedNetwork {
     /// Keeps so many ready until `shutdown`, and then removes them.
     pub fn keep_spares(
         &self,
@@ -59,7 +59,8 @@ impl Shared {
             let mut in_use = self.in_use.lock().await;
             let record = in_use.place(self.config.own_users)?;
             // No container is called so. Nobody else has the address.
-            let id = ContainerId::new(&format!("-spare-{:04x}", self.offset(record.address)));
+            let id =
+                ContainerId::new(&format!("-spare-{:04x}", self.cables.offset(record.address)));
             self.admit(&mut in_use, &id, &record)?;
             in_use.spares.insert(id.clone(), false);
             (id, record)

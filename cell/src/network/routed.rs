@@ -1,6 +1,7 @@
-//! The instances' network on one Linux host: a bridge, a namespace and an address for each, and a
-//! firewall around them.
+//! The instances' network on one Linux host: a namespace, an address and a cable for each, a route
+//! to every one of them, and a firewall around all.
 
+mod cables;
 mod in_use;
 mod spares;
 
@@ -9,7 +10,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -18,6 +19,7 @@ use lattice_model::EgressRule;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, Notify};
 
+use self::cables::Cables;
 use self::in_use::InUse;
 use super::addresses::{IdRanges, gateway};
 use super::egress::EgressPolicy;
@@ -33,7 +35,7 @@ const NAMESPACES: [&str; 2] = ["netns", "userns"];
 /// The longest name of a link.
 const LINK_NAME_MAX: usize = 15;
 
-/// What a [`BridgeNetwork`] needs to know.
+/// What a [`RoutedNetwork`] needs to know.
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
     /// Where the namespaces are bound (`netns/`, `userns/`) and addresses are remembered
@@ -41,7 +43,8 @@ pub struct NetworkConfig {
     pub data_dir: PathBuf,
     /// True when each instance is to have users of its own, see [`crate::userns::probe`].
     pub own_users: bool,
-    /// The bridge's name, at most 15 characters, this network's alone.
+    /// The name of the bridge that has this host's own address among the instances', and no port; at
+    /// most 15 characters, this network's alone.
     pub bridge: String,
     /// The instances' addresses; the first is this host's own.
     pub subnet: Ipv4Net,
@@ -59,18 +62,16 @@ pub struct NetworkConfig {
 }
 
 /// The instances' network on this host.
-pub struct BridgeNetwork {
+pub struct RoutedNetwork {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     config: NetworkConfig,
     links: Links,
-    bridge: u32,
     firewall: Firewall,
     records: Records,
-    /// Six hex digits of a hash of the data directory, so that two networks' links differ.
-    tag: String,
+    cables: Cables,
     in_use: Mutex<InUse>,
     /// A spare was given away.
     spare_taken: Notify,
@@ -122,9 +123,9 @@ impl NetworkConfig {
     }
 }
 
-// === impl BridgeNetwork ===
+// === impl RoutedNetwork ===
 
-impl BridgeNetwork {
+impl RoutedNetwork {
     /// Makes the bridge and the firewall, or adopts what an earlier process left: its addresses
     /// and ports stay in use until they are detached. Turns on forwarding between this host's
     /// links, which stays on.
@@ -135,9 +136,10 @@ impl BridgeNetwork {
         }
         let config = NetworkConfig { subnet: config.subnet.trunc(), ..config };
         let hash: [u8; 32] = Sha256::digest(config.data_dir.as_os_str().as_encoded_bytes()).into();
+        let cables = Cables::new(config.subnet, &hash);
         let firewall = Firewall {
             table: format!("lattice_{}", hex::encode(&hash[..4])),
-            bridge: config.bridge.clone(),
+            cables: format!("{}*", cables.prefix),
             subnet: config.subnet,
             gateway: gateway(config.subnet),
             router_ports: config.router_ports.clone(),
@@ -154,19 +156,18 @@ impl BridgeNetwork {
         let ids = IdRanges::beginning_at(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]));
         let in_use = InUse::restore(&config, ids, records.load());
         firewall.install(&in_use.openings()).await?;
-        let (links, bridge) = raise_bridge(&config, &hash)
+        let links = raise_bridge(&config, &cables)
             .await
             .map_err(|e| failed(&format!("set up the bridge {}", config.bridge), e))?;
-        let tag = hex::encode(&hash[..3]);
         let in_use = Mutex::new(in_use);
         let spare_taken = Notify::new();
-        let shared = Shared { config, links, bridge, firewall, records, tag, in_use, spare_taken };
+        let shared = Shared { config, links, cables, firewall, records, in_use, spare_taken };
         Ok(Self { shared: Arc::new(shared) })
     }
 }
 
 #[async_trait]
-impl Network for BridgeNetwork {
+impl Network for RoutedNetwork {
     async fn attach(
         &self,
         id: &ContainerId,
@@ -200,7 +201,7 @@ impl Network for BridgeNetwork {
         let record = self.shared.in_use.lock().await.attached.get(id).cloned();
         let what = format!("count what {id} sends");
         let record = record.ok_or_else(|| failed(&what, "it is not attached"))?;
-        let counted = self.shared.links.traffic(&self.shared.cable(record.address)).await;
+        let counted = self.shared.links.traffic(&self.shared.cables.name(record.address)).await;
         // What the host's end receives the container has sent.
         let (sent, received) = counted.map_err(|e| failed(&what, e))?;
         Ok(Traffic { received, sent })
@@ -306,14 +307,12 @@ impl Shared {
         let netns = self.netns(record.namespaces(id));
         let users = self.users(id, record);
         let namespace = namespaces::create(&netns, users).await.map_err(step)?;
-        let cable = self.cable(record.address);
-        self.links.connect(self.bridge, &cable, &namespace).await.map_err(step)?;
-        let (subnet, gateway) = (self.config.subnet, self.firewall.gateway);
-        let address = Ipv4Net::new(record.address, subnet.prefix_len())
-            .map_err(|e| step(io::Error::other(e)))?;
-        namespaces::inside(netns, move || links::configure_inside(address, gateway))
-            .await
-            .map_err(step)
+        let name = self.cables.name(record.address);
+        let cable = self.cables.cable(&name, record.address, self.firewall.gateway);
+        self.links.lay(&cable, &namespace).await.map_err(step)?;
+        let ends = cable.ends;
+        namespaces::inside(netns, move || links::configure_inside(ends)).await.map_err(step)?;
+        self.links.wait_until_up(&name).await.map_err(step)
     }
 
     async fn open(&self, id: &ContainerId, record: &Record) -> Result<(), NetworkError> {
@@ -332,7 +331,7 @@ impl Shared {
                 let others = in_use.openings_without(id);
                 self.firewall.close(&record.opening(id), &others).await?;
             }
-            self.links.remove(&self.cable(record.address)).await.map_err(step)?;
+            self.links.remove(&self.cables.name(record.address)).await.map_err(step)?;
             self.remove_namespaces(record.namespaces(id)).map_err(step)?;
             self.records.remove(id).map_err(step)?;
             in_use.attached.remove(id);
@@ -368,10 +367,8 @@ impl Shared {
             self.detach(&id).await?;
         }
         let step = |e: io::Error| failed(&format!("remove the bridge {}", self.config.bridge), e);
-        for port in self.links.ports_of(&self.config.bridge).await.map_err(step)? {
-            if port.starts_with(&self.cable_prefix()) {
-                self.links.remove(&port).await.map_err(step)?;
-            }
+        for cable in self.links.beginning_with(&self.cables.prefix).await.map_err(step)? {
+            self.links.remove(&cable).await.map_err(step)?;
         }
         self.links.remove(&self.config.bridge).await.map_err(step)?;
         self.firewall.remove().await?;
@@ -396,36 +393,21 @@ impl Shared {
         let mut dirs = NAMESPACES.iter().map(|dir| self.config.data_dir.join(dir));
         dirs.try_for_each(|dir| namespaces::remove(&dir.join(name)))
     }
-
-    /// The host's end of an instance's cable.
-    fn cable(&self, address: Ipv4Addr) -> String {
-        format!("{}{:04x}", self.cable_prefix(), self.offset(address))
-    }
-
-    /// Where in the subnet an address is.
-    fn offset(&self, address: Ipv4Addr) -> u32 {
-        u32::from(address) - u32::from(self.config.subnet.network())
-    }
-
-    fn cable_prefix(&self) -> String {
-        format!("v{}-", self.tag)
-    }
 }
 
-async fn raise_bridge(config: &NetworkConfig, hash: &[u8; 32]) -> io::Result<(Links, u32)> {
-    // A fixed, locally administered address: else it changes with each port, and connections with
-    // it.
-    let mac = [0x02, hash[0], hash[1], hash[2], hash[3], hash[4]];
-    let address = Ipv4Net::new(gateway(config.subnet), config.subnet.prefix_len());
-    let address = address.map_err(io::Error::other)?;
+async fn raise_bridge(config: &NetworkConfig, cables: &Cables) -> io::Result<Links> {
+    let gateway = gateway(config.subnet);
+    let address = Ipv4Net::new(gateway, config.subnet.prefix_len()).map_err(io::Error::other)?;
     let links = Links::open()?;
-    let bridge = links.ensure_bridge(&config.bridge, address, mac).await?;
+    links.ensure_bridge(&config.bridge, address, cables.mac).await?;
     links::disable_ipv6(&config.bridge)?;
-    let v4 = Path::new("/proc/sys/net/ipv4");
-    fs::write(v4.join("ip_forward"), "1")?;
-    // So that mapped ports answer on 127.0.0.1; the firewall keeps instances away from there.
-    fs::write(v4.join("conf").join(&config.bridge).join("route_localnet"), "1")?;
-    Ok((links, bridge))
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+    for name in links.ports_of(&config.bridge).await? {
+        let Some(instance) = cables.address(&name) else { continue };
+        tracing::info!(cable = name, "an instance's cable is taken out of the bridge");
+        links.unplug(&cables.cable(&name, instance, gateway)).await?;
+    }
+    Ok(links)
 }
 
 /// Runs a step in a task of its own, so that a caller who goes away cannot stop it half-way.
