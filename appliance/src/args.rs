@@ -10,6 +10,7 @@ use lattice_brain::acme::LETS_ENCRYPT;
 use lattice_cell::config::CONTAINERS_DEFAULT;
 use lattice_cell::images::Mirror;
 use lattice_cell::network::egress::EgressPolicy;
+use lattice_cell::network::host_ports::HostPorts;
 use lattice_cell::runtime::oci::Engine;
 use lattice_daemon::gate::parse_origin;
 use lattice_model::Strategy;
@@ -164,6 +165,10 @@ pub struct Up {
     /// Addresses for instances; the first is this machine's
     #[arg(long, default_value = "10.255.0.0/20", value_name = "CIDR")]
     pub subnet: String,
+    /// The ports of this machine that lead to ports of instances, one for each; servers of this
+    /// machine among them are passed over
+    #[arg(long, env = "LATTICE_HOST_PORTS", default_value_t, value_name = "FIRST-LAST")]
+    pub host_ports: HostPorts,
     /// What instances reach beyond this machine whose egress rules say nothing of it: `open` is
     /// everything but link-local addresses, `closed` is nothing
     #[arg(long, default_value_t, value_name = "POLICY")]
@@ -174,7 +179,8 @@ pub struct Up {
     /// What makes containers; containers that another one made run on
     #[arg(long, value_enum, default_value_t = Runtime::Embedded, value_name = "NAME")]
     pub runtime: Runtime,
-    /// Memory for apps in MiB [default: all this machine has]
+    /// Memory for apps in MiB [default: what this machine has, but for 3 MiB an instance for what
+    /// holds it]
     #[arg(long, value_name = "MIB")]
     pub memory_mb: Option<u64>,
     /// Disk for apps in MiB [default: what is free in the data directory]

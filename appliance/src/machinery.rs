@@ -18,6 +18,7 @@ use lattice_cell::images::rootfs::quota;
 use lattice_cell::images::{ImageStore, Images as _, ImagesConfig, Mirror};
 use lattice_cell::network::Network as _;
 use lattice_cell::network::egress::EgressPolicy;
+use lattice_cell::network::host_ports::HostPorts;
 use lattice_cell::network::routed::{NetworkConfig, RoutedNetwork};
 use lattice_cell::runtime::oci::{Engine, OciConfig, OciRuntime};
 use lattice_cell::runtime::{ContainerId, Runtime as _};
@@ -59,6 +60,9 @@ pub struct Settings {
     /// What is to stay free of images on the disk, in MiB.
     #[serde(skip)]
     pub disk_free_mb: Option<u64>,
+    /// Which ports of this machine lead to ports of instances.
+    #[serde(skip)]
+    pub host_ports: HostPorts,
     /// What instances reach whose rules say nothing of it.
     #[serde(skip)]
     pub egress: EgressPolicy,
@@ -201,6 +205,7 @@ pub fn network_config(data_dir: &Path, settings: &Settings) -> Result<NetworkCon
     network.subnet = subnet;
     network.router_ports = vec![settings.http_port];
     network.external_address = settings.external_address;
+    network.host_port_range = settings.host_ports.range();
     network.egress = settings.egress;
     network.own_users = settings.abilities.own_users;
     Ok(network)

@@ -105,6 +105,9 @@ fn mistakes_of(args: &Up, settings: &Settings) -> Vec<String> {
             mistakes.push(format!("--label {label} is given twice; a label has one value"));
         }
     }
+    if let Some(why) = args.host_ports.too_few_for(args.containers) {
+        mistakes.push(format!("{why}; --host-ports takes more, and --containers fewer"));
+    }
     match machinery::network_config(&args.data.data_dir, settings) {
         Ok(network) => mistakes.extend(network.mistakes()),
         Err(Usage(why)) => mistakes.push(why),

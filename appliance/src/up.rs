@@ -279,8 +279,7 @@ async fn start_cell(
 
 /// What the cell offers: all the machine has, but for what was said otherwise.
 fn capacity(args: &Up, data_dir: &Path) -> anyhow::Result<Resources> {
-    let mut capacity = lattice_cell::config::capacity_of(data_dir)?;
-    capacity.containers = args.containers;
+    let mut capacity = lattice_cell::config::capacity_of(data_dir, args.containers)?;
     capacity.memory_mb = args.memory_mb.unwrap_or(capacity.memory_mb);
     capacity.disk_mb = args.disk_mb.unwrap_or(capacity.disk_mb);
     Ok(capacity)
@@ -327,6 +326,7 @@ fn settings(args: &Up) -> Settings {
         own_registry: Some(format!("registry.{}", target(args))),
         mirrors: args.registry_mirrors.clone(),
         disk_free_mb: args.disk_free_mb,
+        host_ports: args.host_ports,
         egress: args.egress,
         abilities: machinery::Abilities::default(),
     }

@@ -17,7 +17,7 @@ fn lattice(args: &[&str]) -> Output {
 
 fn command(program: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(program);
-    let names = ["DATA_DIR", "DOMAIN", "HTTP_PORT", "LISTEN", "STRATEGY", "USERNAME"];
+    let names = ["DATA_DIR", "DOMAIN", "HOST_PORTS", "HTTP_PORT", "LISTEN", "STRATEGY", "USERNAME"];
     for name in names {
         command.env_remove(format!("LATTICE_{name}"));
     }
@@ -52,6 +52,8 @@ fn a_command_line_that_means_nothing_is_a_usage_error() {
     check(&lattice(&["up", "--strategy", "pack"]), &["--strategy", "spread, binpack or random"]);
     check(&lattice(&["up", "--placement-seed", "x"]), &["--placement-seed"]);
     check(&lattice(&["up", "--containers", "1001"]), &["--containers", "1..=1000"]);
+    check(&lattice(&["up", "--host-ports", "62000"]), &["--host-ports", "such as 61000-65535"]);
+    check(&lattice(&["up", "--host-ports", "9-8"]), &["--host-ports", "9 is above 8"]);
     check(&lattice(&["up", "--label", "ssd"]), &["--label", "write LABEL=VALUE"]);
     check(&lattice(&["up", "--label", "a b=c"]), &["--label", "letters, digits and - _ . /"]);
     check(&lattice(&["down", "--yes"]), &["--purge"]);
@@ -67,6 +69,7 @@ fn every_mistake_is_told_at_once_and_nothing_is_kept_of_them() {
     let mut args = vec!["up", "--data-dir", data_dir, "--domain", "not a name"];
     args.extend(["--subnet", "nonsense", "--cell-id", "a/b", "--http-port", "8888"]);
     args.extend(["--label", "disk=ssd", "--label", "disk=hdd"]);
+    args.extend(["--host-ports", "30000-30099", "--containers", "101"]);
     check(
         &lattice(&args),
         &[
@@ -75,6 +78,8 @@ fn every_mistake_is_told_at_once_and_nothing_is_kept_of_them() {
             "--cell-id \"a/b\" may hold only",
             "--label disk is given twice",
             "--receptor-port and --http-port are both 8888",
+            "the host ports 30000-30099 are 100, too few for 101 instances with one each",
+            "--host-ports takes more, and --containers fewer",
         ],
     );
     let args =

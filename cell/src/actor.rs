@@ -3,10 +3,11 @@
 
 mod effects;
 mod harmonise;
+mod removals;
 pub(crate) mod sync;
 mod telling;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +22,12 @@ use crate::cancel::Cancel;
 use crate::instance::{Answer, Input, Instance, State, Telling};
 use crate::inventory::Inventory;
 use crate::lifecycle::adoption::Adopted;
+use crate::lifecycle::removal::Tried;
 use crate::lifecycle::{Report, Reports};
 use crate::routes;
 use crate::runtime::ContainerId;
 use crate::ssh::wanted::WantedInstance;
+use crate::stuck::Stuck;
 use crate::tools::Tools;
 use crate::work::{Order, Work, WorkId};
 
@@ -59,16 +62,29 @@ pub(crate) enum Message {
     LrpChanged(Arc<DesiredLrp>),
     /// An instance's record was rewritten, or could not be.
     Recorded(WorkId),
-    /// These leftovers could not be removed; try again later.
-    LeftoversStayed(BTreeSet<ContainerId>),
+    /// It could not be removed a while ago; try again.
+    RemoveAgain(WorkId),
+    /// What became of leftovers.
+    LeftoversTried(Tried),
+    /// These could not be removed a while ago; try again.
+    LeftoversAgain(Vec<ContainerId>),
 }
 
 /// What an earlier process has left.
 pub(crate) struct Inherited {
     /// Instances that were taken over.
     pub(crate) adopted: Vec<Adopted>,
-    /// What could not be removed yet.
-    pub(crate) leftovers: BTreeSet<ContainerId>,
+    /// What became of the rest.
+    pub(crate) leftovers: Tried,
+}
+
+/// What a cell says of itself that changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Condition {
+    /// What is wrong with it; then it takes no new work.
+    pub(crate) fault: Option<String>,
+    /// What people should know.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// The owner.
@@ -82,9 +98,8 @@ pub(crate) struct Owner {
     slots: BTreeMap<WorkId, Slot>,
     inventory: Inventory,
     routes: routes::Table<WorkId>,
-    leftovers: BTreeSet<ContainerId>,
-    /// What is wrong with the cell; then it takes no new work.
-    fault: watch::Sender<Option<String>>,
+    stuck: Stuck,
+    condition: watch::Sender<Condition>,
     /// Set when all is to end; told when all has.
     ending: Option<Vec<oneshot::Sender<()>>>,
 }
@@ -133,19 +148,19 @@ impl Owner {
         (tools, presence): (Arc<Tools>, CellPresence),
         tasks: Tasks,
         inbox: mpsc::Sender<Message>,
-        fault: watch::Sender<Option<String>>,
+        condition: watch::Sender<Condition>,
     ) -> Self {
         Self {
             started: tools.now(),
             inventory: Inventory::new(presence.capacity),
+            stuck: Stuck::new(tools.config.limits.removal_again_after),
             tools,
             tasks,
             presence,
             inbox,
             slots: BTreeMap::new(),
             routes: routes::Table::default(),
-            leftovers: BTreeSet::new(),
-            fault,
+            condition,
             ending: None,
         }
     }
@@ -194,14 +209,16 @@ impl Owner {
             }
             Message::LrpChanged(lrp) => self.on_lrp_changed(&lrp),
             Message::Recorded(id) => self.on_recorded(&id),
-            Message::LeftoversStayed(ids) => self.leftovers.extend(ids),
+            Message::RemoveAgain(id) => self.remove_again(&id),
+            Message::LeftoversTried(tried) => self.on_leftovers(tried),
+            Message::LeftoversAgain(ids) => self.retry_leftovers(ids),
         }
         self.tell_when_all_ended();
     }
 
     /// What is ready is announced at once; whether it is still wanted the first view tells.
     fn inherit(&mut self, inherited: Inherited) {
-        self.leftovers = inherited.leftovers;
+        self.on_leftovers(inherited.leftovers);
         for Adopted { work, made, healthy } in inherited.adopted {
             let id = work.id();
             self.inventory.claim(&work.resources());
@@ -239,7 +256,7 @@ impl Owner {
         if self.ending.is_some() {
             return Err(format!("cell {} is shutting down", self.presence.cell_id));
         }
-        if let Some(fault) = &*self.fault.borrow() {
+        if let Some(fault) = &self.condition.borrow().fault {
             return Err(format!("cell {} is unhealthy: {fault}", self.presence.cell_id));
         }
         self.inventory.reserve(&order.work.resources())?;
@@ -252,7 +269,7 @@ impl Owner {
     }
 
     fn state(&self) -> Result<CellState, String> {
-        if let Some(fault) = &*self.fault.borrow() {
+        if let Some(fault) = &self.condition.borrow().fault {
             return Err(fault.clone());
         }
         let held = self.slots.values().map(|slot| (&slot.work, &slot.instance));
@@ -261,9 +278,9 @@ impl Owner {
 
     /// What runs goes on in either case.
     fn on_checked(&mut self, fault: Option<String>) {
-        let is_news = self.fault.send_if_modified(|known| {
-            let is_other = *known != fault;
-            known.clone_from(&fault);
+        let is_news = self.condition.send_if_modified(|known| {
+            let is_other = known.fault != fault;
+            known.fault.clone_from(&fault);
             is_other
         });
         match &fault {

@@ -14,6 +14,11 @@ pub use crate::self_check::SelfCheck;
 
 /// Containers an "auto" capacity has, whatever the machine.
 pub const CONTAINERS_DEFAULT: u64 = 250;
+/// What the process that holds a container has of the machine's memory, in MiB and rounded up
+/// (docs/figures.md); it is outside of the container's own limit.
+pub const HOLDER_MB: u64 = 3;
+/// The least memory of a container that is reckoned with where all of a small machine is offered.
+const SMALL_CONTAINER_MB: u64 = 32;
 
 /// What a cell is told when it starts.
 #[derive(Debug, Clone)]
@@ -61,6 +66,9 @@ pub struct Limits {
     pub starts_at_once: usize,
     /// Containers that are removed at once; others wait.
     pub removals_at_once: usize,
+    /// When what could not be removed is tried again for the first time; the pause doubles with
+    /// each failure, up to 64 times this.
+    pub removal_again_after: Duration,
     /// Downloads at once; others wait.
     pub downloads_at_once: usize,
     /// The largest download, in bytes, packed and unpacked.
@@ -97,6 +105,7 @@ impl Default for Limits {
             logs: LogLimits::default(),
             starts_at_once: 16,
             removals_at_once: 16,
+            removal_again_after: Duration::from_secs(1),
             downloads_at_once: 5,
             download_bytes_max: 4 << 30,
             upload_bytes_max: 256 << 20,
@@ -151,18 +160,26 @@ impl Config {
     }
 }
 
-/// What the machine has: all its memory, the free space where `dir` is, 250 containers.
-pub fn capacity_of(dir: &Path) -> Result<Resources, CapacityError> {
+/// What the machine has for so many containers: its memory without what holds them, the free
+/// space where `dir` is.
+pub fn capacity_of(dir: &Path, containers: u64) -> Result<Resources, CapacityError> {
     let meminfo = std::fs::read_to_string("/proc/meminfo")
         .map_err(|error| CapacityError::Memory(error.to_string()))?;
-    let memory_mb = total_memory_mb(&meminfo)
+    let total_mb = total_memory_mb(&meminfo)
         .ok_or_else(|| CapacityError::Memory("there is no MemTotal".to_owned()))?;
     let disk = rustix::fs::statvfs(dir).map_err(|error| CapacityError::Disk {
         dir: dir.display().to_string(),
         why: error.to_string(),
     })?;
     let disk_mb = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
-    Ok(Resources { memory_mb, disk_mb, containers: CONTAINERS_DEFAULT })
+    let memory_mb = total_mb.saturating_sub(holders_mb(total_mb, containers));
+    Ok(Resources { memory_mb, disk_mb, containers })
+}
+
+/// What the holders have of a machine's memory when it is full: of so many containers, or of as many
+/// small ones as there is memory for.
+fn holders_mb(total_mb: u64, containers: u64) -> u64 {
+    HOLDER_MB * containers.min(total_mb / (HOLDER_MB + SMALL_CONTAINER_MB))
 }
 
 fn total_memory_mb(meminfo: &str) -> Option<u64> {
@@ -188,8 +205,19 @@ mod tests {
 
     #[test]
     fn this_machine_has_memory_and_disk() {
-        let capacity = capacity_of(Path::new("/")).unwrap();
-        assert!(capacity.memory_mb > 0 && capacity.containers == CONTAINERS_DEFAULT);
-        assert!(capacity_of(Path::new("/no/such/place")).is_err());
+        let capacity = capacity_of(Path::new("/"), 7).unwrap();
+        assert!(capacity.memory_mb > 0 && capacity.containers == 7);
+        let more = capacity_of(Path::new("/"), 8).unwrap();
+        assert_eq!(more.memory_mb + HOLDER_MB, capacity.memory_mb, "each has its holder");
+        assert!(capacity_of(Path::new("/no/such/place"), 7).is_err());
+    }
+
+    #[test]
+    fn holders_take_their_share_of_a_large_machine_and_of_a_small_one() {
+        for (total_mb, containers, expected) in
+            [(24_000, 250, 750), (24_000, 1, 3), (1_000, 250, 84), (16, 250, 0), (0, 250, 0)]
+        {
+            assert_eq!(holders_mb(total_mb, containers), expected, "{containers} in {total_mb}");
+        }
     }
 }

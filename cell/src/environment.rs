@@ -20,8 +20,8 @@ pub fn identity(instance_guid: &str, index: u32) -> Vec<EnvVar> {
     ]
 }
 
-/// How an instance is reached from outside its cell.
-pub fn network(external: IpAddr, ports: &[PortMapping]) -> Vec<EnvVar> {
+/// How an instance is reached from outside its cell, and inside.
+pub fn network(external: IpAddr, internal: IpAddr, ports: &[PortMapping]) -> Vec<EnvVar> {
     let first = ports.first().map(|mapping| mapping.host_port);
     let address = |port: u16| match external {
         IpAddr::V4(v4) => format!("{v4}:{port}"),
@@ -33,6 +33,7 @@ pub fn network(external: IpAddr, ports: &[PortMapping]) -> Vec<EnvVar> {
         .collect();
     vec![
         var("CF_INSTANCE_IP", &external.to_string()),
+        var("CF_INSTANCE_INTERNAL_IP", &internal.to_string()),
         var("CF_INSTANCE_PORT", &first.map(|port| port.to_string()).unwrap_or_default()),
         var("CF_INSTANCE_ADDR", &first.map(address).unwrap_or_default()),
         var("CF_INSTANCE_PORTS", &format!("[{}]", pairs.join(","))),
@@ -123,13 +124,15 @@ mod tests {
     fn network_variables_are_there_with_and_without_ports() {
         let external: IpAddr = "192.0.2.7".parse().unwrap();
         let mapping = |container_port, host_port| PortMapping { container_port, host_port };
-        let env = network(external, &[mapping(8080, 60413), mapping(9090, 60414)]);
+        let internal: IpAddr = "10.255.0.9".parse().unwrap();
+        let env = network(external, internal, &[mapping(8080, 60413), mapping(9090, 60414)]);
         assert_eq!(value(&env, "CF_INSTANCE_IP"), Some("192.0.2.7"));
+        assert_eq!(value(&env, "CF_INSTANCE_INTERNAL_IP"), Some("10.255.0.9"));
         assert_eq!(value(&env, "CF_INSTANCE_PORT"), Some("60413"));
         assert_eq!(value(&env, "CF_INSTANCE_ADDR"), Some("192.0.2.7:60413"));
         let pairs = r#"[{"external":60413,"internal":8080},{"external":60414,"internal":9090}]"#;
         assert_eq!(value(&env, "CF_INSTANCE_PORTS"), Some(pairs));
-        let none = network(external, &[]);
+        let none = network(external, internal, &[]);
         assert_eq!(value(&none, "CF_INSTANCE_PORT"), Some(""));
         assert_eq!(value(&none, "CF_INSTANCE_ADDR"), Some(""));
         assert_eq!(value(&none, "CF_INSTANCE_PORTS"), Some("[]"));

@@ -26,6 +26,8 @@ pub const EXPLAIN_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     began: Time,
+    /// Checks that failed before the first success.
+    failures: u32,
     /// `None` is for ever.
     start_timeout: Option<Duration>,
     is_healthy: bool,
@@ -50,10 +52,12 @@ pub enum Verdict {
     BecameHealthy(Duration),
     /// Over: the start timeout passed.
     NeverHealthy {
-        /// The crash reason.
-        reason: String,
+        /// What the last check said.
+        why: String,
         /// How long was waited, as people read it.
         waited: String,
+        /// How many checks there were.
+        attempts: u32,
     },
     /// Over: a healthy instance failed a check.
     BecameUnhealthy {
@@ -68,7 +72,7 @@ impl Schedule {
     /// For an instance that began at `now`; 0 seconds is no timeout.
     pub fn new(start_timeout_s: u64, now: Time) -> Self {
         let start_timeout = (start_timeout_s > 0).then(|| Duration::from_secs(start_timeout_s));
-        Self { began: now, start_timeout, is_healthy: false, is_explained: false }
+        Self { began: now, failures: 0, start_timeout, is_healthy: false, is_explained: false }
     }
 
     /// For an instance that was healthy when an earlier process watched it.
@@ -99,10 +103,10 @@ impl Schedule {
 
     fn on_startup_failure(&mut self, why: String, now: Time) -> Verdict {
         let left = self.left(now);
+        self.failures = self.failures.saturating_add(1);
         if left == Some(Duration::ZERO) {
             let waited = go_duration(self.start_timeout.unwrap_or_default());
-            let reason = format!("Instance never healthy after {waited}: {why}");
-            return Verdict::NeverHealthy { reason, waited };
+            return Verdict::NeverHealthy { why, waited, attempts: self.failures };
         }
         let pause = self.startup_interval(now);
         let pause = left.map_or(pause, |left| left.min(pause));
@@ -171,8 +175,9 @@ mod tests {
         let before = schedule.on(refused(), at(4_800));
         assert_eq!(before, Verdict::Wait(Duration::from_millis(200)));
         let expected = Verdict::NeverHealthy {
-            reason: "Instance never healthy after 5s: connection refused".to_owned(),
+            why: "connection refused".to_owned(),
             waited: "5s".to_owned(),
+            attempts: 2,
         };
         assert_eq!(schedule.on(refused(), at(5_000)), expected);
     }

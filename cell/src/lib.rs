@@ -10,6 +10,7 @@
 //! | [`rep`] | the brain's and the appliance's handle: state, perform, stop |
 //! | [`instance`] | the instance state machine and the harmonisation table; pure |
 //! | [`inventory`] | reservations; pure |
+//! | [`stuck`] | containers that could not be removed yet; pure |
 //! | [`pod`] | what an instance is made of: containers, and what runs in them; pure |
 //! | [`actions`] | one step per file; a tree of steps runs in a container |
 //! | [`health`], [`probe`] | when to check (pure), and the check itself |
@@ -57,6 +58,7 @@ pub mod routes;
 pub mod runtime;
 mod self_check;
 pub mod ssh;
+pub mod stuck;
 mod tools;
 pub mod userns;
 pub mod work;
@@ -80,8 +82,8 @@ pub use instance::harmony::states_markdown;
 pub use rep::Handle;
 pub use tools::Seams;
 
-use crate::actor::{INBOX_MAX, Inherited, Owner, sync};
-use crate::config::{CapacityError, capacity_of};
+use crate::actor::{Condition, INBOX_MAX, Inherited, Owner, sync};
+use crate::config::{CONTAINERS_DEFAULT, CapacityError, capacity_of};
 use crate::lifecycle::{adoption, removal};
 use crate::tools::Tools;
 
@@ -125,12 +127,12 @@ pub async fn start(config: Config, seams: Seams, tasks: &Tasks) -> Result<Handle
 
     let (sender, messages) = mpsc::channel(INBOX_MAX);
     let router_starts = tools.seams.bus.subscribe(START);
-    let (fault, faults) = watch::channel(None);
+    let (condition, conditions) = watch::channel(Condition::default());
     let parts = (Arc::clone(&tools), presence.clone());
-    let owner = Owner::new(parts, tasks.clone(), sender.clone(), fault);
+    let owner = Owner::new(parts, tasks.clone(), sender.clone(), condition);
     tasks.critical("cell owner", owner.run(inherited, messages, router_starts));
     let handle = Handle { owner: sender, presence, departed: CancellationToken::new(), tools };
-    spawn_sync(&handle, faults, tasks);
+    spawn_sync(&handle, conditions, tasks);
     spawn_self_check(&handle, tasks);
     spawn_tidying(&handle, tasks);
     Ok(handle)
@@ -138,7 +140,7 @@ pub async fn start(config: Config, seams: Seams, tasks: &Tasks) -> Result<Handle
 
 /// The first view comes before the first heartbeat, so that nobody is sent here while old records
 /// still name this cell.
-fn spawn_sync(handle: &Handle, faults: watch::Receiver<Option<String>>, tasks: &Tasks) {
+fn spawn_sync(handle: &Handle, conditions: watch::Receiver<Condition>, tasks: &Tasks) {
     let (first_view, viewed) = oneshot::channel();
     let (tools, owner) = (Arc::clone(&handle.tools), handle.owner.clone());
     let shutdown = tasks.shutdown().clone();
@@ -153,7 +155,7 @@ fn spawn_sync(handle: &Handle, faults: watch::Receiver<Option<String>>, tasks: &
     tasks.spawn("cell heartbeat", async move {
         let _ = viewed.await;
         tokio::select! {
-            () = sync::heartbeat(tools, presence, faults, departed) => {}
+            () = sync::heartbeat(tools, presence, conditions, departed) => {}
             () = shutdown.cancelled() => {}
         }
     });
@@ -188,7 +190,7 @@ fn spawn_tidying(handle: &Handle, tasks: &Tasks) {
 fn presence(config: &Config) -> Result<CellPresence, CapacityError> {
     let capacity = match config.capacity {
         Some(capacity) => capacity,
-        None => capacity_of(&config.data_dir)?,
+        None => capacity_of(&config.data_dir, CONTAINERS_DEFAULT)?,
     };
     Ok(CellPresence {
         cell_id: config.cell_id.clone(),

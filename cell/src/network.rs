@@ -5,6 +5,7 @@ mod addresses;
 pub mod egress;
 pub mod fake;
 mod firewall;
+pub mod host_ports;
 mod links;
 mod listening;
 mod namespaces;

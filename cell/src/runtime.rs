@@ -80,6 +80,8 @@ pub struct ContainerBlueprint {
     pub memory_bytes: Limit,
     /// cgroup v1 shares, 1024 for a weight of 100.
     pub cpu_shares: u64,
+    /// CPU time in percent of one core.
+    pub cpu_limit_percent: Limit,
     /// Processes and threads.
     pub pids: Limit,
     /// True when it may do what root on the host may.

@@ -93,6 +93,7 @@ async fn run(tools: &Tools, id: &ContainerId) -> Result<(), String> {
         volumes: Vec::new(),
         memory_bytes: Limit::AtMost(MEMORY_BYTES),
         cpu_shares: CPU_SHARES,
+        cpu_limit_percent: Limit::Unlimited,
         pids: Limit::AtMost(PIDS),
         privileged: false,
         users: attached.users,

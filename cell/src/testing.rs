@@ -1,6 +1,7 @@
 //! A cell without Linux, for tests: small stateful stand-ins behind every seam.
 
 mod bbs;
+mod gate;
 mod seams;
 
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use lattice_api::cell::{LrpWork, TaskWork, Work as Ordered};
 use lattice_daemon::bus::{Bus, InProcessBus};
-use lattice_daemon::clock::SystemClock;
+use lattice_daemon::clock::{Clock, SystemClock};
 use lattice_daemon::tasks::Tasks;
 use lattice_model::CheckDefinition;
 use lattice_model::action::Run;
@@ -24,6 +25,7 @@ use lattice_model::{
 use tokio::net::TcpListener;
 
 pub(crate) use self::bbs::FakeBbs;
+pub(crate) use self::gate::Gate;
 pub(crate) use self::seams::{FakeFiles, FakeImages, FakeLogs, FakeNetwork, FakeRuntime, Script};
 use crate::config::Config;
 use crate::rep::Handle;
@@ -42,6 +44,7 @@ pub(crate) struct Bed {
     pub(crate) images: Arc<FakeImages>,
     pub(crate) network: Arc<FakeNetwork>,
     pub(crate) files: Arc<FakeFiles>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: Config,
     pub(crate) tasks: Tasks,
     _dir: tempfile::TempDir,
@@ -65,6 +68,7 @@ impl Bed {
             images: Arc::default(),
             network: Arc::default(),
             files: Arc::default(),
+            clock: Arc::new(SystemClock),
             config,
             tasks: Tasks::default(),
             _dir: dir,
@@ -76,7 +80,7 @@ impl Bed {
             bbs: Arc::clone(&self.bbs) as _,
             bus: Arc::clone(&self.bus) as Arc<dyn Bus>,
             logs: Arc::clone(&self.logs) as _,
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&self.clock),
             runtime: Arc::clone(&self.runtime) as _,
             images: Arc::clone(&self.images) as _,
             network: Arc::clone(&self.network) as _,
@@ -96,15 +100,15 @@ impl Bed {
     }
 }
 
-/// Polls until it is so; fails after 10 s.
+/// Polls until it is so; fails after a minute.
 pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..1_000 {
+    for _ in 0..6_000 {
         if is_so() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("not within 10 s: {what}");
+    panic!("not within a minute: {what}");
 }
 
 /// A port on loopback that nobody listens on.

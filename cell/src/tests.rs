@@ -6,6 +6,8 @@ mod harmonisation;
 mod health;
 mod lifecycle;
 mod pods;
+mod pools;
+mod removal;
 mod self_check;
 mod tasks;
 

@@ -266,6 +266,7 @@ mod tests {
             panic!("not create")
         };
         assert_eq!((args.cpu_weight, args.memory_mb, args.disk_mb), (100, 128, 0));
+        assert_eq!((args.cpu_limit, args.max_pids), (0, 1024));
         assert_eq!((args.instances, args.timeout.as_secs()), (1, 120));
         assert_eq!(args.monitor.timeout.as_secs(), 1);
     }

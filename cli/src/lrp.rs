@@ -10,7 +10,7 @@ use lattice_model::desired_lrp::{
     ContainerLimits, ContainerSpec, LogTarget, RestartPolicy, UpdateStrategy,
 };
 use lattice_model::{
-    DesiredLrp, Domain, ImageRef, Limit, ModificationTag, Placement, ProcessGuid, Routes,
+    DesiredLrp, Domain, ImageRef, ModificationTag, Placement, ProcessGuid, Routes,
 };
 use serde::Serialize;
 
@@ -52,12 +52,8 @@ pub struct Request {
     pub routes: RouteRequest,
     /// How many.
     pub instances: u32,
-    /// Share of CPU, 1 to 100.
-    pub cpu_weight: u32,
-    /// In MiB; 0 for no limit.
-    pub memory_mb: u64,
-    /// In MiB; 0 for no limit.
-    pub disk_mb: u64,
+    /// Its bounds.
+    pub limits: ContainerLimits,
     /// True for a container that may do what root on the cell may.
     pub privileged: bool,
     /// What happens when an instance ends.
@@ -163,7 +159,7 @@ pub fn build(
         monitor,
         checks: CheckDefinition::default(),
         stop: StopPolicy::default(),
-        limits: limits(request),
+        limits: request.limits,
         ports,
         privileged: request.privileged,
         sidecars: Vec::new(),
@@ -212,15 +208,6 @@ pub fn parse_env(text: &str, var: impl Fn(&str) -> Option<String>) -> Option<(St
         None => (text.trim_end(), var(text.trim_end()).unwrap_or_default()),
     };
     (!name.is_empty()).then(|| (name.to_owned(), value))
-}
-
-fn limits(request: &Request) -> ContainerLimits {
-    ContainerLimits {
-        memory_mb: Limit::from_wire(request.memory_mb),
-        disk_mb: Limit::from_wire(request.disk_mb),
-        cpu_weight: request.cpu_weight,
-        pids: Limit::Unlimited,
-    }
 }
 
 fn choose_user(request: &Request, image: &ImageMetadata, notes: &mut Vec<Note>) -> String {
@@ -380,7 +367,8 @@ struct VcapLimits {
 fn vcap_application(request: &Request, routes: &Routes) -> String {
     let uris: Vec<String> = routes.http().into_iter().flat_map(|r| r.hostnames).collect();
     let name = request.name.as_str();
-    let limits = VcapLimits { disk: request.disk_mb, mem: request.memory_mb };
+    let (disk, mem) = (request.limits.disk_mb.to_wire(), request.limits.memory_mb.to_wire());
+    let limits = VcapLimits { disk, mem };
     let application = VcapApplication {
         application_name: name,
         application_uris: &uris,

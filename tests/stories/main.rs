@@ -8,6 +8,7 @@ mod custom_domains;
 mod domain;
 mod egress;
 mod lifecycle;
+mod limits;
 mod names;
 mod outliving;
 mod people;

@@ -38,6 +38,20 @@ fn a_task_fills_its_own_disk_and_nobody_elses() {
 }
 
 #[test]
+fn a_task_that_takes_longer_than_its_timeout_fails_and_says_so() {
+    let (lattice, web) = stage();
+    let run = json!({"run": {"path": "/fixture-app", "args": ["sleep", "3600"], "user": "root"}});
+    let timeout = json!({"timeout": {"action": run, "timeout": 2_000_000_000_u64}});
+    let task = json!({"task_guid": "slow", "domain": "lattice", "action": timeout,
+        "rootfs": "docker://registry.lattice.localhost:8080/fixture#v1"});
+    let posted = lattice.api(&web, Method::POST, "/v1/tasks", Some(task));
+    assert_eq!(posted.status, 201, "{posted:?}");
+    let task = completed(&lattice, &web, "slow");
+    let reason = task["failure_reason"].as_str().unwrap();
+    assert!(reason.contains("exceeded 2s timeout"), "{task}");
+}
+
+#[test]
 fn a_task_that_fails_says_why() {
     let (lattice, web) = stage();
     submit(&lattice, "bad", &["exit", "3"], "");

@@ -100,7 +100,7 @@ fn what_is_sent_is_as_the_document_says() {
 #[test]
 fn what_is_ours_in_an_lrp_and_a_task_is_described_too() {
     let ours = json!({"app": "shop", "restart_policy": {"on_failure": {"attempts_max": 3}},
-        "max_pids": 64, "log_rate_limit": 1000, "placement_tags": ["gpu"],
+        "max_pids": 64, "cpu_limit_percent": 50, "log_rate_limit": 1000, "placement_tags": ["gpu"],
         "volume_drivers": ["nfs"], "placement": {"strategy": "binpack",
             "constraints": [{"label": "disk", "operator": "==", "value": "ssd"}],
             "affinities": [{"app": "db", "relation": "with", "weight": 10}]}});
@@ -155,6 +155,7 @@ fn what_the_document_refuses_the_server_refuses_too() {
         json!({"max_pids": -1}),
         json!({"log_rate_limit": -2}),
         json!({"cpu_weight": 101}),
+        json!({"cpu_limit_percent": 100_001}),
         json!({"ports": [70_000]}),
         json!({"env": [{"value": "x"}]}),
         json!({"annotation": "x".repeat(10_241)}),

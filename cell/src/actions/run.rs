@@ -151,9 +151,12 @@ async fn conclude(end: End, cx: &StepContext) -> Result<(), Failure> {
     }
     match end {
         End::Exited(status) => {
-            tell_memory(status, cx).await;
+            let memory = tell_memory(status, cx).await;
             cx.log.out(&exit_line(status));
-            if status.is_success() { Ok(()) } else { Err(Failure::Failed(exited(status))) }
+            if status.is_success() {
+                return Ok(());
+            }
+            Err(Failure::Failed(reason(status, cx.log.source(), &memory)))
         }
         End::Terminated(status) => {
             cx.log.out(&exit_line(status));
@@ -177,6 +180,15 @@ async fn conclude(end: End, cx: &StepContext) -> Result<(), Failure> {
     }
 }
 
+/// Why the work ended (section 3.4); `memory` is what is known of a want of it.
+fn reason(status: ExitStatus, source: &str, memory: &str) -> String {
+    match (status.is_lost(), memory) {
+        (true, _) => LOST.to_owned(),
+        (false, "") => format!("{source}: {}", exited(status)),
+        (false, amounts) => format!("{source}: {}: {amounts}", exited(status)),
+    }
+}
+
 fn exited(status: ExitStatus) -> String {
     if status.is_lost() {
         return LOST.to_owned();
@@ -195,24 +207,24 @@ fn out_of_memory(status: ExitStatus) -> &'static str {
     if status.out_of_memory && !status.is_success() { " (out of memory)" } else { "" }
 }
 
-/// Says with amounts what the kernel killed the app for, before the exit status that it explains.
-async fn tell_memory(status: ExitStatus, cx: &StepContext) {
+/// Says with amounts what the kernel killed the app for, before the exit status that it explains;
+/// returns the amounts, or nothing where memory was no matter.
+async fn tell_memory(status: ExitStatus, cx: &StepContext) -> String {
     if !status.out_of_memory {
-        return;
+        return String::new();
     }
     let usage = cx.place.runtime.usage(&cx.place.id).await;
     let peak = usage.map_or_else(
         |_| "peak unknown".to_owned(),
         |usage| format!("peak {:.1} MB", usage.memory_peak_bytes as f64 / f64::from(1 << 20)),
     );
-    cx.log.err(&match cx.place.limits.memory_mb {
-        Limit::AtMost(mb) => format!(
-            "out of memory: the kernel killed a process (memory limit {mb} MB, {peak}); give the \
-             app more memory, or let it use less"
-        ),
-        Limit::Unlimited => format!(
-            "out of memory: the kernel killed a process (no memory limit, {peak}); the machine \
-             itself had none left"
-        ),
-    });
+    let (limit, advice) = match cx.place.limits.memory_mb {
+        Limit::AtMost(mb) => {
+            (format!("memory limit {mb} MB"), "give the app more memory, or let it use less")
+        }
+        Limit::Unlimited => ("no memory limit".to_owned(), "the machine itself had none left"),
+    };
+    let amounts = format!("{limit}, {peak}");
+    cx.log.err(&format!("out of memory: the kernel killed a process ({amounts}); {advice}"));
+    amounts
 }

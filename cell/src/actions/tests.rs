@@ -42,20 +42,23 @@ async fn bed() -> (Bed, StepContext) {
         volumes: vec![],
         memory_bytes: Limit::Unlimited,
         cpu_shares: 1024,
+        cpu_limit_percent: Limit::Unlimited,
         pids: Limit::Unlimited,
         privileged: false,
     };
     bed.runtime.create(blueprint).await.unwrap();
     let limits = ContainerLimits { memory_mb: Limit::AtMost(64), ..ContainerLimits::default() };
     let mapping = PortMapping { container_port: 8080, host_port: 61_000 };
+    let address = "127.0.0.1".parse().unwrap();
+    let external = "192.0.2.1".parse().unwrap();
     let place = Place {
         id,
         rootfs: "/rootfs".into(),
         users: None,
-        address: "127.0.0.1".parse().unwrap(),
+        address,
         image: image(),
         env: vec![var("WHO", "lrp")],
-        network_env: environment::network("192.0.2.1".parse().unwrap(), &[mapping]),
+        network_env: environment::network(external, address, &[mapping]),
         limits,
         stop_signal: StopSignal::Sigterm,
         runtime: Arc::clone(&bed.runtime) as _,
@@ -122,8 +125,12 @@ async fn check(json: serde_json::Value, expected: Result<(), Failure>) {
 #[tokio::test]
 async fn run_is_judged_by_its_exit_status() {
     check(program("ok"), Ok(())).await;
-    check(program("bad"), failed("Exited with status 3")).await;
-    check(program("oom"), failed("Exited with status 137 (out of memory)")).await;
+    check(program("bad"), failed("LOG: Exited with status 3")).await;
+    check(
+        program("oom"),
+        failed("LOG: Exited with status 137 (out of memory): memory limit 64 MB, peak 64.0 MB"),
+    )
+    .await;
     check(program("missing"), failed("cannot run missing: no such file or directory")).await;
     let nobody = json!({"run": {"path": "ok", "user": "nobody-here"}});
     let why = "there is no user 'nobody-here'";
@@ -134,9 +141,9 @@ async fn run_is_judged_by_its_exit_status() {
 async fn parallel_waits_for_all_and_names_every_failure() {
     let (ok, bad) = (program("ok"), program("bad"));
     check(json!({"parallel": {"actions": [ok, ok]}}), Ok(())).await;
-    let one = "1 error(s) occurred:\n\n* Exited with status 3";
+    let one = "1 error(s) occurred:\n\n* LOG: Exited with status 3";
     check(json!({"parallel": {"actions": [ok, bad]}}), failed(one)).await;
-    let two = "2 error(s) occurred:\n\n* Exited with status 3\n* Exited with status 3";
+    let two = "2 error(s) occurred:\n\n* LOG: Exited with status 3\n* LOG: Exited with status 3";
     check(json!({"parallel": {"actions": [bad, ok, bad]}}), failed(two)).await;
     let (bed, cx) = bed().await;
     let slow = Script { ends_after: Some(Duration::from_millis(150)), ..Script::exits(0) };
@@ -153,7 +160,7 @@ async fn serial_stops_at_the_first_failure() {
     let (bed, cx) = bed().await;
     let steps = [program("ok"), program("bad"), program("forever")];
     let serial = action(json!({"serial": {"actions": steps}}));
-    assert_eq!(perform(&serial, &cx).await, failed("Exited with status 3"));
+    assert_eq!(perform(&serial, &cx).await, failed("LOG: Exited with status 3"));
     assert_eq!((bed.runtime.runs_of("ok"), bed.runtime.runs_of("forever")), (1, 0));
 }
 
@@ -161,7 +168,7 @@ async fn serial_stops_at_the_first_failure() {
 async fn codependent_ends_with_the_first_exit_even_a_good_one() {
     for (first, reason) in [
         ("ok", "1 error(s) occurred:\n\n* Codependent step exited"),
-        ("bad", "1 error(s) occurred:\n\n* Exited with status 3"),
+        ("bad", "1 error(s) occurred:\n\n* LOG: Exited with status 3"),
     ] {
         let (bed, cx) = bed().await;
         let both = json!({"codependent": {"actions": [program("forever"), program(first)]}});
@@ -177,9 +184,9 @@ async fn timeout_cancels_and_says_how_long_it_was() {
         |inner: serde_json::Value, ns: u64| json!({"timeout": {"action": inner, "timeout": ns}});
     check(timeout(program("forever"), 50_000_000), failed("exceeded 50ms timeout")).await;
     check(timeout(program("ok"), 5_000_000_000), Ok(())).await;
-    check(timeout(program("bad"), 5_000_000_000), failed("Exited with status 3")).await;
+    check(timeout(program("bad"), 5_000_000_000), failed("LOG: Exited with status 3")).await;
     let parallel = json!({"parallel": {"actions": [program("bad"), program("forever")]}});
-    let both = "exceeded 50ms timeout; 1 error(s) occurred:\n\n* Exited with status 3";
+    let both = "exceeded 50ms timeout; 1 error(s) occurred:\n\n* LOG: Exited with status 3";
     check(timeout(parallel, 50_000_000), failed(both)).await;
 }
 
@@ -283,12 +290,12 @@ async fn emit_progress_speaks_before_and_after() {
     };
     let (bed, cx) = bed().await;
     assert_eq!(perform(&action(emit("ok")), &cx).await, Ok(()));
-    assert_eq!(perform(&action(emit("bad")), &cx).await, failed("Exited with status 3"));
+    assert_eq!(perform(&action(emit("bad")), &cx).await, failed("LOG: Exited with status 3"));
     let said: Vec<String> =
         bed.logs.lines().into_iter().filter(|line| line.starts_with("EP")).collect();
     let expected = ["EP/0 OUT begin", "EP/0 OUT done", "EP/0 OUT begin"];
     assert_eq!(said[..3], expected);
-    assert_eq!(said[3..], ["EP/0 ERR alas: Exited with status 3"]);
+    assert_eq!(said[3..], ["EP/0 ERR alas: LOG: Exited with status 3"]);
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ impl Owner {
         });
     }
 
-    fn remove(&mut self, id: &WorkId) {
+    pub(super) fn remove(&mut self, id: &WorkId) {
         let Some(slot) = self.slots.get_mut(id) else { return };
         if std::mem::replace(&mut slot.is_removing, true) {
             return;
@@ -119,16 +119,6 @@ impl Owner {
             let outcome = removal::remove(&tools, &container, count).await;
             let _ = inbox.send(Message::Removed(id, outcome)).await;
         });
-    }
-
-    pub(super) fn on_removed(&mut self, id: &WorkId, outcome: Result<(), String>) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.is_removing = false;
-        if let Err(why) = &outcome {
-            // Its resources stay reserved; the next harmonisation tries again.
-            tracing::warn!(work = %id, %why, "container stays; its removal will be tried again");
-        }
-        self.step(id, Input::Removed { is_whole: outcome.is_ok() });
     }
 
     /// Queues something to tell the brain; calls about one instance never overtake each other.

@@ -1,7 +1,6 @@
 //! Harmonisation: what the brain holds about this cell, beside what the cell holds. The tables
 //! decide; here the rows are found.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lattice_api::brain::{BrainError, CellView};
@@ -11,7 +10,6 @@ use super::{Message, Owner, Recording, Slot};
 use crate::instance::harmony::Cure;
 use crate::instance::{Input, State};
 use crate::lifecycle::adoption::Record;
-use crate::lifecycle::removal;
 use crate::work::{Missing, Work, WorkId};
 
 impl Owner {
@@ -36,7 +34,6 @@ impl Owner {
             self.step(&id, Input::Cure(cure));
         }
         self.disown(asked_at, &view);
-        self.retry_leftovers();
     }
 
     /// Takes over an LRP's new routes, for each of its instances that is announced.
@@ -113,18 +110,6 @@ impl Owner {
             if let Err(error) = call.await {
                 tracing::info!(%error, "the brain did not agree");
             }
-        });
-    }
-
-    fn retry_leftovers(&mut self) {
-        let left: BTreeSet<_> = std::mem::take(&mut self.leftovers);
-        if left.is_empty() {
-            return;
-        }
-        let (tools, inbox) = (Arc::clone(&self.tools), self.inbox.clone());
-        self.tasks.spawn("leftovers", async move {
-            let stayed = removal::remove_leftovers(&tools, left).await;
-            let _ = inbox.send(Message::LeftoversStayed(stayed)).await;
         });
     }
 }

@@ -11,7 +11,7 @@ use lattice_model::{CellPresence, Event};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Message;
+use super::{Condition, Message};
 use crate::tools::Tools;
 
 /// How often the cell says that it is alive.
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn heartbeat(
     tools: Arc<Tools>,
     presence: CellPresence,
-    mut faults: watch::Receiver<Option<String>>,
+    mut condition: watch::Receiver<Condition>,
     departed: CancellationToken,
 ) {
     let mut interval = tokio::time::interval(HEARTBEAT_INTERVAL);
@@ -37,10 +37,13 @@ pub(crate) async fn heartbeat(
         tokio::select! {
             () = departed.cancelled() => return,
             _ = interval.tick() => {}
-            Ok(()) = faults.changed() => {}
+            Ok(()) = condition.changed() => {}
         }
-        let fault = faults.borrow_and_update().clone().unwrap_or_default();
-        let beat = tools.seams.bbs.heartbeat(CellPresence { fault, ..presence.clone() });
+        let Condition { fault, warnings } = condition.borrow_and_update().clone();
+        let mut now = presence.clone();
+        now.fault = fault.unwrap_or_default();
+        now.warnings.extend(warnings);
+        let beat = tools.seams.bbs.heartbeat(now);
         let heard = tokio::time::timeout(PATIENCE, beat).await.is_ok_and(|beat| beat.is_ok());
         match (is_heard, heard) {
             (true, false) => tracing::warn!("the brain does not hear this cell; it goes on"),

@@ -9,6 +9,7 @@ use axum::routing::get;
 
 use super::cache::etag_path;
 use super::*;
+use crate::testing::{Gate, eventually};
 
 struct Server {
     url: String,
@@ -258,4 +259,86 @@ async fn what_is_not_as_expected_is_refused_and_not_kept() {
         assert_eq!(text(fetched), "archive");
     }
     assert_eq!(server.sent.load(Ordering::Relaxed), 2, "the second time it was here");
+}
+
+/// Serves `/`, as version N with the ETag "vN", to those who do not have it, through a gate.
+async fn versions() -> (Server, Arc<AtomicUsize>, Arc<Gate>) {
+    lattice_daemon::install_crypto();
+    let (sent, version) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(1)));
+    let gate = Arc::new(Gate::default());
+    let (counter, newest, entrance) = (Arc::clone(&sent), Arc::clone(&version), Arc::clone(&gate));
+    let answer = async move |headers: HeaderMap| {
+        entrance.pass().await;
+        let number = newest.load(Ordering::SeqCst);
+        let etag = format!("\"v{number}\"");
+        if headers.get("if-none-match").is_some_and(|known| *known == etag) {
+            return StatusCode::NOT_MODIFIED.into_response();
+        }
+        counter.fetch_add(1, Ordering::SeqCst);
+        ([("etag", etag)], format!("version {number}")).into_response()
+    };
+    let app = Router::new().route("/", get(answer));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (Server { url, sent }, version, gate)
+}
+
+#[tokio::test]
+async fn another_etag_brings_the_new_content_and_the_same_one_the_copy() {
+    let (server, version, _) = versions().await;
+    let dir = tempfile::tempdir().unwrap();
+    let transfers = transfers(dir.path(), Limits::default());
+    for (number, expected, sent) in
+        [(1, "version 1", 1), (1, "version 1", 1), (2, "version 2", 2), (2, "version 2", 2)]
+    {
+        version.store(number, Ordering::SeqCst);
+        let fetched = transfers.fetch(&server.url, "key", None).await.unwrap();
+        assert_eq!(text(fetched), expected);
+        assert_eq!(server.sent.load(Ordering::SeqCst), sent, "{expected}");
+    }
+    assert_eq!(archives(dir.path()), 1, "the new one takes the old one's place");
+}
+
+#[tokio::test]
+async fn what_was_used_last_stays_in_the_cache_though_it_came_first() {
+    let (server, _, _) = versions().await;
+    let dir = tempfile::tempdir().unwrap();
+    // Two fit.
+    let limits = Limits { download_cache_bytes_max: 20, ..Limits::default() };
+    let transfers = transfers(dir.path(), limits);
+    let url = Url::parse(&server.url).unwrap();
+    let place = |key: &str| transfers.cache.place(key, &url);
+    let now = std::time::SystemTime::now();
+    for (key, age) in [("first", 2_000), ("second", 1_000)] {
+        transfers.fetch(&server.url, key, None).await.unwrap();
+        let copy = File::options().write(true).open(place(key)).unwrap();
+        copy.set_modified(now - Duration::from_secs(age)).unwrap();
+    }
+    transfers.fetch(&server.url, "first", None).await.unwrap();
+    assert_eq!(server.sent.load(Ordering::SeqCst), 2, "it is the copy");
+    transfers.fetch(&server.url, "third", None).await.unwrap();
+    let kept = ["first", "second", "third"].map(|key| place(key).exists());
+    assert_eq!(kept, [true, false, true]);
+}
+
+#[tokio::test]
+async fn so_many_downloads_are_under_way_at_once_and_the_others_wait() {
+    let (server, _, gate) = versions().await;
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { downloads_at_once: 2, ..Limits::default() };
+    let transfers = transfers(dir.path(), limits);
+    gate.shut();
+    let keys = ["a", "b", "c", "d", "e"];
+    let all =
+        futures_util::future::join_all(keys.map(|key| transfers.fetch(&server.url, key, None)));
+    let open = async {
+        eventually("two are under way", || gate.visitors() == 2).await;
+        gate.open();
+    };
+    let (fetched, ()) = futures_util::future::join(all, open).await;
+    for fetched in fetched {
+        assert_eq!(text(fetched.unwrap()), "version 1");
+    }
+    assert_eq!((server.sent.load(Ordering::SeqCst), gate.most()), (5, 2));
 }

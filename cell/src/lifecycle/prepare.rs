@@ -186,14 +186,15 @@ fn place(
     let mut env = record.work.identity();
     env.extend(part.spec.env.iter().cloned());
     let attachment = &record.attachment;
+    let (external, address) = (tools.config.external_address, attachment.address);
     Place {
         id: part.id.clone(),
         rootfs: rootfs.clone(),
         users: users(part.spec, attachment).cloned(),
-        address: attachment.address,
+        address,
         image: image.config.clone(),
         env,
-        network_env: environment::network(tools.config.external_address, &attachment.ports),
+        network_env: environment::network(external, address, &attachment.ports),
         limits: part.limits,
         stop_signal: stop_signal(part.spec, image),
         runtime: Arc::clone(&tools.seams.runtime),
@@ -227,6 +228,7 @@ fn blueprint(
         volumes: Vec::new(),
         memory_bytes,
         cpu_shares: entitlement::shares(part.limits.cpu_weight),
+        cpu_limit_percent: part.limits.cpu_limit_percent,
         pids: part.limits.pids,
         privileged: part.spec.privileged,
         users: users(part.spec, attachment).cloned(),

@@ -35,11 +35,11 @@ pub(crate) async fn remove(tools: &Tools, id: &ContainerId, count: usize) -> Res
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
 }
 
-/// Removes all that an earlier process has left, several at once; gives those that stay.
-pub(crate) async fn remove_leftovers(
-    tools: &Tools,
-    left: BTreeSet<ContainerId>,
-) -> BTreeSet<ContainerId> {
+/// What became of each container that was to be removed; an error is why it stays.
+pub(crate) type Tried = BTreeMap<ContainerId, Result<(), String>>;
+
+/// Removes all that an earlier process has left, several at once.
+pub(crate) async fn remove_leftovers(tools: &Tools, left: BTreeSet<ContainerId>) -> Tried {
     let at_once = tools.config.limits.removals_at_once.max(1);
     let mut instances: BTreeMap<ContainerId, usize> = BTreeMap::new();
     for id in left {
@@ -49,15 +49,13 @@ pub(crate) async fn remove_leftovers(
     }
     let outcomes = stream::iter(instances).map(|(id, count)| async move {
         let outcome = remove(tools, &id, count).await;
-        match &outcome {
-            Ok(()) => tracing::info!(container = %id, "leftover removed"),
-            Err(why) => tracing::warn!(container = %id, %why, "leftover stays"),
+        if outcome.is_ok() {
+            tracing::info!(container = %id, "leftover removed");
         }
         // The last of its names says how many there are.
-        outcome.is_err().then(|| id.member(count - 1))
+        (id.member(count - 1), outcome)
     });
-    let stayed: Vec<_> = outcomes.buffer_unordered(at_once).collect().await;
-    stayed.into_iter().flatten().collect()
+    outcomes.buffer_unordered(at_once).collect().await
 }
 
 /// Looks for all that an earlier process has left.

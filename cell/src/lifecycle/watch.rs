@@ -78,8 +78,9 @@ impl<R: Reports> Lifecycle<R> {
                     }
                     pause
                 }
-                Verdict::NeverHealthy { reason, waited } => {
-                    log.err(&format!("Timed out after {waited}: health check never passed."));
+                Verdict::NeverHealthy { why, waited, attempts } => {
+                    log.err(&format!("Failed after {waited}: startup health check never passed."));
+                    let reason = watched.never_passed(&why, &waited, attempts);
                     self.tell_why(watched, &reason, made, &log).await;
                     return Some(reason);
                 }
@@ -126,6 +127,18 @@ impl<'a> Watched<'a> {
             Self::Monitor(_) => true,
             Self::Checks(definition) => !definition.startup().is_empty(),
         }
+    }
+
+    /// The crash reason of an instance whose checks all failed until it was given up (section 3.4).
+    fn never_passed(self, why: &str, waited: &str, attempts: u32) -> String {
+        let timed_out = match self {
+            Self::Monitor(_) => String::new(),
+            Self::Checks(_) => format!(
+                "Timed out after {waited} ({attempts} attempts) waiting for startup check to \
+                 succeed: "
+            ),
+        };
+        format!("Instance never healthy after {waited}: {timed_out}{why}")
     }
 
     fn awaits_readiness(self) -> bool {

@@ -24,6 +24,7 @@ use self::in_use::InUse;
 use super::addresses::{IdRanges, gateway};
 use super::egress::EgressPolicy;
 use super::firewall::Firewall;
+use super::host_ports::HostPorts;
 use super::links::{self, Links};
 use super::records::{Record, Records};
 use super::{Attachment, Network, NetworkError, Traffic, listening, namespaces};
@@ -88,7 +89,7 @@ impl NetworkConfig {
             own_users: true,
             bridge: "lattice0".to_owned(),
             subnet: Ipv4Net::new_assert(Ipv4Addr::new(10, 255, 0, 0), 20),
-            host_port_range: 61000..=65535,
+            host_port_range: HostPorts::default().range(),
             router_ports: Vec::new(),
             serves_names: false,
             external_address: None,

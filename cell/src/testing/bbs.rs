@@ -22,9 +22,13 @@ pub(crate) struct FakeBbs {
     calls: Mutex<Vec<String>>,
     /// Verbs that are refused.
     pub(crate) refuses: Mutex<BTreeSet<&'static str>>,
+    /// Verbs that nothing is answered to.
+    pub(crate) unheard: Mutex<BTreeSet<&'static str>>,
     /// True when nothing answers.
     pub(crate) is_silent: Mutex<bool>,
     pub(crate) view: Mutex<CellView>,
+    /// As it was last told.
+    pub(crate) presence: Mutex<Option<CellPresence>>,
     pub(crate) nets: Mutex<BTreeMap<String, NetInfo>>,
     listeners: Mutex<Vec<mpsc::UnboundedSender<SequencedEvent>>>,
 }
@@ -36,6 +40,12 @@ impl FakeBbs {
 
     pub(crate) fn has(&self, call: &str) -> bool {
         self.calls().iter().any(|known| known == call)
+    }
+
+    /// What people are told of the cell now.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let presence = self.presence.lock().unwrap();
+        presence.iter().flat_map(|presence| presence.warnings.clone()).collect()
     }
 
     pub(crate) fn listeners(&self) -> usize {
@@ -50,7 +60,7 @@ impl FakeBbs {
 
     fn call(&self, verb: &str, rest: &str) -> Result<(), BrainError> {
         self.calls.lock().unwrap().push(format!("{verb} {rest}"));
-        if *self.is_silent.lock().unwrap() {
+        if *self.is_silent.lock().unwrap() || self.unheard.lock().unwrap().contains(verb) {
             return Err(BrainError::Unreachable { url: "brain".into(), cause: "silence".into() });
         }
         if self.refuses.lock().unwrap().contains(verb) {
@@ -63,6 +73,7 @@ impl FakeBbs {
 #[async_trait]
 impl Bbs for FakeBbs {
     async fn heartbeat(&self, presence: CellPresence) -> Result<(), BrainError> {
+        *self.presence.lock().unwrap() = Some(presence.clone());
         match presence.fault.as_str() {
             "" => self.call("heartbeat", presence.cell_id.as_str()),
             fault => self.call("heartbeat", &format!("{}: {fault}", presence.cell_id)),

@@ -13,6 +13,7 @@ use lattice_model::envelope::{ContainerMetric, LogStream, Message};
 use lattice_model::{EgressRule, Envelope, ImageRef, PortMapping, RegistryCredentials};
 use tokio::sync::watch;
 
+use super::Gate;
 use crate::images::{DiskQuota, Hold, Image, ImageConfig, ImageError, Images, ProgressFn};
 use crate::network::{Attachment, Network, NetworkError, Traffic};
 use crate::rootfs_files::{Extraction, FilesError, ResolvedUser, RootfsFiles};
@@ -61,6 +62,8 @@ pub(crate) struct FakeRuntime {
     pub(crate) create_error: Mutex<Option<String>>,
     /// How many deletions are still to fail.
     pub(crate) deletions_that_fail: Mutex<u32>,
+    /// Every deletion passes it.
+    pub(crate) deletions: Gate,
     running: Mutex<Vec<(ContainerId, Arc<FakeProcess>)>>,
 }
 
@@ -192,6 +195,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn delete(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.deletions.pass().await;
         {
             let mut failures = self.deletions_that_fail.lock().unwrap();
             if *failures > 0 {
@@ -238,8 +242,8 @@ impl ProcessControl for FakeProcess {
 pub(crate) struct FakeImages {
     pub(crate) config: Mutex<ImageConfig>,
     pub(crate) pull_error: Mutex<Option<String>>,
-    /// Pulls hang while this is set.
-    pub(crate) hangs: Mutex<bool>,
+    /// Every pull passes it.
+    pub(crate) gate: Gate,
     pub(crate) pulled: Mutex<Vec<(ImageRef, Option<RegistryCredentials>)>>,
     pub(crate) mounted: Mutex<BTreeSet<ContainerId>>,
     pub(crate) is_disk_low: Mutex<bool>,
@@ -255,9 +259,7 @@ impl Images for FakeImages {
     ) -> Result<Arc<Image>, ImageError> {
         self.pulled.lock().unwrap().push((image.clone(), credentials.cloned()));
         progress(1, 2);
-        while *self.hangs.lock().unwrap() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        self.gate.pass().await;
         if let Some(why) = self.pull_error.lock().unwrap().clone() {
             return Err(ImageError::NotFound { image: image.to_string(), why });
         }

@@ -127,7 +127,7 @@ async fn one_that_ended_meanwhile_is_reported_with_its_exit_status() {
     bed.succeed().await;
     bed.runtime.end("/app", 42);
     let _cell = bed.start().await;
-    until_told(&bed, "crash ig: Exited with status 42").await;
+    until_told(&bed, "crash ig: APP: Exited with status 42").await;
     let id = testing::container_of(&lrp, "ig");
     eventually("nothing is left", || !bed.runtime.has(&id)).await;
 }
@@ -141,7 +141,7 @@ async fn steps_that_are_done_are_not_done_again() {
     let mut bed = running(bed, &lrp).await;
     let cell = next_cell(&mut bed).await;
     bed.runtime.end("/app", 1);
-    until_told(&bed, "crash ig: Exited with status 1").await;
+    until_told(&bed, "crash ig: APP: Exited with status 1").await;
     assert_eq!((bed.runtime.runs_of("/setup"), bed.runtime.runs_of("/app")), (1, 1));
     drop(cell);
 }

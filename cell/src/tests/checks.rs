@@ -95,13 +95,14 @@ async fn a_start_that_fails_names_every_check_that_did() {
     let calls = bed.bbs.calls();
     let crash = calls.iter().find(|call| call.starts_with("crash ig")).unwrap();
     for words in [
-        "Instance never healthy after 1s: ".to_owned(),
+        "Instance never healthy after 1s: Timed out after 1s (".to_owned(),
+        " attempts) waiting for startup check to succeed: failed to make TCP".to_owned(),
         format!("failed to make TCP connection to 127.0.0.1:{closed}: connection refused; "),
         format!("failed to make HTTP request to '/up' on port {}: received", served.port),
     ] {
         assert!(crash.contains(&words), "{words}: {crash}");
     }
-    assert!(bed.logs.has("CHECK/0 ERR Timed out after 1s: health check never passed."));
+    assert!(bed.logs.has("CHECK/0 ERR Failed after 1s: startup health check never passed."));
     assert_eq!(bed.runtime.signals_of("/app"), [Signal::TERMINATE]);
 }
 
@@ -252,4 +253,23 @@ async fn an_app_is_asked_to_end_by_the_signal_that_it_or_its_image_wants() {
         until_told(&bed, "remove ig").await;
         assert_eq!(bed.runtime.signals_of("/app"), [Signal::Stop(expected)], "{of_image}");
     }
+}
+
+#[tokio::test]
+async fn a_daemon_whose_check_fails_has_crashed() {
+    let bed = Bed::new();
+    let cell = bed.start().await;
+    let served = Served::with(200).await;
+    let lrp = checked(&bed, json!({"checks": [http(served.port, json!({"interval_ms": 100}))]}));
+    bed.runtime.program("/app", Script::exits(0));
+    perform(&cell, testing::lrp_work(&lrp, "ig")).await;
+    until_told(&bed, "start ig").await;
+    eventually("its process has ended", || bed.logs.has("APP/0 OUT Exit status 0")).await;
+    let before = served.asked();
+    eventually("it lives on", || served.asked() > before + 3).await;
+    assert!(!bed.bbs.calls().iter().any(|call| call.starts_with("crash")));
+    served.answers(500);
+    let reason = "crash ig: Instance became unhealthy: Liveness check unsuccessful: failed to make \
+                  HTTP request to '/up' on port";
+    eventually("it crashes", || bed.bbs.calls().iter().any(|c| c.starts_with(reason))).await;
 }

@@ -1,18 +1,19 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use lattice_api::brain::{CellView, EventId, Lost, SequencedEvent};
 use lattice_api::cell::Rep as _;
 use lattice_daemon::bus::Bus as _;
+use lattice_daemon::clock::Clock;
 use lattice_model::wire::registration::Registration;
 use lattice_model::{
     ActualLrp, ActualState, CellId, Event, ModificationTag, NetInfo, Presence, TaskState, Time,
 };
 
 use super::{app, perform, run, until_told};
-use crate::rep::Handle;
+use crate::instance::RESERVATION_EXPIRES_S;
 use crate::runtime::ContainerId;
-use crate::testing::{self, Bed, CELL, Script, eventually};
+use crate::testing::{self, Bed, CELL, eventually};
 
 fn row(index: u32, state: ActualState) -> ActualLrp {
     ActualLrp {
@@ -125,42 +126,41 @@ async fn an_instance_that_runs_elsewhere_too_is_stopped_here() {
     assert!(bed.runtime.containers.lock().unwrap().is_empty());
 }
 
-/// Polls until so much memory is not reserved.
-async fn until_available(cell: &Handle, memory_mb: u64) {
-    let mut available = 0;
-    for _ in 0..1_000 {
-        available = cell.state().await.unwrap().available.memory_mb;
-        if available == memory_mb {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+/// Stands still until it is told otherwise; in seconds.
+struct ManualClock(AtomicI64);
+
+impl Clock for ManualClock {
+    fn now(&self) -> Time {
+        Time::from_secs(self.0.load(Ordering::SeqCst))
     }
-    assert_eq!(available, memory_mb);
 }
 
 #[tokio::test]
-async fn a_container_that_cannot_be_deleted_keeps_its_room_until_it_is() {
-    for (is_stopped, told) in [(false, "crash ig: Exited with status 1"), (true, "remove ig")] {
-        let bed = Bed::new();
-        let cell = bed.start().await;
-        let lrp = app(&bed);
-        *bed.runtime.deletions_that_fail.lock().unwrap() = 1;
-        if is_stopped {
-            run(&bed, &cell, &lrp).await;
-            cell.stop_lrp(&testing::key("web", 0), &testing::instance_key("ig")).await.unwrap();
-        } else {
-            bed.runtime.program("/app", Script::exits(1));
-            perform(&cell, testing::lrp_work(&lrp, "ig")).await;
-        }
-        until_told(&bed, told).await;
-        assert_eq!(cell.state().await.unwrap().available.memory_mb, 924);
-        let again = cell.perform(testing::lrp_work(&lrp, "ig")).await.unwrap();
-        let reason = "an earlier try of instance ig is still being removed";
-        assert_eq!(again[0].reason, reason);
+async fn a_reservation_that_nobody_answers_for_expires_after_a_minute() {
+    let mut bed = Bed::new();
+    let clock = Arc::new(ManualClock(AtomicI64::new(100)));
+    bed.clock = Arc::clone(&clock) as Arc<dyn Clock>;
+    bed.bbs.unheard.lock().unwrap().insert("claim");
+    let cell = bed.start().await;
+    perform(&cell, testing::lrp_work(&app(&bed), "ig")).await;
+    until_told(&bed, "claim ig").await;
+    let expired = 100 + i64::try_from(RESERVATION_EXPIRES_S).unwrap();
+    clock.0.store(expired - 1, Ordering::SeqCst);
+    // The brain is asked again only once its first answer has been taken in.
+    for _ in 0..3 {
         resync(&bed).await;
-        until_available(&cell, 1024).await;
-        assert!(!bed.runtime.has(&testing::container_of(&lrp, "ig")));
     }
+    assert_eq!(cell.state().await.unwrap().available.memory_mb, 924, "it is kept so long");
+    clock.0.store(expired, Ordering::SeqCst);
+    let is_free = async || cell.state().await.unwrap().available.memory_mb == 1024;
+    for _ in 0..1_000 {
+        if is_free().await {
+            break;
+        }
+        resync(&bed).await;
+    }
+    assert!(is_free().await, "{:?}", cell.state().await);
+    assert!(bed.runtime.containers.lock().unwrap().is_empty() && !bed.bbs.has("start ig"));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use lattice_api::cell::Rep as _;
 use lattice_model::desired_lrp::RestartPolicy;
 use tokio::net::TcpListener;
 
@@ -40,7 +41,7 @@ async fn an_app_that_never_gets_healthy_is_told_what_was_tried_and_what_it_liste
     until_told(&bed, &format!("crash ig: {reason}")).await;
     assert_eq!(bed.runtime.signals_of("/app"), [Signal::TERMINATE]);
     for line in [
-        "HEALTH/0 ERR Timed out after 1s: health check never passed.".to_owned(),
+        "HEALTH/0 ERR Failed after 1s: startup health check never passed.".to_owned(),
         format!("HEALTH/0 ERR {reason}"),
         format!(
             "HEALTH/0 ERR the app listens on 9090; the port that is checked is {port}: use \
@@ -60,7 +61,7 @@ async fn a_monitored_app_that_fails_crashes_with_its_own_reason() {
     bed.runtime.program("/app", dies);
     lrp.containers[0].monitor = Some(testing::healthcheck(testing::closed_port().await));
     perform(&cell, testing::lrp_work(&lrp, "ig")).await;
-    until_told(&bed, "crash ig: Exited with status 7").await;
+    until_told(&bed, "crash ig: APP: Exited with status 7").await;
 }
 
 #[tokio::test]
@@ -108,7 +109,7 @@ async fn a_monitored_app_that_fails_and_is_not_to_be_restarted_has_crashed() {
     bed.runtime.program("/app", Script::exits(7));
     lrp.containers[0].monitor = Some(testing::healthcheck(testing::closed_port().await));
     perform(&cell, testing::lrp_work(&lrp, "ig")).await;
-    until_told(&bed, "crash ig: Exited with status 7").await;
+    until_told(&bed, "crash ig: APP: Exited with status 7").await;
 }
 
 #[tokio::test]
@@ -172,6 +173,26 @@ async fn a_setup_that_fails_is_the_reason() {
     bed.runtime.program("/setup", Script::exits(4));
     lrp.containers[0].setup = Some(testing::run("/setup"));
     perform(&cell, testing::lrp_work(&lrp, "ig")).await;
-    until_told(&bed, "crash ig: Exited with status 4").await;
+    until_told(&bed, "crash ig: APP: Exited with status 4").await;
     assert_eq!(bed.runtime.runs_of("/app"), 0);
+}
+
+#[tokio::test]
+async fn a_process_that_ended_well_and_was_never_healthy_stays_claimed() {
+    let bed = Bed::new();
+    let cell = bed.start().await;
+    let mut lrp = app(&bed);
+    bed.runtime.program("/app", Script::exits(0));
+    bed.runtime.program("/check", Script::exits(1));
+    lrp.containers[0].monitor = Some(testing::run("/check"));
+    perform(&cell, testing::lrp_work(&lrp, "ig")).await;
+    eventually("it has ended", || bed.logs.has("APP/0 OUT Exit status 0")).await;
+    let before = bed.runtime.runs_of("/check");
+    eventually("it goes on being checked", || bed.runtime.runs_of("/check") > before + 3).await;
+    let calls = bed.bbs.calls();
+    assert!(bed.bbs.has("claim ig"), "{calls:?}");
+    let verbs = ["start", "crash", "exit", "remove"];
+    let is_settled = |call: &&String| verbs.iter().any(|verb| call.starts_with(verb));
+    assert_eq!(calls.iter().find(is_settled), None);
+    assert_eq!(cell.state().await.unwrap().starting_count, 1);
 }

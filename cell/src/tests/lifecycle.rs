@@ -25,10 +25,10 @@ async fn an_instance_is_claimed_made_started_and_says_so_in_its_log() {
     let bed = Bed::new();
     let cell = bed.start().await;
     let lrp = app(&bed);
-    *bed.images.hangs.lock().unwrap() = true;
+    bed.images.gate.shut();
     perform(&cell, testing::lrp_work(&lrp, "ig")).await;
     until_told(&bed, "progress pulling 1/2").await;
-    *bed.images.hangs.lock().unwrap() = false;
+    bed.images.gate.open();
     until_told(&bed, "start ig").await;
     let told: Vec<String> = bed
         .bbs
@@ -96,7 +96,7 @@ async fn work_that_does_not_fit_is_refused_with_amounts_and_the_rest_is_taken() 
 #[tokio::test]
 async fn an_app_that_ends_has_crashed_and_its_room_is_free_again() {
     for (code, reason) in
-        [(1, "crash ig: Exited with status 1"), (0, "exit ig: Exited with status 0")]
+        [(1, "crash ig: APP: Exited with status 1"), (0, "exit ig: Exited with status 0")]
     {
         let bed = Bed::new();
         let cell = bed.start().await;
@@ -176,7 +176,7 @@ async fn a_stop_breaks_a_pull_off() {
     let bed = Bed::new();
     let cell = bed.start().await;
     let lrp = app(&bed);
-    *bed.images.hangs.lock().unwrap() = true;
+    bed.images.gate.shut();
     perform(&cell, testing::lrp_work(&lrp, "ig")).await;
     eventually("it pulls", || !bed.images.pulled.lock().unwrap().is_empty()).await;
     cell.stop_lrp(&testing::key("web", 0), &testing::instance_key("ig")).await.unwrap();

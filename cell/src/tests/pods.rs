@@ -64,10 +64,10 @@ async fn all_of_it_runs_is_counted_and_says_who_it_is() {
 #[tokio::test]
 async fn the_first_to_end_ends_all_and_is_named() {
     for (program, code, reason) in [
-        ("/proxy", 3, "crash ig: sidecar proxy: Exited with status 3"),
+        ("/proxy", 3, "crash ig: sidecar proxy: APP/PROXY: Exited with status 3"),
         ("/log", 0, "crash ig: sidecar log: Codependent step exited"),
-        ("/db", 1, "crash ig: container db: Exited with status 1"),
-        ("/app", 2, "crash ig: Exited with status 2"),
+        ("/db", 1, "crash ig: container db: APP/DB: Exited with status 1"),
+        ("/app", 2, "crash ig: APP: Exited with status 2"),
     ] {
         let bed = Bed::new();
         let cell = bed.start().await;
@@ -95,7 +95,7 @@ async fn setups_come_before_every_action_and_one_that_fails_is_named() {
     lrp.containers[0].setup = Some(testing::run("/first"));
     lrp.containers[1].setup = Some(testing::run("/second"));
     perform(&cell, testing::lrp_work(&lrp, "ig")).await;
-    until_told(&bed, "crash ig: container db: Exited with status 4").await;
+    until_told(&bed, "crash ig: container db: APP/DB: Exited with status 4").await;
     let ran = bed.runtime.executed.lock().unwrap().iter().map(|s| s.argv[0].clone()).collect();
     let ran: Vec<String> = ran;
     assert_eq!(ran, ["/first", "/second"]);
@@ -133,7 +133,7 @@ async fn the_next_cell_takes_all_of_it_over_or_removes_all_of_it() {
         let cell = bed.start().await;
         if is_whole {
             bed.runtime.end("/proxy", 9);
-            until_told(&bed, "crash ig: sidecar proxy: Exited with status 9").await;
+            until_told(&bed, "crash ig: sidecar proxy: APP/PROXY: Exited with status 9").await;
             assert_eq!(bed.runtime.runs_of("/proxy"), 1, "it was not started again");
         } else {
             until_told(&bed, "remove ig").await;

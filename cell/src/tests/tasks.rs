@@ -1,5 +1,9 @@
 use lattice_api::cell::Rep as _;
+use lattice_model::Action;
+use lattice_model::action::Download;
 use lattice_model::task::RESULT_BYTES_MAX;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 
 use super::{perform, until_told};
 use crate::testing::{self, Bed, Script, eventually};
@@ -28,7 +32,7 @@ async fn a_task_that_succeeds_gives_its_result_file() {
 async fn failures_have_their_own_words() {
     let long = vec![b'x'; RESULT_BYTES_MAX + 1];
     for (program, result_file, told) in [
-        ("/bad", "", "complete t failed: Exited with status 5"),
+        ("/bad", "", "complete t failed: APP: Exited with status 5"),
         ("/ok", "/missing", "complete t failed: failed to fetch result"),
         ("/ok", "/long", "complete t failed: failed to fetch result"),
         ("/none", "", "complete t failed: cannot run /none: no such file or directory"),
@@ -109,4 +113,22 @@ async fn the_rules_of_a_task_come_to_the_network() {
     until_told(&bed, "complete t result: ").await;
     let egress = bed.network.egress.lock().unwrap();
     assert_eq!(egress.values().collect::<Vec<_>>(), [&task.definition.egress_rules]);
+}
+
+#[tokio::test]
+async fn a_task_is_cancelled_in_the_middle_of_a_download_that_never_ends() {
+    let bed = bed();
+    let cell = bed.start().await;
+    let server = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let from = format!("http://{}/endless", server.local_addr().unwrap());
+    let to = "/tmp".to_owned();
+    let download = Download { from, to, user: "root".to_owned(), ..Download::default() };
+    let task = testing::task("t", Action::Download(download));
+    perform(&cell, testing::task_work(&task)).await;
+    let (mut asking, _) = server.accept().await.unwrap();
+    asking.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nbegins").await.unwrap();
+    cell.cancel_task(&task.definition.task_guid).await.unwrap();
+    until_told(&bed, "complete t failed: task was cancelled").await;
+    assert_eq!(cell.state().await.unwrap().available.memory_mb, 1024);
+    drop(asking);
 }

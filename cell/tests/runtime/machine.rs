@@ -1,6 +1,7 @@
 //! A machine for real containers: a root filesystem of Debian's static busybox, network namespaces
 //! of their own, and this test program as the containers' init.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ extern "C" fn before_main() {
         Some("shim") => lattice_shim::run(&words.next().unwrap_or_default()),
         Some("oci") => lattice_shim::embedded::run(words),
         Some("sleep-in-a-container") => sleep(),
+        Some("call") => call(&words.collect::<Vec<_>>()),
         _ => return,
     };
     std::process::exit(i32::from(outcome != ExitCode::SUCCESS));
@@ -48,6 +50,28 @@ fn sleep() -> ! {
     loop {
         std::thread::park();
     }
+}
+
+/// Makes a system call with these numbers, and says which error it ended with.
+fn call(words: &[OsString]) -> ! {
+    let word = |at: usize| words.get(at).and_then(|word| word.to_str());
+    let number = |at: usize| word(at).map_or(0, |word| word.parse::<libc::c_long>().unwrap());
+    let name = word(0).unwrap_or_default();
+    let calls = [
+        ("delete_module", libc::SYS_delete_module),
+        ("finit_module", libc::SYS_finit_module),
+        ("init_module", libc::SYS_init_module),
+        ("kill", libc::SYS_kill),
+        ("pidfd_open", libc::SYS_pidfd_open),
+        ("ptrace", libc::SYS_ptrace),
+    ];
+    let known = calls.iter().find(|(known, _)| *known == name).expect("it is one of these");
+    // SAFETY: nothing is given an address but the null one, where nobody reads or writes.
+    let answer = unsafe { libc::syscall(known.1, number(1), number(2), number(3), 0, 0, 0) };
+    let error = std::io::Error::last_os_error().raw_os_error().unwrap_or_default();
+    let said = if answer < 0 { format!("error {error}\n") } else { "allowed\n".to_owned() };
+    rustix::io::write(rustix::stdio::stdout(), said.as_bytes()).unwrap();
+    std::process::exit(0);
 }
 
 /// The machine of one test.
@@ -136,6 +160,7 @@ pub(crate) fn blueprint_in(dir: &Path, name: &str) -> ContainerBlueprint {
         volumes: Vec::new(),
         memory_bytes: Limit::AtMost(64 << 20),
         cpu_shares: 1024,
+        cpu_limit_percent: Limit::Unlimited,
         pids: Limit::AtMost(64),
         privileged: false,
         users: Some(users),

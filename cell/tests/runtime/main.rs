@@ -6,7 +6,9 @@
 mod attached;
 mod contract;
 mod elders;
+mod escapes;
 mod killed;
+mod limits;
 mod machine;
 mod real;
 mod scripted;

@@ -21,6 +21,7 @@ fn blueprint(name: &str) -> ContainerBlueprint {
         volumes: Vec::new(),
         memory_bytes: Limit::AtMost(64 << 20),
         cpu_shares: 1024,
+        cpu_limit_percent: Limit::Unlimited,
         pids: Limit::AtMost(64),
         privileged: false,
         users: None,

@@ -8,7 +8,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use lattice_api::brain::BrainError;
-use lattice_model::desired_lrp::RestartPolicy;
+use lattice_model::desired_lrp::{CPU_LIMIT_PERCENT_MAX, PIDS_DEFAULT, RestartPolicy};
 use lattice_model::placement::{Affinity, Rule};
 use lattice_model::{DesiredLrp, Domain, ErrorName, ImageRef, ProcessGuid, Strategy};
 use serde::Serialize;
@@ -56,12 +56,19 @@ pub struct Args {
     #[arg(long, short = 'c', default_value_t = 100, value_name = "WEIGHT",
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub cpu_weight: u32,
+    /// CPU limit in percent of one core (150 is one and a half), 0 for none
+    #[arg(long, default_value_t = 0, value_name = "PERCENT",
+          value_parser = clap::value_parser!(u64).range(..=CPU_LIMIT_PERCENT_MAX))]
+    pub cpu_limit: u64,
     /// Memory limit in MB, 0 for none
     #[arg(long, short = 'm', default_value_t = 128, value_name = "MB")]
     pub memory_mb: u64,
     /// Disk limit in MB, 0 for none
     #[arg(long, short = 'd', default_value_t = 0, value_name = "MB")]
     pub disk_mb: u64,
+    /// How many processes and threads it may have, 0 for any number
+    #[arg(long, default_value_t = PIDS_DEFAULT.to_wire(), value_name = "N")]
+    pub max_pids: u64,
     /// The user to run as, instead of the image's
     #[arg(long, short = 'u', value_name = "USER")]
     pub user: Option<String>,

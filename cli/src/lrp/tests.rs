@@ -1,6 +1,15 @@
+use lattice_model::Limit;
 use lattice_model::route::TCP_ROUTER;
 
 use super::*;
+
+fn limits(memory_mb: u64, disk_mb: u64) -> ContainerLimits {
+    ContainerLimits {
+        memory_mb: Limit::from_wire(memory_mb),
+        disk_mb: Limit::from_wire(disk_mb),
+        ..ContainerLimits::default()
+    }
+}
 
 fn request() -> Request {
     Request {
@@ -15,9 +24,7 @@ fn request() -> Request {
         monitor_timeout: Duration::from_secs(1),
         routes: RouteRequest::Default,
         instances: 1,
-        cpu_weight: 100,
-        memory_mb: 128,
-        disk_mb: 0,
+        limits: limits(128, 0),
         privileged: false,
         restart: RestartPolicy::Always,
         placement: lattice_model::Placement::default(),
@@ -59,8 +66,8 @@ fn what_the_image_says_is_the_default_for_everything() {
     assert_eq!((run.dir.as_str(), run.user.as_str()), ("/work", "lattice"));
     assert_eq!(lrp.main().ports, [8080, 9090]);
     assert_eq!(lrp.main().rootfs, "docker:///cloudfoundry/lattice-app#latest");
-    assert_eq!(lrp.main().limits.memory_mb, Limit::AtMost(128));
-    assert_eq!(lrp.main().limits.disk_mb, Limit::Unlimited);
+    assert_eq!(lrp.main().limits, limits(128, 0));
+    assert_eq!(lrp.main().limits.pids, Limit::AtMost(1024));
     assert_eq!(lrp.domain.as_str(), "lattice");
     assert_eq!((lrp.log.log_guid.as_str(), lrp.log.metrics_guid.as_str()), ("web", "web"));
     assert_eq!(lrp.log.log_source, "APP");
@@ -183,7 +190,7 @@ fn the_environment_is_in_order_and_the_last_word_wins() {
     let env =
         [("B", "1"), ("A", "mine"), ("B", "2")].map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec();
     insta::assert_snapshot!(
-        env_of(&lrp(&Request { env, disk_mb: 5, ..request() })).join("\n"),
+        env_of(&lrp(&Request { env, limits: limits(128, 5), ..request() })).join("\n"),
         @r#"
     PATH=/bin
     A=mine
@@ -209,7 +216,7 @@ fn variables_a_person_sets_are_not_overwritten() {
 
 #[test]
 fn no_limits_and_no_routes_leave_vcap_application_empty_handed() {
-    let request = Request { memory_mb: 0, routes: RouteRequest::None, ..request() };
+    let request = Request { limits: limits(0, 0), routes: RouteRequest::None, ..request() };
     let expected = r#"VCAP_APPLICATION={"application_name":"web","application_uris":[],"name":"web","uris":[],"limits":{}}"#;
     assert!(env_of(&lrp(&request)).contains(&expected.to_owned()));
 }

@@ -129,7 +129,7 @@ async fn every_flag_of_create_reaches_the_lrp() {
     machine.vars.insert("FROM_HERE".to_owned(), "here".to_owned());
     let file = machine.write("env", "# words\nA=file\nB=file\n");
     let flags = format!(
-        "create web me/app -w /dir -e A=flag -e FROM_HERE --env-file {file} -c 7 -m 64 -d 9 \
+        "create web me/app -w /dir -e A=flag -e FROM_HERE --env-file {file} -c 7 --cpu-limit 150 --max-pids 50 -m 64 -d 9 \
          -u me --privileged -p 90,80 -M 90 --monitor-timeout 1m3s -R shop:80 -T 50000:90 -i 2 \
          --restart on-failure:4 -t 1m -- /bin/run -x --y z"
     );
@@ -154,6 +154,8 @@ async fn names_that_cannot_be_are_refused_before_anything_is_asked() {
     machine.ltc("create lattice-debug me/app").await.fails(14, &["platform's own log"]);
     machine.ltc("create a.b me/app").await.fails(13, &["'a.b' may hold only letters"]);
     machine.ltc("create web me/app --http-routes a,b").await.fails(13, &["--http-route"]);
+    machine.ltc("create web me/app --cpu-limit 100001").await.fails(13, &["100001", "100000"]);
+    machine.ltc("create web me/app --max-pids -1").await.fails(13, &["-1"]);
     machine.ltc("create web me/app -e =x").await.fails(13, &["'=x'"]);
     machine.ltc("create web me/app --env-file /no/such").await.fails(12, &["/no/such"]);
 }
@@ -396,6 +398,8 @@ async fn status_shows_the_app_and_its_instances() {
     Memory          128M
     Disk            unlimited
     CPU weight      100
+    CPU limit       unlimited
+    Processes       1024
     Ports           8080
     Routes          http://web.lattice.localhost => 8080
                     http://web-8080.lattice.localhost => 8080

@@ -24,7 +24,12 @@ pub fn bytes(amount: u64) -> String {
 
 /// MiB, where 0 is no limit.
 pub fn limit_mb(mb: u64) -> String {
-    if mb == 0 { "unlimited".to_owned() } else { format!("{mb}M") }
+    limit(mb, "M")
+}
+
+/// So many of something, where 0 is no limit.
+pub fn limit(amount: u64, unit: &str) -> String {
+    if amount == 0 { "unlimited".to_owned() } else { format!("{amount}{unit}") }
 }
 
 /// How long ago, in whole seconds.

@@ -9,7 +9,7 @@ use lattice_model::{
 };
 use serde::Serialize;
 
-use super::amount::{age, bytes, limit_mb};
+use super::amount::{age, bytes, limit, limit_mb};
 use super::list::{RouteView, instances_tone, route_views};
 use super::palette::Palette;
 use super::steps::placement;
@@ -50,6 +50,10 @@ pub struct DesiredView {
     pub memory_mb: u64,
     /// Share of CPU.
     pub cpu_weight: u32,
+    /// In percent of one core; 0 for no limit.
+    pub cpu_limit_percent: u64,
+    /// Processes and threads; 0 for no limit.
+    pub max_pids: u64,
     /// Ports it listens on.
     pub ports: Vec<u16>,
     /// How it is reached.
@@ -175,6 +179,8 @@ fn desired_rows(desired: &DesiredView) -> Vec<(&'static str, String)> {
         ("Memory", limit_mb(desired.memory_mb)),
         ("Disk", limit_mb(desired.disk_mb)),
         ("CPU weight", desired.cpu_weight.to_string()),
+        ("CPU limit", limit(desired.cpu_limit_percent, "% of a core")),
+        ("Processes", limit(desired.max_pids, "")),
         ("Ports", ports.join(", ")),
         ("Routes", routes.join("\n")),
         ("Monitor", desired.monitor.clone()),
@@ -269,6 +275,7 @@ fn seconds(s: u64) -> String {
 
 fn desired_view(lrp: &DesiredLrp, target: &Target) -> DesiredView {
     let main = lrp.containers.first();
+    let limits = main.map(|c| c.limits).unwrap_or_default();
     let env = main.into_iter().flat_map(|c| &c.env).map(|v| (v.name.clone(), v.value.clone()));
     DesiredView {
         domain: lrp.domain.to_string(),
@@ -277,7 +284,9 @@ fn desired_view(lrp: &DesiredLrp, target: &Target) -> DesiredView {
         start_timeout_s: lrp.start_timeout_s,
         disk_mb: lrp.resources().disk_mb,
         memory_mb: lrp.resources().memory_mb,
-        cpu_weight: main.map_or(0, |c| c.limits.cpu_weight),
+        cpu_weight: limits.cpu_weight,
+        cpu_limit_percent: limits.cpu_limit_percent.to_wire(),
+        max_pids: limits.pids.to_wire(),
         ports: main.map(|c| c.ports.clone()).unwrap_or_default(),
         routes: route_views(lrp, target),
         monitor: monitor(main.and_then(|c| c.monitor.as_ref())),

@@ -18,6 +18,10 @@ pub const ANNOTATION_BYTES_MAX: usize = 10_240;
 pub const ROUTES_BYTES_MAX: usize = 131_072;
 /// The largest CPU weight.
 pub const CPU_WEIGHT_MAX: u32 = 100;
+/// The largest limit of CPU time, in percent of one core: 1,000 cores.
+pub const CPU_LIMIT_PERCENT_MAX: u64 = 100_000;
+/// The processes and threads of a container of which nobody says how many it may have.
+pub const PIDS_DEFAULT: Limit = Limit::AtMost(1024);
 /// The longest time that processes may be given to end, in milliseconds.
 pub const STOP_GRACE_MS_MAX: u64 = 600_000;
 /// The most instances one LRP may ask for.
@@ -131,8 +135,8 @@ pub enum StopSignal {
     Sigwinch,
 }
 
-/// Bounds of one container.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Bounds of one container. By default it is bound in its processes alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerLimits {
     /// Memory in MiB.
     pub memory_mb: Limit,
@@ -140,8 +144,24 @@ pub struct ContainerLimits {
     pub disk_mb: Limit,
     /// Share of CPU, 0 to 100.
     pub cpu_weight: u32,
-    /// Processes and threads.
+    /// CPU time in percent of one core, at most [`CPU_LIMIT_PERCENT_MAX`], also where the machine
+    /// is idle. Ours.
+    #[serde(default, skip_serializing_if = "Limit::is_unlimited")]
+    pub cpu_limit_percent: Limit,
+    /// Processes and threads; [`PIDS_DEFAULT`] unless somebody says otherwise.
     pub pids: Limit,
+}
+
+impl Default for ContainerLimits {
+    fn default() -> Self {
+        Self {
+            memory_mb: Limit::Unlimited,
+            disk_mb: Limit::Unlimited,
+            cpu_weight: 0,
+            cpu_limit_percent: Limit::Unlimited,
+            pids: PIDS_DEFAULT,
+        }
+    }
 }
 
 /// What happens when an instance ends.

@@ -18,6 +18,11 @@ impl Limit {
         if n == 0 { Self::Unlimited } else { Self::AtMost(n) }
     }
 
+    /// True when there is no bound.
+    pub const fn is_unlimited(&self) -> bool {
+        matches!(self, Self::Unlimited)
+    }
+
     /// Writes the wire's convention, which is also what the auction reserves: 0 for no limit.
     pub const fn to_wire(self) -> u64 {
         match self {

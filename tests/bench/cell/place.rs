@@ -62,6 +62,7 @@ impl Place {
             volumes: Vec::new(),
             memory_bytes: Limit::AtMost(64 << 20),
             cpu_shares: 1024,
+            cpu_limit_percent: Limit::Unlimited,
             pids: Limit::AtMost(64),
             privileged: false,
             users: Some(self.users.clone()),

@@ -4,6 +4,7 @@
 
 use std::io::Write as _;
 use std::process::{ExitCode, exit};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,7 +16,11 @@ use futures_util::StreamExt as _;
 
 const HELP: &str = "fixture-app serve ADDR:PORT | hog MIB | deaf | exit CODE | sleep SECONDS | \
                     write FILE TEXT | get ADDR:PORT PATH USER:PASSWORD | connect ADDR:PORT | \
-                    resolve NAME | fill FILE REPORT";
+                    resolve NAME | fill FILE REPORT | threads N | copy FILE MIB | \
+                    meet ADDR:PORT";
+
+/// Whether `/health` says that it is not well.
+static IS_SICK: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +36,9 @@ fn main() -> ExitCode {
         ["sleep", seconds] => std::thread::sleep(Duration::from_secs(seconds.parse().unwrap())),
         ["write", file, text] => std::fs::write(file, text).expect("the file can be written"),
         ["fill", file, report] => fill(file, report),
+        ["copy", file, mib] => copy(file, mib.parse().expect("a number")),
+        ["meet", address] => meet(address),
+        ["threads", most] => threads(most.parse().expect("a number")),
         ["get", address, path, account] => fetch(address, path, account),
         ["connect", address] => connect(address),
         ["resolve", name] => resolve(name),
@@ -56,6 +64,35 @@ fn fill(file: &str, report: &str) {
     std::fs::write(report, format!("{pieces} {:?}", why.kind())).expect("there is room again");
 }
 
+/// Writes so much to a file, and fails where there is no room for it.
+fn copy(file: &str, mib: usize) {
+    let mut copy = std::fs::File::create(file).expect("the file can be made");
+    for _ in 0..mib {
+        copy.write_all(&[7; 1 << 20]).expect("there is room");
+    }
+    copy.sync_all().expect("there is room");
+}
+
+/// Listens at an address of its own, and connects to itself there.
+fn meet(address: &str) {
+    let listener = std::net::TcpListener::bind(address).expect("the address is its own");
+    connect(&listener.local_addr().expect("it listens").to_string());
+}
+
+/// Starts so many threads, or as many as there may be, says how many those are, and stays.
+fn threads(most: usize) {
+    let start = || std::thread::Builder::new().stack_size(32 << 10).spawn(stay);
+    let started = (0..most).take_while(|_| start().is_ok()).count();
+    println!("{started} of {most} threads have started");
+    stay();
+}
+
+fn stay() {
+    loop {
+        std::thread::park();
+    }
+}
+
 fn block_on(future: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime can be made").block_on(future);
@@ -66,6 +103,8 @@ async fn serve(address: &str) {
         .route("/", get(|| async { "fixture" }))
         .route("/kilobyte", get(|| async { Bytes::from_static(&[b'x'; 1024]) }))
         .route("/index", get(|| async { std::env::var("INSTANCE_INDEX").unwrap_or_default() }))
+        .route("/health", get(health))
+        .route("/sicken", get(|| async { IS_SICK.store(true, Ordering::SeqCst) }))
         .route("/say/{words}", get(|Path(words): Path<String>| async move { println!("{words}") }))
         .route("/exit/{code}", get(|Path(code): Path<i32>| async move { exit(code) as () }))
         .route("/file/{*path}", get(|Path(path): Path<String>| async move { read(&path) }))
@@ -76,6 +115,14 @@ async fn serve(address: &str) {
     let listener = tokio::net::TcpListener::bind(address).await.expect("the address is free");
     println!("listening on {address}");
     axum::serve(listener, app).await.expect("it serves for ever");
+}
+
+/// Well until it is asked to be sick.
+async fn health() -> axum::http::StatusCode {
+    match IS_SICK.load(Ordering::SeqCst) {
+        true => axum::http::StatusCode::INTERNAL_SERVER_ERROR,
+        false => axum::http::StatusCode::OK,
+    }
 }
 
 /// A file of the container, or why it is not to be had.

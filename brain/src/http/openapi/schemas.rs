@@ -3,11 +3,12 @@
 
 mod certificates;
 mod checks;
+mod limits;
 mod pod;
 
 use lattice_api::brain::moves::{IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, MOVES_DEFAULT, MOVES_MAX};
 use lattice_model::action::ACTION_DEPTH_MAX;
-use lattice_model::desired_lrp::{ANNOTATION_BYTES_MAX, CPU_WEIGHT_MAX, INSTANCES_MAX};
+use lattice_model::desired_lrp::{ANNOTATION_BYTES_MAX, INSTANCES_MAX};
 use lattice_model::id::GUID_BYTES_MAX;
 use lattice_model::placement::WEIGHT_MAX;
 use serde_json::{Map, Value, json};
@@ -239,14 +240,11 @@ fn actions() -> Schemas {
 
 /// What desired LRPs and tasks have in common.
 fn of_work() -> Value {
-    json!({
+    let work = json!({
         "domain": reference("Domain"),
         "rootfs": {"type": "string", "description": "a URL with a scheme, `docker:///repo#tag`"},
         "env": list(reference("EnvVar")),
         "action": reference("Action"),
-        "disk_mb": amount("MiB; 0 is no limit"),
-        "memory_mb": amount("MiB; 0 is no limit"),
-        "cpu_weight": {"type": "integer", "minimum": 0, "maximum": CPU_WEIGHT_MAX},
         "privileged": truth(),
         "log_guid": text(),
         "log_source": text(),
@@ -256,14 +254,14 @@ fn of_work() -> Value {
         "placement_tags": list(text()),
         "volume_drivers": list(text()),
         "placement": reference("Placement"),
-        "max_pids": amount("processes; 0 is no limit"),
         "log_rate_limit": {"type": "integer", "minimum": -1,
             "description": "bytes a second and instance; -1 is no limit, 0 no logs"},
-    })
+    });
+    with(work, limits::fields())
 }
 
 /// Which of those are left out where they are empty.
-const OPTIONAL: [&str; 8] = [
+const OPTIONAL: [&str; 9] = [
     "env",
     "annotation",
     "egress_rules",
@@ -271,6 +269,7 @@ const OPTIONAL: [&str; 8] = [
     "volume_drivers",
     "placement",
     "max_pids",
+    "cpu_limit_percent",
     "log_rate_limit",
 ];
 

@@ -22,14 +22,18 @@ fn a_store_of_the_first_schema_is_opened_and_all_of_it_is_there() {
     let mut store = Sqlite::open(&path).unwrap();
     let mut records = store.load().unwrap();
     records.actual.sort_by_key(|row| (row.key.index, row.presence));
-    let tagged = lattice_model::DesiredLrp {
+    let mut tagged = lattice_model::DesiredLrp {
         modification_tag: lattice_model::ModificationTag { epoch: "e".into(), index: 1 },
         ..lrp("web", 2, 10)
     };
+    let mut task = running();
+    // Nothing was said then of how many processes there may be, and so it stays.
+    tagged.containers[0].limits.pids = lattice_model::Limit::Unlimited;
+    task.definition.containers[0].limits.pids = lattice_model::Limit::Unlimited;
     let expected = Records {
         desired: vec![tagged],
         actual: vec![row(0, Presence::Ordinary), row(0, Presence::Suspect)],
-        tasks: vec![running()],
+        tasks: vec![task],
         domains: vec![(domain("d"), None), (domain("e"), Some(Time(9)))],
         draining: Vec::new(),
         credentials: vec![credentials("secret")],

@@ -54,6 +54,9 @@ const NOFILE_SOFT: u64 = 1024;
 /// How far a process may raise its number of open files.
 const NOFILE_HARD: u64 = 1_048_576;
 
+/// How often CPU time is counted against its limit, in µs; the kernel's usual one.
+const CPU_PERIOD_US: u64 = 100_000;
+
 /// The init of a container and all around it.
 pub(super) fn container(spec: &ContainerBlueprint, host: &Host, cgroup: &str) -> Value {
     let mut linux = json!({
@@ -152,6 +155,10 @@ fn resources(spec: &ContainerBlueprint, host: &Host) -> Value {
         "cpu": {"shares": spec.cpu_shares.max(2)},
         "devices": [{"allow": spec.privileged, "access": "rwm"}],
     });
+    if let Limit::AtMost(percent) = spec.cpu_limit_percent {
+        resources["cpu"]["period"] = json!(CPU_PERIOD_US);
+        resources["cpu"]["quota"] = json!(percent.saturating_mul(CPU_PERIOD_US / 100));
+    }
     if let Limit::AtMost(bytes) = spec.memory_bytes {
         resources["memory"] = json!({"limit": bytes});
         if host.has_swap_limit {

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use lattice_model::desired_lrp::RestartPolicy;
-use lattice_model::{ImageRef, Placement, ProcessGuid};
+use lattice_model::desired_lrp::{ContainerLimits, RestartPolicy};
+use lattice_model::{ImageRef, Limit, Placement, ProcessGuid};
 
 use super::{Args, MonitorFlags, PlacementFlags, RouteFlags};
 use crate::context::Local;
@@ -37,9 +37,13 @@ pub fn build(
         monitor_timeout: args.monitor.timeout,
         routes: routes(&args.routes),
         instances: args.instances,
-        cpu_weight: args.cpu_weight,
-        memory_mb: args.memory_mb,
-        disk_mb: args.disk_mb,
+        limits: ContainerLimits {
+            memory_mb: Limit::from_wire(args.memory_mb),
+            disk_mb: Limit::from_wire(args.disk_mb),
+            cpu_weight: args.cpu_weight,
+            cpu_limit_percent: Limit::from_wire(args.cpu_limit),
+            pids: Limit::from_wire(args.max_pids),
+        },
         privileged: args.privileged,
         restart: args.restart,
         placement: placement(&args.placement)?,

@@ -156,13 +156,20 @@ impl Repository {
             }
         }
         let bytes = self.read_document(what, response, TOKEN_BYTES_MAX).await?;
-        let token = serde_json::from_slice::<TokenDocument>(&bytes).ok();
-        let token = token.and_then(|t| t.token.or(t.access_token)).filter(|t| !t.is_empty());
-        match token {
+        match token_of(&bytes) {
             Some(token) => Ok(Authorization(format!("Bearer {token}"))),
             None => Err(self.unreachable(what, "its token server answered without a token")),
         }
     }
+}
+
+/// The token in what a token server answered; `None` when there is none, or none that a header can
+/// hold.
+pub fn token_of(answer: &[u8]) -> Option<String> {
+    let document: TokenDocument = serde_json::from_slice(answer).ok()?;
+    let token = document.token.or(document.access_token)?;
+    let is_sound = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+    is_sound.then_some(token)
 }
 
 /// `name="value", name=value`: quoted values may hold commas.

@@ -32,6 +32,24 @@ pub(crate) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
 /// The most layers an image may have; Docker's own limit is 127.
 pub const LAYERS_MAX: usize = 128;
 
+/// The longest words of a registry that people are told, in characters.
+pub const REFUSAL_CHARS_MAX: usize = 300;
+
+/// What registries answer when they refuse.
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    errors: Vec<RefusalReason>,
+}
+
+#[derive(Deserialize)]
+struct RefusalReason {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
 /// Points at a blob or a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -241,6 +259,16 @@ pub(crate) fn is_index(media_type: &str, bytes: &[u8]) -> bool {
         OCI_MANIFEST | DOCKER_MANIFEST => false,
         _ => serde_json::from_slice::<Probe>(bytes).is_ok_and(|p| p.manifests.is_some()),
     }
+}
+
+/// A registry's own words for why it refuses, as far as people can be shown them; `None` when it has
+/// none.
+pub fn refusal(answer: &[u8]) -> Option<String> {
+    let said: Refusal = serde_json::from_slice(answer).ok()?;
+    let first = said.errors.into_iter().next()?;
+    let words = if first.message.is_empty() { first.code } else { first.message };
+    let shown = words.chars().filter(|c| !c.is_control()).take(REFUSAL_CHARS_MAX);
+    Some(shown.collect()).filter(|words: &String| !words.is_empty())
 }
 
 fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(

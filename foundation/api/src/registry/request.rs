@@ -5,32 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::{Response, StatusCode, Url};
-use serde::Deserialize;
 
 use super::auth::{Authorization, Challenge};
-use super::{Client, Options, RegistryError, Repository, is_loopback};
+use super::{Client, Options, RegistryError, Repository, document, is_loopback};
 use crate::localhost;
 
 const REDIRECTS_MAX: usize = 10;
 const ERROR_BYTES_MAX: u64 = 64 * 1024;
-const ERROR_CHARS_MAX: usize = 300;
 /// How many hosts' clients are kept; more hosts than that begin anew.
 const PINNED_MAX: usize = 32;
-
-/// What registries answer when they refuse.
-#[derive(Deserialize)]
-struct Refusal {
-    #[serde(default)]
-    errors: Vec<RefusalReason>,
-}
-
-#[derive(Deserialize)]
-struct RefusalReason {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: String,
-}
 
 /// How a client finds its hosts.
 #[derive(Debug, Clone, Copy)]
@@ -258,16 +241,8 @@ impl Repository {
         let status = response.status();
         let bytes =
             self.read_document("answer", response, ERROR_BYTES_MAX).await.unwrap_or_default();
-        let said = serde_json::from_slice::<Refusal>(&bytes).ok();
-        let said = said
-            .and_then(|r| r.errors.into_iter().next())
-            .map(|e| if e.message.is_empty() { e.code } else { e.message });
-        match said.filter(|words| !words.is_empty()) {
-            Some(words) => {
-                let words: String =
-                    words.chars().filter(|c| !c.is_control()).take(ERROR_CHARS_MAX).collect();
-                format!("{words} (status {})", status.as_u16())
-            }
+        match document::refusal(&bytes) {
+            Some(words) => format!("{words} (status {})", status.as_u16()),
             None => format!("status {status}"),
         }
     }

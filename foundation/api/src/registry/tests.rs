@@ -1,5 +1,7 @@
-use super::auth::Challenge;
-use super::document::{Descriptor, ImageDocument, Index, Manifest, Platform};
+use super::auth::{Challenge, token_of};
+use super::document::{
+    Descriptor, ImageDocument, Index, Manifest, Platform, REFUSAL_CHARS_MAX, refusal,
+};
 use super::request::is_trespass;
 use super::*;
 
@@ -132,5 +134,39 @@ fn a_manifest_that_cannot_be_pulled_says_why() {
         let got = manifest.check().err().unwrap_or_default();
         assert!(got.contains(expected.unwrap_or_default()), "{got}");
         assert_eq!(got.is_empty(), expected.is_none(), "{got}");
+    }
+}
+
+#[test]
+fn a_token_is_taken_from_either_field_and_only_where_a_header_can_hold_it() {
+    for (answer, expected) in [
+        (r#"{"token":"abc"}"#, Some("abc")),
+        (r#"{"access_token":"abc"}"#, Some("abc")),
+        (r#"{"token":"abc","access_token":"other"}"#, Some("abc")),
+        (r#"{"token":""}"#, None),
+        (r#"{"token":"a\r\nX-Other: b"}"#, None),
+        (r#"{"token":"ü"}"#, None),
+        (r#"{"token":7}"#, None),
+        ("{}", None),
+        ("<html>", None),
+    ] {
+        assert_eq!(token_of(answer.as_bytes()).as_deref(), expected, "{answer}");
+    }
+}
+
+#[test]
+fn a_refusal_is_told_in_the_registrys_words_as_far_as_people_can_be_shown_them() {
+    let long = format!(r#"{{"errors":[{{"message":"{}"}}]}}"#, "ä".repeat(1000));
+    for (answer, expected) in [
+        (r#"{"errors":[{"code":"DENIED","message":"no access"}]}"#, Some("no access".to_owned())),
+        (r#"{"errors":[{"code":"DENIED"}]}"#, Some("DENIED".to_owned())),
+        (r#"{"errors":[{"message":"\u001b[31mred\u0007"}]}"#, Some("[31mred".to_owned())),
+        (r#"{"errors":[{"message":"\n"}]}"#, None),
+        (r#"{"errors":[]}"#, None),
+        ("{}", None),
+        ("not JSON", None),
+        (&long, Some("ä".repeat(REFUSAL_CHARS_MAX))),
+    ] {
+        assert_eq!(refusal(answer.as_bytes()), expected, "{answer}");
     }
 }

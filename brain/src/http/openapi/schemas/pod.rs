@@ -4,7 +4,7 @@ use lattice_model::pod::{MEMBERS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX};
 use serde_json::{Value, json};
 
 use super::super::reference;
-use super::{Schemas, amount, list, map, nullable, port, read, text, truth, with, written};
+use super::{Schemas, amount, limits, list, map, nullable, port, read, text, truth, with, written};
 
 /// The fields of an LRP that say so.
 pub(super) const FIELDS: [&str; 3] = ["sidecars", "mounts", "containers"];
@@ -27,16 +27,13 @@ pub(super) fn all() -> Schemas {
         "env": list(reference("EnvVar")),
         "setup": nullable(reference("Action")),
         "action": reference("Action"),
-        "disk_mb": amount("MiB; 0 is no limit"),
-        "memory_mb": amount("MiB; 0 is no limit"),
-        "cpu_weight": {"type": "integer", "minimum": 0, "maximum": 100},
         "privileged": truth(),
         "ports": list(port()),
-        "max_pids": amount("processes; 0 is no limit"),
         "stop": reference("StopPolicy"),
         "sidecars": list(reference("Sidecar")),
         "mounts": list(reference("Mount")),
     });
+    let container = with(container, limits::fields());
     let description =
         format!("at most {MEMBERS_MAX} containers and sidecars; all of them share a network");
     map(json!({

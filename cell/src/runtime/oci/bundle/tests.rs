@@ -31,6 +31,7 @@ fn blueprint() -> ContainerBlueprint {
         files: vec![("/data/hosts".into(), "/etc/hosts".to_owned())],
         memory_bytes: Limit::AtMost(64),
         cpu_shares: 1024,
+        cpu_limit_percent: Limit::AtMost(150),
         pids: Limit::AtMost(8),
         privileged: false,
         users: None,
@@ -55,6 +56,8 @@ fn a_container_has_limits_a_filter_and_hidden_files() {
     let linux = &config["linux"];
     assert_eq!(linux["resources"]["memory"], json!({"limit": 64, "swap": 64}));
     assert_eq!(linux["resources"]["pids"]["limit"], 8);
+    let cpu = json!({"shares": 1024, "quota": 150_000, "period": 100_000});
+    assert_eq!(linux["resources"]["cpu"], cpu);
     assert_eq!(linux["resources"]["devices"][0]["allow"], false);
     assert_eq!(linux["cgroupsPath"], "/lattice-x/c");
     assert_eq!(linux["seccomp"]["defaultAction"], "SCMP_ACT_ERRNO");
@@ -86,11 +89,13 @@ fn a_kernel_without_swap_accounting_is_not_asked_for_it() {
 fn no_limit_asks_for_none() {
     let spec = ContainerBlueprint {
         memory_bytes: Limit::Unlimited,
+        cpu_limit_percent: Limit::Unlimited,
         pids: Limit::Unlimited,
         ..blueprint()
     };
     let resources = &container(&spec, &host(), "/x")["linux"]["resources"];
     assert!(resources.get("memory").is_none() && resources.get("pids").is_none());
+    assert_eq!(resources["cpu"], json!({"shares": 1024}));
 }
 
 #[test]

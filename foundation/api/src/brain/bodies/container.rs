@@ -2,8 +2,8 @@
 
 use lattice_model::action::{Action, EnvVar};
 use lattice_model::desired_lrp::{
-    ANNOTATION_BYTES_MAX, CPU_WEIGHT_MAX, ContainerLimits, ContainerSpec, LogTarget,
-    STOP_GRACE_MS_MAX, StopPolicy,
+    ANNOTATION_BYTES_MAX, CPU_LIMIT_PERCENT_MAX, CPU_WEIGHT_MAX, ContainerLimits, ContainerSpec,
+    LogTarget, PIDS_DEFAULT, STOP_GRACE_MS_MAX, StopPolicy,
 };
 use lattice_model::id::IdError;
 use lattice_model::resources::Limit;
@@ -88,12 +88,23 @@ pub(super) fn optional_action(
     Ok(action)
 }
 
-pub(super) fn cpu_weight(fields: &Object<'_>, complaints: &mut Complaints) -> Result<u32, Refusal> {
+/// What a container has of the CPU.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cpu {
+    weight: u32,
+    limit_percent: Limit,
+}
+
+pub(super) fn cpu(fields: &Object<'_>, complaints: &mut Complaints) -> Result<Cpu, Refusal> {
     let weight = fields.integer::<u32>("cpu_weight")?.unwrap_or_default();
     if weight > CPU_WEIGHT_MAX {
         complaints.invalid("cpu_weight");
     }
-    Ok(weight)
+    let percent = fields.integer::<u64>("cpu_limit_percent")?.unwrap_or_default();
+    if percent > CPU_LIMIT_PERCENT_MAX {
+        complaints.invalid("cpu_limit_percent");
+    }
+    Ok(Cpu { weight, limit_percent: Limit::from_wire(percent) })
 }
 
 pub(super) fn annotation(
@@ -185,7 +196,10 @@ pub(super) fn late(fields: &Object<'_>) -> Result<Late, Refusal> {
     let mut complaints = Complaints::default();
     let memory_mb = amount(fields, "memory_mb", &mut complaints)?;
     let disk_mb = amount(fields, "disk_mb", &mut complaints)?;
-    let pids = amount(fields, "max_pids", &mut complaints)?;
+    let pids = match fields.get("max_pids") {
+        None => PIDS_DEFAULT,
+        Some(_) => amount(fields, "max_pids", &mut complaints)?,
+    };
     if has_blank {
         complaints.say("invalid field: name cannot be blank");
     }
@@ -208,10 +222,10 @@ impl Late {
         self,
         mut early: Complaints,
         name: ErrorName,
-        cpu_weight: u32,
+        cpu: Cpu,
     ) -> Result<(Vec<EnvVar>, ContainerLimits), Refusal> {
         let name = if early.is_empty() { ErrorName::UnknownError } else { name };
-        let taken = self.take(&mut early, cpu_weight);
+        let taken = self.take(&mut early, cpu);
         early.settle(name)?;
         Ok(taken)
     }
@@ -220,17 +234,19 @@ impl Late {
     pub(super) fn take(
         self,
         complaints: &mut Complaints,
-        cpu_weight: u32,
+        cpu: Cpu,
     ) -> (Vec<EnvVar>, ContainerLimits) {
         complaints.append(self.complaints);
         let Self { env, memory_mb, disk_mb, pids, .. } = self;
-        (env, ContainerLimits { memory_mb, disk_mb, cpu_weight, pids })
+        let Cpu { weight: cpu_weight, limit_percent: cpu_limit_percent } = cpu;
+        (env, ContainerLimits { memory_mb, disk_mb, cpu_weight, cpu_limit_percent, pids })
     }
 }
 
-/// `max_pids` as written: the limit, or 0.
-pub(super) fn pids_of(container: &ContainerSpec) -> u64 {
-    container.limits.pids.to_wire()
+/// `max_pids` as written: the limit, 0 for none; left out where it is the default.
+pub(super) fn pids_of(container: &ContainerSpec) -> Option<u64> {
+    let pids = container.limits.pids;
+    (pids != PIDS_DEFAULT).then_some(pids.to_wire())
 }
 
 /// An amount that is a limit; 0 is none.

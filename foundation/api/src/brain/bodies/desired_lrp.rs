@@ -60,8 +60,10 @@ pub struct DesiredLrpResponse<'a> {
     volume_drivers: &'a [String],
     #[serde(skip_serializing_if = "Placement::is_default")]
     placement: &'a Placement,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_pids: Option<u64>,
     #[serde(skip_serializing_if = "is_zero")]
-    max_pids: u64,
+    cpu_limit_percent: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_rate_limit: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +114,7 @@ impl<'a> From<&'a DesiredLrp> for DesiredLrpResponse<'a> {
             volume_drivers: &lrp.volume_drivers,
             placement: &lrp.placement,
             max_pids: container::pids_of(main),
+            cpu_limit_percent: main.limits.cpu_limit_percent.to_wire(),
             log_rate_limit: lrp.log.bytes_per_s_max,
             update_strategy: unless_default(lrp.update_strategy),
             check_definition: &main.checks,
@@ -135,7 +138,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
     let action = container::required_action(&fields, &mut complaints)?;
     let monitor = container::optional_action(&fields, "monitor", &mut complaints)?;
     let instances = instances(&fields, &mut complaints)?.unwrap_or_default();
-    let cpu_weight = container::cpu_weight(&fields, &mut complaints)?;
+    let cpu = container::cpu(&fields, &mut complaints)?;
     let annotation = container::annotation(&fields, &mut complaints)?;
     let routes = routes(&fields, &mut complaints)?.unwrap_or_default();
     let egress_rules = egress::decode(&fields, &mut complaints)?;
@@ -154,7 +157,7 @@ pub fn parse_create(body: &Value) -> Result<DesiredLrp, Refusal> {
     let stop = container::stop_policy(&fields, &mut complaints)?;
     let Beside { sidecars, mounts, others } = pod::decode(&fields, &mut complaints)?;
 
-    let (env, limits) = late.settle(complaints, ErrorName::InvalidLRP, cpu_weight)?;
+    let (env, limits) = late.settle(complaints, ErrorName::InvalidLRP, cpu)?;
     let process_guid: lattice_model::ProcessGuid = process_guid.expect("complained otherwise");
     let main = ContainerSpec {
         name: MAIN.to_owned(),

@@ -41,8 +41,10 @@ pub(super) struct ContainerBody<'a> {
     cpu_weight: u32,
     privileged: bool,
     ports: &'a [u16],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_pids: Option<u64>,
     #[serde(skip_serializing_if = "is_zero")]
-    max_pids: u64,
+    cpu_limit_percent: u64,
     #[serde(skip_serializing_if = "StopPolicy::is_default")]
     stop: StopPolicy,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -111,6 +113,7 @@ impl<'a> From<&'a ContainerSpec> for ContainerBody<'a> {
             privileged: spec.privileged,
             ports: &spec.ports,
             max_pids: container::pids_of(spec),
+            cpu_limit_percent: spec.limits.cpu_limit_percent.to_wire(),
             stop: spec.stop,
             sidecars: sidecars(spec),
             mounts: &spec.mounts,
@@ -169,8 +172,8 @@ fn other(
     let rootfs = container::rootfs(fields, complaints)?;
     let setup = container::optional_action(fields, "setup", complaints)?;
     let action = container::required_action(fields, complaints)?;
-    let cpu_weight = container::cpu_weight(fields, complaints)?;
-    let (env, limits) = container::late(fields)?.take(complaints, cpu_weight);
+    let cpu = container::cpu(fields, complaints)?;
+    let (env, limits) = container::late(fields)?.take(complaints, cpu);
     let stop = container::stop_policy(fields, complaints)?;
     let sidecars = each(fields, "sidecars", complaints, sidecar)?;
     let mounts = each(fields, "mounts", complaints, mount)?;

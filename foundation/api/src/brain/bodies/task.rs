@@ -52,8 +52,10 @@ pub struct TaskResponse<'a> {
     volume_drivers: &'a [String],
     #[serde(skip_serializing_if = "Placement::is_default")]
     placement: &'a Placement,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_pids: Option<u64>,
     #[serde(skip_serializing_if = "is_zero")]
-    max_pids: u64,
+    cpu_limit_percent: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_rate_limit: Option<u64>,
     #[serde(skip_serializing_if = "is_zero")]
@@ -95,7 +97,10 @@ struct Definition<'a> {
     volume_drivers: &'a [String],
     #[serde(skip_serializing_if = "Placement::is_default")]
     placement: &'a Placement,
-    max_pids: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_pids: Option<u64>,
+    #[serde(skip_serializing_if = "is_zero")]
+    cpu_limit_percent: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_rate_limit: Option<u64>,
 }
@@ -137,6 +142,7 @@ impl<'a> From<&'a Task> for TaskResponse<'a> {
             volume_drivers: wanted.volume_drivers,
             placement: wanted.placement,
             max_pids: wanted.max_pids,
+            cpu_limit_percent: wanted.cpu_limit_percent,
             log_rate_limit: wanted.log_rate_limit,
             rejection_count: task.rejections.into(),
             rejection_reason: &task.rejection_reason,
@@ -176,6 +182,7 @@ impl<'a> From<&'a TaskDefinition> for Definition<'a> {
             volume_drivers: &task.volume_drivers,
             placement: &task.placement,
             max_pids: container::pids_of(main),
+            cpu_limit_percent: main.limits.cpu_limit_percent.to_wire(),
             log_rate_limit: task.log.bytes_per_s_max,
         }
     }
@@ -192,7 +199,7 @@ pub fn parse_create(body: &Value) -> Result<TaskDefinition, Refusal> {
         complaints.invalid("rootfs");
     }
     let action = container::required_action(&fields, &mut complaints)?;
-    let cpu_weight = container::cpu_weight(&fields, &mut complaints)?;
+    let cpu = container::cpu(&fields, &mut complaints)?;
     let annotation = container::annotation(&fields, &mut complaints)?;
     let egress_rules = egress::decode(&fields, &mut complaints)?;
     let completion_callback_url = callback(&fields, &mut complaints)?;
@@ -204,7 +211,7 @@ pub fn parse_create(body: &Value) -> Result<TaskDefinition, Refusal> {
         (fields.strings("placement_tags")?, fields.strings("volume_drivers")?);
     let placement = container::placement(&fields, &mut complaints)?;
 
-    let (env, limits) = late.settle(complaints, ErrorName::InvalidTask, cpu_weight)?;
+    let (env, limits) = late.settle(complaints, ErrorName::InvalidTask, cpu)?;
     let main = ContainerSpec {
         name: MAIN.to_owned(),
         rootfs,

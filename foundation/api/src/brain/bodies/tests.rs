@@ -1,9 +1,11 @@
+use lattice_model::Limit;
 use lattice_model::action::ACTION_DEPTH_MAX;
 use lattice_model::action::{Action, Run, Wrapped};
-use lattice_model::desired_lrp::RestartPolicy;
+use lattice_model::desired_lrp::{PIDS_DEFAULT, RestartPolicy};
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::task::TaskCreateRequest;
 use super::*;
 
 fn run() -> Value {
@@ -67,6 +69,7 @@ fn an_lrp_is_refused_in_the_receptors_words() {
         (json!({"instances": -1}), "Invalid field: instances"),
         (json!({"instances": 100_001}), "Invalid field: instances"),
         (json!({"cpu_weight": 101}), "Invalid field: cpu_weight"),
+        (json!({"cpu_limit_percent": 100_001}), "Invalid field: cpu_limit_percent"),
         (json!({"annotation": long}), "Invalid field: annotation"),
         (json!({"routes": host}), "Invalid field: routes"),
         (
@@ -163,6 +166,10 @@ fn a_wrong_type_names_the_field_and_what_it_wants() {
         (json!({"ports": [-1]}), "number -1 into field ports[0] of type uint16"),
         (json!({"ports": 80}), "number 80 into field ports of type array"),
         (json!({"cpu_weight": -1}), "number -1 into field cpu_weight of type uint32"),
+        (
+            json!({"cpu_limit_percent": 0.5}),
+            "number 0.5 into field cpu_limit_percent of type uint64",
+        ),
         (json!({"start_timeout": -1}), "number -1 into field start_timeout of type uint64"),
         (json!({"routes": []}), "array into field routes of type object"),
         (json!({"env": ["A=b"]}), "string into field env[0] of type object"),
@@ -395,7 +402,7 @@ fn what_is_ours_is_added_and_read_back() {
         valid_lrp(),
         json!({"app": "shop", "restart_policy": {"on_failure": {"attempts_max": 3}},
             "placement_tags": ["gpu"], "max_pids": 64, "log_rate_limit": 0,
-            "update_strategy": "recreate",
+            "cpu_limit_percent": 150, "update_strategy": "recreate",
             "check_definition": {"checks": [{"tcp_check": {"port": 80, "connect_timeout_ms": 5}}],
                 "readiness_checks": [{"http_check": {"port": 80, "path": "/up"}}]},
             "stop": {"signal": "SIGINT", "grace_ms": 30_000}}),
@@ -404,9 +411,31 @@ fn what_is_ours_is_added_and_read_back() {
     assert_eq!(lrp.log.bytes_per_s_max, Some(0));
     assert_eq!(&*lrp.app, "shop");
     assert_eq!(lrp.restart_policy, RestartPolicy::OnFailure { attempts_max: 3 });
+    assert_eq!(lrp.main().limits.cpu_limit_percent, Limit::AtMost(150));
     assert_eq!((lrp.main().checks.checks.len(), lrp.main().stop.grace_ms), (1, Some(30_000)));
     let written = serde_json::to_value(DesiredLrpResponse::from(&lrp)).unwrap();
     assert_eq!(desired_lrp::parse_response(&written).unwrap(), lrp);
+}
+
+#[test]
+fn processes_are_bound_unless_somebody_says_that_they_are_not() {
+    for (changes, expected, written) in [
+        (json!({}), PIDS_DEFAULT, None),
+        (json!({"max_pids": null}), PIDS_DEFAULT, None),
+        (json!({"max_pids": 1024}), PIDS_DEFAULT, None),
+        (json!({"max_pids": 0}), Limit::Unlimited, Some(json!(0))),
+        (json!({"max_pids": 1}), Limit::AtMost(1), Some(json!(1))),
+    ] {
+        let lrp = desired_lrp::parse_create(&with(valid_lrp(), changes.clone())).unwrap();
+        assert_eq!(lrp.main().limits.pids, expected, "{changes}");
+        let body = serde_json::to_value(DesiredLrpResponse::from(&lrp)).unwrap();
+        assert_eq!(body.get("max_pids"), written.as_ref(), "{changes}");
+        assert_eq!(desired_lrp::parse_response(&body).unwrap(), lrp, "{changes}");
+        let task = task::parse_create(&with(valid_task(), changes.clone())).unwrap();
+        assert_eq!(task.main().limits.pids, expected, "{changes}");
+        let body = serde_json::to_value(TaskCreateRequest::from(&task)).unwrap();
+        assert_eq!(task::parse_create(&body).unwrap(), task, "{changes}");
+    }
 }
 
 #[test]
