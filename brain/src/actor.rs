@@ -20,7 +20,7 @@ use tracing::{error, info};
 use crate::board::{Answer, Applied, Board, Command, Effect, Write};
 use crate::config::{Config, Limits};
 use crate::custom_domains::{Change, Holdings, Shelf};
-use crate::dispatch::{Keyring, Outbox, Scout};
+use crate::dispatch::{Kept, Keyring, Outbox, Scout};
 use crate::events::Hub;
 use crate::store::{StoreError, Writer};
 
@@ -45,6 +45,8 @@ pub(crate) enum Request {
 pub(crate) enum Secret {
     /// What a registry demands.
     Credentials(RegistryCredentials),
+    /// That is not wanted of this registry any more.
+    NoCredentials(String),
     /// Of hosts of people's own.
     Host(Change),
 }
@@ -80,7 +82,8 @@ pub(crate) struct Actor {
 struct Turn {
     applied: Applied,
     releases: Vec<Release>,
-    credentials: Vec<RegistryCredentials>,
+    /// What will be kept of registries.
+    registries: Option<Kept>,
     /// What will be kept of hosts of people's own.
     holdings: Option<Holdings>,
 }
@@ -92,7 +95,8 @@ impl Actor {
         let (sender, requests) = mpsc::channel(config.limits.commands_queued_max.max(1));
         let (hub, scout) = (parts.hub.clone(), parts.scout.clone());
         let shelf = parts.shelf.clone();
-        let handle = Handle::new(sender, (hub, scout), shelf, Standing::of(config));
+        let kept = (shelf, parts.keyring.clone());
+        let handle = Handle::new(sender, (hub, scout), kept, Standing::of(config));
         let actor = Self {
             board,
             parts,
@@ -192,7 +196,15 @@ impl Actor {
         match secret {
             Secret::Credentials(credentials) => {
                 turn.applied.writes.push(Write::PutCredentials(credentials.clone()));
-                turn.credentials.push(credentials);
+                let registry = credentials.registry.clone();
+                self.registries_of(turn).insert(registry, credentials);
+            }
+            Secret::NoCredentials(registry) => {
+                if self.registries_of(turn).remove(&registry).is_none() {
+                    let message = format!("no credentials are kept for the registry '{registry}'");
+                    return Err(Refusal::new(ErrorName::RegistryNotFound, message));
+                }
+                turn.applied.writes.push(Write::DeleteCredentials(registry));
             }
             Secret::Host(change) => {
                 let holdings = turn.holdings.get_or_insert_with(|| self.parts.shelf.holdings());
@@ -200,6 +212,10 @@ impl Actor {
             }
         }
         Ok(())
+    }
+
+    fn registries_of<'turn>(&self, turn: &'turn mut Turn) -> &'turn mut Kept {
+        turn.registries.get_or_insert_with(|| Kept::clone(&self.parts.keyring.kept()))
     }
 
     fn apply_own(&mut self, command: Command, now: Time, turn: &mut Turn) {
@@ -211,7 +227,7 @@ impl Actor {
 
     /// Commits, and then lets everyone know.
     async fn finish(&mut self, turn: Turn) -> Result<(), StoreError> {
-        let Turn { applied, releases, credentials, holdings } = turn;
+        let Turn { applied, releases, registries, holdings } = turn;
         let Applied { events, writes, effects, .. } = applied;
         if !writes.is_empty()
             && let Err(cause) = self.parts.writer.commit(writes).await
@@ -223,8 +239,8 @@ impl Actor {
             }
             return rebuilt;
         }
-        for credentials in credentials {
-            self.parts.keyring.keep(credentials);
+        if let Some(registries) = registries {
+            self.parts.keyring.keep(registries);
         }
         if let Some(holdings) = holdings {
             self.parts.shelf.publish(holdings);

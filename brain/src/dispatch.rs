@@ -32,6 +32,7 @@ use gathered::{Gathered, item_of, items, returns, unanswered};
 use roster::{Grace, Heard, News, Seen};
 use scout::no_way_to;
 
+pub(crate) use keyring::Kept;
 pub use keyring::Keyring;
 pub use outbox::Outbox;
 pub use scout::Scout;

@@ -102,7 +102,8 @@ pub enum StoreError {
     /// What is in the key's file is no key.
     #[error(
         "{path} holds {bytes} bytes, and a key has {needed}; put the right one in its place, or move \
-         it away, and give the registries' credentials again with `ltc registry login`"
+         it away, and give the registries' credentials again with `ltc registry login`, and the custom \
+         domains with `ltc domain add`"
     )]
     NoKey {
         /// Which file.

@@ -15,7 +15,7 @@ use lattice_api::brain::CellView;
 use lattice_api::cell::{CellState, Refused};
 use lattice_daemon::bus::Subscription;
 use lattice_daemon::tasks::Tasks;
-use lattice_model::{CellPresence, DesiredLrp, Time};
+use lattice_model::{CellPresence, DesiredLrp, ProcessGuid, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cancel::Cancel;
@@ -46,6 +46,8 @@ pub(crate) enum Message {
     Checked(Option<String>),
     /// Which instance is this? `None` where it is not here, or has no container yet.
     Find(WantedInstance, oneshot::Sender<Option<Work>>),
+    /// Which instances of this LRP have a container here?
+    InstancesOf(ProcessGuid, oneshot::Sender<Vec<Work>>),
     /// End this in good order.
     Stop(WorkId),
     /// End everything, within this grace, and take nothing more.
@@ -198,6 +200,9 @@ impl Owner {
             Message::Find(wanted, answer) => {
                 let _ = answer.send(self.find(&wanted));
             }
+            Message::InstancesOf(guid, answer) => {
+                let _ = answer.send(self.instances_of(&guid));
+            }
             Message::Stop(id) => self.step(&id, Input::StopAsked),
             Message::StopAll(grace, done) => self.stop_all(grace, done),
             Message::Reported(id, report) => self.step(&id, input(report)),
@@ -291,14 +296,25 @@ impl Owner {
     }
 
     fn find(&self, wanted: &WantedInstance) -> Option<Work> {
-        let has_container =
-            |slot: &&Slot| matches!(slot.instance.state(), State::Created | State::Running { .. });
-        let is_wanted = |slot: &&Slot| match &slot.work {
+        let is_wanted = |work: &&Work| match work {
             Work::Lrp { key, instance, .. } => wanted.is(key, instance),
             Work::Task(_) => false,
         };
-        let mut found = self.slots.values().filter(has_container).filter(is_wanted);
-        found.next().map(|slot| slot.work.clone())
+        self.with_container().find(is_wanted).cloned()
+    }
+
+    fn instances_of(&self, guid: &ProcessGuid) -> Vec<Work> {
+        let is_of = |work: &&Work| match work {
+            Work::Lrp { key, .. } => key.process_guid == *guid,
+            Work::Task(_) => false,
+        };
+        self.with_container().filter(is_of).cloned().collect()
+    }
+
+    fn with_container(&self) -> impl Iterator<Item = &Work> {
+        let has_container =
+            |slot: &&Slot| matches!(slot.instance.state(), State::Created | State::Running { .. });
+        self.slots.values().filter(has_container).map(|slot| &slot.work)
     }
 
     fn stop_all(&mut self, grace: Duration, done: oneshot::Sender<()>) {

@@ -19,7 +19,6 @@ pub(crate) struct Entitlements {
 #[derive(Debug)]
 pub(crate) struct Claim {
     own: u64,
-    cores: usize,
     given: Arc<AtomicU64>,
 }
 
@@ -46,19 +45,17 @@ impl Entitlements {
     /// Gives out so many.
     pub(crate) fn claim(&self, own: u64) -> Claim {
         self.given.fetch_add(own, Ordering::Relaxed);
-        Claim { own, cores: self.cores, given: Arc::clone(&self.given) }
+        Claim { own, given: Arc::clone(&self.given) }
+    }
+
+    /// What so many of the shares that were given out are worth now, in percent of one core.
+    pub(crate) fn percentage_of(&self, own: u64) -> f64 {
+        let given = self.given.load(Ordering::Relaxed).max(own).max(1);
+        100.0 * self.cores as f64 * own as f64 / given as f64
     }
 }
 
 // === impl Claim ===
-
-impl Claim {
-    /// What it is worth now, in percent of one core.
-    pub(crate) fn percentage(&self) -> f64 {
-        let given = self.given.load(Ordering::Relaxed).max(self.own).max(1);
-        100.0 * self.cores as f64 * self.own as f64 / given as f64
-    }
-}
 
 impl Drop for Claim {
     fn drop(&mut self) {
@@ -80,12 +77,12 @@ mod tests {
     #[test]
     fn all_cores_belong_to_those_who_are_there_by_their_shares() {
         let cores = Entitlements::of(4);
-        let one = cores.claim(1024);
-        assert_eq!(one.percentage(), 400.0, "it is alone");
+        let _one = cores.claim(1024);
+        assert_eq!(cores.percentage_of(1024), 400.0, "it is alone");
         let other = cores.claim(3 * 1024);
-        assert_eq!((one.percentage(), other.percentage()), (100.0, 300.0));
+        assert_eq!((cores.percentage_of(1024), cores.percentage_of(3 * 1024)), (100.0, 300.0));
         drop(other);
-        assert_eq!(one.percentage(), 400.0);
-        assert_eq!(cores.claim(0).percentage(), 0.0);
+        assert_eq!(cores.percentage_of(1024), 400.0);
+        assert_eq!(cores.percentage_of(0), 0.0);
     }
 }

@@ -20,7 +20,7 @@ pub fn identity(instance_guid: &str, index: u32) -> Vec<EnvVar> {
     ]
 }
 
-/// How an instance is reached from outside its cell, and inside.
+/// How an instance is reached: from outside its cell, and at the address of its own.
 pub fn network(external: IpAddr, internal: IpAddr, ports: &[PortMapping]) -> Vec<EnvVar> {
     let first = ports.first().map(|mapping| mapping.host_port);
     let address = |port: u16| match external {
@@ -122,9 +122,8 @@ mod tests {
 
     #[test]
     fn network_variables_are_there_with_and_without_ports() {
-        let external: IpAddr = "192.0.2.7".parse().unwrap();
+        let [external, internal] = ["192.0.2.7", "10.255.0.9"].map(|ip| ip.parse().unwrap());
         let mapping = |container_port, host_port| PortMapping { container_port, host_port };
-        let internal: IpAddr = "10.255.0.9".parse().unwrap();
         let env = network(external, internal, &[mapping(8080, 60413), mapping(9090, 60414)]);
         assert_eq!(value(&env, "CF_INSTANCE_IP"), Some("192.0.2.7"));
         assert_eq!(value(&env, "CF_INSTANCE_INTERNAL_IP"), Some("10.255.0.9"));

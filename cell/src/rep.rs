@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use lattice_api::cell::images::{ImageStock, PrunedImages};
+use lattice_api::cell::usage::InstanceUsage;
 use lattice_api::cell::{CellError, CellState, Refused, Rep, Work};
-use lattice_model::{CellPresence, InstanceKey, LrpKey, TaskGuid};
+use lattice_model::{CellPresence, InstanceKey, LrpKey, ProcessGuid, TaskGuid};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::actor::Message;
 use crate::images::ImageError;
+use crate::metrics;
 use crate::ssh::wanted::WantedInstance;
 use crate::tools::Tools;
 use crate::work::{self, Order, WorkId};
@@ -61,6 +64,13 @@ impl Handle {
     /// The instance that is wanted, once it has a container.
     pub(crate) async fn find(&self, wanted: WantedInstance) -> Option<work::Work> {
         self.ask(|answer| Message::Find(wanted, answer)).await.ok().flatten()
+    }
+
+    async fn usage_of(&self, work: &work::Work) -> Option<InstanceUsage> {
+        let work::Work::Lrp { key, instance, .. } = work else { return None };
+        let measured = metrics::measure(&self.tools, work).await?;
+        let instance_guid = instance.instance_guid.clone();
+        Some(InstanceUsage { index: key.index, instance_guid, measured })
     }
 
     async fn send(&self, message: Message) -> Result<(), CellError> {
@@ -116,5 +126,15 @@ impl Rep for Handle {
 
     async fn prune_images(&self) -> Result<PrunedImages, CellError> {
         self.tools.seams.images.prune().await.map_err(|error| self.failed(&error))
+    }
+
+    async fn usage(&self, of: &ProcessGuid) -> Result<Vec<InstanceUsage>, CellError> {
+        let of = of.clone();
+        let held = self.ask(|answer| Message::InstancesOf(of, answer)).await?;
+        // All at once: each takes a while, in which it only waits.
+        let measured = join_all(held.iter().map(|work| self.usage_of(work))).await;
+        let mut measured: Vec<_> = measured.into_iter().flatten().collect();
+        measured.sort_by_key(|usage| usage.index);
+        Ok(measured)
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use lattice_model::RegistryCredentials;
+use lattice_model::{RegistryAccount, RegistryCredentials};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -144,6 +144,25 @@ impl ConfigDir {
         self.replace(REGISTRIES, &serde_json::to_vec(&all).expect("strings are JSON"))
     }
 
+    /// For which registries credentials are kept, and whose they are.
+    pub fn registry_accounts(&self) -> Vec<RegistryAccount> {
+        let account = |(registry, login): (String, RegistryLogin)| RegistryAccount {
+            registry,
+            username: login.username,
+        };
+        self.registries().into_iter().map(account).collect()
+    }
+
+    /// Forgets credentials of a registry; whether there were any.
+    pub fn remove_registry(&self, registry: &str) -> Result<bool, Failure> {
+        let mut all = self.registries();
+        let is_known = all.remove(registry).is_some();
+        if is_known {
+            self.replace(REGISTRIES, &serde_json::to_vec(&all).expect("strings are JSON"))?;
+        }
+        Ok(is_known)
+    }
+
     fn registries(&self) -> BTreeMap<String, RegistryLogin> {
         let bytes = fs::read(self.0.join(REGISTRIES)).unwrap_or_default();
         serde_json::from_slice(&bytes).unwrap_or_default()
@@ -276,6 +295,10 @@ mod tests {
         assert_eq!(dir.registry("a.test"), Some(credentials("a.test", "3")));
         assert_eq!(dir.registry("b.test"), Some(credentials("b.test", "2")));
         assert_eq!(dir.registry("c.test"), None);
+        assert!(dir.remove_registry("a.test").unwrap());
+        assert!(!dir.remove_registry("a.test").unwrap());
+        let account = RegistryAccount { registry: "b.test".into(), username: "u".into() };
+        assert_eq!(dir.registry_accounts(), [account]);
     }
 
     #[test]

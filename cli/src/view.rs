@@ -14,6 +14,7 @@ pub mod log_line;
 pub mod moves;
 pub mod palette;
 pub mod platform_line;
+pub mod registries;
 pub mod status;
 pub mod steps;
 pub mod table;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
+use std::time::SystemTime;
 
 use lattice_tests::appliance::Appliance;
 use lattice_tests::web::{Web, url};
@@ -49,6 +50,36 @@ fn an_app_is_created_seen_scaled_and_removed() {
     });
     let gone = lattice.ltc(&["status", "web"]);
     assert_eq!(gone.code, 14, "{gone:?}");
+}
+
+#[test]
+fn what_an_app_uses_is_measured_when_somebody_asks() {
+    machine::isolate();
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap(), "--memory-mb", "64"]);
+
+    let used = || lattice.ltc_json(&["status", "web"])["instances"][0].clone();
+    let amount = |used: &serde_json::Value, name: &str| used[name].as_u64().expect(name);
+    let before = used();
+    assert!(amount(&before, "memory_bytes") > 0, "{before}");
+    assert_eq!(amount(&before, "memory_bytes_quota"), 64 << 20);
+    assert!(before["cpu_entitlement_percentage"].as_f64().unwrap() > 0.0, "{before}");
+
+    let asked_at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+    assert_eq!(web.get("web", "/index").unwrap().body, "0");
+    let after = used();
+    assert!(
+        u128::from(amount(&after, "measured_at")) > asked_at,
+        "not a sample of before: {after}"
+    );
+    for grows in ["received_bytes", "sent_bytes", "age_ns"] {
+        let (then, now) = (amount(&before, grows), amount(&after, grows));
+        assert!(then > 0 && now > then, "{grows}: {then}, then {now}");
+    }
+    let detail = lattice.ltc_ok(&["status", "web", "-d"]);
+    assert!(detail.contains("entitled to") && detail.contains("of 64M"), "{detail}");
 }
 
 #[test]
@@ -162,8 +193,19 @@ fn the_environment_is_what_the_platform_promises() {
     ] {
         assert_eq!(of(name), Some(value), "{name} in {pairs:?}");
     }
-    for name in ["CF_INSTANCE_GUID", "CF_INSTANCE_IP", "CF_INSTANCE_PORT", "CF_INSTANCE_ADDR"] {
-        assert!(of(name).is_some_and(|value| !value.is_empty()), "{name} in {pairs:?}");
+    let told = lattice.instances(&web, "web").remove(0);
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned).expect("text");
+    let (address, port) = (text(&told["address"]), told["ports"][0]["host_port"].to_string());
+    for (name, value) in [
+        ("CF_INSTANCE_GUID", text(&told["instance_guid"])),
+        ("INSTANCE_GUID", text(&told["instance_guid"])),
+        ("CF_INSTANCE_IP", address.clone()),
+        ("CF_INSTANCE_INTERNAL_IP", text(&told["instance_address"])),
+        ("CF_INSTANCE_ADDR", format!("{address}:{port}")),
+        ("CF_INSTANCE_PORTS", format!(r#"[{{"external":{port},"internal":8080}}]"#)),
+        ("CF_INSTANCE_PORT", port),
+    ] {
+        assert_eq!(of(name), Some(value.as_str()), "{name} in {pairs:?}");
     }
     let secret = lattice.admin().password;
     assert!(!answer.body.contains(&secret), "the administrator's password is not the app's");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use lattice_tests::appliance::{Appliance, Said};
 use lattice_tests::registry::Registry;
 use lattice_tests::web::Web;
-use lattice_tests::{image, machine, program};
+use lattice_tests::{PATIENCE, eventually, expect, image, machine, program};
 use reqwest::Method;
 use sha2::{Digest as _, Sha256};
 
@@ -119,7 +119,7 @@ fn a_registry_image_runs_by_tag_and_by_digest() {
 fn a_private_registry_wants_the_right_credentials() {
     machine::isolate();
     let registry = Registry::private(PORT, "ann", "open-sesame");
-    let lattice = Appliance::start(&[]);
+    let mut lattice = Appliance::start(&[]);
     let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
     let name = format!("{}/app:v1", registry.host());
     image::copy(&layout, &name, Some("ann:open-sesame"));
@@ -137,11 +137,88 @@ fn a_private_registry_wants_the_right_credentials() {
 
     let mut told = everything_told(&lattice);
     told.extend([("wrong", wrong.all()), ("right", right.all())].map(|(n, t)| (n.to_owned(), t)));
+    told.extend(files_of(&lattice.data_dir()));
+    // The next process knows them as well, and tells them to nobody either.
+    lattice.kill();
+    lattice.up();
+    let other = format!("{}/other:v1", registry.host());
+    image::copy(&layout, &other, Some("ann:open-sesame"));
+    create_by_api(&lattice, "other", &other);
+    lattice.wait_running(&Web::new(), "other", 1);
+    told.extend(files_of(&lattice.data_dir()));
+    told.push(("the list".to_owned(), lattice.ltc_ok(&["registry", "list", "-o", "json"])));
     for secret in [secrets("ann", "wild-guess"), secrets("ann", "open-sesame")].concat() {
         for (place, text) in &told {
             assert!(!text.contains(&secret), "a password is in {place}: {text}");
         }
     }
+}
+
+#[test]
+fn credentials_that_are_forgotten_pull_nothing_any_more() {
+    machine::isolate();
+    let registry = Registry::private(PORT, "ann", "open-sesame");
+    let lattice = Appliance::start(&[]);
+    let web = Web::new();
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    let image = |name: &str| format!("{}/{name}:v1", registry.host());
+    for name in ["app", "other"] {
+        image::copy(&layout, &image(name), Some("ann:open-sesame"));
+    }
+    let made = create(&lattice, &image("app"), "ann:open-sesame");
+    assert_eq!(made.code, 0, "{made:?}");
+    let kept = serde_json::json!([
+        {"registry": registry.host(), "username": "ann", "here": false, "on_lattice": true}]);
+    assert_eq!(lattice.ltc_json(&["registry", "list"]), kept);
+
+    lattice.ltc_ok(&["registry", "remove", &registry.host()]);
+    assert_eq!(lattice.ltc_json(&["registry", "list"]), serde_json::json!([]));
+    let again = lattice.ltc(&["registry", "remove", &registry.host()]);
+    assert_eq!(again.code, 14, "{again:?}");
+    assert!(
+        again.err.contains("no credentials") && again.err.contains("registry list"),
+        "{again:?}"
+    );
+    create_by_api(&lattice, "other", &image("other"));
+    eventually("the registry turns the cell away", PATIENCE, || {
+        let other = lattice.instances(&web, "other");
+        let reason = other[0]["crash_reason"].as_str().unwrap_or_default();
+        expect(reason.contains("refused access"), other)
+    });
+    assert_eq!(web.get("web", "/index").unwrap().body, "0", "what runs stays");
+}
+
+/// Creates an app like `web` of another image without `ltc`, which would hand over credentials.
+fn create_by_api(lattice: &Appliance, app: &str, image: &str) {
+    let web = Web::new();
+    let like = lattice.api(&web, Method::GET, "/v1/desired_lrps/web", None);
+    let mut lrp: serde_json::Value = serde_json::from_str(&like.body).unwrap();
+    let (host, path) = image.split_once('/').expect("an image has a registry");
+    let (path, tag) = path.rsplit_once(':').expect("it has a tag");
+    lrp["rootfs"] = format!("docker://{host}/{path}#{tag}").into();
+    lrp["process_guid"] = app.into();
+    let made = lattice.api(&web, Method::POST, "/v1/desired_lrps", Some(lrp));
+    assert_eq!(made.status, 201, "{made:?}");
+}
+
+/// What is kept in files, but for what belongs to instances and images.
+fn files_of(dir: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    // What belongs to an instance that is at its end may go meanwhile.
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_kept = !["rootfs", "images", "registry"].iter().any(|name| path.ends_with(name));
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && is_kept => found.extend(files_of(&path)),
+            Ok(kind) if kind.is_file() => {
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                found.push((path.display().to_string(), text));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    found
 }
 
 /// Every list, event and log by which the platform tells of the app `web`, by its name.

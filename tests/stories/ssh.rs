@@ -62,6 +62,32 @@ fn a_shell_at_a_terminal_knows_its_size_and_hears_of_another() {
 }
 
 #[test]
+fn ctrl_c_ends_the_program_in_front_and_the_shell_goes_on() {
+    let (lattice, _web) = stage();
+    let sleeps = || {
+        let running = machine::executed(&lattice.data_dir());
+        running.iter().filter(|line| line.contains("sleep 4713")).count()
+    };
+    let shell = ssh_command(&lattice, "diego:web/0", &[]);
+    let mut command = ssh_options(&lattice, "diego:web/0", &["-t"]);
+    command.arg("sleep 4713");
+    for (command, is_shell) in [(shell, true), (command, false)] {
+        let mut terminal = Terminal::start(command, (80, 24));
+        if is_shell {
+            terminal.type_in("sleep 4713\n");
+        }
+        eventually("it runs in front", PATIENCE, || expect(sleeps() > 0, ()));
+        terminal.type_in("\x03");
+        eventually("it has been interrupted", PATIENCE, || expect(sleeps() == 0, ()));
+        if is_shell {
+            terminal.type_in("echo ended by $?; exit 5\n");
+            terminal.until("ended by 130\r\n");
+        }
+        assert_eq!(terminal.end().code, if is_shell { 5 } else { 130 });
+    }
+}
+
+#[test]
 fn files_go_up_and_down_by_sftp_and_scp_and_links_lead_nowhere_else() {
     let (lattice, _web) = stage();
     let here = lattice.scratch().join("files");

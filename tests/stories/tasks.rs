@@ -1,5 +1,9 @@
 //! Work that runs once.
 
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::time::Duration;
+
 use lattice_tests::appliance::Appliance;
 use lattice_tests::web::Web;
 use lattice_tests::{PATIENCE, eventually, expect, image, machine};
@@ -79,6 +83,32 @@ fn a_task_is_cancelled_while_it_runs() {
     });
 }
 
+#[test]
+fn a_task_is_cancelled_while_it_downloads_what_never_ends() {
+    let (lattice, web) = stage();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/endless", server.local_addr().unwrap());
+    let (told, asked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = server.accept().unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        told.send(()).unwrap();
+        // Until nobody reads any more.
+        while stream.write_all(&[0; 100]).is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        told.send(()).unwrap();
+    });
+    let download =
+        json!({"download": {"from": url, "to": "/tmp", "cache_key": "", "user": "root"}});
+    submit_action(&lattice, "endless", download, "");
+    asked.recv_timeout(PATIENCE).expect("the download begins");
+    lattice.ltc_ok(&["cancel-task", "endless"]);
+    let task = completed(&lattice, &web, "endless");
+    assert_eq!(task["failure_reason"], "task was cancelled", "{task}");
+    asked.recv_timeout(PATIENCE).expect("the download is broken off");
+}
+
 /// An appliance whose own registry holds the image of `fixture-app`.
 pub(crate) fn stage() -> (Appliance, Web) {
     machine::isolate();
@@ -90,11 +120,16 @@ pub(crate) fn stage() -> (Appliance, Web) {
 }
 
 pub(crate) fn submit(lattice: &Appliance, guid: &str, args: &[&str], result_file: &str) {
+    let run = json!({"run": {"path": "/fixture-app", "args": args, "user": "root"}});
+    submit_action(lattice, guid, run, result_file);
+}
+
+fn submit_action(lattice: &Appliance, guid: &str, action: Value, result_file: &str) {
     let task = json!({
         "task_guid": guid,
         "domain": "lattice",
         "rootfs": "docker://registry.lattice.localhost:8080/fixture#v1",
-        "action": {"run": {"path": "/fixture-app", "args": args, "user": "root"}},
+        "action": action,
         "memory_mb": 128,
         "disk_mb": DISK_MB,
         "cpu_weight": 100,

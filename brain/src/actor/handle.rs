@@ -11,7 +11,7 @@ use super::{Release, Request, Secret};
 use crate::board::{Answer, Board, Command};
 use crate::config::Config;
 use crate::custom_domains::{CustomDomains, Shelf};
-use crate::dispatch::Scout;
+use crate::dispatch::{Keyring, Scout};
 use crate::events::Hub;
 
 /// The brain, for people ([`lattice_api::brain::Receptor`]) and for cells
@@ -22,6 +22,7 @@ pub struct Handle {
     pub(super) hub: Hub,
     pub(super) scout: Scout,
     pub(crate) shelf: Shelf,
+    pub(super) keyring: Keyring,
     pub(super) standing: Arc<Standing>,
 }
 
@@ -62,10 +63,10 @@ impl Handle {
     pub(super) fn new(
         requests: mpsc::Sender<Request>,
         (hub, scout): (Hub, Scout),
-        shelf: Shelf,
+        (shelf, keyring): (Shelf, Keyring),
         standing: Standing,
     ) -> Self {
-        Self { requests, hub, scout, shelf, standing: Arc::new(standing) }
+        Self { requests, hub, scout, shelf, keyring, standing: Arc::new(standing) }
     }
 
     /// The certificates for hosts of people's own, now and as they change.

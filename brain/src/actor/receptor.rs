@@ -1,22 +1,25 @@
 //! The handle as people and tools see it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lattice_api::brain::images::{CellImages, CellPruned};
 use lattice_api::brain::moves::{DrainRequest, MovePlan, Moves, PlannedMove, RebalanceRequest};
+use lattice_api::brain::usage::CellUsage;
 use lattice_api::brain::{
     BrainError, EventId, EventStream, Explanation, InstanceProgress, Receptor, Version,
 };
 use lattice_api::cell::CellError;
 use lattice_api::cell::images::{ImageStock, PrunedImages};
+use lattice_api::cell::usage::InstanceUsage;
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::cell::Draining;
 use lattice_model::{
     ActualLrp, CellId, CellPresence, CustomDomain, CustomDomainStatus, DesiredLrp,
-    DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal, RegistryCredentials, Task,
-    TaskDefinition, TaskGuid, Time,
+    DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal, RegistryAccount,
+    RegistryCredentials, Task, TaskDefinition, TaskGuid, Time,
 };
 
 use super::Secret;
@@ -152,6 +155,21 @@ impl Receptor for Handle {
         self.read(move |board, _| board.progress_of(&guid), Patience::Refuse).await
     }
 
+    async fn usage_of(&self, guid: &ProcessGuid) -> Result<Vec<CellUsage>, BrainError> {
+        let of = guid.clone();
+        let look = move |board: &Board, _| (board.actual_lrps_of(&of), board.cells());
+        let (instances, mut cells) = self.read(look, Patience::Refuse).await?;
+        let holders: BTreeSet<&CellId> =
+            instances.iter().filter_map(|lrp| Some(&lrp.instance()?.cell_id)).collect();
+        cells.retain(|cell| holders.contains(&cell.cell_id));
+        let told = self.scout.of_each(cells, |rep| async move { rep.usage(guid).await });
+        let one = |(cell_id, told): (CellId, Result<Vec<InstanceUsage>, CellError>)| match told {
+            Ok(instances) => CellUsage { cell_id, instances, error: String::new() },
+            Err(e) => CellUsage { cell_id, instances: Vec::new(), error: e.to_string() },
+        };
+        Ok(told.await.into_iter().map(one).collect())
+    }
+
     async fn explain(&self, guid: &ProcessGuid, index: u32) -> Result<Explanation, BrainError> {
         let lrp = self.desired_lrp(guid).await?;
         if index >= lrp.instances {
@@ -263,6 +281,18 @@ impl Receptor for Handle {
             return Err(Refusal::new(ErrorName::InvalidRequest, message).into());
         }
         self.keep(Secret::Credentials(c), Patience::Refuse).await
+    }
+
+    async fn registry_accounts(&self) -> Result<Vec<RegistryAccount>, BrainError> {
+        let account = |one: &RegistryCredentials| RegistryAccount {
+            registry: one.registry.clone(),
+            username: one.username.clone(),
+        };
+        Ok(self.keyring.kept().values().map(account).collect())
+    }
+
+    async fn remove_registry_credentials(&self, registry: &str) -> Result<(), BrainError> {
+        self.keep(Secret::NoCredentials(registry.to_owned()), Patience::Refuse).await
     }
 
     async fn put_custom_domain(

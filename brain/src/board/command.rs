@@ -141,6 +141,8 @@ pub enum Write {
     DeleteDraining(CellId),
     /// Keeps what a registry demands.
     PutCredentials(lattice_model::RegistryCredentials),
+    /// Forgets what is kept for a registry.
+    DeleteCredentials(String),
     /// Keeps a certificate for a host.
     PutCustomDomain(lattice_model::CustomDomain),
     /// Forgets a host's.
@@ -232,6 +234,7 @@ impl Write {
     pub const fn is_secret(&self) -> bool {
         match self {
             Self::PutCredentials(_)
+            | Self::DeleteCredentials(_)
             | Self::PutCustomDomain(_)
             | Self::DeleteCustomDomain(_)
             | Self::PutAcmeAccount(_) => true,

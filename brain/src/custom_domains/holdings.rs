@@ -84,11 +84,17 @@ impl Holdings {
         accounts: Vec<AcmeAccount>,
     ) -> Self {
         let by_host = |domain: CustomDomain| (domain.host.clone(), Arc::new(kept(domain)));
-        let enrolled = |one: Enrolment| (one.host.clone(), Arc::new(one));
+        let certificates: CustomDomains = certificates.into_iter().map(by_host).collect();
+        // An order came to a certificate, and that is lost, as its key is with that of the store.
+        let is_lost = |one: &Enrolment| one.failures == 0 && !certificates.contains_key(&one.host);
+        let enrolled = |one: Enrolment| match is_lost(&one) {
+            true => (one.host.clone(), Arc::new(Enrolment::new(one.host, Time::default()))),
+            false => (one.host.clone(), Arc::new(one)),
+        };
         Self {
-            certificates: certificates.into_iter().map(by_host).collect(),
             enrolments: enrolments.into_iter().map(enrolled).collect(),
             accounts: accounts.into(),
+            certificates,
         }
     }
 

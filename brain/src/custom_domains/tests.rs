@@ -169,6 +169,21 @@ fn a_failure_does_not_end_what_was_asked_for_while_it_came() {
 }
 
 #[test]
+fn a_certificate_that_was_lost_with_the_stores_key_is_ordered_at_once() {
+    let came = given("a.test", 2030);
+    let begun = Enrolment::new("a.test".to_owned(), NOW);
+    let obtained = begun.obtained(&came.facts, NOW, 0.0);
+    let failed = begun.failed(&failure(), false, NOW, 0.5);
+    let due_of = |kept: Vec<CustomDomain>, enrolment: &Enrolment| {
+        let holdings = Holdings::new(kept, vec![enrolment.clone()], Vec::new());
+        holdings.enrolments["a.test"].is_due(NOW)
+    };
+    assert!(!due_of(vec![came.domain], &obtained), "it is there");
+    assert!(due_of(Vec::new(), &obtained), "it is lost");
+    assert!(!due_of(Vec::new(), &failed), "it never came");
+}
+
+#[test]
 fn one_host_more_than_there_may_be_is_refused_and_one_that_is_there_is_not() {
     let host = |nth: usize| format!("host-{nth}.test");
     let mut holdings = after((0..999).map(|nth| Change::Enrol(host(nth))).collect());

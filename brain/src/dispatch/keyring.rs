@@ -5,25 +5,34 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use lattice_model::{ContainerSpec, ImageRef, RegistryCredentials};
 
-/// Credentials by registry. Shared; the actor adds to it after the commit. `Debug` shows no
-/// password.
+/// What people gave, by registry. `Debug` shows no password.
+pub(crate) type Kept = BTreeMap<String, RegistryCredentials>;
+
+/// Credentials by registry. Shared; the actor changes what is kept after the commit. `Debug` shows
+/// no password.
 #[derive(Debug, Clone, Default)]
-pub struct Keyring(Arc<RwLock<BTreeMap<String, RegistryCredentials>>>);
+pub struct Keyring {
+    own: Option<Arc<RegistryCredentials>>,
+    kept: Arc<RwLock<Arc<Kept>>>,
+}
 
 // === impl Keyring ===
 
 impl Keyring {
-    /// Those that the store kept, and over them that of the brain's own registry.
+    /// Those that the store kept, and that of the brain's own registry, which nobody replaces.
     pub fn new(own: Option<RegistryCredentials>, kept: Vec<RegistryCredentials>) -> Self {
-        let keyring = Self::default();
-        kept.into_iter().chain(own).for_each(|credentials| keyring.keep(credentials));
-        keyring
+        let kept: Kept = kept.into_iter().map(|one| (one.registry.clone(), one)).collect();
+        Self { own: own.map(Arc::new), kept: Arc::new(RwLock::new(Arc::new(kept))) }
     }
 
-    /// Adds one, or replaces what is kept for its registry.
-    pub fn keep(&self, credentials: RegistryCredentials) {
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        all.insert(credentials.registry.clone(), credentials);
+    /// What people gave.
+    pub(crate) fn kept(&self) -> Arc<Kept> {
+        Arc::clone(&self.kept.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// This is kept from now on.
+    pub(crate) fn keep(&self, kept: Kept) {
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(kept);
     }
 
     /// Those that are needed to pull these containers' images; one for each registry at most.
@@ -31,8 +40,10 @@ impl Keyring {
         let image = |container: &ContainerSpec| ImageRef::from_rootfs(&container.rootfs).ok();
         let registries: BTreeSet<String> =
             containers.iter().filter_map(image).map(|image| image.registry).collect();
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        registries.iter().filter_map(|registry| all.get(registry).cloned()).collect()
+        let kept = self.kept();
+        let own = |registry: &String| self.own.as_deref().filter(|own| own.registry == *registry);
+        let known = |registry: &String| own(registry).or_else(|| kept.get(registry)).cloned();
+        registries.iter().filter_map(known).collect()
     }
 }
 
@@ -52,7 +63,11 @@ mod tests {
             Some(credentials("registry.l.localhost:8080", "own")),
             vec![credentials("private.io", "old"), credentials("docker.io", "hub")],
         );
-        keyring.keep(credentials("private.io", "new"));
+        let mut kept = Kept::clone(&keyring.kept());
+        for given in [("private.io", "new"), ("registry.l.localhost:8080", "not the one")] {
+            kept.insert(given.0.to_owned(), credentials(given.0, given.1));
+        }
+        keyring.keep(kept);
         let check = |rootfs: &[&str], expected: &[&str]| {
             let container = |rootfs: &&str| {
                 let main = lrp("x", 1, 1).main().clone();
@@ -69,6 +84,7 @@ mod tests {
         check(&["docker://private.io/a", "docker:///b"], &["hub", "new"]);
         check(&["docker://unknown.io/a"], &[]);
         check(&["preloaded:stack"], &[]);
-        assert!(!format!("{keyring:?}").contains("own"));
+        let shown = format!("{keyring:?}");
+        assert!(!shown.contains("hub") && !shown.contains("\"own\""), "{shown}");
     }
 }

@@ -53,6 +53,19 @@ pub(super) async fn show(
     })
 }
 
+/// What they use, measured now. Ours.
+pub(super) async fn usage_of(
+    _: Authorized,
+    State(api): State<Api>,
+    Path(guid): Path<String>,
+) -> Answer {
+    let usage = match ProcessGuid::new(&guid) {
+        Ok(guid) => api.receptor.usage_of(&guid).await?,
+        Err(_) => Vec::new(),
+    };
+    Ok(ok(&usage))
+}
+
 pub(super) async fn retire(
     _: Authorized,
     State(api): State<Api>,

@@ -101,7 +101,8 @@ const fn status(name: ErrorName) -> StatusCode {
         | ErrorName::DesiredLRPNotFound
         | ErrorName::ActualLRPIndexNotFound
         | ErrorName::CellNotFound
-        | ErrorName::CustomDomainNotFound => StatusCode::NOT_FOUND,
+        | ErrorName::CustomDomainNotFound
+        | ErrorName::RegistryNotFound => StatusCode::NOT_FOUND,
         ErrorName::TaskGuidAlreadyExists
         | ErrorName::TaskNotDeletable
         | ErrorName::DesiredLRPAlreadyExists => StatusCode::CONFLICT,

@@ -58,7 +58,14 @@ pub(super) fn router() -> Router<Api> {
 
 /// All endpoints, in the order of the document.
 pub(super) fn all() -> Vec<Endpoint> {
-    let nouns = [of_desired_lrps(), of_actual_lrps(), of_tasks(), of_moves(), of_the_platform()];
+    let nouns = [
+        of_desired_lrps(),
+        of_actual_lrps(),
+        of_tasks(),
+        of_moves(),
+        of_the_platform(),
+        of_secrets(),
+    ];
     nouns.into_iter().flatten().collect()
 }
 
@@ -113,6 +120,9 @@ fn of_actual_lrps() -> Vec<Endpoint> {
         get(routes::PROGRESS, "getProgress", progress::list)
             .says("How far instances have come that are not running yet")
             .answers(200, Many("InstanceProgress")),
+        get(routes::USAGE, "getUsage", actual_lrps::usage_of)
+            .says("What the instances of one LRP use, as their cells measure it now")
+            .answers(200, Many("CellUsage")),
     ]
 }
 
@@ -205,11 +215,28 @@ fn of_the_platform() -> Vec<Endpoint> {
         post(routes::AUTH_COOKIE, "getAuthCookie", auth::cookie)
             .says("Turns the credentials that were sent into a cookie")
             .answers(204, Nothing),
+    ]
+}
+
+/// What is kept and never told whole.
+fn of_secrets() -> Vec<Endpoint> {
+    vec![
+        get(routes::REGISTRY_CREDENTIALS, "listRegistryAccounts", registry_credentials::list)
+            .says("The registries for which credentials are kept, and whose they are")
+            .answers(200, Many("RegistryAccount")),
         put(routes::REGISTRY_CREDENTIALS, "putRegistryCredentials", registry_credentials::put)
-            .says("Keeps what cells need to pull from a registry; nothing reads it back")
+            .says("Keeps what cells need to pull from a registry; nothing reads the password back")
             .takes("RegistryCredentials")
             .answers(204, Nothing)
             .refuses(&[400]),
+        delete(
+            routes::REGISTRY_CREDENTIALS_OF,
+            "deleteRegistryCredentials",
+            registry_credentials::remove,
+        )
+        .says("Forgets what is kept for a registry")
+        .answers(204, Nothing)
+        .refuses(&[404]),
         get(routes::CUSTOM_DOMAINS, "listCustomDomains", custom_domains::list)
             .says("Hosts of people's own and their certificates, without the keys")
             .answers(200, Many("CustomDomain")),

@@ -103,6 +103,7 @@ impl Store for InMemory {
                 Write::PutCredentials(c) => {
                     state.credentials.insert(c.registry.clone(), kept);
                 }
+                Write::DeleteCredentials(registry) => drop(state.credentials.remove(registry)),
                 Write::PutCustomDomain(d) => {
                     state.custom_domains.insert(d.host.clone(), kept);
                 }

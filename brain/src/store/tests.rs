@@ -61,6 +61,10 @@ fn acme_account(credentials: &str) -> AcmeAccount {
     AcmeAccount { directory, credentials }
 }
 
+fn of_registry(registry: &str) -> RegistryCredentials {
+    RegistryCredentials { registry: registry.to_owned(), ..credentials("secret") }
+}
+
 fn custom_domain(host: &str, key: &str) -> CustomDomain {
     let (host, key) = (host.to_owned(), key.to_owned());
     CustomDomain { host, certificate: "PEM".to_owned(), key }
@@ -84,6 +88,7 @@ fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
         Write::PutDraining(draining("a", 1)),
         Write::PutDraining(draining("gone", 1)),
         Write::PutCredentials(credentials("old")),
+        Write::PutCredentials(of_registry("gone.test")),
         Write::PutCustomDomain(custom_domain("a.test", "old")),
         Write::PutCustomDomain(custom_domain("gone.test", "old")),
         Write::PutEnrolment(enrolment("a.test", 1)),
@@ -103,6 +108,7 @@ fn contract<S: Store>(mut store: S, again: impl FnOnce(S) -> S) {
         Write::PutDraining(draining("a", 4)),
         Write::DeleteDraining(cell_id("gone")),
         Write::PutCredentials(credentials("new")),
+        Write::DeleteCredentials("gone.test".to_owned()),
         Write::PutCustomDomain(custom_domain("a.test", "new")),
         Write::DeleteCustomDomain("gone.test".to_owned()),
         Write::PutEnrolment(enrolment("a.test", 2)),
@@ -158,38 +164,50 @@ fn only_its_owner_can_read_the_files() {
     assert!(seen >= 2, "the file and its log");
 }
 
+fn secrets(text: &str) -> [Write; 3] {
+    [
+        Write::PutCredentials(credentials(text)),
+        Write::PutCustomDomain(custom_domain("a.test", text)),
+        Write::PutAcmeAccount(acme_account(text)),
+    ]
+}
+
 #[test]
-fn secrets_are_in_their_own_table_only() {
+fn secrets_are_not_shown() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Sqlite::open(&dir.path().join(STORE_FILE)).unwrap();
-    let writes = [
-        Write::PutCredentials(credentials("hunter2")),
-        Write::PutCustomDomain(custom_domain("a.test", "hunter2")),
-        Write::PutAcmeAccount(acme_account("hunter2")),
-    ];
+    let writes = secrets("hunter2");
     store.commit(&writes).unwrap();
     assert!(!format!("{writes:?}").contains("hunter2"));
     assert!(!format!("{:?}", store.load().unwrap()).contains("hunter2"));
 }
 
 #[test]
-fn passwords_of_registries_are_in_no_file() {
+fn secrets_are_in_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Sqlite::open(&dir.path().join(STORE_FILE)).unwrap();
-    store.commit(&[Write::PutCredentials(credentials("hunter2"))]).unwrap();
-    assert_eq!(files_with(dir.path(), "hunter2"), [] as [PathBuf; 0]);
+    store.commit(&secrets("hunter2")).unwrap();
+    assert_eq!(files_with(dir.path(), b"hunter2"), [] as [PathBuf; 0]);
     drop(store);
-    assert_eq!(files_with(dir.path(), "hunter2"), [] as [PathBuf; 0]);
+    assert_eq!(files_with(dir.path(), b"hunter2"), [] as [PathBuf; 0]);
 }
 
-/// The files of a directory that have this text in them.
-fn files_with(dir: &Path, text: &str) -> Vec<PathBuf> {
+/// The files of a directory that have these bytes in them.
+fn files_with(dir: &Path, needle: &[u8]) -> Vec<PathBuf> {
     let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let has_it = |path: &PathBuf| {
         let bytes = std::fs::read(path).unwrap();
-        bytes.windows(text.len()).any(|part| part == text.as_bytes())
+        bytes.windows(needle.len()).any(|part| part == needle)
     };
     paths.filter(has_it).collect()
+}
+
+/// Some of a host's key, as it is sealed.
+fn sealed_key(store: &Sqlite, host: &str) -> Vec<u8> {
+    let sql = "SELECT sealed_key FROM sealed_domains WHERE host = ?1";
+    let sealed: Vec<u8> = store.connection().query_row(sql, [host], |row| row.get(0)).unwrap();
+    // From its middle: a long one stands on several pages.
+    sealed[100..132].to_vec()
 }
 
 #[test]
@@ -197,14 +215,16 @@ fn no_key_stays_in_the_file_that_was_replaced_or_removed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(STORE_FILE);
     let mut store = Sqlite::open(&path).unwrap();
-    // Longer than a page, so that it stands on pages of its own.
-    let key = |name: &str| format!("secret-{name}").repeat(1_000);
+    let mut sealed = Vec::new();
     for (host, name) in [("a.test", "first"), ("b.test", "second"), ("a.test", "third")] {
-        store.commit(&[Write::PutCustomDomain(custom_domain(host, &key(name)))]).unwrap();
+        // Longer than a page, so that it stands on pages of its own.
+        let key = format!("secret-{name}").repeat(1_000);
+        store.commit(&[Write::PutCustomDomain(custom_domain(host, &key))]).unwrap();
+        sealed.push(sealed_key(&store, host));
     }
     store.commit(&[Write::DeleteCustomDomain("b.test".to_owned())]).unwrap();
-    let holds = |name: &str| !files_with(dir.path(), &format!("secret-{name}")).is_empty();
-    assert_eq!(["first", "second", "third"].map(holds), [false, false, true]);
+    let is_there = |sealed: &Vec<u8>| !files_with(dir.path(), sealed).is_empty();
+    assert_eq!(sealed.iter().map(is_there).collect::<Vec<_>>(), [false, false, true]);
 }
 
 #[test]
@@ -214,15 +234,16 @@ fn a_key_that_somebody_still_reads_goes_with_a_later_commit() {
     let mut store = Sqlite::open(&path).unwrap();
     let key = "secret".repeat(1_000);
     store.commit(&[Write::PutCustomDomain(custom_domain("a.test", &key))]).unwrap();
+    let sealed = sealed_key(&store, "a.test");
     let reader = rusqlite::Connection::open(&path).unwrap();
     reader.execute_batch("BEGIN").unwrap();
     let read = reader.query_row("SELECT count(*) FROM tasks", [], |row| row.get::<_, i64>(0));
     assert_eq!(read.unwrap(), 0);
     store.commit(&[Write::DeleteCustomDomain("a.test".to_owned())]).unwrap();
-    assert!(!files_with(dir.path(), "secretsecret").is_empty(), "it is being read");
+    assert!(!files_with(dir.path(), &sealed).is_empty(), "it is being read");
     drop(reader);
     store.commit(&[Write::PutTask(task("t", 1))]).unwrap();
-    assert_eq!(files_with(dir.path(), "secretsecret"), [] as [PathBuf; 0]);
+    assert_eq!(files_with(dir.path(), &sealed), [] as [PathBuf; 0]);
 }
 
 #[test]

@@ -176,9 +176,14 @@ async fn the_smaller_nouns_come_through_whole() {
         password: "hunter2".into(),
     };
     client.put_registry_credentials(credentials.clone()).await.unwrap();
-    assert_eq!(served.receptor.state().credentials, [credentials]);
-    let (status, _) = answer(served.request("GET", "/v1/registry_credentials")).await;
-    assert_eq!(status, 405, "credentials are never listed");
+    assert_eq!(served.receptor.state().credentials, [credentials.clone()]);
+    let accounts = client.registry_accounts().await.unwrap();
+    assert_eq!(accounts, served.receptor.registry_accounts().await.unwrap());
+    let (_, listed) = answer(served.request("GET", "/v1/registry_credentials")).await;
+    assert!(!listed.contains("hunter2"), "passwords are never listed: {listed}");
+    client.remove_registry_credentials(&credentials.registry).await.unwrap();
+    let again = client.remove_registry_credentials("x/y ?é").await;
+    refused(again, ErrorName::RegistryNotFound, "no 'x/y ?é'");
 }
 
 #[tokio::test]
@@ -294,6 +299,15 @@ async fn cells_are_drained_and_instances_spread_anew() {
         ErrorName::InvalidRequest,
         "Invalid field: max_moves (from 1 to 10000)",
     );
+}
+
+#[tokio::test]
+async fn what_instances_use_is_told_by_cell() {
+    let served = Served::start().await;
+    let client = served.client();
+    assert_eq!(client.usage_of(&guid("web")).await.unwrap(), samples::usage());
+    let path = routes::usage(&guid("web"));
+    assert_eq!(answer(served.anonymous("GET", &path)).await.0, 401);
 }
 
 #[tokio::test]

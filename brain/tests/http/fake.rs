@@ -8,6 +8,7 @@ use lattice_api::brain::images::{CellImages, CellPruned};
 use lattice_api::brain::moves::{
     DrainRequest, DrainingCell, MovePlan, Moves, PlannedMove, RebalanceRequest,
 };
+use lattice_api::brain::usage::CellUsage;
 use lattice_api::brain::{
     BrainError, EventId, EventStream, Explanation, InstanceProgress, ProgressStep, Receptor,
     Version,
@@ -17,7 +18,8 @@ use lattice_model::task::TaskOutcome;
 use lattice_model::{
     ActualLrp, CellId, CellPresence, CustomDomain, CustomDomainStatus, DesiredLrp,
     DesiredLrpUpdate, Domain, ErrorName, Event, ModificationTag, ProcessGuid, Refusal,
-    RegistryCredentials, Resources, Task, TaskDefinition, TaskGuid, TaskState, Time,
+    RegistryAccount, RegistryCredentials, Resources, Task, TaskDefinition, TaskGuid, TaskState,
+    Time,
 };
 
 use super::samples;
@@ -285,6 +287,10 @@ impl Receptor for FakeReceptor {
         Ok(samples::images())
     }
 
+    async fn usage_of(&self, _: &ProcessGuid) -> Result<Vec<CellUsage>, BrainError> {
+        Ok(samples::usage())
+    }
+
     async fn prune_images(&self) -> Result<Vec<CellPruned>, BrainError> {
         Ok(samples::pruned())
     }
@@ -332,6 +338,25 @@ impl Receptor for FakeReceptor {
     async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError> {
         self.state().credentials.push(c);
         Ok(())
+    }
+
+    async fn registry_accounts(&self) -> Result<Vec<RegistryAccount>, BrainError> {
+        let state = self.state();
+        let account = |c: &RegistryCredentials| RegistryAccount {
+            registry: c.registry.clone(),
+            username: c.username.clone(),
+        };
+        Ok(state.credentials.iter().map(account).collect())
+    }
+
+    async fn remove_registry_credentials(&self, registry: &str) -> Result<(), BrainError> {
+        let mut state = self.state();
+        let count = state.credentials.len();
+        state.credentials.retain(|c| c.registry != registry);
+        if state.credentials.len() < count {
+            return Ok(());
+        }
+        refused(ErrorName::RegistryNotFound, format!("no '{registry}'"))
     }
 
     async fn events(&self, after: Option<EventId>) -> Result<EventStream, BrainError> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Served, answer, samples};
 
 /// Every endpoint: method, path, and whether it reads a body.
-const ENDPOINTS: [(&str, &str, bool); 29] = [
+const ENDPOINTS: [(&str, &str, bool); 32] = [
     ("GET", "/v1/desired_lrps", false),
     ("POST", "/v1/desired_lrps", true),
     ("GET", "/v1/desired_lrps/web", false),
@@ -32,6 +32,9 @@ const ENDPOINTS: [(&str, &str, bool); 29] = [
     ("GET", "/v1/version", false),
     ("GET", "/v1/openapi.json", false),
     ("PUT", "/v1/registry_credentials", true),
+    ("GET", "/v1/registry_credentials", false),
+    ("DELETE", "/v1/registry_credentials/h.io", false),
+    ("GET", "/v1/actual_lrps/web/usage", false),
     ("GET", "/v1/custom_domains", false),
     ("PUT", "/v1/custom_domains/shop.example.com", true),
     ("DELETE", "/v1/custom_domains/shop.example.com", false),

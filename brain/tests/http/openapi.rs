@@ -189,6 +189,9 @@ async fn what_is_read_of_every_noun_is_as_the_document_says() {
     let create = served.request("POST", "/v1/desired_lrps").json(&samples::lrp_body("web"));
     assert_eq!(answer(create).await.0, 201);
     assert_eq!(answer(served.request("PUT", "/v1/domains/lattice")).await.0, 204);
+    let credentials = json!({"registry": "h.io", "username": "u", "password": "p"});
+    let put = served.request("PUT", "/v1/registry_credentials").json(&credentials);
+    assert_eq!(answer(put).await.0, 204);
     let certificate = json!({"certificate": "PEM", "key": "PEM"});
     for (host, body) in [("shop.test", certificate), ("ordered.test", json!({"order": true}))] {
         let put = served.request("PUT", &format!("/v1/custom_domains/{host}")).json(&body);

@@ -4,7 +4,9 @@ use lattice_api::brain::Explanation;
 use lattice_api::brain::bodies::{desired_lrp, task};
 use lattice_api::brain::explanation::{CellOpinion, Filters, Scores};
 use lattice_api::brain::images::{CellImages, CellPruned};
+use lattice_api::brain::usage::CellUsage;
 use lattice_api::cell::images::{ImageStock, KeptImage, PrunedImages};
+use lattice_api::cell::usage::{InstanceUsage, Measurement};
 use lattice_model::actual_lrp::{PlacementError, PortMapping, Presence};
 use lattice_model::{
     ActualLrp, ActualState, CellId, CertificateFacts, CertificateState, CustomDomainStatus,
@@ -180,7 +182,6 @@ pub(crate) fn images() -> Vec<CellImages> {
     ]
 }
 
-/// What one of them removed.
 pub(crate) fn custom_domain(host: &str) -> CustomDomainStatus {
     CustomDomainStatus {
         host: host.to_owned(),
@@ -212,6 +213,31 @@ pub(crate) fn ordered(host: &str) -> CustomDomainStatus {
     }
 }
 
+/// What two cells measure, one of which does not answer.
+pub(crate) fn usage() -> Vec<CellUsage> {
+    let measured = Measurement {
+        measured_at: Time(11),
+        cpu_percentage: 12.5,
+        cpu_entitlement_percentage: 200.0,
+        memory_bytes: 3 << 20,
+        memory_bytes_quota: 128 << 20,
+        disk_bytes: 4_096,
+        disk_bytes_quota: 0,
+        received_bytes: 7,
+        sent_bytes: 9,
+        age_ns: 10,
+    };
+    let instance_guid = InstanceGuid::new("ig").unwrap();
+    let instances = vec![InstanceUsage { index: 1, instance_guid, measured }];
+    let cell = |id: &str| CellId::new(id).unwrap();
+    let error = "cannot reach cell cell-2: no answer within 10 s".to_owned();
+    vec![
+        CellUsage { cell_id: cell("cell-1"), instances, error: String::new() },
+        CellUsage { cell_id: cell("cell-2"), instances: vec![], error },
+    ]
+}
+
+/// What one of them removed.
 pub(crate) fn pruned() -> Vec<CellPruned> {
     let images = vec!["docker.io/library/redis:6".to_owned()];
     let pruned = PrunedImages { images, layers: 2, bytes: 10 << 20 };

@@ -1,7 +1,9 @@
 use std::time::{Duration, Instant};
 
+use lattice_api::cell::usage::InstanceUsage;
 use lattice_api::cell::{Rep as _, WorkItem};
 use lattice_daemon::bus::{Bus as _, Subscription};
+use lattice_daemon::clock::{Clock as _, SystemClock};
 use lattice_model::wire::registration::Registration;
 use lattice_model::{Limit, RegistryCredentials, Resources};
 
@@ -250,6 +252,28 @@ async fn usage_becomes_metrics_soon_after_the_start() {
     assert!(!metric.age.is_zero() && metric.age < Duration::from_secs(3600), "{metric:?}");
     let cores = std::thread::available_parallelism().unwrap().get();
     assert_eq!(metric.cpu_entitlement_percentage, 100.0 * cores as f64, "it is alone");
+}
+
+#[tokio::test]
+async fn what_an_apps_instances_use_is_measured_for_those_who_ask() {
+    let bed = Bed::new();
+    let cell = bed.start().await;
+    // Without a name for its metrics nobody samples it; it can be asked about all the same.
+    let (mut lrp, other) = (app(&bed), testing::lrp("other"));
+    lrp.log.metrics_guid.clear();
+    run(&bed, &cell, &lrp).await;
+    let asked_at = SystemClock.now();
+    let usage = cell.usage(&lrp.process_guid).await.unwrap();
+    let [InstanceUsage { index: 0, instance_guid, measured }] = usage.as_slice() else {
+        panic!("{usage:?}")
+    };
+    assert_eq!(instance_guid.as_str(), "ig");
+    assert!(measured.measured_at > asked_at, "{measured:?}");
+    assert_eq!((measured.received_bytes, measured.sent_bytes), (7, 9));
+    assert_eq!((measured.memory_bytes_quota, measured.disk_bytes_quota), (100 << 20, 10 << 20));
+    assert_eq!(cell.usage(&other.process_guid).await.unwrap(), []);
+    cell.stop_all(Duration::ZERO).await;
+    assert_eq!(cell.usage(&lrp.process_guid).await.unwrap(), []);
 }
 
 #[tokio::test]

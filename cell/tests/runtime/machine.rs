@@ -17,9 +17,9 @@ use rustix::mount::{UnmountFlags, unmount};
 const BUSYBOX: &str = "/bin/busybox";
 
 /// Programs that the tests use; all of them are busybox.
-const PROGRAMS: [&str; 20] = [
-    "sh", "cat", "chown", "echo", "grep", "head", "id", "kill", "ls", "mknod", "mount", "rm",
-    "sleep", "stat", "stty", "tail", "true", "tty", "ulimit", "wc",
+const PROGRAMS: [&str; 21] = [
+    "sh", "cat", "chown", "echo", "grep", "head", "id", "insmod", "kill", "ls", "mknod", "mount",
+    "rm", "sleep", "stat", "stty", "tail", "true", "tty", "ulimit", "wc",
 ];
 
 /// In a container this program is PID 1, and beside it, it is what holds it. Both are told before

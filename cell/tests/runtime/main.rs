@@ -13,3 +13,5 @@ mod machine;
 mod real;
 mod scripted;
 mod security;
+#[cfg(target_arch = "x86_64")]
+mod x86;

@@ -196,12 +196,17 @@ async fn examine_the_kernel_of_the_host_is_out_of_reach(engine: Engine) {
     let machine = Machine::with(engine);
     let runtime = machine.runtime();
     let id = container(&machine, &runtime, false).await;
-    let refused = [
+    let ask_for_host = format!("kill -0 {}", std::process::id());
+    let list_others = format!("ls {}", machine.path("rootfs").display());
+    let refused: [(&str, &str); 10] = [
         ("mount -t tmpfs none /etc", "permission denied"),
         ("echo 1 > /proc/sys/kernel/hostname", "Read-only"),
         ("echo 1 > /proc/sys/vm/swappiness", "Read-only"),
         ("echo 1 > /sys/kernel/new", ""),
         ("echo x > /.lattice/init", ""),
+        ("insmod /etc/passwd", "not permitted"),
+        (&ask_for_host, "No such process"),
+        (&list_others, "No such file"),
     ];
     for (script, why) in refused {
         let (code, said) = run(&runtime, &id, script).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lattice_api::brain::BrainError;
+use lattice_api::cell::usage::InstanceUsage;
 use lattice_model::{ErrorName, ProcessGuid};
 use tokio::time::sleep;
 
@@ -16,7 +17,7 @@ use crate::view::status::{Status, render};
 pub struct Args {
     /// The app
     app: String,
-    /// Tell all of each instance
+    /// Tell all of each instance, with what it uses as measured just now
     #[arg(long, short = 'd')]
     detailed: bool,
     /// Show it again and again, this long apart
@@ -49,13 +50,21 @@ async fn look(name: &ProcessGuid, cx: &Cx) -> Result<Status, Failure> {
         Err(e) => return Err(failure(e)),
     };
     let actual = cx.receptor.actual_lrps_of(name).await.map_err(failure)?;
-    let metrics_guid = desired.as_ref().map(|d| d.log.metrics_guid.clone()).unwrap_or_default();
-    let metrics = match metrics_guid.is_empty() {
-        true => Vec::new(),
-        // Without the log-aggregator the rest is still worth showing.
-        false => cx.logs.container_metrics(&metrics_guid).await.unwrap_or_default(),
-    };
-    let seen = (actual.as_slice(), metrics.as_slice());
+    let usage = usage_of(name, cx).await;
+    let seen = (actual.as_slice(), usage.as_slice());
     Status::new(name, desired.as_deref(), seen, &cx.target, cx.local.now())
         .ok_or_else(|| Failure::command(format!("there is no app named {name}")).next("ltc list"))
+}
+
+/// What the cells measure now. Without one of them the rest is still worth showing.
+async fn usage_of(name: &ProcessGuid, cx: &Cx) -> Vec<InstanceUsage> {
+    let told = cx.receptor.usage_of(name).await.unwrap_or_else(|e| {
+        cx.out().warn(&format!("what the instances use is not known: {e}"));
+        Vec::new()
+    });
+    for cell in told.iter().filter(|cell| !cell.error.is_empty()) {
+        let (cell, why) = (&cell.cell_id, &cell.error);
+        cx.out().warn(&format!("what the instances on {cell} use is not known: {why}"));
+    }
+    told.into_iter().flat_map(|cell| cell.instances).collect()
 }

@@ -1,11 +1,12 @@
 //! Creating, watching, changing and removing apps.
 
+use lattice_api::brain::usage::CellUsage;
 use lattice_api::router::Reached;
 use lattice_model::actual_lrp::PlacementError;
 use lattice_model::desired_lrp::RestartPolicy;
-use lattice_model::{CellPresence, ErrorName, ImageRef, Refusal, RegistryCredentials};
+use lattice_model::{CellId, CellPresence, ErrorName, ImageRef, Refusal, RegistryCredentials};
 
-use super::fakes::{Fate, Machine, cell, line, metadata, metric};
+use super::fakes::{Fate, Machine, cell, line, metadata, usage};
 use crate::image::{ImageError, ImageMetadata};
 
 const IMAGE: &str = "docker.io/me/app:latest";
@@ -389,7 +390,12 @@ async fn lists_are_for_people_and_for_programs() {
 #[tokio::test]
 async fn status_shows_the_app_and_its_instances() {
     let machine = running(2).await;
-    machine.state().metrics = vec![metric(0)];
+    let silent = CellUsage {
+        cell_id: CellId::new("cell-2").unwrap(),
+        instances: vec![],
+        error: "cannot reach cell cell-2: no answer within 10 s".to_owned(),
+    };
+    machine.state().usage = vec![usage(), silent];
     let ran = machine.ltc("status web").await.succeeds();
     insta::assert_snapshot!(ran.stdout, @r#"
     web
@@ -417,6 +423,11 @@ async fn status_shows_the_app_and_its_instances() {
     0          RUNNING   0         1.23%   3.3M     1m3s     cell-1   -
     1          RUNNING   0         -       -        1m3s     cell-1   -
     "#);
+    assert_eq!(
+        ran.stderr,
+        "warning: what the instances on cell-2 use is not known: cannot reach cell cell-2: no \
+         answer within 10 s\n"
+    );
     let ran = machine.ltc("status web -d").await.succeeds();
     let detail = ran.stdout.split_once("Instance 0 ").unwrap().1;
     insta::assert_snapshot!(detail, @r#"
@@ -428,9 +439,10 @@ async fn status_shows_the_app_and_its_instances() {
       Uptime    1m3s
       Crashes   0
       CPU       1.23% (entitled to 50%)
-      Memory    3.3M
+      Memory    3.3M of 128M
       Disk      2M
       Network   1M in, 2K out
+      Age       1m5s
       Note      -
 
     Instance 1 [RUNNING]
@@ -444,11 +456,14 @@ async fn status_shows_the_app_and_its_instances() {
       Memory    -
       Disk      -
       Network   -
+      Age       -
       Note      -
     "#);
     let json = machine.ltc("st web --output json").await.succeeds().json();
     assert_eq!(json["instances"][0]["state"], "RUNNING");
     assert_eq!(json["instances"][0]["memory_bytes"], 3_460_301);
+    assert_eq!(json["instances"][0]["measured_at"], 999_000_000_000_u64);
+    assert_eq!(json["instances"][1].get("memory_bytes"), None);
     assert_eq!(json["desired"]["monitor"], "port 8080");
     machine.ltc("status nobody").await.fails(14, &["no app named nobody"]);
 }

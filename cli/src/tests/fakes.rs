@@ -12,15 +12,17 @@ use lattice_api::brain::images::{CellImages, CellPruned};
 use lattice_api::brain::moves::{
     DrainRequest, DrainingCell, MovePlan, MoveUnderWay, Moves, RebalanceRequest,
 };
+use lattice_api::brain::usage::CellUsage;
 use lattice_api::brain::{
     BrainError, EventId, EventStream, Explanation, InstanceProgress, ProgressStep, Receptor,
     Version,
 };
 use lattice_api::cell::images::PrunedImages;
+use lattice_api::cell::usage::{InstanceUsage, Measurement};
 use lattice_api::log_aggregator::{EnvelopeStream, LogError, LogReader};
 use lattice_api::router::{Reached, RouteProbe};
 use lattice_model::actual_lrp::PlacementError;
-use lattice_model::envelope::{ContainerMetric, Log, Message};
+use lattice_model::envelope::Log;
 use lattice_model::task::TaskOutcome;
 use lattice_model::*;
 
@@ -70,7 +72,7 @@ pub(crate) struct State {
     pub(crate) refusal: Option<Refusal>,
     pub(crate) version: Version,
     pub(crate) recent: Vec<Envelope>,
-    pub(crate) metrics: Vec<Envelope>,
+    pub(crate) usage: Vec<CellUsage>,
     /// One for each connection, taken in turn; then connections end the test.
     pub(crate) streams: Vec<Result<Vec<Envelope>, LogError>>,
     pub(crate) images: BTreeMap<String, Result<ImageMetadata, ImageError>>,
@@ -272,7 +274,7 @@ impl Platform {
             refusal: None,
             version: Version::default(),
             recent: vec![],
-            metrics: vec![],
+            usage: vec![],
             streams: vec![],
             images: BTreeMap::new(),
             inspected: vec![],
@@ -587,6 +589,10 @@ impl Receptor for Client {
         Ok(self.enter()?.kept_images.clone())
     }
 
+    async fn usage_of(&self, _: &ProcessGuid) -> Result<Vec<CellUsage>, BrainError> {
+        Ok(self.enter()?.usage.clone())
+    }
+
     async fn prune_images(&self) -> Result<Vec<CellPruned>, BrainError> {
         let mut state = self.enter()?;
         let prune = |cell: &mut CellImages| {
@@ -653,7 +659,26 @@ impl Receptor for Client {
     }
 
     async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError> {
-        self.enter()?.registries.push(c);
+        let mut state = self.enter()?;
+        state.registries.retain(|known| known.registry != c.registry);
+        state.registries.push(c);
+        Ok(())
+    }
+
+    async fn registry_accounts(&self) -> Result<Vec<RegistryAccount>, BrainError> {
+        let account = |c: &RegistryCredentials| RegistryAccount {
+            registry: c.registry.clone(),
+            username: c.username.clone(),
+        };
+        Ok(self.enter()?.registries.iter().map(account).collect())
+    }
+
+    async fn remove_registry_credentials(&self, registry: &str) -> Result<(), BrainError> {
+        let mut state = self.enter()?;
+        let found = state.registries.iter().position(|c| c.registry == registry);
+        let words = format!("no credentials are kept for the registry '{registry}'");
+        let at = found.ok_or_else(|| Refusal::new(ErrorName::RegistryNotFound, words))?;
+        state.registries.remove(at);
         Ok(())
     }
 
@@ -687,7 +712,7 @@ impl LogReader for Client {
     }
 
     async fn container_metrics(&self, _: &str) -> Result<Vec<Envelope>, LogError> {
-        Ok(self.platform.state().metrics.clone())
+        Ok(vec![])
     }
 }
 
@@ -809,23 +834,23 @@ pub(crate) fn line(text: &str) -> Envelope {
     Envelope::log("web".into(), "0".into(), Time::from_secs(0), log)
 }
 
-pub(crate) fn metric(index: i32) -> Envelope {
-    let metric = ContainerMetric {
-        instance_index: index,
+/// What the first instance uses.
+pub(crate) fn usage() -> CellUsage {
+    let InstanceKey { instance_guid, cell_id } = instance_key();
+    let measured = Measurement {
+        measured_at: Time::from_secs(999),
         cpu_percentage: 1.234,
-        memory_bytes: 3_460_301,
-        disk_bytes: 2_097_152,
         cpu_entitlement_percentage: 50.0,
+        memory_bytes: 3_460_301,
+        memory_bytes_quota: 128 << 20,
+        disk_bytes: 2_097_152,
+        disk_bytes_quota: 0,
         received_bytes: 1_048_576,
         sent_bytes: 2048,
-        ..ContainerMetric::default()
+        age_ns: 65_000_000_000,
     };
-    Envelope {
-        source_id: "web".into(),
-        instance_id: index.to_string().into(),
-        timestamp: Time::from_secs(0),
-        message: Message::ContainerMetric(metric),
-    }
+    let instances = vec![InstanceUsage { index: 0, instance_guid, measured }];
+    CellUsage { cell_id, instances, error: String::new() }
 }
 
 /// A certificate that is good for some days yet, as the platform tells it.

@@ -223,3 +223,46 @@ async fn registry_credentials_are_kept_and_handed_over() {
     machine.person.answers = None;
     machine.ltc("registry login h.io").await.fails(13, &["--password-file"]);
 }
+
+#[tokio::test]
+async fn registries_are_listed_without_passwords_and_forgotten_everywhere() {
+    let mut machine = Machine::targeted();
+    let none = machine.ltc("registry list").await.succeeds();
+    assert_eq!(none.stdout, "no credentials of registries\n");
+    machine.person.answers = Some(("me".into(), "hunter2".into()));
+    for host in ["h.io:5000", "elsewhere.io", "here.io"] {
+        machine.ltc(&format!("registry login {host}")).await.succeeds();
+    }
+    machine.state().registries.retain(|c| c.registry != "here.io");
+    machine.state().registries[1].username = "other".into();
+    let listed = machine.ltc("registry list").await.succeeds();
+    insta::assert_snapshot!(listed.stdout, @r#"
+    REGISTRY       USER    KEPT
+    elsewhere.io   me      here
+    elsewhere.io   other   on the Lattice
+    h.io:5000      me      here and on the Lattice
+    here.io        me      here
+    "#);
+    let json = machine.ltc("registry ls -o json").await.succeeds();
+    assert!(!json.stdout.contains("hunter2") && !listed.stdout.contains("hunter2"));
+    let expected = serde_json::json!(
+        {"registry": "h.io:5000", "username": "me", "here": true, "on_lattice": true});
+    assert_eq!(json.json()[2], expected);
+
+    let removed = machine.ltc("registry remove h.io:5000").await.succeeds();
+    assert_eq!(
+        removed.stderr,
+        "forgot the credentials of h.io:5000, here and on lattice.localhost\n"
+    );
+    machine.ltc("registry rm here.io").await.succeeds();
+    assert!(!machine.read(".lattice/registries.json").contains("h.io:5000"));
+    assert_eq!(machine.state().registries.len(), 1);
+    let words = ["no credentials are kept for 'h.io:5000' here, nor on lattice.localhost"];
+    machine.ltc("registry remove h.io:5000").await.fails(14, &words);
+
+    machine.write(".lattice/config.json", "{}");
+    let alone = machine.ltc("registry list").await.succeeds();
+    assert_eq!(alone.stderr, "no Lattice is targeted yet\n");
+    assert!(alone.stdout.contains("elsewhere.io   me"), "{}", alone.stdout);
+    machine.ltc("registry remove elsewhere.io").await.succeeds();
+}

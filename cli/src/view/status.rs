@@ -1,11 +1,12 @@
 //! `ltc status`: one app and its instances.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use lattice_api::cell::usage::{InstanceUsage, Measurement};
 use lattice_model::desired_lrp::RestartPolicy;
-use lattice_model::envelope::{ContainerMetric, Message};
 use lattice_model::{
-    Action, ActualLrp, ActualState, DesiredLrp, Envelope, ImageRef, ProcessGuid, Time,
+    Action, ActualLrp, ActualState, DesiredLrp, ImageRef, InstanceGuid, ProcessGuid, Time,
 };
 use serde::Serialize;
 
@@ -92,41 +93,29 @@ pub struct InstanceView {
     /// Seconds in this state; absent when it does not run or start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uptime_s: Option<u64>,
-    /// Percent of one core.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_percentage: Option<f64>,
-    /// Percent of one core that it has at least, while all others of its cell want theirs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_entitlement_percentage: Option<f64>,
-    /// Memory in use.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_bytes: Option<u64>,
-    /// Disk in use.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub disk_bytes: Option<u64>,
-    /// What came to it by network since it is there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub received_bytes: Option<u64>,
-    /// What it sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sent_bytes: Option<u64>,
+    /// What it uses; absent when it has no container, or its cell does not say.
+    #[serde(flatten)]
+    pub usage: Option<Measurement>,
 }
 
 impl Status {
-    /// From what the receptor and the log-aggregator tell; `None` for an app nobody knows.
+    /// From what the receptor and the cells tell; `None` for an app nobody knows.
     pub fn new(
         guid: &ProcessGuid,
         desired: Option<&DesiredLrp>,
-        (actual, metrics): (&[ActualLrp], &[Envelope]),
+        (actual, usage): (&[ActualLrp], &[InstanceUsage]),
         target: &Target,
         now: Time,
     ) -> Option<Self> {
         if desired.is_none() && actual.is_empty() {
             return None;
         }
-        let metrics = metrics_by_index(metrics);
+        let usage: BTreeMap<(u32, &InstanceGuid), Measurement> =
+            usage.iter().map(|one| ((one.index, &one.instance_guid), one.measured)).collect();
         let is_running = |lrp: &&ActualLrp| matches!(lrp.state, ActualState::Running { .. });
-        let instance = |lrp: &ActualLrp| instance_view(lrp, metrics.get(&lrp.key.index), now);
+        let usage_of =
+            |lrp: &ActualLrp| usage.get(&(lrp.key.index, &lrp.instance()?.instance_guid)).copied();
+        let instance = |lrp: &ActualLrp| instance_view(lrp, usage_of(lrp), now);
         let mut instances: Vec<InstanceView> = actual.iter().map(instance).collect();
         instances.sort_by_key(|i| i.index);
         Some(Self {
@@ -199,8 +188,8 @@ fn brief(instances: &[InstanceView], palette: Palette) -> String {
             plain(i.index.to_string()),
             (i.state.to_owned(), tone(i)),
             plain(i.crash_count.to_string()),
-            plain(i.cpu_percentage.map(|c| format!("{c:.2}%")).unwrap_or_default()),
-            plain(i.memory_bytes.map(bytes).unwrap_or_default()),
+            plain(i.usage.map(|u| format!("{:.2}%", u.cpu_percentage)).unwrap_or_default()),
+            plain(i.usage.map(|u| bytes(u.memory_bytes)).unwrap_or_default()),
             plain(i.uptime_s.map(seconds).unwrap_or_default()),
             plain(&i.cell_id),
             plain(why(i)),
@@ -220,6 +209,8 @@ fn detail(i: &InstanceView, palette: Palette) -> String {
         Tone::Waiting | Tone::Plain => palette.yellow(i.state),
     };
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let used =
+        |tell: fn(&Measurement) -> String| or_dash(i.usage.as_ref().map(tell).unwrap_or_default());
     let rows = [
         ("  Guid", or_dash(i.instance_guid.clone())),
         ("  Cell", or_dash(i.cell_id.clone())),
@@ -227,28 +218,30 @@ fn detail(i: &InstanceView, palette: Palette) -> String {
         ("  Ports", or_dash(i.ports.join("; "))),
         ("  Uptime", or_dash(i.uptime_s.map(seconds).unwrap_or_default())),
         ("  Crashes", i.crash_count.to_string()),
-        ("  CPU", or_dash(cpu(i))),
-        ("  Memory", or_dash(i.memory_bytes.map(bytes).unwrap_or_default())),
-        ("  Disk", or_dash(i.disk_bytes.map(bytes).unwrap_or_default())),
-        ("  Network", or_dash(network(i))),
+        ("  CPU", used(cpu)),
+        ("  Memory", used(|u| of_quota(u.memory_bytes, u.memory_bytes_quota))),
+        ("  Disk", used(|u| of_quota(u.disk_bytes, u.disk_bytes_quota))),
+        ("  Network", used(network)),
+        ("  Age", used(|u| seconds(Duration::from_nanos(u.age_ns).as_secs()))),
         ("  Note", or_dash(visible(&why(i)))),
     ];
     format!("Instance {} [{state}]\n{}\n", i.index, pairs(&rows))
 }
 
-fn cpu(i: &InstanceView) -> String {
-    match (i.cpu_percentage, i.cpu_entitlement_percentage) {
-        (None, _) => String::new(),
-        (Some(used), None) => format!("{used:.2}%"),
-        (Some(used), Some(own)) => format!("{used:.2}% (entitled to {own:.0}%)"),
+fn cpu(used: &Measurement) -> String {
+    let (percentage, own) = (used.cpu_percentage, used.cpu_entitlement_percentage);
+    format!("{percentage:.2}% (entitled to {own:.0}%)")
+}
+
+fn of_quota(used: u64, quota: u64) -> String {
+    match quota {
+        0 => bytes(used),
+        _ => format!("{} of {}", bytes(used), bytes(quota)),
     }
 }
 
-fn network(i: &InstanceView) -> String {
-    match (i.received_bytes, i.sent_bytes) {
-        (Some(received), Some(sent)) => format!("{} in, {} out", bytes(received), bytes(sent)),
-        (None, _) | (_, None) => String::new(),
-    }
+fn network(used: &Measurement) -> String {
+    format!("{} in, {} out", bytes(used.received_bytes), bytes(used.sent_bytes))
 }
 
 fn why(i: &InstanceView) -> String {
@@ -270,7 +263,7 @@ fn tone(i: &InstanceView) -> Tone {
 }
 
 fn seconds(s: u64) -> String {
-    duration::format(std::time::Duration::from_secs(s))
+    duration::format(Duration::from_secs(s))
 }
 
 fn desired_view(lrp: &DesiredLrp, target: &Target) -> DesiredView {
@@ -306,7 +299,7 @@ fn restart(policy: RestartPolicy) -> String {
     }
 }
 
-fn instance_view(lrp: &ActualLrp, metric: Option<&ContainerMetric>, now: Time) -> InstanceView {
+fn instance_view(lrp: &ActualLrp, usage: Option<Measurement>, now: Time) -> InstanceView {
     let (placement_error, is_up) = match &lrp.state {
         ActualState::Unclaimed { placement_error } => {
             (placement_error.as_ref().map(placement), false)
@@ -334,23 +327,8 @@ fn instance_view(lrp: &ActualLrp, metric: Option<&ContainerMetric>, now: Time) -
         address: net.address,
         since_ns: lrp.since.0,
         uptime_s: is_up.then(|| age(lrp.since, now).as_secs()),
-        cpu_percentage: metric.map(|m| m.cpu_percentage),
-        cpu_entitlement_percentage: metric
-            .map(|m| m.cpu_entitlement_percentage)
-            .filter(|&percentage| percentage > 0.0),
-        memory_bytes: metric.map(|m| m.memory_bytes),
-        disk_bytes: metric.map(|m| m.disk_bytes),
-        received_bytes: metric.map(|m| m.received_bytes),
-        sent_bytes: metric.map(|m| m.sent_bytes),
+        usage,
     }
-}
-
-fn metrics_by_index(envelopes: &[Envelope]) -> BTreeMap<u32, ContainerMetric> {
-    let metric = |envelope: &Envelope| match &envelope.message {
-        Message::ContainerMetric(m) => Some((u32::try_from(m.instance_index).ok()?, *m)),
-        Message::Log(_) => None,
-    };
-    envelopes.iter().filter_map(metric).collect()
 }
 
 fn image_name(rootfs: &str) -> String {

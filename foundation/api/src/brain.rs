@@ -7,6 +7,7 @@ pub mod explanation;
 pub mod images;
 pub mod moves;
 pub mod routes;
+pub mod usage;
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use lattice_model::actual_lrp::{Evacuee, InstanceEnd, InstanceKey, LrpKey, NetIn
 use lattice_model::task::TaskOutcome;
 use lattice_model::{
     ActualLrp, CellId, CellPresence, CustomDomain, CustomDomainStatus, DesiredLrp,
-    DesiredLrpUpdate, Domain, Event, ProcessGuid, Refusal, RegistryCredentials, Task,
-    TaskDefinition, TaskGuid,
+    DesiredLrpUpdate, Domain, Event, ProcessGuid, Refusal, RegistryAccount, RegistryCredentials,
+    Task, TaskDefinition, TaskGuid,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,7 @@ pub use event_id::{EventId, NotAnEventId};
 pub use explanation::Explanation;
 use images::{CellImages, CellPruned};
 use moves::{DrainRequest, MovePlan, Moves, RebalanceRequest};
+use usage::CellUsage;
 
 /// Why a call to the brain did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -91,6 +93,8 @@ pub trait Receptor: Send + Sync {
     async fn retire(&self, guid: &ProcessGuid, index: u32) -> Result<(), BrainError>;
     /// How far instances that are not running yet have come; nothing durable.
     async fn progress_of(&self, guid: &ProcessGuid) -> Result<Vec<InstanceProgress>, BrainError>;
+    /// What its instances use, as their cells measure it now; by cell. Ours.
+    async fn usage_of(&self, guid: &ProcessGuid) -> Result<Vec<CellUsage>, BrainError>;
 
     /// Where the auction would put one instance if it were placed now, and what it thinks of every
     /// cell; nothing is placed. Ours.
@@ -130,6 +134,10 @@ pub trait Receptor: Send + Sync {
     async fn version(&self) -> Result<Version, BrainError>;
     /// Keeps what cells need to pull from a registry; replaces what was kept for it.
     async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError>;
+    /// For which registries something is kept, and whose it is, by registry; no passwords.
+    async fn registry_accounts(&self) -> Result<Vec<RegistryAccount>, BrainError>;
+    /// Forgets what is kept for a registry.
+    async fn remove_registry_credentials(&self, registry: &str) -> Result<(), BrainError>;
     /// Keeps a certificate for a host; replaces what was kept for it.
     async fn put_custom_domain(
         &self,

@@ -2,18 +2,21 @@
 
 pub mod images;
 mod slots;
+pub mod usage;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use lattice_model::actual_lrp::{InstanceKey, LrpKey};
 use lattice_model::{
-    CellPresence, DesiredLrp, InstanceGuid, RegistryCredentials, Resources, Task, TaskGuid,
+    CellPresence, DesiredLrp, InstanceGuid, ProcessGuid, RegistryCredentials, Resources, Task,
+    TaskGuid,
 };
 use serde::{Deserialize, Serialize};
 
 use images::{ImageStock, PrunedImages};
 pub use slots::{AppMark, LrpSlot, LrpSlots};
+use usage::InstanceUsage;
 
 /// Why a cell did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -54,6 +57,10 @@ pub trait Rep: Send + Sync {
     /// Removes every image that no container uses.
     async fn prune_images(&self) -> Result<PrunedImages, CellError> {
         Ok(PrunedImages::default())
+    }
+    /// Measures what the LRP's instances here use, now; a cell that cannot measure tells of none.
+    async fn usage(&self, _of: &ProcessGuid) -> Result<Vec<InstanceUsage>, CellError> {
+        Ok(Vec::new())
     }
 }
 

@@ -43,6 +43,8 @@ pub enum ErrorName {
     CellNotFound,
     /// No such custom domain; ours, additive.
     CustomDomainNotFound,
+    /// No credentials of such a registry; ours, additive.
+    RegistryNotFound,
     /// A limit was reached; ours, additive.
     TooManyRequests,
 }

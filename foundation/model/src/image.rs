@@ -52,6 +52,15 @@ pub struct RegistryCredentials {
     pub password: String,
 }
 
+/// For which registry credentials are kept, and whose they are; how they are told of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryAccount {
+    /// The registry's host, as in [`ImageRef::registry`].
+    pub registry: String,
+    /// The user.
+    pub username: String,
+}
+
 impl ImageRef {
     /// Reads what people type: `[HOST[:PORT]/]REPO[:TAG][@DIGEST]`.
     pub fn parse(text: &str) -> Result<Self, ImageRefError> {

@@ -36,7 +36,7 @@ pub use envelope::Envelope;
 pub use error::{ErrorName, Refusal};
 pub use event::{Event, InstanceCrash};
 pub use id::{AppName, CellId, Domain, InstanceGuid, ProcessGuid, TaskGuid};
-pub use image::{ImageRef, RegistryCredentials};
+pub use image::{ImageRef, RegistryAccount, RegistryCredentials};
 pub use placement::{Placement, Strategy};
 pub use pod::{Mount, Sidecar};
 pub use resources::{Limit, Resources};

@@ -255,6 +255,7 @@ impl Ledger {
             | Write::PutDraining(_)
             | Write::DeleteDraining(_)
             | Write::PutCredentials(_)
+            | Write::DeleteCredentials(_)
             | Write::PutCustomDomain(_)
             | Write::DeleteCustomDomain(_)
             | Write::PutEnrolment(_)

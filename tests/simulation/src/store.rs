@@ -42,6 +42,7 @@ impl Kept {
                 }
                 Write::DeleteDraining(cell) => drop(self.draining.remove(cell)),
                 Write::PutCredentials(_)
+                | Write::DeleteCredentials(_)
                 | Write::PutCustomDomain(_)
                 | Write::DeleteCustomDomain(_)
                 | Write::PutEnrolment(_)

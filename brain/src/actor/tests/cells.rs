@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use lattice_api::cell::images::{ImageStock, PrunedImages};
+use lattice_api::cell::usage::{InstanceUsage, Measurement};
 use lattice_api::cell::{
     CellError, CellState, LrpSlot, LrpWork, Refused, Rep, RepConnector, Work, WorkItem,
 };
 use lattice_model::{
-    CellPresence, InstanceGuid, InstanceKey, LrpKey, NetInfo, Resources, TaskGuid,
+    CellPresence, InstanceGuid, InstanceKey, LrpKey, NetInfo, ProcessGuid, Resources, TaskGuid,
 };
 
 use super::*;
@@ -260,6 +261,26 @@ impl Rep for FakeRep {
     async fn images(&self) -> Result<ImageStock, CellError> {
         self.check().await?;
         Ok(ImageStock { layers_bytes: self.0.memory_mb, ..ImageStock::default() })
+    }
+
+    /// As many as it holds, of whatever LRP.
+    async fn usage(&self, _: &ProcessGuid) -> Result<Vec<InstanceUsage>, CellError> {
+        self.check().await?;
+        let measured = Measurement {
+            measured_at: Time(1),
+            cpu_percentage: 0.0,
+            cpu_entitlement_percentage: 0.0,
+            memory_bytes: self.0.memory_mb << 20,
+            memory_bytes_quota: 0,
+            disk_bytes: 0,
+            disk_bytes_quota: 0,
+            received_bytes: 0,
+            sent_bytes: 0,
+            age_ns: 0,
+        };
+        let containers = self.0.containers.lock().unwrap();
+        let guids = containers.keys().cloned();
+        Ok(guids.map(|instance_guid| InstanceUsage { index: 0, instance_guid, measured }).collect())
     }
 
     async fn prune_images(&self) -> Result<PrunedImages, CellError> {

@@ -2,6 +2,7 @@ use lattice_api::brain::{InstanceProgress, SequencedEvent};
 use lattice_model::{ActualState, ErrorName};
 
 use super::*;
+use crate::dispatch::Keyring;
 use crate::testing::{key, task_definition, tg};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,7 +114,7 @@ async fn more_requests_than_the_queue_holds_are_refused_with_the_amount() {
     let handle = Handle::new(
         sender,
         (Hub::new(1, crate::config::Limits::default().events), crate::testing::scout()),
-        crate::custom_domains::Shelf::new(Vec::new(), Vec::new(), Vec::new()),
+        (crate::custom_domains::Shelf::new(Vec::new(), Vec::new(), Vec::new()), Keyring::default()),
         Default::default(),
     );
     let waiting = tokio::spawn({

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use futures_util::StreamExt as _;
 use lattice_api::brain::SequencedEvent;
 use lattice_model::{ActualState, DesiredLrpUpdate, Event, TaskState};
@@ -264,6 +266,63 @@ async fn credentials_go_to_the_cell_that_pulls_and_nowhere_else() {
     assert!(!told.contains("hunter2"));
     assert_eq!(name(events.next().await.unwrap().unwrap()), "mark");
     assert!(events.next().await.is_none(), "the first brain said nothing of them");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_are_listed_without_passwords_and_forgotten_for_good() {
+    let world = World::new(&["a"]).await;
+    let accounts = async |world: &World| {
+        let told = world.brain.registry_accounts().await.unwrap();
+        assert!(!format!("{told:?}").contains("hunter2"), "{told:?}");
+        told.into_iter().map(|one| (one.registry, one.username)).collect::<Vec<_>>()
+    };
+    let known = |registry: &str| (registry.to_owned(), "u".to_owned());
+    assert_eq!(accounts(&world).await, [], "the brain's own registry is nobody's");
+    for registry in ["r.io", "p.io:5000"] {
+        let (username, password) = ("u".into(), "hunter2".into());
+        let given = RegistryCredentials { registry: registry.into(), username, password };
+        world.brain.put_registry_credentials(given).await.unwrap();
+    }
+    assert_eq!(accounts(&world).await, [known("p.io:5000"), known("r.io")]);
+    world.brain.remove_registry_credentials("r.io").await.unwrap();
+    for unknown in ["r.io", "registry.test", "R.IO", ""] {
+        let refused = world.brain.remove_registry_credentials(unknown).await.unwrap_err();
+        let BrainError::Refused(refusal) = refused else { panic!("{unknown}: {refused}") };
+        assert_eq!(refusal.name, ErrorName::RegistryNotFound);
+        let words = format!("no credentials are kept for the registry '{unknown}'");
+        assert_eq!(refusal.message, words);
+    }
+    let world = world.restart_brain().await;
+    assert_eq!(accounts(&world).await, [known("p.io:5000")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_cells_that_hold_an_app_are_asked_what_it_uses() {
+    let world = World::new(&["a", "b", "c"]).await;
+    world.brain.desire_lrp(lrp("web", 2, 10)).await.unwrap();
+    world.until_running(2).await;
+    let holders: Vec<_> = world.rows().await.iter().map(holder).collect();
+    let idle = ["a", "b", "c"].into_iter().find(|id| !holders.iter().any(|h| h == id)).unwrap();
+    let (told, silent) = (&holders[0], &holders[1]);
+    world.fleet.get(idle).set_up(false);
+    world.fleet.get(silent).set_up(false);
+    let usage = world.brain.usage_of(&pg("web")).await.unwrap();
+    let usage: BTreeMap<_, _> = usage.iter().map(|u| (u.cell_id.as_str(), u)).collect();
+    assert_eq!(usage.len(), 2, "{usage:?}");
+    assert_eq!(
+        (usage[told.as_str()].instances.len(), usage[told.as_str()].error.as_str()),
+        (1, "")
+    );
+    let error = format!("cannot reach cell {silent}: connection refused");
+    assert_eq!(
+        (usage[silent.as_str()].instances.len(), &usage[silent.as_str()].error),
+        (0, &error)
+    );
+    assert_eq!(world.brain.usage_of(&pg("nobody")).await.unwrap(), []);
+}
+
+fn holder(lrp: &ActualLrp) -> String {
+    lrp.instance().expect("it runs").cell_id.to_string()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -133,6 +133,7 @@ impl Mirror {
                 Write::PutDraining(d) => drop(self.draining.insert(d.cell_id.clone(), d)),
                 Write::DeleteDraining(cell) => drop(self.draining.remove(&cell)),
                 Write::PutCredentials(_)
+                | Write::DeleteCredentials(_)
                 | Write::PutCustomDomain(_)
                 | Write::DeleteCustomDomain(_)
                 | Write::PutEnrolment(_)

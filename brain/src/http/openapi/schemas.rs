@@ -1,6 +1,7 @@
 //! The bodies as JSON schemas (B.2 to B.8). What is written is described in full, and nothing
 //! else is written; what is read may hold more, which is ignored.
 
+mod cells;
 mod certificates;
 mod checks;
 mod limits;
@@ -18,17 +19,15 @@ use super::reference;
 /// All schemas by name.
 pub(super) fn all() -> Value {
     let mut schemas = Map::new();
-    let nouns = [
-        parts(),
-        placement(),
-        actions(),
-        desired_lrps(),
-        actual_lrps(),
-        tasks(),
-        moves(),
-        images(),
+    let nouns = [parts(), placement(), actions(), desired_lrps(), actual_lrps(), tasks(), moves()];
+    let ours = [
+        explanation(),
+        events_of_ours(),
+        cells::all(),
+        checks::all(),
+        pod::all(),
+        certificates::all(),
     ];
-    let ours = [explanation(), events_of_ours(), checks::all(), pod::all(), certificates::all()];
     nouns.into_iter().chain(ours).for_each(|part| schemas.extend(part));
     schemas.into()
 }
@@ -138,6 +137,7 @@ fn parts() -> Schemas {
         "RouterError",
         "CellNotFound",
         "CustomDomainNotFound",
+        "RegistryNotFound",
         "TooManyRequests",
     ];
     let rule = json!({
@@ -175,6 +175,7 @@ fn parts() -> Schemas {
         "EgressRule": read(rule, &["protocol", "destinations"]),
         "Cell": written_but(cell, &cell_extras),
         "Version": written(version, &[]),
+        "RegistryAccount": written_but(json!({"registry": text(), "username": text()}), &[]),
         "RegistryCredentials": read(credentials, &["registry"]),
         "ModificationTag": written_but(json!({"epoch": text(), "index": amount("updates")}), &[]),
     }))
@@ -415,24 +416,6 @@ fn moves() -> Schemas {
             "planned": amount("moves that have yet to begin"),
         }), &[]),
     }))
-}
-
-fn images() -> Schemas {
-    let image = json!({"name": text(), "digest": text(), "bytes": amount("bytes on the disk"),
-        "layers": amount("layers"), "in_use": truth(), "last_used": time()});
-    let kept = json!({
-        "cell_id": guid(),
-        "images": list(written_but(image, &[])),
-        "layers_bytes": amount("bytes on the disk; what images share is there once"),
-        "disk_free_bytes": amount("bytes"),
-        "disk_total_bytes": amount("bytes"),
-        "error": {"type": "string", "description": "why the cell did not say"},
-    });
-    let pruned = json!({"cell_id": guid(), "images": list(text()), "layers": amount("layers"),
-        "bytes": amount("bytes"),
-        "error": {"type": "string", "description": "why the cell did not say"}});
-    map(json!({"CellImages": written_but(kept, &["error"]),
-        "CellPruned": written_but(pruned, &["error"])}))
 }
 
 fn explanation() -> Schemas {

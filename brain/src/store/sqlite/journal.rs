@@ -64,6 +64,7 @@ impl Change {
             | Write::DeleteDomain(_)
             | Write::PutDraining(_)
             | Write::DeleteDraining(_)
+            | Write::DeleteCredentials(_)
             | Write::PutCredentials(_)
             | Write::PutCustomDomain(_)
             | Write::DeleteCustomDomain(_)

@@ -1,15 +1,15 @@
 //! The tables of records: what is in them, and how it gets there.
 
-use lattice_model::{CustomDomain, Domain, Presence, Time};
+use lattice_model::{Domain, Presence, Time};
 use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::interner::Interner;
 use super::journal::Change;
-use super::{StoreError, reading, secrets};
+use super::secrets::{self, Secrets};
+use super::{StoreError, reading};
 use crate::board::{Records, Write};
-use crate::custom_domains::AcmeAccount;
 use crate::store::seal::Seal;
 
 /// What writing one record costs the log, about: a page.
@@ -21,16 +21,18 @@ pub(super) fn load(connection: &Connection, seal: Option<&Seal>) -> Result<Recor
     let mut actual = rows(connection, "actual_lrps")?;
     let mut interner = Interner::default();
     actual.iter_mut().for_each(|row| interner.share(row));
+    let Secrets { credentials, custom_domains, acme_accounts } =
+        seal.map_or(Ok(Secrets::default()), |seal| secrets::load(connection, seal))?;
     Ok(Records {
         desired: rows(connection, "desired_lrps")?,
         actual,
         tasks: rows(connection, "tasks")?,
         domains: domains(connection)?,
         draining: rows(connection, "draining_cells")?,
-        credentials: seal.map_or(Ok(Vec::new()), |seal| secrets::load(connection, seal))?,
-        custom_domains: custom_domains(connection)?,
+        credentials,
+        custom_domains,
         enrolments: rows(connection, "enrolments")?,
-        acme_accounts: acme_accounts(connection)?,
+        acme_accounts,
     })
 }
 
@@ -78,14 +80,17 @@ pub(super) fn put(
             "DELETE FROM draining_cells WHERE cell_id = ?1",
             params![cell.as_str()],
         ),
-        Write::PutCredentials(credentials) => secrets::put(transaction, seal, credentials),
-        Write::PutCustomDomain(d) => run(
+        Write::PutCredentials(credentials) => {
+            secrets::put_credentials(transaction, seal, credentials)
+        }
+        Write::DeleteCredentials(registry) => run(
             transaction,
-            "INSERT OR REPLACE INTO custom_domains (host, certificate, key) VALUES (?1, ?2, ?3)",
-            params![d.host, d.certificate, d.key],
+            "DELETE FROM sealed_credentials WHERE registry = ?1",
+            params![registry],
         ),
+        Write::PutCustomDomain(domain) => secrets::put_domain(transaction, seal, domain),
         Write::DeleteCustomDomain(host) => {
-            run(transaction, "DELETE FROM custom_domains WHERE host = ?1", params![host])
+            run(transaction, "DELETE FROM sealed_domains WHERE host = ?1", params![host])
         }
         Write::PutEnrolment(enrolment) => run(
             transaction,
@@ -95,11 +100,7 @@ pub(super) fn put(
         Write::DeleteEnrolment(host) => {
             run(transaction, "DELETE FROM enrolments WHERE host = ?1", params![host])
         }
-        Write::PutAcmeAccount(account) => run(
-            transaction,
-            "INSERT OR REPLACE INTO acme_accounts (directory, credentials) VALUES (?1, ?2)",
-            params![account.directory, account.credentials],
-        ),
+        Write::PutAcmeAccount(account) => secrets::put_account(transaction, seal, account),
     }
 }
 
@@ -183,24 +184,4 @@ fn domains(connection: &Connection) -> Result<Vec<(Domain, Option<Time>)>, Store
             Ok((domain, until))
         })
         .collect()
-}
-
-fn custom_domains(connection: &Connection) -> Result<Vec<CustomDomain>, StoreError> {
-    let sql = "SELECT host, certificate, key FROM custom_domains";
-    let mut statement = connection.prepare(sql).map_err(reading)?;
-    let rows = statement.query_map([], |row| {
-        let (host, certificate, key) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(CustomDomain { host, certificate, key })
-    });
-    rows.map_err(reading)?.collect::<Result<_, _>>().map_err(reading)
-}
-
-fn acme_accounts(connection: &Connection) -> Result<Vec<AcmeAccount>, StoreError> {
-    let sql = "SELECT directory, credentials FROM acme_accounts";
-    let mut statement = connection.prepare(sql).map_err(reading)?;
-    let rows = statement.query_map([], |row| {
-        let (directory, credentials) = (row.get(0)?, row.get(1)?);
-        Ok(AcmeAccount { directory, credentials })
-    });
-    rows.map_err(reading)?.collect::<Result<_, _>>().map_err(reading)
 }

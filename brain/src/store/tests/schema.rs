@@ -58,10 +58,45 @@ fn passwords_that_an_earlier_version_kept_in_clear_are_sealed() {
         connection.execute(sql, [registry.as_str(), password]).unwrap();
     }
     drop(connection);
-    assert_eq!(files_with(dir.path(), password).len(), 1);
+    assert_eq!(files_with(dir.path(), password.as_bytes()).len(), 1);
     let mut store = Sqlite::open(&path).unwrap();
-    assert_eq!(files_with(dir.path(), password), [] as [PathBuf; 0]);
+    assert_eq!(files_with(dir.path(), password.as_bytes()), [] as [PathBuf; 0]);
     assert_eq!(store.load().unwrap().credentials.len(), 201);
+}
+
+#[test]
+fn keys_that_an_earlier_version_kept_in_clear_are_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(STORE_FILE);
+    first_store(&path);
+    let key = "a key that is nowhere else";
+    let connection = Connection::open(&path).unwrap();
+    for schema in [
+        include_str!("../schema/0002.sql"),
+        include_str!("../schema/0003.sql"),
+        include_str!("../schema/0004.sql"),
+        include_str!("../schema/0005.sql"),
+        include_str!("../schema/0006.sql"),
+    ] {
+        connection.execute_batch(schema).unwrap();
+    }
+    connection.pragma_update(None, "user_version", 6).unwrap();
+    for n in 0..200 {
+        let host = format!("host-{n}.test");
+        let sql = "INSERT INTO custom_domains VALUES (?1, 'PEM', ?2)";
+        connection.execute(sql, [host.as_str(), key]).unwrap();
+    }
+    let sql = "INSERT INTO acme_accounts VALUES ('https://ca.test/dir', ?1)";
+    connection.execute(sql, [key]).unwrap();
+    drop(connection);
+    assert_eq!(files_with(dir.path(), key.as_bytes()).len(), 1);
+
+    let mut store = Sqlite::open(&path).unwrap();
+    assert_eq!(files_with(dir.path(), key.as_bytes()), [] as [PathBuf; 0]);
+    let records = store.load().unwrap();
+    assert_eq!(records.custom_domains.len(), 200);
+    assert!(records.custom_domains.iter().all(|domain| domain.key == key));
+    assert_eq!(records.acme_accounts, [acme_account(key)]);
 }
 
 #[test]
@@ -81,9 +116,9 @@ fn passwords_that_an_earlier_version_replaced_or_removed_are_in_no_file() {
     let removed = "DELETE FROM registry_credentials WHERE password = ?1";
     assert_eq!(connection.execute(removed, [password]).unwrap(), 199);
     drop(connection);
-    assert_eq!(files_with(dir.path(), password).len(), 1, "not overwritten");
+    assert_eq!(files_with(dir.path(), password.as_bytes()).len(), 1, "not overwritten");
     let mut store = Sqlite::open(&path).unwrap();
-    assert_eq!(files_with(dir.path(), password), [] as [PathBuf; 0]);
+    assert_eq!(files_with(dir.path(), password.as_bytes()), [] as [PathBuf; 0]);
     assert_eq!(store.load().unwrap().credentials.len(), 2);
 }
 
@@ -108,7 +143,7 @@ fn a_store_of_a_later_version_is_refused_with_what_to_do_and_left_as_it_is() {
     let before = std::fs::read(&path).unwrap();
     let message = Sqlite::open(&path).unwrap_err().to_string();
     let expected = format!(
-        "the store {} has schema 99, and this version knows only up to 6; start a version that \
+        "the store {} has schema 99, and this version knows only up to 7; start a version that \
          knows it, or put a backup from before the upgrade in its place with `lattice restore \
          FILE`",
         path.display()

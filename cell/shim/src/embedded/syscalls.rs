@@ -1,5 +1,8 @@
 //! The system calls that a profile may name, and their numbers on this machine.
 
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86;
+
 use libc::c_long;
 
 /// The number of a system call; `None` for one that this machine does not have.

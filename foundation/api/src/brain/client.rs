@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use lattice_model::{
     ActualLrp, CellId, CellPresence, CustomDomain, CustomDomainStatus, DesiredLrp,
-    DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal, RegistryCredentials, Task,
-    TaskDefinition, TaskGuid,
+    DesiredLrpUpdate, Domain, ErrorName, ProcessGuid, Refusal, RegistryAccount,
+    RegistryCredentials, Task, TaskDefinition, TaskGuid,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::Serialize;
@@ -21,6 +21,7 @@ use serde_json::Value;
 use super::bodies::{self, ActualLrpResponse, CellResponse, CustomDomainBody, DesiredLrpResponse};
 use super::images::{CellImages, CellPruned};
 use super::moves::{DrainRequest, MovePlan, Moves, RebalanceRequest};
+use super::usage::CellUsage;
 use super::{
     BrainError, EventId, EventStream, Explanation, InstanceProgress, Receptor, Version, routes,
 };
@@ -260,6 +261,10 @@ impl Receptor for ReceptorClient {
         self.get(&routes::progress(guid)).await
     }
 
+    async fn usage_of(&self, guid: &ProcessGuid) -> Result<Vec<CellUsage>, BrainError> {
+        self.get(&routes::usage(guid)).await
+    }
+
     async fn explain(&self, guid: &ProcessGuid, index: u32) -> Result<Explanation, BrainError> {
         self.get(&routes::explanation(guid, index)).await
     }
@@ -341,6 +346,14 @@ impl Receptor for ReceptorClient {
 
     async fn put_registry_credentials(&self, c: RegistryCredentials) -> Result<(), BrainError> {
         self.write(Method::PUT, routes::REGISTRY_CREDENTIALS, &c).await
+    }
+
+    async fn registry_accounts(&self) -> Result<Vec<RegistryAccount>, BrainError> {
+        self.get(routes::REGISTRY_CREDENTIALS).await
+    }
+
+    async fn remove_registry_credentials(&self, registry: &str) -> Result<(), BrainError> {
+        self.order(Method::DELETE, &routes::registry_credentials_of(registry)).await
     }
 
     async fn put_custom_domain(

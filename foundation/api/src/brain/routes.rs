@@ -16,6 +16,8 @@ pub const ACTUAL_LRPS_OF: &str = "/v1/actual_lrps/{guid}";
 pub const ACTUAL_LRP: &str = "/v1/actual_lrps/{guid}/index/{index}";
 /// How far instances have come; ours.
 pub const PROGRESS: &str = "/v1/actual_lrps/{guid}/progress";
+/// What instances use, measured now; ours.
+pub const USAGE: &str = "/v1/actual_lrps/{guid}/usage";
 /// Tasks.
 pub const TASKS: &str = "/v1/tasks";
 /// One task.
@@ -50,6 +52,8 @@ pub const SYNC: &str = "/v1/sync/{arch}/{artifact}";
 pub const AUTH_COOKIE: &str = "/v1/auth_cookie";
 /// Credentials for registries; ours.
 pub const REGISTRY_CREDENTIALS: &str = "/v1/registry_credentials";
+/// Those for one registry; ours.
+pub const REGISTRY_CREDENTIALS_OF: &str = "/v1/registry_credentials/{registry}";
 /// Certificates for hosts of people's own; ours.
 pub const CUSTOM_DOMAINS: &str = "/v1/custom_domains";
 /// One of them; ours.
@@ -82,6 +86,11 @@ pub fn progress(guid: &ProcessGuid) -> String {
     format!("{ACTUAL_LRPS}/{guid}/progress")
 }
 
+/// The path of what one desired LRP's instances use.
+pub fn usage(guid: &ProcessGuid) -> String {
+    format!("{ACTUAL_LRPS}/{guid}/usage")
+}
+
 /// The path of one task.
 pub fn task(guid: &TaskGuid) -> String {
     format!("{TASKS}/{guid}")
@@ -100,6 +109,11 @@ pub fn drain(cell: &CellId) -> String {
 /// The path of a domain, which may hold any character.
 pub fn domain(domain: &Domain) -> String {
     format!("{DOMAINS}/{}", escaped(domain.as_str()))
+}
+
+/// The path of the credentials for a registry, whose name may hold any character.
+pub fn registry_credentials_of(registry: &str) -> String {
+    format!("{REGISTRY_CREDENTIALS}/{}", escaped(registry))
 }
 
 /// The path of a custom domain, whose host may hold any character.
