@@ -176,7 +176,7 @@ async fn the_smaller_nouns_come_through_whole() {
         password: "hunter2".into(),
     };
     client.put_registry_credentials(credentials.clone()).await.unwrap();
-    assert_eq!(served.receptor.state().credentials, [credentials.clone()]);
+    assert_eq!(served.receptor.state().credentials, std::slice::from_ref(&credentials));
     let accounts = client.registry_accounts().await.unwrap();
     assert_eq!(accounts, served.receptor.registry_accounts().await.unwrap());
     let (_, listed) = answer(served.request("GET", "/v1/registry_credentials")).await;
