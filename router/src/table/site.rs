@@ -1,6 +1,6 @@
 //! What is under one host name: a route for all of it, or routes for some of its paths.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -36,9 +36,7 @@ pub(super) struct Hashing(RandomState);
 impl Hashing {
     /// The hash of a host's name.
     pub(super) fn of(&self, name: Name<'_>) -> u64 {
-        let mut hasher = self.0.build_hasher();
-        name.hash(&mut hasher);
-        hasher.finish()
+        self.0.hash_one(name)
     }
 
     fn of_path(&self, path: &str) -> u64 {
