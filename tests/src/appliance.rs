@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -44,6 +44,7 @@ pub struct Options<'a> {
 /// A running `lattice up`; purged when dropped.
 pub struct Appliance {
     dir: TempDir,
+    program: PathBuf,
     domain: String,
     up_args: Vec<String>,
     env: Vec<(String, String)>,
@@ -69,6 +70,7 @@ impl Appliance {
         let owned = |text: &&str| (*text).to_owned();
         let mut appliance = Self {
             dir,
+            program: program("lattice"),
             domain: options.domain.to_owned(),
             up_args: options.up_args.iter().map(owned).collect(),
             env: options.env.iter().map(|(name, value)| (owned(name), owned(value))).collect(),
@@ -84,7 +86,7 @@ impl Appliance {
         assert!(self.process.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let stdout = self.dir.path().join("stdout");
-        let mut command = Command::new(program("lattice"));
+        let mut command = Command::new(&self.program);
         command
             .args(["up", "-v", "--domain", &self.domain, "--http-port", &HTTP_PORT.to_string()])
             .arg("--data-dir")
@@ -102,6 +104,19 @@ impl Appliance {
             let said = std::fs::read_to_string(&stdout).unwrap();
             expect(said.contains("lattice is ready"), (said, self.log()))
         });
+    }
+
+    /// Puts another version in the place of the program, and removes the former's file if it was put
+    /// there by this.
+    pub fn upgrade(&mut self) {
+        let next = self.dir.path().join(format!("lattice-{}", self.next_number()));
+        std::fs::copy(program("lattice"), &next).unwrap();
+        // It differs, as another version does, and is as good: nothing reads what stands behind.
+        File::options().append(true).open(&next).unwrap().write_all(b"later").unwrap();
+        if self.program.starts_with(self.dir.path()) {
+            std::fs::remove_file(&self.program).unwrap();
+        }
+        self.program = next;
     }
 
     /// What it printed when it came up.

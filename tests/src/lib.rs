@@ -6,6 +6,7 @@ pub mod image;
 pub mod inside;
 pub mod load;
 pub mod machine;
+pub mod neighbour;
 pub mod person;
 pub mod registry;
 pub mod soak;

@@ -45,11 +45,15 @@ pub fn with_hosts<T: Send, N: AsRef<str>>(names: &[N], work: impl FnOnce() -> T 
 
 /// Does something where a program that is installed seems not to be.
 pub fn without_program<T>(name: &str, work: impl FnOnce() -> T) -> T {
-    let place = run("which", &[name]);
-    // A device is no program.
-    mount_bind("/dev/null", place.trim()).expect("a program can be covered");
+    without_file(run("which", &[name]).trim(), work)
+}
+
+/// Does something where a device or a program seems to be nothing of the kind.
+pub fn without_file<T>(path: &str, work: impl FnOnce() -> T) -> T {
+    // A device is no program, and no other device.
+    mount_bind("/dev/null", path).expect("a file can be covered");
     let done = work();
-    unmount(place.trim(), UnmountFlags::DETACH).expect("a program can be uncovered");
+    unmount(path, UnmountFlags::DETACH).expect("a file can be uncovered");
     done
 }
 

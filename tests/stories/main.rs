@@ -6,6 +6,7 @@ mod certificates;
 mod crashes;
 mod custom_domains;
 mod domain;
+mod egress;
 mod lifecycle;
 mod names;
 mod outliving;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::lifecycle::answers_from;
 use crate::recovery::{create, instance_guids, root_filesystems};
+use crate::ssh;
 
 /// As many as show that it is not one or two by chance.
 const INSTANCES: usize = 12;
@@ -144,6 +145,34 @@ fn what_runs_on_alone_is_stopped_by_lattice_down() {
     assert!(root_filesystems(&lattice).is_empty());
     lattice.up();
     answers_from(&Web::new(), "web", 2);
+}
+
+#[test]
+fn a_newer_program_takes_over_what_the_one_before_runs_whose_file_is_gone() {
+    let (mut lattice, _) = ssh::stage();
+    let replace = |lattice: &mut Appliance| {
+        lattice.kill();
+        lattice.upgrade();
+        lattice.up();
+    };
+    replace(&mut lattice);
+    lattice.ltc_ok(&["scale", "web", "2"]);
+    lattice.wait_running(&Web::new(), "web", 2);
+    let before = what_is_known(&lattice, &Web::new());
+    replace(&mut lattice);
+    assert_eq!(what_is_known(&lattice, &Web::new()), before);
+    for index in 0..2 {
+        let said = eventually("one gets in", PATIENCE, || {
+            let said = ssh::ssh(&lattice, &format!("diego:web/{index}"), &["echo in; exit 6"], "");
+            expect(said.out == "in\n", said.clone()).map(|()| said)
+        });
+        assert_eq!(said.code, 6, "{said:?}");
+    }
+    ["web", "bare"].iter().for_each(|app| drop(lattice.ltc_ok(&["remove", app])));
+    eventually("they can be removed", PATIENCE, || {
+        let holders = machine::holders(&lattice.data_dir());
+        expect(holders.is_empty() && root_filesystems(&lattice).is_empty(), holders)
+    });
 }
 
 /// Gives the first instance a history.

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 
-use lattice_tests::appliance::{Appliance, Said};
+use lattice_tests::appliance::Appliance;
 use lattice_tests::inside::from_container;
 use lattice_tests::web::Web;
-use lattice_tests::{image, machine, program};
+use lattice_tests::{PATIENCE, eventually, expect, image, machine, neighbour};
 use reqwest::Method;
 
 const RECEPTOR: &str = "receptor.lattice.localhost:8080";
@@ -191,21 +190,21 @@ fn an_app_reaches_the_platform_where_that_is_allowed() {
 #[test]
 fn another_machine_reaches_nothing_unless_asked_to() {
     machine::isolate();
-    neighbour("10.99.0.1/24", "10.99.0.2/24");
+    neighbour::join("10.99.0.1/24", "10.99.0.2/24");
     let lattice = Appliance::start(&[]);
     for port in ["8080", "8888", "8081"] {
-        let said = from_neighbour(&["connect", &format!("10.99.0.1:{port}")], &[]);
+        let said = neighbour::run(&["connect", &format!("10.99.0.1:{port}")], &[]);
         assert!(said.out.starts_with("not connected"), "{port}: {said:?}");
     }
     drop(lattice);
 
     let lattice = Appliance::start(&["--listen", "10.99.0.1"]);
     for (port, expected) in [("8080", "connected"), ("8888", "not "), ("8081", "not ")] {
-        let said = from_neighbour(&["connect", &format!("10.99.0.1:{port}")], &[]);
+        let said = neighbour::run(&["connect", &format!("10.99.0.1:{port}")], &[]);
         assert!(said.out.starts_with(expected), "{port}: {said:?}");
     }
     for (account, env, status) in at_the_gate(&lattice.account()) {
-        let said = from_neighbour(&["get", "10.99.0.1:8080", "/v1/cells", account], &env);
+        let said = neighbour::run(&["get", "10.99.0.1:8080", "/v1/cells", account], &env);
         assert!(said.out.starts_with(status), "{env:?}: {said:?}");
     }
 }
@@ -213,11 +212,35 @@ fn another_machine_reaches_nothing_unless_asked_to() {
 #[test]
 fn an_app_gains_nothing_by_the_address_for_other_machines() {
     machine::isolate();
-    neighbour("10.99.0.1/24", "10.99.0.2/24");
+    neighbour::join("10.99.0.1/24", "10.99.0.2/24");
     let lattice = Appliance::start(&["--listen", "10.99.0.1"]);
     let web = Web::new();
     let said = from_container(&lattice, &web, &["connect", "10.99.0.1:8080"], &[]);
     assert!(said.contains("|0 not connected"), "{said}");
+}
+
+#[test]
+fn a_machine_that_cannot_bound_disks_says_so_and_runs_apps_all_the_same() {
+    machine::isolate();
+    let control = "/dev/loop-control";
+    let mut lattice = machine::without_file(control, || Appliance::start(&[]));
+    let web = Web::new();
+    let lack = "an instance's limit on the disk is not enforced";
+    eventually("the cell says what it lacks", PATIENCE, || {
+        let cells = lattice.ltc_ok(&["cells"]);
+        expect(cells.contains(lack), cells)
+    });
+    assert!(lattice.log().contains(lack), "{}", lattice.log());
+    let layout = image::layout(lattice.scratch(), "lattice-app", &[]);
+    lattice.ltc_ok(&["create", "web", layout.to_str().unwrap()]);
+    assert_eq!(lattice.states(&web, "web"), ["RUNNING"]);
+
+    lattice.kill();
+    lattice.up();
+    eventually("here it can", PATIENCE, || {
+        let cells = lattice.ltc_ok(&["cells"]);
+        expect(cells.contains("lattice-cell-0") && !cells.contains(lack), cells)
+    });
 }
 
 #[test]
@@ -246,26 +269,4 @@ fn at_the_gate(account: &str) -> [Call<'_>; 3] {
         (account, vec![host], "status 200"),
         (account, vec![host, ("ORIGIN", "http://evil.example")], "status 403"),
     ]
-}
-
-/// Makes another machine: a network namespace named `neighbour`, joined by a cable.
-fn neighbour(here: &str, there: &str) {
-    let (place, flags) = ("/run/netns", rustix::mount::MountFlags::empty());
-    std::fs::create_dir_all(place).unwrap();
-    rustix::mount::mount("tmpfs", place, "tmpfs", flags, None)
-        .expect("a place for network namespaces");
-    let ip = |args: &str| machine::run("ip", &args.split(' ').collect::<Vec<_>>());
-    ip("netns add neighbour");
-    ip("link add cable0 type veth peer name cable1 netns neighbour");
-    ip(&format!("addr add {here} dev cable0"));
-    ip("link set cable0 up");
-    ip(&format!("-n neighbour addr add {there} dev cable1"));
-    ip("-n neighbour link set cable1 up");
-}
-
-fn from_neighbour(args: &[&str], env: &[(&str, &str)]) -> Said {
-    let mut command = Command::new("nsenter");
-    command.arg("--net=/run/netns/neighbour").arg(program("fixture-app")).args(args);
-    command.envs(env.iter().copied());
-    Said::of(command)
 }

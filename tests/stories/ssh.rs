@@ -227,7 +227,7 @@ fn what_was_started_goes_with_its_caller_and_what_runs_goes_on_when_the_platform
 
 /// An appliance that lets people in, with a small system as `web` and an image of one program as
 /// `bare`, which has a sidecar in a container of its own.
-fn stage() -> (Appliance, Web) {
+pub(crate) fn stage() -> (Appliance, Web) {
     machine::isolate();
     let lattice = Appliance::start(&["--cell-ssh", ADDRESS]);
     let web = Web::new();
@@ -318,7 +318,7 @@ fn ssh_command(lattice: &Appliance, user: &str, command_line: &[&str]) -> Comman
 }
 
 /// Runs a command there to its end, with this as its input.
-fn ssh(lattice: &Appliance, user: &str, command_line: &[&str], input: &str) -> Said {
+pub(crate) fn ssh(lattice: &Appliance, user: &str, command_line: &[&str], input: &str) -> Said {
     let mut command = ssh_command(lattice, user, command_line);
     fed(&mut command, input)
 }

@@ -13,8 +13,8 @@ use crate::tools::Tools;
 
 /// What an earlier process has left.
 pub(crate) struct Found {
-    /// Containers, networks, root filesystems.
-    lists: [BTreeSet<ContainerId>; 3],
+    /// Containers, networks, root filesystems, and what was written for instances: the last to go.
+    lists: [BTreeSet<ContainerId>; 4],
 }
 
 /// Removes an instance with so many containers; may be called for one that is half made, or not
@@ -67,6 +67,7 @@ pub(crate) async fn find(tools: &Tools) -> Result<Found, String> {
         tools.step("list containers", seams.runtime.list()).await?,
         tools.step("list networks", seams.network.list()).await?,
         tools.step("list mounted images", seams.images.list()).await?,
+        list_files(tools)?,
     ];
     Ok(Found { lists: lists.map(|list| list.into_iter().collect()) })
 }
@@ -87,13 +88,20 @@ impl Found {
 
     /// True when no part of it is missing.
     pub(crate) fn is_whole(&self, pod: &Pod<'_>) -> bool {
-        let [containers, networks, roots] = &self.lists;
+        let [containers, networks, roots, _] = &self.lists;
         let is_there = |part: &Part<'_>| {
             containers.contains(&part.id) && (part.shares.is_some() || roots.contains(&part.id))
         };
         let main = pod.containers.first();
         main.is_some_and(|main| networks.contains(&main.id)) && pod.containers.iter().all(is_there)
     }
+}
+
+fn list_files(tools: &Tools) -> Result<Vec<ContainerId>, String> {
+    let dir = tools.config.instances_dir();
+    let read = || std::fs::read_dir(&dir)?.collect::<io::Result<Vec<_>>>();
+    let entries = read().map_err(|e| format!("cannot read {}: {e}", dir.display()))?;
+    Ok(entries.iter().map(|entry| ContainerId::new(&entry.file_name().to_string_lossy())).collect())
 }
 
 fn remove_files(tools: &Tools, id: &ContainerId) -> Result<(), String> {

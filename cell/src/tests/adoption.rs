@@ -84,6 +84,16 @@ async fn an_instance_is_taken_over_as_it_is_and_announced_at_once() {
 }
 
 #[tokio::test]
+async fn files_of_an_instance_whose_removal_was_cut_short_are_removed() {
+    let bed = Bed::new();
+    let left = bed.config.instances_dir().join("web-cut-short");
+    std::fs::create_dir_all(&left).unwrap();
+    std::fs::write(left.join("hosts"), "127.0.0.1 localhost").unwrap();
+    let _cell = bed.start().await;
+    assert!(!left.exists());
+}
+
+#[tokio::test]
 async fn it_is_announced_under_the_routes_it_was_given_last() {
     let bed = Bed::new();
     let mut lrp = app(&bed);

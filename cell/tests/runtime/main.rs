@@ -5,6 +5,8 @@
 
 mod attached;
 mod contract;
+mod elders;
+mod killed;
 mod machine;
 mod real;
 mod scripted;

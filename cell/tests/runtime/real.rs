@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use lattice_cell::runtime::oci::{Engine, OciRuntime};
 use lattice_cell::runtime::{
-    ContainerBlueprint, ContainerId, ExitStatus, Runtime, RuntimeError, Signal, UserIds,
+    ContainerBlueprint, ContainerId, Runtime, RuntimeError, Signal, UserIds,
 };
 use lattice_model::action::EnvVar;
 
@@ -16,9 +16,9 @@ use crate::contract::{self, Fixture, PATIENCE, Program, read_all, spec};
 use crate::machine::{Machine, blueprint_in, runtime_in};
 
 /// Names the directory of the machine to an owner that is started to be killed.
-const OWNER: &str = "LATTICE_TEST_OWNER_OF";
+pub(crate) const OWNER: &str = "LATTICE_TEST_OWNER_OF";
 /// Names what makes its containers.
-const ENGINE: &str = "LATTICE_TEST_OWNER_ENGINE";
+pub(crate) const ENGINE: &str = "LATTICE_TEST_OWNER_ENGINE";
 /// Names the programs that this owner keeps.
 const KEPT: &str = "LATTICE_TEST_OWNER_KEEPS";
 
@@ -121,9 +121,7 @@ async fn an_owner_lives_until_it_is_killed() {
         return;
     };
     let dir = Path::new(&dir);
-    let engine = std::env::var(ENGINE).unwrap();
-    let engine = Engine::ALL.into_iter().find(|known| format!("{known:?}") == engine).unwrap();
-    let runtime = runtime_in(&dir.join("owned"), engine);
+    let runtime = runtime_in(&dir.join("owned"), owners_engine());
     runtime.create(blueprint_in(dir, &name)).await.unwrap();
     let id = ContainerId::new(&name);
     let process = runtime.exec(&id, spec(&["sleep", "1000"]).in_path()).await;
@@ -139,6 +137,12 @@ async fn an_owner_lives_until_it_is_killed() {
     }
     fs::write(dir.join("owner-is-ready"), "").unwrap();
     std::future::pending::<()>().await;
+}
+
+/// What makes the containers of an owner that is started to be killed.
+pub(crate) fn owners_engine() -> Engine {
+    let named = std::env::var(ENGINE).unwrap();
+    Engine::ALL.into_iter().find(|known| format!("{known:?}") == named).unwrap()
 }
 
 pub(crate) trait InPath {
@@ -402,74 +406,4 @@ async fn what_is_written_while_nobody_reads_is_kept_and_too_much_loses_the_oldes
     assert!(lost > 0 && text.len() >= 256 << 10, "{lost} lost, {} kept", text.len());
     assert!(text.ends_with(b"line-59998\nline-59999\n"), "the last words are kept");
     real.runtime.delete(&id).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_container_whose_holder_was_killed_is_removed_without_a_trace() {
-    let real = Real::new();
-    let id = ContainerId::new("orphan");
-    real.runtime.create(real.blueprint("orphan")).await.unwrap();
-    let process = real.runtime.exec(&id, spec(&["/bin/sleep", "1000"])).await.unwrap();
-    let stamp = fs::read_to_string(real.machine.path("data/containers/orphan/shim.stamp")).unwrap();
-    let pid = stamp.lines().next().unwrap().trim_start_matches("pid ").to_owned();
-    assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
-    assert_eq!(process.control.wait().await, ExitStatus::LOST, "nobody can know how it ended");
-    let after = real.machine.runtime();
-    after.adopt(&id, false).await.expect_err("nobody holds it any more");
-    real.runtime.delete(&id).await.unwrap();
-    assert_eq!(real.runtime.list().await.unwrap(), []);
-}
-
-#[tokio::test]
-async fn an_owner_killed_at_any_moment_leaves_nothing_that_its_successor_does_not_remove() {
-    let real = Real::new();
-    let data_dir = real.machine.path("owned");
-    for moment in 0..12 {
-        let mut owner = Command::new("/proc/self/exe")
-            .args(["--exact", "real::an_owner_makes_and_removes_until_it_is_killed"])
-            .env(OWNER, real.machine.path(""))
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let containers = data_dir.join("containers");
-        let has_begun = || fs::read_dir(&containers).is_ok_and(|mut dir| dir.next().is_some());
-        eventually("the owner is at it", has_begun);
-        // What it is at after so many turns differs from machine to machine, and from run to run.
-        for _ in 0..moment * 2_000 {
-            has_begun();
-        }
-        owner.kill().unwrap();
-        owner.wait().unwrap();
-        let successor = runtime_in(&data_dir, Engine::Embedded);
-        for id in successor.list().await.unwrap() {
-            successor.delete(&id).await.unwrap_or_else(|e| panic!("at {moment}: {e}"));
-        }
-        assert_eq!(successor.list().await.unwrap(), [], "at {moment}");
-        // One that has only begun to hold finds nothing to hold.
-        eventually("nobody holds anything", || holders_in(&data_dir).is_empty());
-    }
-}
-
-/// Not a test by itself, either.
-#[tokio::test]
-async fn an_owner_makes_and_removes_until_it_is_killed() {
-    let Some(dir) = std::env::var(OWNER).ok().filter(|dir| !dir.contains(':')) else { return };
-    let dir = Path::new(&dir);
-    let runtime = runtime_in(&dir.join("owned"), Engine::Embedded);
-    let id = ContainerId::new("short-lived");
-    loop {
-        runtime.create(blueprint_in(dir, id.as_str())).await.unwrap();
-        drop(runtime.exec(&id, spec(&["/bin/true"])).await);
-        runtime.delete(&id).await.unwrap();
-    }
-}
-
-/// The processes that hold containers of a data directory.
-fn holders_in(data_dir: &Path) -> Vec<String> {
-    let lines = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
-        let words = fs::read_to_string(entry.path().join("cmdline")).ok()?;
-        Some(words.replace('\0', " "))
-    });
-    let place = data_dir.display().to_string();
-    lines.filter(|line| line.contains(" shim ") && line.contains(&place)).collect()
 }

@@ -162,7 +162,10 @@ fn attach(file: &File, node: &Path) -> io::Result<File> {
     for _ in 0..ATTEMPTS {
         // SAFETY: it takes nothing.
         let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) };
-        let number = u32::try_from(number).map_err(|_| io::Error::last_os_error())?;
+        let number = u32::try_from(number).map_err(|_| {
+            let why = io::Error::last_os_error();
+            io::Error::other(format!("the kernel has no loop device to give: {why}"))
+        })?;
         let device = makedev(LOOP_MAJOR, number);
         mknodat(CWD, node, FileType::BlockDevice, Mode::RUSR | Mode::WUSR, device)?;
         let device = File::from(open_it(node)?);
