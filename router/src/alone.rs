@@ -14,6 +14,7 @@ pub mod gorouter;
 pub mod handover;
 pub mod ours;
 pub mod reload;
+pub mod report;
 mod route_services;
 pub mod settings;
 pub mod stdout;
@@ -92,6 +93,7 @@ struct Front {
 pub async fn run(settings: Settings) -> Result<(), AloneError> {
     info!("starting");
     let Settings { mut router, nats, reload, status, access, lifecycle, handover, .. } = settings;
+    let report = settings.report;
     say_what_is_carried(&router.sharding);
     let mut signals = Signals::new().map_err(AloneError::Signals)?;
     let tasks = Tasks::default();
@@ -116,6 +118,10 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
     let drain = router.limits.drain;
     let clock = Arc::new(SystemClock);
     let handle = crate::start(router, Arc::new(bus), Arc::new(ingress), clock, &tasks).await?;
+    if let Some(report) = report {
+        let shutdown = tasks.shutdown().clone();
+        tasks.spawn("router-report", report.run(handle.clone(), shutdown));
+    }
     let end = tokio::select! {
         end = serve(front, &handle, &tasks) => end?,
         end = signals.any() => end,

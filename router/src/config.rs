@@ -200,6 +200,10 @@ pub struct Freshness {
     pub keep_when_cut: bool,
     /// The most routes (host and path) the table holds; more are refused and counted.
     pub routes_max: usize,
+    /// How long new endpoints were on their way is not measured for so long after the start: at
+    /// first all of them are told again, however old.
+    #[serde(with = "duration")]
+    pub arrivals_unmeasured: Duration,
 }
 
 /// What is said in headers beyond what always is (facts 1.7 and 1.8).
@@ -407,6 +411,7 @@ impl Default for Freshness {
             keep_when_silent: true,
             keep_when_cut: true,
             routes_max: 250_000,
+            arrivals_unmeasured: Duration::from_secs(30),
         }
     }
 }

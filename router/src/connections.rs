@@ -103,10 +103,10 @@ impl Connections {
             Err(_) => return Err(Trouble::DialTimeout),
         };
         let mut effort = Effort { dial: Some(begun.elapsed()), tls: None };
-        let stream = match &backend.tls {
+        let stream = match backend.tls() {
             None => Stream::Plain(tcp),
             Some(name) => {
-                let config = match backend.service {
+                let config = match backend.service() {
                     None => &self.spoken.to_endpoints,
                     Some(_) => &self.spoken.to_services,
                 };
@@ -124,9 +124,9 @@ impl Connections {
     }
 
     async fn connect(&self, backend: &Backend) -> io::Result<TcpStream> {
-        let stream = match &backend.service {
-            None => TcpStream::connect(backend.addr).await?,
-            Some(name) => self.names.connect(name, backend.addr.port()).await?,
+        let stream = match backend.service() {
+            None => TcpStream::connect(backend.addr()).await?,
+            Some(name) => self.names.connect(name, backend.addr().port()).await?,
         };
         stream.set_nodelay(true)?;
         Ok(stream)
@@ -221,7 +221,7 @@ async fn secure(
     backend: &Backend,
 ) -> Result<Secured, Trouble> {
     let name = match name {
-        "" => ServerName::from(backend.addr.ip()),
+        "" => ServerName::from(backend.addr().ip()),
         name => ServerName::try_from(name.to_owned())
             .map_err(|_| Trouble::Tls(Distrust::Name, format!("`{name}` is no name")))?,
     };

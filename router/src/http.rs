@@ -37,6 +37,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::Handle;
+pub(crate) use prometheus::open_files;
 use rates::Rates;
 
 /// How often requests are looked at for rates.

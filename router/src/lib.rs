@@ -92,7 +92,7 @@ pub use config::{
     Sharding, Side, Sticky, TcpRules, Tracing,
 };
 use listening::{Listening, Opened, Serves};
-use metrics::{OfComponent, Registrations, Times, Totals, Traffic};
+use metrics::{OfComponent, Parts, Registrations, Times, Totals, Traffic};
 use registrar::Registrar;
 use reserved::ReservedHosts;
 use table::{Editor, Table};
@@ -365,6 +365,11 @@ impl Handle {
         Totals::sum(&self.inner.registrations, self.inner.traffic.iter().map(|t| &**t))
     }
 
+    /// How long the parts of what it does took.
+    pub fn parts(&self) -> Parts {
+        Parts::sum(&self.inner.registrations, self.inner.traffic.iter().map(|t| &**t))
+    }
+
     /// What is counted for each component that registers.
     pub fn components(&self) -> Vec<OfComponent> {
         OfComponent::all(&self.inner.registrations, self.inner.traffic.iter().map(|t| &**t))
@@ -379,7 +384,7 @@ impl Handle {
         let mut here = Times::default();
         self.inner.traffic.iter().for_each(|worker| here += worker.times_here());
         let mut apps = BTreeMap::from([("gorouter".into(), here)]);
-        for route in self.inner.table.routes() {
+        for route in self.inner.table.all() {
             for app in route.pool.load().iter().filter_map(|endpoint| endpoint.latency.as_ref()) {
                 apps.insert(app.source_id.clone(), app.latency.read());
             }
@@ -402,7 +407,7 @@ impl Handle {
 
     /// How many endpoints all routes have.
     pub fn endpoints(&self) -> usize {
-        self.inner.table.routes().iter().map(|route| route.pool.load().len()).sum()
+        self.inner.table.all().iter().map(|route| route.pool.load().len()).sum()
     }
 
     /// Whether load balancers are told to go elsewhere.
@@ -431,9 +436,9 @@ impl Handle {
 fn status_of(route: &pool::Route) -> Vec<EndpointStatus> {
     let pool = route.pool.load();
     let status = |endpoint: &Arc<pool::Endpoint>| EndpointStatus {
-        address: endpoint.backend.label.to_string(),
-        app: endpoint.app.to_string(),
-        private_instance_id: endpoint.backend.instance_id.to_string(),
+        address: endpoint.backend.label().to_owned(),
+        app: endpoint.facts.app.to_string(),
+        private_instance_id: endpoint.backend.instance_id().to_owned(),
         index: endpoint.index.to_string(),
         in_flight: endpoint.backend.in_flight(),
     };

@@ -1,27 +1,21 @@
 //! Everything the router counts.
 
-mod latency;
+mod components;
+mod histogram;
 
 use core::time::Duration;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use lattice_model::Time;
 
 use crate::table::{Pruned, Registered};
 use crate::verdict::{DISTRUSTS, Distrust};
-pub use latency::{LATENCY_MS, Latency, Times};
+pub use components::{COMPONENTS_MAX, Components};
+pub use histogram::{Arrivals, Histogram, Lookups, Own, Requests, Times};
 
-/// How many components are told apart; the last place is that of all others.
-pub const COMPONENTS_MAX: usize = 16;
 /// The groups of statuses: 1xx to 5xx in their places, and in the first all others.
 pub const GROUPS: usize = 6;
-
-/// Who registers, by the `component` of a registration's tags; place 0 is that of those without.
-#[derive(Debug)]
-pub struct Components {
-    names: Mutex<Vec<Arc<str>>>,
-}
 
 /// What the owner of the table counts.
 #[derive(Debug, Default)]
@@ -44,6 +38,8 @@ pub struct Registrations {
     pub dropped: AtomicU64,
     /// When the last message came, in nanoseconds since 1970.
     pub heard_at: AtomicI64,
+    /// How long new endpoints were on their way.
+    arrivals: Histogram<Arrivals>,
 }
 
 #[derive(Debug, Default)]
@@ -88,9 +84,11 @@ pub struct Traffic {
     pub tcp: TcpTraffic,
     responses: [AtomicU64; GROUPS],
     responses_of_services: [AtomicU64; GROUPS],
-    latencies: [Latency; COMPONENTS_MAX],
+    latencies: [Histogram<Requests>; COMPONENTS_MAX],
     /// Those that no endpoint was asked for.
-    latency_here: Latency,
+    latency_here: Histogram<Requests>,
+    lookups: Histogram<Lookups>,
+    own: Histogram<Own>,
     /// Requests answered because two ends of TLS did not come together, by the reason.
     distrusts: [AtomicU64; DISTRUSTS],
 }
@@ -129,6 +127,17 @@ pub struct TcpTotals {
     pub received: u64,
     /// Bytes to clients.
     pub sent: u64,
+}
+
+/// How long the parts of what the router does took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts {
+    /// From hosts and paths to routes.
+    pub lookups: Times,
+    /// From requests' heads until endpoints were asked.
+    pub own: Times,
+    /// From endpoints' changes to their places in the table, where registrations tell the first.
+    pub arrivals: Times,
 }
 
 /// Sums of all that is counted.
@@ -193,43 +202,18 @@ pub struct OfComponent {
     pub latency: Times,
 }
 
-/// Adds one.
+/// Adds one; only one thread writes a counter, or some would be lost.
 pub(crate) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+    add(counter, 1);
+}
+
+/// Adds more, with the same restriction.
+pub(crate) fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
-}
-
-// === impl Components ===
-
-impl Default for Components {
-    fn default() -> Self {
-        Self { names: Mutex::new(vec!["".into()]) }
-    }
-}
-
-impl Components {
-    /// The place of a name, which it keeps.
-    pub(crate) fn place(&self, name: &str) -> u8 {
-        let mut names = self.names.lock().expect("no holder panics");
-        let known = names.iter().position(|known| **known == *name);
-        let place = known.unwrap_or_else(|| {
-            if names.len() < COMPONENTS_MAX - 1 {
-                names.push(name.into());
-                return names.len() - 1;
-            }
-            COMPONENTS_MAX - 1
-        });
-        u8::try_from(place).unwrap_or(0)
-    }
-
-    fn name(&self, place: usize) -> Option<Arc<str>> {
-        let names = self.names.lock().expect("no holder panics");
-        let other = (place == COMPONENTS_MAX - 1).then(|| "other".into());
-        names.get(place).cloned().or(other)
-    }
 }
 
 // === impl Registrations ===
@@ -249,12 +233,17 @@ impl Registrations {
         count(&self.by_component[usize::from(component)].removed);
     }
 
+    /// Notes a new endpoint that changed so long ago.
+    pub(crate) fn arrived(&self, after: Duration) {
+        self.arrivals.add(after);
+    }
+
     pub(crate) fn ignored(&self) {
         count(&self.ignored);
     }
 
     pub(crate) fn pruned(&self, pruned: Pruned, routes: usize) {
-        self.pruned.fetch_add(pruned.endpoints as u64, Ordering::Relaxed);
+        add(&self.pruned, pruned.endpoints as u64);
         self.routes_now(routes);
     }
 
@@ -279,6 +268,16 @@ impl Registrations {
 // === impl Traffic ===
 
 impl Traffic {
+    /// Notes how long a route was looked for.
+    pub(crate) fn looked_up(&self, took: Duration) {
+        self.lookups.add(took);
+    }
+
+    /// Notes how long a request took until an endpoint was asked.
+    pub(crate) fn passed_on(&self, took: Duration) {
+        self.own.add(took);
+    }
+
     /// Notes a request that has come to its end.
     pub(crate) fn ended(&self, status: u16, component: u8, took: Duration) {
         count(&self.responses[group_of(status)]);
@@ -314,6 +313,17 @@ fn group_of(status: u16) -> usize {
 // === impl Totals ===
 
 impl Totals {
+    /// Requests answered because two ends of TLS did not come together for this reason.
+    pub fn distrusted(&self, distrust: Distrust) -> u64 {
+        self.distrusts[distrust as usize]
+    }
+
+    /// Requests answered because an endpoint failed in another way than those told apart.
+    pub fn bad_gateways(&self) -> u64 {
+        let told_apart = self.distrusts.iter().sum::<u64>() - self.distrusted(Distrust::Late);
+        self.failed.saturating_sub(told_apart)
+    }
+
     /// Adds everything up.
     pub fn sum<'t>(
         registrations: &Registrations,
@@ -354,6 +364,24 @@ impl Totals {
             }
         }
         totals
+    }
+}
+
+// === impl Parts ===
+
+impl Parts {
+    /// Adds everything up.
+    pub fn sum<'t>(
+        registrations: &Registrations,
+        workers: impl Iterator<Item = &'t Traffic>,
+    ) -> Self {
+        let (lookups, own) = (Times::none::<Lookups>(), Times::none::<Own>());
+        let mut sum = Self { lookups, own, arrivals: registrations.arrivals.read() };
+        for worker in workers {
+            sum.lookups += worker.lookups.read();
+            sum.own += worker.own.read();
+        }
+        sum
     }
 }
 
@@ -404,18 +432,6 @@ impl OfComponent {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn components_keep_their_places_and_those_beyond_the_limit_share_one() {
-        let components = Components::default();
-        assert_eq!(components.place(""), 0);
-        let places: Vec<u8> = (0..20).map(|n| components.place(&format!("c{n}"))).collect();
-        assert_eq!(places[..14], (1..15).collect::<Vec<u8>>());
-        assert_eq!(places[14..], [15; 6]);
-        assert_eq!(components.place("c3"), 4);
-        assert_eq!(components.name(4).as_deref(), Some("c3"));
-        assert_eq!(components.name(15).as_deref(), Some("other"));
-    }
 
     #[test]
     fn a_request_is_counted_by_status_component_and_time() {

@@ -1,31 +1,44 @@
 //! A route and the endpoints behind it. Membership changes by swapping the pool; what changes with
 //! every heartbeat and request is an atomic.
+//!
+//! Hundreds of thousands of them stand in a table: what endpoints have in common is stored once,
+//! and a text that nobody changes has no memory to grow into.
 
-use core::net::SocketAddr;
-use std::collections::BTreeMap;
+mod backend;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use lattice_model::Time;
+use lattice_model::{Labels, Time};
 
-use crate::metrics::Latency;
+use crate::metrics::{Histogram, Requests};
 use crate::services::Service;
+use crate::table::Announcement;
+pub use backend::Backend;
 
 /// A host and path, and who serves it.
 #[derive(Debug)]
 pub struct Route {
     /// The normalised host and path.
-    pub uri: Arc<str>,
+    pub uri: Box<str>,
     /// Who serves it now.
-    pub pool: ArcSwap<Vec<Arc<Endpoint>>>,
-    turn: AtomicUsize,
-    emptied_at: AtomicI64,
-    balance: AtomicU8,
+    pub pool: ArcSwap<Pool>,
     hash_by: ArcSwapOption<HashBy>,
     service: ArcSwapOption<Service>,
+    /// Since when nobody serves it; [`SERVED`] while somebody does.
+    emptied_at: AtomicI64,
+    turn: AtomicU32,
+    host_bytes: u16,
+    balance: AtomicU8,
 }
+
+/// The endpoints of a route.
+pub type Pool = Box<[Arc<Endpoint>]>;
+
+/// In the place of when a route lost its last endpoint, while it has one.
+const SERVED: i64 = i64::MAX;
 
 /// What decides for [`Balance::Hash`].
 #[derive(Debug, Clone, PartialEq)]
@@ -56,25 +69,26 @@ pub enum Balance {
 pub struct Endpoint {
     /// Where requests go; shared by all routes of the instance.
     pub backend: Arc<Backend>,
-    /// The app's log id; empty for none.
-    pub app: Arc<str>,
+    /// What was said of it and of others alike.
+    pub facts: Arc<Facts>,
     /// The instance's index as text.
     pub index: Arc<str>,
-    /// The guid of the app's process, where it was told.
-    pub process: Arc<str>,
-    /// Who registered it, as a place among the components.
-    pub component: u8,
-    /// What else was said of it, if anything was.
-    pub facts: Option<Arc<Facts>>,
-    /// What the endpoint is told about itself with each request: whole header lines.
-    pub told: Arc<[u8]>,
     /// The order of registrations, where the sender gives one.
-    pub tag: Option<Tag>,
-    /// Forgotten after this long without a heartbeat; `None` for never.
-    pub stale_after: Option<Duration>,
+    pub tag: Option<Box<Tag>>,
     /// How long its app's requests took, where that is asked for.
     pub latency: Option<Arc<AppLatency>>,
     last_seen: AtomicI64,
+}
+
+/// What endpoints hold together with others.
+#[derive(Debug, Clone, Default)]
+pub struct Common {
+    /// What was said of them.
+    pub facts: Arc<Facts>,
+    /// The index as text.
+    pub index: Arc<str>,
+    /// How long their app's requests took, where that is asked for.
+    pub latency: Option<Arc<AppLatency>>,
 }
 
 /// How long the requests of one app took, on all of its endpoints.
@@ -83,42 +97,26 @@ pub struct AppLatency {
     /// What a registration's tags say of its `source_id`.
     pub source_id: Arc<str>,
     /// The times.
-    pub latency: Latency,
+    pub latency: Histogram<Requests>,
 }
 
-/// What a registration says of an endpoint beside where it is and whose. Most say nothing of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What a registration says of an endpoint that it says of others as well.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Facts {
-    /// As sent; `component` names who registered.
-    pub tags: BTreeMap<String, String>,
+    /// The app's log id; empty for none.
+    pub app: Arc<str>,
+    /// As sent; `component` names who registered, `process_id` the app's process.
+    pub tags: Labels,
     /// Where it stands.
-    pub availability_zone: String,
+    pub availability_zone: Box<str>,
     /// Which routers carry it.
-    pub isolation_segment: String,
+    pub isolation_segment: Box<str>,
+    /// Forgotten after this long without a heartbeat; `None` for never.
+    pub stale_after: Option<Duration>,
+    /// Who registered it, as a place among the components.
+    pub component: u8,
     /// It speaks HTTP/2, too.
     pub speaks_http2: bool,
-}
-
-/// An address that takes connections on behalf of one instance. A new instance at an old address
-/// is another backend, so that no connection outlives its instance.
-#[derive(Debug)]
-pub struct Backend {
-    /// Never used twice; connections are pooled under it.
-    pub id: u64,
-    /// The address; of a route service only the port.
-    pub addr: SocketAddr,
-    /// The name of a route service, whose address is looked up for each connection.
-    pub service: Option<Arc<str>>,
-    /// The address as text, for logs.
-    pub label: Arc<str>,
-    /// The instance guid; may be empty.
-    pub instance_id: Arc<str>,
-    /// Speaks TLS, with a certificate for this name; for its address where that is empty.
-    pub tls: Option<Arc<str>>,
-    /// Requests whose answer has not begun.
-    pub in_flight: AtomicU32,
-    failed_until: AtomicI64,
-    gone: AtomicBool,
 }
 
 /// Orders the registrations of one endpoint: within one guid the higher index is the newer.
@@ -136,21 +134,23 @@ pub struct Tag {
 
 impl Route {
     /// A route without endpoints, whose round begins at `turn`.
-    pub fn new(uri: Arc<str>, turn: usize, now: Time) -> Self {
+    pub fn new(uri: Box<str>, turn: u32, now: Time) -> Self {
+        let host_bytes = uri.find('/').unwrap_or(uri.len());
         Self {
+            host_bytes: u16::try_from(host_bytes).unwrap_or(u16::MAX),
             uri,
             pool: ArcSwap::default(),
-            turn: AtomicUsize::new(turn),
-            emptied_at: AtomicI64::new(now.0),
-            balance: AtomicU8::default(),
             hash_by: ArcSwapOption::empty(),
             service: ArcSwapOption::empty(),
+            emptied_at: AtomicI64::new(now.0),
+            turn: AtomicU32::new(turn),
+            balance: AtomicU8::default(),
         }
     }
 
     /// The next place in the round.
     pub fn next_turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
+        self.turn.fetch_add(1, Ordering::Relaxed) as usize
     }
 
     /// How requests are spread; the last registration to say so wins.
@@ -196,30 +196,47 @@ impl Route {
 
     /// The host, without context path.
     pub fn host(&self) -> &str {
-        self.uri.split('/').next().unwrap_or_default()
+        &self.uri[..usize::from(self.host_bytes)]
+    }
+
+    /// The context path, `/` when there is none.
+    pub fn path(&self) -> &str {
+        match &self.uri[usize::from(self.host_bytes)..] {
+            "" => "/",
+            path => path,
+        }
     }
 
     /// Whether nobody serves it.
     pub fn is_empty(&self) -> bool {
-        self.pool.load().is_empty()
+        self.emptied_at.load(Ordering::Relaxed) != SERVED
     }
 
     /// Replaces the endpoints, noting when the last one went.
-    pub fn replace(&self, endpoints: Vec<Arc<Endpoint>>, now: Time) {
-        if endpoints.is_empty() && !self.is_empty() {
-            self.emptied_at.store(now.0, Ordering::Relaxed);
+    pub fn replace(&self, endpoints: Pool, now: Time) {
+        let was_empty = self.is_empty();
+        match endpoints.is_empty() {
+            true if was_empty => {}
+            true => self.emptied_at.store(now.0, Ordering::Relaxed),
+            false => self.emptied_at.store(SERVED, Ordering::Relaxed),
         }
         self.pool.store(Arc::new(endpoints));
     }
 
     /// How long it has had no endpoint, if it has none.
     pub fn empty_for(&self, now: Time) -> Option<Duration> {
-        self.is_empty().then(|| now.since(Time(self.emptied_at.load(Ordering::Relaxed))))
+        let emptied_at = self.emptied_at.load(Ordering::Relaxed);
+        (emptied_at != SERVED).then(|| now.since(Time(emptied_at)))
     }
+}
 
-    /// The context path, `/` when there is none.
-    pub fn path(&self) -> &str {
-        self.uri.find('/').map_or("/", |slash| &self.uri[slash..])
+// === impl Common ===
+
+impl Common {
+    /// What is told of one endpoint, shared with no other.
+    pub fn of(told: &Announcement) -> Self {
+        let facts = Arc::new(told.facts.clone());
+        Self { facts, index: told.index.as_str().into(), latency: None }
     }
 }
 
@@ -227,26 +244,29 @@ impl Route {
 
 impl Endpoint {
     /// An endpoint just heard of.
-    pub fn new(backend: Arc<Backend>, told: &crate::table::Announcement, now: Time) -> Self {
-        Self {
-            backend,
-            app: told.app.clone(),
-            index: told.index.clone(),
-            process: told.process.clone(),
-            component: told.component,
-            facts: told.facts.clone(),
-            told: told.lines.clone(),
-            tag: told.tag.clone(),
-            stale_after: told.stale_after,
-            latency: None,
-            last_seen: AtomicI64::new(now.0),
-        }
+    pub fn new(backend: Arc<Backend>, common: Common, tag: Option<&Tag>, now: Time) -> Self {
+        let Common { facts, index, latency } = common;
+        let (tag, last_seen) = (tag.cloned().map(Box::new), AtomicI64::new(now.0));
+        Self { backend, facts, index, tag, latency, last_seen }
     }
 
-    /// The same, measured with all others of its app.
-    #[must_use]
-    pub fn measured(self, latency: Option<Arc<AppLatency>>) -> Self {
-        Self { latency, ..self }
+    /// Tells it about itself, as every request does.
+    pub fn tell(&self, head: &mut Vec<u8>) {
+        if self.backend.service().is_some() {
+            return;
+        }
+        head.extend_from_slice(b"X-CF-ApplicationID: ");
+        head.extend_from_slice(self.facts.app.as_bytes());
+        head.extend_from_slice(b"\r\nX-CF-InstanceID: ");
+        head.extend_from_slice(self.backend.shown().as_bytes());
+        head.extend_from_slice(b"\r\nX-CF-InstanceIndex: ");
+        head.extend_from_slice(self.index.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+
+    /// The guid of its app's process; empty where it was not told.
+    pub fn process(&self) -> &str {
+        self.facts.tags.get("process_id").unwrap_or_default()
     }
 
     /// Notes a heartbeat.
@@ -257,84 +277,26 @@ impl Endpoint {
     /// Whether its heartbeats have been missing for too long. One that proves itself with every
     /// connection needs none.
     pub fn is_stale(&self, now: Time) -> bool {
-        if self.backend.tls.is_some() {
+        if self.backend.tls().is_some() {
             return false;
         }
         let unseen = now.since(Time(self.last_seen.load(Ordering::Relaxed)));
-        self.stale_after.is_some_and(|limit| unseen > limit)
+        self.facts.stale_after.is_some_and(|limit| unseen > limit)
     }
 
     /// Whether an announcement says nothing new about it.
-    pub fn is_as_told(&self, told: &crate::table::Announcement) -> bool {
-        self.app == told.app
-            && self.index == told.index
-            && self.process == told.process
-            && self.facts == told.facts
-            && self.backend.instance_id == told.instance_id
-            && self.backend.tls == told.tls
-            && self.stale_after == told.stale_after
-            && self.tag == told.tag
+    pub fn is_as_told(&self, told: &Announcement) -> bool {
+        *self.facts == told.facts
+            && *self.index == *told.index
+            && self.backend.is_of(told)
+            && self.tag.as_deref() == told.tag.as_ref()
     }
 
     /// Whether a message tagged `tag` is older than what is known.
     pub fn outranks(&self, tag: Option<&Tag>) -> bool {
-        match (&self.tag, tag) {
+        match (self.tag.as_deref(), tag) {
             (Some(known), Some(new)) => known.guid == new.guid && new.index < known.index,
             (Some(_) | None, None) | (None, Some(_)) => false,
         }
-    }
-}
-
-// === impl Backend ===
-
-impl Backend {
-    /// A backend with a number of its own.
-    pub fn new(id: u64, told: &crate::table::Announcement) -> Self {
-        Self {
-            id,
-            addr: told.addr,
-            service: None,
-            label: told.addr.to_string().into(),
-            instance_id: told.instance_id.clone(),
-            tls: told.tls.clone(),
-            in_flight: AtomicU32::new(0),
-            failed_until: AtomicI64::new(0),
-            gone: AtomicBool::new(false),
-        }
-    }
-
-    /// A route service of this name. Lines show no address of it, as gorouter's do.
-    pub fn of_service(id: u64, told: &crate::table::Announcement, name: Arc<str>) -> Self {
-        Self { service: Some(name), label: "".into(), ..Self::new(id, told) }
-    }
-
-    /// Requests whose answer has not begun.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// Passes it over until then.
-    pub fn mark_failed(&self, until: Time) {
-        self.failed_until.store(until.0, Ordering::Relaxed);
-    }
-
-    /// Forgets a failure.
-    pub fn clear_failure(&self) {
-        self.failed_until.store(0, Ordering::Relaxed);
-    }
-
-    /// Whether it failed a short while ago.
-    pub fn is_failed(&self, now: Time) -> bool {
-        self.failed_until.load(Ordering::Relaxed) > now.0
-    }
-
-    /// Notes that no route leads here any more.
-    pub fn withdraw(&self) {
-        self.gone.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether no route leads here any more; its connections are closed then.
-    pub fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
     }
 }

@@ -106,7 +106,7 @@ async fn refuse(exchange: &mut Exchange, client: &mut Client, failure: &Failure)
         request_id: &exchange.request_id,
         at: exchange.at,
         cookie: None,
-        endpoint: exchange.endpoint.as_ref().map(|endpoint| &*endpoint.backend.label),
+        endpoint: exchange.endpoint.as_ref().map(|endpoint| endpoint.backend.label()),
         keeps_alive,
         rules: &exchange.worker.shared.headers,
     };

@@ -37,6 +37,7 @@ pub(crate) struct Registrar {
     pub(crate) bus: Arc<dyn Bus>,
     rules: Rules,
     link: Link,
+    began_at: Time,
     heard_at: Time,
     offenders: HashSet<String>,
     missed: u64,
@@ -79,6 +80,7 @@ impl Registrar {
             ports,
             reserved,
             counts,
+            began_at: heard_at,
             heard_at,
             clock,
             link: *bus.link().borrow(),
@@ -144,7 +146,12 @@ impl Registrar {
     pub(crate) fn evict(&mut self, suspect: &Backend) {
         let routes = self.editor.evict(suspect, self.clock.now());
         if routes > 0 {
-            warn!(endpoint = %suspect.label, instance = %suspect.instance_id, routes, "prune-failed-endpoint");
+            warn!(
+                endpoint = suspect.label(),
+                instance = suspect.instance_id(),
+                routes,
+                "prune-failed-endpoint"
+            );
         }
         self.counts.routes_now(self.editor.len());
     }
@@ -236,10 +243,11 @@ impl Registrar {
     fn register(&mut self, uri: &str, read: &Read, now: Time) -> Result<(), Ignored> {
         let (key, told) = read.for_uri(uri, &self.reserved)?;
         let registered = self.editor.register(&key, &told, now);
-        self.counts.registered(registered, told.component);
+        self.counts.registered(registered, told.facts.component);
         match registered {
             Registered::Added => {
-                info!(route = %key.uri(), endpoint = %told.addr, app = %told.app, "endpoint added");
+                self.arrived(read.changed_at, now);
+                info!(route = %key.uri(), endpoint = %told.addr, app = %told.facts.app, "endpoint added");
             }
             Registered::Full => return Err(Ignored::Full { routes: self.editor.len() }),
             Registered::Updated | Registered::Refreshed | Registered::Outdated => {}
@@ -247,11 +255,20 @@ impl Registrar {
         Ok(())
     }
 
+    /// Notes how long a new endpoint was on its way.
+    fn arrived(&self, changed_at: Option<Time>, now: Time) {
+        if now.since(self.began_at) > self.rules.freshness.arrivals_unmeasured
+            && let Some(changed_at) = changed_at
+        {
+            self.counts.arrived(now.since(changed_at));
+        }
+    }
+
     fn unregister(&mut self, uri: &str, read: &Read, now: Time) -> Result<(), Ignored> {
         let (key, told) = read.for_uri(uri, &self.reserved)?;
         if self.editor.unregister(&key, &told, now) {
-            self.counts.unregistered(told.component);
-            info!(route = %key.uri(), endpoint = %told.addr, app = %told.app, "endpoint removed");
+            self.counts.unregistered(told.facts.component);
+            info!(route = %key.uri(), endpoint = %told.addr, app = %told.facts.app, "endpoint removed");
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ pub fn select(pool: &[Arc<Endpoint>], asked: &Asked<'_>) -> Choice {
     let free = |endpoint: &&Arc<Endpoint>| asked.has_room(endpoint);
     let sound = |endpoint: &&Arc<Endpoint>| !endpoint.backend.is_failed(asked.now);
     if let Some(wish) = asked.preferred {
-        let mut wished = pool.iter().filter(|e| &*e.backend.instance_id == wish);
+        let mut wished = pool.iter().filter(|e| e.backend.instance_id() == wish);
         if let Some(endpoint) = wished.find(|e| untried(e) && free(e) && sound(e)) {
             return Choice::Endpoint(endpoint.clone());
         }
@@ -101,7 +101,7 @@ fn by_hash<'p>(
         let untried = pool.iter().filter(|e| !asked.tried.contains(&e.backend.id));
         untried.filter(|e| asked.has_room(e))
     };
-    let fits = |e: &Arc<Endpoint>| affinity(hashed.key, &e.backend.instance_id);
+    let fits = |e: &Arc<Endpoint>| affinity(hashed.key, e.backend.instance_id());
     let sound = candidates().filter(|e| !e.backend.is_failed(asked.now));
     sound
         .clone()
@@ -146,8 +146,7 @@ impl Asked<'_> {
     /// Whether the first attempt is to go there; never for later ones.
     fn is_near(&self, endpoint: &Endpoint) -> bool {
         let zone = self.zone.filter(|_| self.tried.is_empty());
-        let known = endpoint.facts.as_ref().map(|facts| &*facts.availability_zone);
-        zone.is_some_and(|zone| known == Some(zone))
+        zone.is_some_and(|zone| *endpoint.facts.availability_zone == *zone)
     }
 }
 

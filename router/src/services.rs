@@ -7,7 +7,7 @@ pub(crate) mod signature;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pool::{Backend, Endpoint};
+use crate::pool::{Backend, Common, Endpoint};
 use crate::table::Announcement;
 use crate::tls::BackendTls;
 use place::Place;
@@ -104,13 +104,10 @@ impl Service {
         let reached = Place::parse(&url).and_then(|place| {
             let anywhere = ([0, 0, 0, 0], place.port).into();
             let mut told = Announcement::new(anywhere, "", "", "")?;
-            told.tls = Some(place.host.clone());
-            told.lines = [].into();
-            let backend = Backend::of_service(id, &told, place.host.clone());
-            Some(Reached {
-                place,
-                endpoint: Arc::new(Endpoint::new(Arc::new(backend), &told, now)),
-            })
+            told.tls = Some(place.host.to_string());
+            let backend = Arc::new(Backend::of_service(id, &told));
+            let endpoint = Arc::new(Endpoint::new(backend, Common::default(), None, now));
+            Some(Reached { place, endpoint })
         });
         Self { url, reached }
     }

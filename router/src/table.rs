@@ -3,33 +3,43 @@
 //!
 //! Two levels, so that a change costs what it changes: hosts are spread over small maps that are
 //! copied when a route appears or disappears; a route's pool is swapped when an endpoint does; a
-//! heartbeat writes one atomic.
+//! heartbeat writes one atomic. A lookup hashes the host once and copies nothing.
 
 mod editor;
+mod interner;
 pub mod key;
+mod residents;
+mod site;
 
 use core::net::SocketAddr;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hashbrown::HashTable;
 
 use crate::config::Config;
 use crate::pool::{Balance, Facts, HashBy, Route, Tag};
 pub use editor::Editor;
-use key::Key;
+use key::Name;
+use site::{Hashing, Site};
 
 /// How many maps the hosts are spread over.
-const SHARDS: usize = 256;
+const SHARDS: usize = 1024;
+/// The longest text of an announcement that goes into a header.
+const VALUE_BYTES_MAX: usize = 4096;
 
 /// What workers read.
 #[derive(Debug)]
 pub struct Table {
     shards: Box<[ArcSwap<Shard>]>,
     wildcards: AtomicUsize,
+    hashing: Hashing,
 }
+
+/// The hosts whose names have some hashes.
+type Shard = HashTable<Site>;
 
 /// What holds for every route of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,28 +59,18 @@ pub struct Rules {
 pub struct Announcement {
     /// Where it takes connections.
     pub addr: SocketAddr,
-    /// The app's log id.
-    pub app: Arc<str>,
     /// The instance guid.
-    pub instance_id: Arc<str>,
+    pub instance_id: String,
     /// The instance's index.
-    pub index: Arc<str>,
-    /// The guid of the app's process; may be empty.
-    pub process: Arc<str>,
-    /// Who registers it, as a place among the components.
-    pub component: u8,
-    /// What else was said of it, if anything was.
-    pub facts: Option<Arc<Facts>>,
+    pub index: String,
+    /// What it says of others as well.
+    pub facts: Facts,
     /// How the route's requests are to be spread, where the registration says so.
     pub balance: Option<Balance>,
     /// What decides where that is [`Balance::Hash`].
     pub hash_by: Option<Arc<HashBy>>,
     /// Speaks TLS, with a certificate for this name; for its address where that is empty.
-    pub tls: Option<Arc<str>>,
-    /// What it is told with each request: whole header lines.
-    pub lines: Arc<[u8]>,
-    /// When it is forgotten without a heartbeat.
-    pub stale_after: Option<Duration>,
+    pub tls: Option<String>,
     /// The order of registrations.
     pub tag: Option<Tag>,
     /// The URL of the service that the route's requests pass first.
@@ -101,15 +101,6 @@ pub struct Pruned {
     pub routes: usize,
 }
 
-type Shard = HashMap<Arc<str>, Arc<Host>>;
-
-/// The routes of one host name.
-#[derive(Debug, Clone, Default)]
-struct Host {
-    routes: HashMap<Box<str>, Arc<Route>>,
-    depth_max: usize,
-}
-
 // === impl Rules ===
 
 impl Rules {
@@ -128,8 +119,9 @@ impl Rules {
 
 impl Default for Table {
     fn default() -> Self {
-        let shards = (0..SHARDS).map(|_| ArcSwap::default()).collect();
-        Self { shards, wildcards: AtomicUsize::new(0) }
+        let nothing = Arc::<Shard>::default();
+        let shards = (0..SHARDS).map(|_| ArcSwap::new(nothing.clone())).collect();
+        Self { shards, wildcards: AtomicUsize::new(0), hashing: Hashing::default() }
     }
 }
 
@@ -139,81 +131,63 @@ impl Table {
     /// The exact host wins over wildcards, even without endpoints; among paths the longest that
     /// has endpoints wins, and if none has, the longest.
     pub fn find(&self, host: &str, path: &str) -> Option<Arc<Route>> {
-        self.find_exact(host, path).or_else(|| self.find_wildcard(host, path))
+        let name = Name::of(host);
+        self.find_named(name, path).or_else(|| self.find_wildcard(name, path))
     }
 
     /// As [`Table::find`], but a wildcard does not serve it.
     pub fn find_exact(&self, host: &str, path: &str) -> Option<Arc<Route>> {
-        self.shard(host).load().get(host)?.find(path)
+        self.find_named(Name::of(host), path)
     }
 
-    fn find_wildcard(&self, host: &str, path: &str) -> Option<Arc<Route>> {
+    fn find_wildcard(&self, name: Name<'_>, path: &str) -> Option<Arc<Route>> {
         if self.wildcards.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let mut above = key::wildcard_above(host);
-        while let Some(wildcard) = above {
-            if let Some(route) = self.find_exact(&wildcard, path) {
-                return Some(route);
-            }
-            above = key::wildcard_above(&wildcard);
-        }
-        None
+        let above = std::iter::successors(name.wildcard_above(), |name| name.wildcard_above());
+        above.into_iter().find_map(|wildcard| self.find_named(wildcard, path))
+    }
+
+    fn find_named(&self, name: Name<'_>, path: &str) -> Option<Arc<Route>> {
+        self.at(name, |site| site.find(path, &self.hashing))?
     }
 
     /// Whether a host has any route.
     pub fn has_host(&self, host: &str) -> bool {
-        self.shard(host).load().contains_key(host)
+        self.at(Name::of(host), |_| ()).is_some()
     }
 
     /// Whether a host has routes for some of its paths only.
     pub fn has_paths(&self, host: &str) -> bool {
-        let shard = self.shard(host).load();
-        shard.get(host).is_some_and(|host| host.routes.keys().any(|path| !path.is_empty()))
+        self.at(Name::of(host), Site::has_paths).unwrap_or(false)
     }
 
     /// Every route, in the order of their uris.
     pub fn routes(&self) -> Vec<Arc<Route>> {
-        let mut routes: Vec<Arc<Route>> = Vec::new();
-        for shard in &self.shards {
-            routes.extend(shard.load().values().flat_map(|host| host.routes.values().cloned()));
-        }
+        let mut routes = self.all();
         routes.sort_by(|a, b| a.uri.cmp(&b.uri));
         routes
     }
 
-    fn shard(&self, host: &str) -> &ArcSwap<Shard> {
-        let hash =
-            host.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
-        &self.shards[hash as usize % SHARDS]
-    }
-}
-
-// === impl Host ===
-
-impl Host {
-    fn find(&self, path: &str) -> Option<Arc<Route>> {
-        let path = key::lower(key::head_of(path, self.depth_max));
-        let mut prefix: &str = &path;
-        let mut empty = None;
-        loop {
-            match self.routes.get(prefix) {
-                Some(route) if !route.is_empty() => return Some(route.clone()),
-                Some(route) if empty.is_none() => empty = Some(route.clone()),
-                Some(_) | None => {}
-            }
-            if prefix.is_empty() {
-                return empty;
-            }
-            prefix = prefix.rfind('/').map_or("", |slash| &prefix[..slash]);
+    /// Every route, in no order.
+    pub fn all(&self) -> Vec<Arc<Route>> {
+        let mut routes: Vec<Arc<Route>> = Vec::new();
+        for shard in &self.shards {
+            routes.extend(shard.load().iter().flat_map(Site::routes).cloned());
         }
+        routes
     }
 
-    fn with(&self, key: &Key, route: Arc<Route>) -> Self {
-        let mut host = self.clone();
-        host.depth_max = host.depth_max.max(key.depth());
-        host.routes.insert(key.path.as_str().into(), route);
-        host
+    /// What is under a name, as far as it is asked for.
+    fn at<T>(&self, name: Name<'_>, asked: impl FnOnce(&Site) -> T) -> Option<T> {
+        let hash = self.hashing.of(name);
+        let shard = self.shard(hash).load();
+        shard.find(hash, |site| site.name() == name).map(asked)
+    }
+
+    fn shard(&self, hash: u64) -> &ArcSwap<Shard> {
+        // Other bits than those that decide about the place in a shard.
+        &self.shards[(hash >> 32) as usize % SHARDS]
     }
 }
 
@@ -222,29 +196,20 @@ impl Host {
 impl Announcement {
     /// An announcement whose values fit into headers; `None` when they do not.
     pub fn new(addr: SocketAddr, app: &str, instance_id: &str, index: &str) -> Option<Self> {
-        let label = addr.to_string();
-        let shown = if instance_id.is_empty() { &label } else { instance_id };
-        let is_printable = |text: &str| text.bytes().all(|b| (b' '..=b'~').contains(&b));
-        if ![app, instance_id, index].into_iter().all(is_printable) {
+        let fits = |text: &str| {
+            text.len() <= VALUE_BYTES_MAX && text.bytes().all(|b| (b' '..=b'~').contains(&b))
+        };
+        if ![app, instance_id, index].into_iter().all(fits) {
             return None;
         }
-        let lines = format!(
-            "X-CF-ApplicationID: {app}\r\nX-CF-InstanceID: {shown}\r\n\
-             X-CF-InstanceIndex: {index}\r\n"
-        );
         Some(Self {
             addr,
-            app: app.into(),
-            instance_id: instance_id.into(),
-            index: index.into(),
-            process: "".into(),
-            component: 0,
-            facts: None,
+            instance_id: instance_id.to_owned(),
+            index: index.to_owned(),
+            facts: Facts { app: app.into(), ..Facts::default() },
             balance: None,
             hash_by: None,
             tls: None,
-            lines: lines.into_bytes().into(),
-            stale_after: None,
             tag: None,
             service: None,
         })

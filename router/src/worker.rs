@@ -29,7 +29,7 @@ use crate::config::{
 use crate::connections::{Connections, Spoken};
 use crate::listening::Opened;
 use crate::memory::Memory;
-use crate::metrics::Traffic;
+use crate::metrics::{Traffic, count};
 use crate::pool::Backend;
 use crate::reserved::ReservedHosts;
 use crate::table::Table;
@@ -333,7 +333,7 @@ impl Slot {
     /// Notes that a connection came for it.
     fn fill(mut self) -> Self {
         self.is_filled = true;
-        self.worker.traffic.connections.fetch_add(1, Ordering::Relaxed);
+        count(&self.worker.traffic.connections);
         self
     }
 }

@@ -12,6 +12,7 @@ mod links;
 mod portable;
 mod purity;
 mod repository;
+mod router_scenarios;
 mod rust;
 mod scenarios;
 mod sizes;
@@ -42,6 +43,11 @@ fn what_ltc_is_made_of_is_fenced_where_it_is_for_unix_only() {
 #[test]
 fn every_scenario_is_played_or_says_why_not() {
     assert_none(&scenarios::faults(&Repository::read()));
+}
+
+#[test]
+fn what_the_router_is_tested_against_is_counted_in_its_tests() {
+    assert_none(&router_scenarios::faults(&Repository::read()));
 }
 
 #[test]

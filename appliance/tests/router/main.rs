@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says so by failing")]
 
+mod authority;
 mod bus;
+mod bus_tls;
 mod ends;
 mod handover;
 mod nats;

@@ -10,6 +10,8 @@ use crate::process::{PATIENCE, eventually};
 /// A server; it ends with its value.
 pub(crate) struct Nats {
     pub(crate) port: u16,
+    /// What who connects to it has in his file beside the usual.
+    pub(crate) keys: String,
     process: Child,
 }
 
@@ -45,14 +47,20 @@ impl Nats {
     }
 
     pub(crate) fn start_on(port: u16) -> Self {
+        Self::start_with(port, &["--user", "nats", "--pass", "12345"])
+    }
+
+    /// One that is told more; it must know the user all the same.
+    pub(crate) fn start_with(port: u16, words: &[&str]) -> Self {
         let process = Command::new("nats-server")
-            .args(["-a", "127.0.0.1", "-p", &port.to_string(), "--user", "nats", "--pass", "12345"])
+            .args(["-a", "127.0.0.1", "-p", &port.to_string()])
+            .args(words)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("nats-server is installed: script/bootstrap");
         eventually("nats-server listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Self { port, process }
+        Self { port, keys: String::new(), process }
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -41,6 +41,7 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 pub(crate) fn file(servers: &[&Nats], port: u16, more: &str) -> String {
     let host = |nats: &&Nats| format!("{{hostname: localhost, port: {}}}", nats.port);
     let hosts: Vec<String> = servers.iter().map(host).collect();
+    let keys = servers.first().map_or("", |nats| &nats.keys);
     let status = match more.contains("status:") {
         true => String::new(),
         false => {
@@ -52,9 +53,13 @@ pub(crate) fn file(servers: &[&Nats], port: u16, more: &str) -> String {
         true => "",
         false => "start_response_delay_interval: 0s",
     };
+    let logging = match more.contains("logging:") {
+        true => "",
+        false => "logging: {level: debug}",
+    };
     format!(
-        "port: {port}\nnats: {{hosts: [{}], user: nats, pass: 12345, ping_interval: 100ms}}\n\
-         {delay}\nlogging: {{level: debug}}\n{status}\n{more}\n",
+        "port: {port}\nnats: {{hosts: [{}], user: nats, pass: 12345, ping_interval: 100ms{keys}}}\n\
+         {delay}\n{logging}\n{status}\n{more}\n",
         hosts.join(", ")
     )
 }

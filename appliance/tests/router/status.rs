@@ -1,13 +1,15 @@
 //! Status endpoints (family S23) and metrics (family S24).
 
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::authority::certificates;
 use crate::nats::{Nats, free_port};
-use crate::process::{Answer, Router, ask, eventually, instance, registration};
+use crate::process::{Answer, PATIENCE, Router, ask, eventually, instance, registration};
 
 /// Ports of a router's status.
 struct Ports {
@@ -145,6 +147,9 @@ fn prometheus_reads_what_is_counted() {
         "latency_bucket{component=\"emitter\",le=\"+Inf\"} ",
         "promhttp_metric_handler_errors_total",
         "websocket_upgrades 0",
+        "route_lookup_time_count ",
+        "gorouter_time_bucket{le=\"1\"} ",
+        "route_registration_latency_count 0",
     ] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
@@ -157,21 +162,40 @@ fn prometheus_reads_what_is_counted() {
     assert!(of("file_descriptors") > 5);
 }
 
-/// Files of an authority, and of a certificate that it vouches for.
-fn certificates(dir: &Path) {
-    use rcgen::{CertificateParams, Issuer, KeyPair};
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, "the tests' authority");
-    let authority = params.self_signed(&key).unwrap();
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().unwrap();
-    let names = vec!["127.0.0.1".to_owned(), "router.test".to_owned()];
-    let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-    fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
-    fs::write(dir.join("cert.pem"), leaf.pem()).unwrap();
-    fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
+#[test]
+fn a_metron_agent_is_told_what_is_counted() {
+    let agent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    agent.set_read_timeout(Some(PATIENCE)).unwrap();
+    let port = agent.local_addr().unwrap().port();
+    let nats = Nats::start();
+    let keys = format!(
+        "logging: {{level: debug, metron_address: \"127.0.0.1:{port}\"}}\n\
+         route_latency_metric_muzzle_duration: 0s"
+    );
+    let router = Router::start(&[&nats], &keys);
+    let changed = ",\"endpoint_updated_at_ns\":1,\"tags\":{\"component\":\"emitter\"}";
+    nats.client().publish("router.register", &registration("web.test", instance("web"), changed));
+    router.answers("web.test", 200);
+    let mut missing = vec![
+        "uptime",
+        "total_routes",
+        "total_requests",
+        "responses.2xx",
+        "requests.emitter",
+        "latency.emitter",
+        "registry_message.emitter",
+        "route_lookup_time",
+        "gorouter_time",
+        "route_registration_latency",
+        "ms_since_last_registry_update",
+    ];
+    let mut datagram = [0; 2048];
+    while !missing.is_empty() {
+        let n = agent.recv(&mut datagram).unwrap_or_else(|_| panic!("never told: {missing:?}"));
+        let told = String::from_utf8_lossy(&datagram[..n]);
+        assert!(told.contains("gorouter"), "{told}");
+        missing.retain(|name| !told.contains(name));
+    }
 }
 
 fn curl(dir: &Path, args: &[&str]) -> Result<String, String> {

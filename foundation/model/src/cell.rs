@@ -1,13 +1,11 @@
 //! A machine that runs containers.
 
-mod packed;
-
 use serde::{Deserialize, Serialize};
 
 use crate::id::CellId;
 use crate::resources::Resources;
 
-pub use packed::{CellLabels, RootfsProviders};
+pub use crate::packed::{Labels as CellLabels, RootfsProviders};
 
 /// What a cell says of itself while it is alive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

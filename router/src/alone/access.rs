@@ -112,7 +112,8 @@ pub fn start(access: Access, lines: ChannelEgress) -> Result<JoinHandle<()>, Acc
     thread.spawn(move || writer.run(lines)).map_err(AccessError::Thread)
 }
 
-fn agent(address: &str) -> io::Result<UdpSocket> {
+/// A socket that sends to this address only.
+pub(super) fn agent(address: &str) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(("0.0.0.0", 0))?;
     socket.connect(address)?;
     Ok(socket)

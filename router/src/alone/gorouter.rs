@@ -11,6 +11,7 @@ use std::time::Duration;
 use lattice_daemon::bus::nats::NatsConfig;
 
 use super::access::{Access, Network, Syslog};
+use super::report::Report;
 use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
 use super::stdout::Logging;
 use crate::config::{
@@ -90,6 +91,7 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
         },
         status: status(&file, &mut judge),
         access: access(&file, &mut judge),
+        report: report(&file),
         lifecycle: Lifecycle { start_delay, drain_wait: file.drain_wait },
         handover: None,
         unknown_keys,
@@ -168,6 +170,7 @@ fn freshness(file: &File) -> Freshness {
         empty_route_kept: if keeps_empty { file.empty_pool_timeout } else { Duration::ZERO },
         keep_when_silent: false,
         keep_when_cut: file.suspend_pruning_if_nats_unavailable,
+        arrivals_unmeasured: file.route_latency_metric_muzzle_duration,
         ..Freshness::default()
     }
 }
@@ -267,14 +270,23 @@ fn line_rules(file: &File, judge: &mut Judge) -> LineRules {
     }
 }
 
+fn report(file: &File) -> Option<Report> {
+    let agent = file.logging.metron_address.clone();
+    file.enable_envelope_v1_metrics.then_some(Report { agent })
+}
+
 fn access(file: &File, judge: &mut Judge) -> Access {
     let logging = &file.logging;
     let streams = file.access_log.enable_streaming;
     if streams && logging.syslog_addr.is_empty() {
         judge.refuse("access_log.enable_streaming: name the server in logging.syslog_addr");
     }
-    if logging.loggregator_enabled && logging.metron_address.is_empty() {
-        judge.refuse("logging.loggregator_enabled: name the agent in logging.metron_address");
+    let is_asked_for = logging.loggregator_enabled || file.enable_envelope_v1_metrics;
+    if is_asked_for && logging.metron_address.is_empty() {
+        judge.refuse(
+            "logging.metron_address is empty: name the agent, or turn loggregator_enabled and \
+             enable_envelope_v1_metrics off",
+        );
     }
     let network = match logging.syslog_network.as_str() {
         "" | "udp" => Network::Udp,

@@ -1,5 +1,6 @@
 //! Our own file: TOML, in which every key must be known.
 
+mod nats;
 mod tcp;
 
 use std::net::SocketAddr;
@@ -7,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lattice_daemon::bus::nats::NatsConfig;
 use serde::Deserialize;
 
 use super::access::{Access, Syslog};
 use super::reload::{CertificateFiles, Reload};
+use super::report::Report;
 use super::route_services::RouteServices;
 use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
 use super::stdout::{Logging, Timestamps};
@@ -21,6 +22,7 @@ use crate::config::{
 };
 use crate::http::Status;
 use crate::tls::{BackendTls, Clients, Front, Version, Versions};
+use nats::Nats;
 use tcp::Tcp;
 
 /// The file. What is left out is as in `lattice up`.
@@ -95,18 +97,6 @@ pub(super) struct Backends {
     trust_all: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Nats {
-    /// `host:port` of each server.
-    servers: Vec<String>,
-    user: String,
-    password: String,
-    /// How often a silent connection is tried.
-    #[serde(with = "duration")]
-    ping_interval: Duration,
-}
-
 /// Where status is shown; what is left out is not.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -117,6 +107,8 @@ struct Shown {
     routes: Option<SocketAddr>,
     /// `/metrics`.
     metrics: Option<SocketAddr>,
+    /// The UDP address of a metron agent, which is told what is counted.
+    metron: Option<String>,
     /// How long the requests of each app took is among them.
     metrics_per_app: bool,
     user: String,
@@ -192,15 +184,18 @@ pub(super) fn read(text: &str) -> Read {
         tcp: file.tcp.rules(file.status.addrs()),
         ..defaults
     };
+    let nats = file.nats.config(&mut judge);
+    let report = file.status.metron.clone().map(|agent| Report { agent });
     let AccessLog { file: path, syslog, metron, .. } = file.access_log;
     let Times { start_delay, drain_wait, .. } = file.lifecycle;
     judge.over(Settings {
         router,
-        nats: file.nats.into(),
+        nats,
         reload,
         status: file.status.into(),
         logging: Logging { level: file.log.level, timestamps: file.log.timestamps },
         access: Access { file: path, syslog, metron },
+        report,
         lifecycle: Lifecycle { start_delay, drain_wait },
         handover: None,
         unknown_keys: Vec::new(),
@@ -234,12 +229,6 @@ fn sharding(segments: Vec<String>, carries_shared: bool) -> Sharding {
         (true, _) => Sharding::All,
         (false, true) => Sharding::SharedAndSegments(segments),
         (false, false) => Sharding::Segments(segments),
-    }
-}
-
-impl From<Nats> for NatsConfig {
-    fn from(Nats { servers, user, password, ping_interval }: Nats) -> Self {
-        Self { servers, user, password, tls: None, ping_interval }
     }
 }
 
@@ -362,17 +351,6 @@ impl Default for File {
     }
 }
 
-impl Default for Nats {
-    fn default() -> Self {
-        Self {
-            servers: vec!["localhost:4222".to_owned()],
-            user: String::new(),
-            password: String::new(),
-            ping_interval: Duration::from_secs(20),
-        }
-    }
-}
-
 impl Default for Log {
     fn default() -> Self {
         Self { level: "info".to_owned(), timestamps: Timestamps::Rfc3339 }
@@ -440,11 +418,15 @@ mod tests {
                     routes = \"[::1]:1\"\n[tcp]\nports = [2, 1]\nconnections_max = 0";
         let Err(Refused::Wrong(mistakes)) = read(text) else { panic!("it is wrong") };
         assert_eq!(mistakes.len(), 6, "{mistakes:?}");
+        let text = "listen = [\"[::1]:1\"]\n[nats.tls]\nca = \"/nowhere/ca.pem\"";
+        let Err(Refused::Wrong(mistakes)) = read(text) else { panic!("it is wrong") };
+        assert!(mistakes[0].starts_with("nats.tls: cannot read /nowhere/ca.pem"), "{mistakes:?}");
         for (text, part) in [
             ("colour = 1", "unknown field `colour`"),
             ("[limits]\ndial_timeout = \"soon\"", "`soon` is no duration"),
             ("[nats]\nserver = \"a\"", "unknown field `server`"),
             ("listen = [\"here\"]", "invalid socket address"),
+            ("[nats.tls]\nca = \"ca.pem\"\nkey = \"k\"", "unknown field `key`"),
         ] {
             let Err(Refused::Malformed(why)) = read(text) else { panic!("{text}") };
             assert!(why.contains(part), "{why}");

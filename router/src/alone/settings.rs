@@ -9,6 +9,7 @@ use lattice_daemon::bus::nats::NatsConfig;
 
 use super::access::Access;
 use super::reload::Reload;
+use super::report::Report;
 use super::stdout::Logging;
 use super::{gorouter, ours};
 use crate::config::{Config, ErrorPage, Identity};
@@ -30,6 +31,8 @@ pub struct Settings {
     pub status: Status,
     /// Where access lines go.
     pub access: Access,
+    /// Who is told what is counted, beside those who ask.
+    pub report: Option<Report>,
     /// Its first and last moments.
     pub lifecycle: Lifecycle,
     /// Where the listening sockets pass from one process to the next.

@@ -8,11 +8,15 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::View;
-use crate::metrics::{LATENCY_MS, OfComponent, TcpTotals, Times, Totals};
+use crate::metrics::{OfComponent, Parts, TcpTotals, Times, Totals};
 use crate::verdict::Distrust;
 
 const TEXT: [(header::HeaderName, &str); 1] =
     [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+
+/// Units in nanoseconds.
+const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
 
 /// What is not among the totals.
 #[derive(Debug, Default)]
@@ -29,11 +33,13 @@ pub(super) async fn page(State(view): State<Arc<View>>) -> Response {
     let since_heard_ms = view.router.since_heard().as_millis();
     let levels = Levels { since_heard_ms, waiting, dropped, files: open_files() };
     let apps = view.router.apps();
-    let text = text(&view.router.totals(), &view.router.components(), &apps, &levels);
+    let mut text = text(&view.router.totals(), &view.router.components(), &apps, &levels);
+    text.push_str(&of_parts(&view.router.parts()));
     (TEXT, text).into_response()
 }
 
-fn open_files() -> usize {
+/// How many files this process has open.
+pub(crate) fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
@@ -46,8 +52,6 @@ fn text(
     let mut page = Page::default();
     page.of_components(components);
     page.of_apps(apps);
-    let distrusted = |distrust: Distrust| totals.distrusts[distrust as usize];
-    let told_apart: u64 = totals.distrusts.iter().sum::<u64>() - distrusted(Distrust::Late);
     page.one("gauge", "total_routes", totals.routes);
     page.one("gauge", "ms_since_last_registry_update", levels.since_heard_ms);
     page.one("gauge", "file_descriptors", levels.files);
@@ -56,10 +60,10 @@ fn text(
     for (name, value) in [
         ("routes_pruned", totals.endpoints_pruned),
         ("rejected_requests", totals.unrouted + totals.refused),
-        ("bad_gateways", totals.failed.saturating_sub(told_apart)),
-        ("backend_invalid_id", distrusted(Distrust::Name)),
-        ("backend_invalid_tls_cert", distrusted(Distrust::Certificate)),
-        ("backend_tls_handshake_failed", distrusted(Distrust::Handshake)),
+        ("bad_gateways", totals.bad_gateways()),
+        ("backend_invalid_id", totals.distrusted(Distrust::Name)),
+        ("backend_invalid_tls_cert", totals.distrusted(Distrust::Certificate)),
+        ("backend_tls_handshake_failed", totals.distrusted(Distrust::Handshake)),
         ("backend_exhausted_conns", totals.busy),
         ("websocket_upgrades", totals.upgrades),
         ("websocket_failures", totals.upgrades_failed),
@@ -88,6 +92,20 @@ fn text(
     page.0
 }
 
+/// How long the router's own work took.
+fn of_parts(parts: &Parts) -> String {
+    let mut page = Page::default();
+    for (name, unit, times) in [
+        ("route_lookup_time", 1, &parts.lookups),
+        ("gorouter_time", SECOND, &parts.own),
+        ("route_registration_latency", MILLISECOND, &parts.arrivals),
+    ] {
+        page.family("histogram", name);
+        page.histogram(name, "", unit, times);
+    }
+    page.0
+}
+
 #[derive(Default)]
 struct Page(String);
 
@@ -98,7 +116,10 @@ impl Page {
     }
 
     fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "{name}{{{labels}}} {value}");
+        let _ = match labels {
+            "" => writeln!(self.0, "{name} {value}"),
+            labels => writeln!(self.0, "{name}{{{labels}}} {value}"),
+        };
     }
 
     fn one(&mut self, kind: &str, name: &str, value: impl std::fmt::Display) {
@@ -142,7 +163,7 @@ impl Page {
         }
         self.family("histogram", "latency");
         for component in components {
-            self.histogram("latency", &label(&component.name), 1, &component.latency);
+            self.histogram("latency", &label(&component.name), MILLISECOND, &component.latency);
         }
     }
 
@@ -154,28 +175,29 @@ impl Page {
         self.family("histogram", "http_latency_seconds");
         for (name, times) in apps {
             let of = format!("source_id=\"{}\"", escaped(name));
-            self.histogram("http_latency_seconds", &of, 1000, times);
+            self.histogram("http_latency_seconds", &of, SECOND, times);
         }
     }
 
-    /// Times in a unit of so many milliseconds.
-    fn histogram(&mut self, name: &str, of: &str, unit_ms: u64, times: &Times) {
+    /// Times in a unit of so many nanoseconds.
+    fn histogram(&mut self, name: &str, of: &str, unit: u64, times: &Times) {
         let mut below = 0;
         let bucket = format!("{name}_bucket");
-        for (count, bound) in times.buckets.iter().zip(LATENCY_MS) {
+        let comma = if of.is_empty() { "" } else { "," };
+        for (count, bound) in times.buckets.iter().zip(times.bounds) {
             below += count;
-            let bound = decimal(bound * 1000, unit_ms * 1000);
-            self.sample(&bucket, &format!("{of},le=\"{bound}\""), below);
+            let bound = decimal(*bound, unit);
+            self.sample(&bucket, &format!("{of}{comma}le=\"{bound}\""), below);
         }
-        self.sample(&bucket, &format!("{of},le=\"+Inf\""), times.count());
-        self.sample(&format!("{name}_sum"), of, decimal(times.micros, unit_ms * 1000));
+        self.sample(&bucket, &format!("{of}{comma}le=\"+Inf\""), times.count());
+        self.sample(&format!("{name}_sum"), of, decimal(times.nanos, unit));
         self.sample(&format!("{name}_count"), of, times.count());
     }
 }
 
-/// `micros` in a unit of so many, which is a power of ten; without zeros at the end.
-fn decimal(micros: u64, unit: u64) -> String {
-    let (whole, rest) = (micros / unit, micros % unit);
+/// `nanos` in a unit of so many, which is a power of ten; without zeros at the end.
+fn decimal(nanos: u64, unit: u64) -> String {
+    let (whole, rest) = (nanos / unit, nanos % unit);
     let digits = unit.to_string().len() - 1;
     let text = format!("{whole}.{rest:0digits$}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -192,10 +214,13 @@ fn label(name: &str) -> String {
 
 #[test]
 fn the_page_is_what_prometheus_reads() {
+    use crate::metrics::{Arrivals, Histogram, Lookups, Own};
+    use std::time::Duration;
+
     let mut web = OfComponent { name: "a\"b".into(), added: 2, ..OfComponent::default() };
     let buckets = &mut web.latency.buckets;
     (buckets[0], buckets[2], buckets[12]) = (3, 1, 1);
-    web.latency.micros = 2_001_005;
+    web.latency.nanos = 2_001_005_000;
     let apps = [("app\n".into(), web.latency)];
     let mut totals = Totals { routes: 7, failed: 10, ..Totals::default() };
     totals.distrusts = [3, 2, 1, 0, 5];
@@ -225,6 +250,29 @@ fn the_page_is_what_prometheus_reads() {
     ] {
         assert!(page.lines().any(|written| written == line), "{line} is missing in\n{page}");
     }
+    let (lookups, own) = (Histogram::<Lookups>::default(), Histogram::<Own>::default());
+    let arrivals = Histogram::<Arrivals>::default();
+    lookups.add(Duration::from_nanos(700));
+    own.add(Duration::from_micros(120));
+    arrivals.add(Duration::from_micros(5250));
+    let parts =
+        of_parts(&Parts { lookups: lookups.read(), own: own.read(), arrivals: arrivals.read() });
+    for line in [
+        "# TYPE route_lookup_time histogram",
+        "route_lookup_time_bucket{le=\"10000\"} 1",
+        "route_lookup_time_sum 700",
+        "gorouter_time_bucket{le=\"0.0001\"} 0",
+        "gorouter_time_bucket{le=\"0.0002\"} 1",
+        "gorouter_time_sum 0.00012",
+        "route_registration_latency_bucket{le=\"0.1\"} 0",
+        "route_registration_latency_bucket{le=\"4\"} 0",
+        "route_registration_latency_bucket{le=\"+Inf\"} 1",
+        "route_registration_latency_sum 5.25",
+        "route_registration_latency_count 1",
+    ] {
+        assert!(parts.lines().any(|written| written == line), "{line} is missing in\n{parts}");
+    }
+    let page = page + &parts;
     let types = page.lines().filter(|line| line.starts_with('#'));
     let names: std::collections::BTreeSet<&str> = types.clone().collect();
     assert_eq!(names.len(), types.count(), "each family has one head");

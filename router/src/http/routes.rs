@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use lattice_model::Labels;
 use serde::Serialize;
 
 use super::View;
 use crate::EndpointStatus;
-use crate::pool::{Balance, Endpoint, Facts, Route};
+use crate::pool::{Balance, Endpoint, Route};
 
 /// One endpoint, with gorouter's names.
 #[derive(Debug, Serialize)]
@@ -22,7 +23,7 @@ pub(super) struct Shown {
     ttl: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     route_service_url: Option<String>,
-    tags: BTreeMap<String, String>,
+    tags: Labels,
     #[serde(skip_serializing_if = "String::is_empty")]
     isolation_segment: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -66,20 +67,19 @@ fn name(balance: Balance) -> &'static str {
 
 impl Shown {
     fn of(endpoint: &Endpoint, load_balancing_algorithm: &'static str) -> Self {
-        let nothing = Facts::default();
-        let facts = endpoint.facts.as_deref().unwrap_or(&nothing);
-        let ttl = endpoint.stale_after.map(|after| after.as_secs());
+        let (backend, facts) = (&endpoint.backend, &endpoint.facts);
+        let ttl = facts.stale_after.map(|after| after.as_secs());
         Self {
-            address: endpoint.backend.label.to_string(),
-            availability_zone: facts.availability_zone.clone(),
+            address: backend.label().to_owned(),
+            availability_zone: facts.availability_zone.to_string(),
             protocol: if facts.speaks_http2 { "http2" } else { "http1" },
-            tls: endpoint.backend.tls.is_some(),
+            tls: backend.tls().is_some(),
             ttl: ttl.map_or(-1, |secs| i64::try_from(secs).unwrap_or(i64::MAX)),
             route_service_url: None,
             tags: facts.tags.clone(),
-            isolation_segment: facts.isolation_segment.clone(),
-            private_instance_id: endpoint.backend.instance_id.to_string(),
-            server_cert_domain_san: endpoint.backend.tls.as_deref().unwrap_or_default().to_owned(),
+            isolation_segment: facts.isolation_segment.to_string(),
+            private_instance_id: backend.instance_id().to_owned(),
+            server_cert_domain_san: backend.tls().unwrap_or_default().to_owned(),
             load_balancing_algorithm,
         }
     }

@@ -9,7 +9,7 @@ use lattice_model::Time;
 use serde_json::{Value, json};
 
 use super::View;
-use crate::metrics::{LATENCY_MS, OfComponent, Totals};
+use crate::metrics::{OfComponent, Totals};
 
 /// The page.
 pub(super) async fn page(State(view): State<Arc<View>>) -> Json<Value> {
@@ -77,13 +77,13 @@ fn latency(of: &OfComponent) -> Value {
     let percentile = |percent: u64| {
         let rank = (samples * percent).div_ceil(100).max(1);
         let mut below = 0;
-        let bounds = LATENCY_MS.iter().chain(LATENCY_MS.last());
+        let bounds = of.latency.bounds.iter().chain(of.latency.bounds.last());
         let mut buckets = of.latency.buckets.iter().zip(bounds);
         let found = buckets.find(|(bucket, _)| {
             below += **bucket;
             below >= rank
         });
-        Duration::from_millis(found.map_or(0, |(_, bound)| *bound)).as_secs_f64()
+        Duration::from_nanos(found.map_or(0, |(_, bound)| *bound)).as_secs_f64()
     };
     json!({
         "50": percentile(50),
@@ -92,7 +92,7 @@ fn latency(of: &OfComponent) -> Value {
         "95": percentile(95),
         "99": percentile(99),
         "samples": samples,
-        "value": Duration::from_micros(of.latency.micros).as_secs_f64(),
+        "value": Duration::from_nanos(of.latency.nanos).as_secs_f64(),
     })
 }
 
@@ -111,7 +111,7 @@ fn rfc3339(at: Time) -> String {
 #[test]
 fn percentiles_are_the_bounds_of_their_buckets() {
     let mut of = OfComponent::default();
-    of.latency.micros = 1_500_000;
+    of.latency.nanos = 1_500_000_000;
     let buckets = &mut of.latency.buckets;
     (buckets[0], buckets[1], buckets[12]) = (90, 9, 1);
     let told = latency(&of);

@@ -105,10 +105,12 @@ impl Exchange {
         let request_id = request_id(&trace);
         let client = &peer.forwarded_for;
         let tls = peer.tls.as_ref();
+        let course = Course::begin();
         let (sought, route) = match lookup::seek(&worker.shared, peer, &head, at) {
             Ok((sought, route)) => (sought, Ok(route)),
             Err(failure) => (Sought::default(), Err(failure)),
         };
+        worker.traffic.looked_up(course.started.elapsed());
         let (request, passage) = (&request_id, &sought.passage);
         let told = Told { client, tls, request_id: request, at, rules, trace: &trace, passage };
         let memory = &worker.memory;
@@ -127,14 +129,14 @@ impl Exchange {
             status: CLIENT_GONE,
             sent_here: 0,
             is_complete: false,
-            course: Course::begin(),
+            course,
         });
         Ok((exchange, route))
     }
 
     /// Notes which endpoint is tried, and names it to itself.
     pub(crate) fn goes_to(&mut self, endpoint: &Arc<Endpoint>) {
-        self.outbound.address(&endpoint.told);
+        self.outbound.address(|head| endpoint.tell(head));
         self.endpoint = Some(endpoint.clone());
     }
 
@@ -191,7 +193,8 @@ impl Exchange {
     fn log(&self, took: Duration) {
         let shared = &self.worker.shared;
         let endpoint = self.endpoint.as_deref();
-        let is_of_app = endpoint.is_some_and(|e| !e.app.is_empty()) && !self.sought.is_platform;
+        let is_of_app =
+            endpoint.is_some_and(|e| !e.facts.app.is_empty()) && !self.sought.is_platform;
         match shared.lines {
             AccessLines::All => {}
             AccessLines::OfApps if is_of_app => {}
@@ -207,7 +210,7 @@ impl Exchange {
         let target = self.target_shown();
         self.worker.lines.add(&self.line(endpoint, took, (&target, &extra, &headers)), |text| {
             let log = Log::out(shared.source_type.clone(), text);
-            let whose = endpoint.map(|e| (e.app.clone(), e.index.clone()));
+            let whose = endpoint.map(|e| (e.facts.app.clone(), e.index.clone()));
             let (app, index) = whose.unwrap_or_else(|| ("".into(), "".into()));
             Envelope::log(app, index, shared.clock.now(), log)
         });
@@ -245,7 +248,7 @@ impl Exchange {
             referer: sent.at(&marks.referer),
             user_agent: sent.at(&marks.user_agent),
             client: if rules.hides_client { "-" } else { &self.peer.label },
-            backend: of_endpoint(|e| &e.backend.label),
+            backend: of_endpoint(|e| e.backend.label()),
             forwarded_for: match rules.hides_forwarded_for {
                 true => b"",
                 false => sent.at(&marks.forwarded_for),
@@ -254,9 +257,9 @@ impl Exchange {
             request_id: &self.request_id,
             took,
             took_here: self.course.here(took),
-            app: of_endpoint(|e| &e.app),
+            app: of_endpoint(|e| &e.facts.app),
             index: of_endpoint(|e| &e.index),
-            instance_id: of_endpoint(|e| &e.backend.instance_id),
+            instance_id: of_endpoint(|e| e.backend.instance_id()),
             // Said in the line only, whatever else is wrong.
             error: if target.contains(&b';') { SEMICOLON } else { &self.error },
             extra,
@@ -272,12 +275,13 @@ impl Drop for Exchange {
         }
         debug!(host = %self.host(), status = self.status_logged(), "request ended");
         let (took, component) = (self.course.started.elapsed(), self.endpoint.as_ref());
-        let component = component.map_or(0, |endpoint| endpoint.component);
+        let component = component.map_or(0, |endpoint| endpoint.facts.component);
         let traffic = &self.worker.traffic;
         if self.worker.shared.measures_apps {
             let app = self.endpoint.as_ref().and_then(|endpoint| endpoint.latency.as_ref());
-            app.map_or_else(|| traffic.ended_here(took), |app| app.latency.add(took));
+            app.map_or_else(|| traffic.ended_here(took), |app| app.latency.add_shared(took));
         }
+        traffic.passed_on(self.course.here(took));
         match self.is_outing() {
             true => traffic.service_ended(self.status_logged()),
             false => traffic.ended(self.status_logged(), component, took),

@@ -79,7 +79,7 @@ pub(crate) async fn send(
             let now = exchange.worker.shared.clock.now();
             endpoint.backend.mark_failed(now + limits.failed_for);
         }
-        if endpoint.backend.tls.is_some() && trouble.unmasks_endpoint() {
+        if endpoint.backend.tls().is_some() && trouble.unmasks_endpoint() {
             exchange.worker.shared.suspect(&endpoint.backend);
         }
         let may_retry = trouble.may_retry(exchange.asks.shape);
@@ -87,7 +87,7 @@ pub(crate) async fn send(
         if !may_retry {
             break;
         }
-        if endpoint.backend.service.is_none() {
+        if endpoint.backend.service().is_none() {
             tried.push(endpoint.backend.id);
         }
     }
@@ -310,7 +310,7 @@ fn relay(exchange: &mut Exchange, client: &Client, head: &ResponseHead<'_, '_>) 
         && !is_premature
         && !exchange.up.is_held()
         && !client.watch.is_finishing();
-    let instance = exchange.endpoint.as_ref().map(|endpoint| &*endpoint.backend.instance_id);
+    let instance = exchange.endpoint.as_ref().map(|endpoint| endpoint.backend.instance_id());
     let instance = instance.unwrap_or_default();
     let cookie = exchange.sought.stickiness.mark(&exchange.worker.shared.sticky, head, instance);
     let added = Added {
@@ -319,7 +319,7 @@ fn relay(exchange: &mut Exchange, client: &Client, head: &ResponseHead<'_, '_>) 
         at: exchange.at,
         cookie: cookie.as_deref(),
         keeps_alive: client_keeps,
-        endpoint: exchange.endpoint.as_ref().map(|endpoint| &*endpoint.backend.label),
+        endpoint: exchange.endpoint.as_ref().map(|endpoint| endpoint.backend.label()),
         rules: &exchange.worker.shared.headers,
     };
     answer::relay(exchange.down.before(), head, added);

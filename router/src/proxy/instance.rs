@@ -64,10 +64,10 @@ impl<'b> Wanted<'b> {
 
     fn is(&self, endpoint: &Endpoint) -> bool {
         let guid = match self.whose {
-            Whose::App => &endpoint.app,
-            Whose::Process => &endpoint.process,
+            Whose::App => &*endpoint.facts.app,
+            Whose::Process => endpoint.process(),
         };
-        **guid == *self.guid && self.index.is_none_or(|index| *endpoint.index == *index)
+        *guid == *self.guid && self.index.is_none_or(|index| *endpoint.index == *index)
     }
 }
 

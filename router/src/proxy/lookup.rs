@@ -76,7 +76,7 @@ impl Sought {
     fn demand(&mut self, route: &Route) {
         if let Some(only) = self.stickiness.demand() {
             let pool = self.narrowed.take().unwrap_or_else(|| route.pool.load().to_vec());
-            let is_meant = |e: &Arc<Endpoint>| &*e.backend.instance_id == only;
+            let is_meant = |e: &Arc<Endpoint>| e.backend.instance_id() == only;
             self.narrowed = Some(pool.into_iter().filter(is_meant).collect());
         }
     }

@@ -83,9 +83,9 @@ impl Outbound {
     }
 
     /// Names the endpoint, instead of the one before; ends the head.
-    pub(crate) fn address(&mut self, endpoint: &[u8]) {
+    pub(crate) fn address(&mut self, tell: impl FnOnce(&mut Vec<u8>)) {
         self.bytes.truncate(self.common);
-        self.bytes.extend_from_slice(endpoint);
+        tell(&mut self.bytes);
         self.bytes.extend_from_slice(b"\r\n");
     }
 
@@ -341,7 +341,7 @@ mod tests {
             Told { client, tls, request_id: b"id", at, rules: &rules, trace: &trace, passage };
         let mut outbound = Outbound::new(Vec::new(), &parsed, told);
         for endpoint in ["X-A: 1\r\n", "X-A: 22\r\n"] {
-            outbound.address(endpoint.as_bytes());
+            outbound.address(|head| head.extend_from_slice(endpoint.as_bytes()));
             let expected = format!(
                 "GET http://web.test/a?b HTTP/1.1\r\nhost: web.test\r\nReferer: r\r\n\
                  X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Request-Start: 5\r\n\

@@ -1,9 +1,11 @@
 //! Reads one registration message, and says why it is ignored if it is.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lattice_model::Time;
 use lattice_model::wire::registration::{Options, Registration, TcpRegistration};
 use serde::Deserialize;
 
@@ -50,6 +52,8 @@ pub(super) struct Read {
     pub(super) odd: Option<Ignored>,
     /// The isolation segment; empty for none.
     pub(super) segment: String,
+    /// When the endpoint changed, where that was told.
+    pub(super) changed_at: Option<Time>,
     told: Announcement,
 }
 
@@ -65,8 +69,8 @@ struct Tagged {
 impl Read {
     /// Notes who registers.
     pub(super) fn name(&mut self, components: &Components) {
-        let name = self.told.facts.as_ref().and_then(|facts| facts.tags.get("component"));
-        self.told.component = components.place(name.map_or("", String::as_str));
+        let facts = &mut self.told.facts;
+        facts.component = components.place(facts.tags.get("component").unwrap_or_default());
     }
 
     /// The key and announcement for one of the uris. A reserved host's endpoint never goes stale:
@@ -75,14 +79,14 @@ impl Read {
         &self,
         uri: &str,
         reserved: &ReservedHosts,
-    ) -> Result<(Key, Announcement), Ignored> {
+    ) -> Result<(Key, Cow<'_, Announcement>), Ignored> {
         let key = Key::parse(uri).ok_or_else(|| Ignored::NotAUri { uri: uri.to_owned() })?;
-        let mut told = self.told.clone();
+        let mut told = Cow::Borrowed(&self.told);
         if let Some(rightful) = reserved.endpoint_of(&key.host) {
             if rightful != told.addr {
                 return Err(Ignored::Reserved { host: key.host, rightful, addr: told.addr });
             }
-            told.stale_after = None;
+            told.to_mut().facts.stale_after = None;
         }
         Ok((key, told))
     }
@@ -104,18 +108,19 @@ pub(super) fn read(
     let mut announcement =
         Announcement::new(addr, &told.app, &told.private_instance_id, &told.private_instance_index)
             .ok_or(Ignored::Unprintable { addr })?;
-    announcement.process = told.tags.get("process_id").map_or("", String::as_str).into();
     (announcement.balance, announcement.hash_by) = balance(&told.options);
-    announcement.tls = (told.tls_port != 0).then(|| told.server_cert_domain_san.as_str().into());
-    announcement.stale_after = Some(stale_after(told.stale_threshold_in_seconds, stale_after_max));
+    announcement.tls =
+        (told.tls_port != 0).then(|| std::mem::take(&mut told.server_cert_domain_san));
     announcement.tag = tag_of(payload);
     announcement.service = (!url.is_empty()).then(|| url.into());
     let asked = told.options.loadbalancing.clone();
     let odd =
         (!asked.is_empty() && announcement.balance.is_none()).then_some(Ignored::Balance { asked });
     let (uris, segment) = (std::mem::take(&mut told.uris), told.isolation_segment.clone());
-    announcement.facts = facts(told);
-    Ok(Read { uris, odd, segment, told: announcement })
+    let changed_at = Some(Time(told.endpoint_updated_at_ns)).filter(|at| at.0 > 0);
+    let stale_after = stale_after(told.stale_threshold_in_seconds, stale_after_max);
+    announcement.facts = facts(told, stale_after);
+    Ok(Read { uris, odd, segment, changed_at, told: announcement })
 }
 
 /// Reads a message about a TCP route, and until when its endpoint counts.
@@ -129,15 +134,17 @@ pub(super) fn read_tcp(
     Ok((told, addr, stale_after))
 }
 
-/// What is said beside the usual, if anything is.
-fn facts(told: Registration) -> Option<Arc<Facts>> {
-    let facts = Facts {
-        tags: told.tags,
-        availability_zone: told.availability_zone,
-        isolation_segment: told.isolation_segment,
+/// What is said of more than this endpoint.
+fn facts(told: Registration, stale_after: Duration) -> Facts {
+    Facts {
+        app: told.app.into(),
+        tags: told.tags.into_iter().collect(),
+        availability_zone: told.availability_zone.into(),
+        isolation_segment: told.isolation_segment.into(),
+        stale_after: Some(stale_after),
+        component: 0,
         speaks_http2: told.protocol == "http2",
-    };
-    (facts != Facts::default()).then(|| Arc::new(facts))
+    }
 }
 
 fn address_of(host: &str, port: u16) -> Result<SocketAddr, Ignored> {

@@ -7,6 +7,7 @@ use lattice_daemon::log_ingress;
 
 use super::*;
 use crate::config::{Balance, Reserved};
+use crate::metrics::Parts;
 use crate::table;
 use crate::tcp::NoDoors;
 
@@ -69,7 +70,7 @@ impl Bench {
             .iter()
             .map(|route| {
                 let pool = route.pool.load();
-                let endpoints = pool.iter().map(|e| e.backend.label.to_string()).collect();
+                let endpoints = pool.iter().map(|e| e.backend.label().to_owned()).collect();
                 (route.uri.to_string(), endpoints)
             })
             .collect();
@@ -162,7 +163,7 @@ fn an_endpoint_that_proves_itself_needs_no_heartbeat_and_is_forgotten_when_it_fa
     bench.hear(REGISTER, tls).wind(100_000).prune().holds(&[("web.test", &["10.0.0.1:443"])]);
     let route = bench.registrar.editor.table().find("web.test", "/").unwrap();
     let backend = route.pool.load()[0].backend.clone();
-    assert_eq!(backend.tls.as_deref(), Some("guid"));
+    assert_eq!(backend.tls(), Some("guid"));
     bench.registrar.evict(&backend);
     bench.registrar.evict(&backend);
     bench.holds(&[("web.test", &[])]);
@@ -247,4 +248,29 @@ async fn a_router_that_starts_or_is_greeted_asks_for_registrations() {
         serde_json::from_slice(&heard.next().await.unwrap().payload).unwrap();
     assert_eq!(body["minimumRegisterIntervalInSeconds"], 20);
     assert_eq!(body["pruneThresholdInSeconds"], 120);
+}
+
+#[test]
+fn how_long_new_endpoints_were_on_their_way_is_measured_once_the_table_is_full() {
+    let mut bench = Bench::new(false);
+    let told = |port: u16, at: i64| {
+        format!(
+            r#"{{"host":"10.0.0.1","port":{port},"uris":["web.test"],"endpoint_updated_at_ns":{at}}}"#
+        )
+    };
+    let (second, never) = (1_000_000_000, 0);
+    for (secs, message, expected) in [
+        (0, told(1, second), 0),
+        (30, told(2, second), 0),
+        (31, told(3, 30 * second), 1),
+        (32, told(3, 32 * second), 1),
+        (33, told(4, never), 1),
+        (34, told(5, 99 * second), 2),
+    ] {
+        bench.wind(secs).hear(REGISTER, &message);
+        let times = Parts::sum(&bench.registrar.counts, std::iter::empty()).arrivals;
+        assert_eq!(times.count(), expected, "after {secs} s: {message}");
+    }
+    let times = Parts::sum(&bench.registrar.counts, std::iter::empty()).arrivals;
+    assert_eq!(times.nanos, 1_000_000_000, "one came after a second, and one before its time");
 }

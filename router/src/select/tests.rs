@@ -6,16 +6,20 @@ use std::sync::atomic::Ordering;
 use proptest::prelude::*;
 
 use super::*;
-use crate::pool::{Backend, Facts};
+use crate::pool::{Backend, Common};
 use crate::table::Announcement;
+
+fn endpoint(id: u64, told: &Announcement) -> Arc<Endpoint> {
+    let backend = Arc::new(Backend::new(id, told));
+    Arc::new(Endpoint::new(backend, Common::of(told), None, Time(0)))
+}
 
 fn pool(n: u64) -> Vec<Arc<Endpoint>> {
     (0..n)
         .map(|id| {
             let mut told = Announcement::for_test(&format!("10.0.0.1:{}", 1000 + id));
-            told.instance_id = format!("guid-{id}").into();
-            let backend = Backend::new(id, &told);
-            Arc::new(Endpoint::new(Arc::new(backend), &told, Time(0)))
+            told.instance_id = format!("guid-{id}");
+            endpoint(id, &told)
         })
         .collect()
 }
@@ -141,9 +145,8 @@ fn nobody_is_chosen_when_all_were_tried_or_none_exist() {
 fn zoned(zones: &[&str]) -> Vec<Arc<Endpoint>> {
     let made = (0..).zip(zones).map(|(id, zone)| {
         let mut told = Announcement::for_test(&format!("10.0.0.1:{}", 1000 + id));
-        let availability_zone = (*zone).to_owned();
-        told.facts = Some(Arc::new(Facts { availability_zone, ..Facts::default() }));
-        Arc::new(Endpoint::new(Arc::new(Backend::new(id, &told)), &told, Time(0)))
+        told.facts.availability_zone = (*zone).into();
+        endpoint(id, &told)
     });
     made.collect()
 }

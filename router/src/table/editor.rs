@@ -1,45 +1,35 @@
 //! The one owner of a table, and its changes. Pure.
 
-use core::net::SocketAddr;
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 
 use lattice_model::Time;
 
-use super::key::Key;
-use super::{Announcement, Host, Pruned, Registered, Rules, Shard, Table};
-use crate::metrics::Latency;
-use crate::pool::{AppLatency, Backend, Endpoint, Route};
+use super::interner::{ByName, Interner};
+use super::key::{Key, Name};
+use super::residents::Residents;
+use super::site::Site;
+use super::{Announcement, Pruned, Registered, Rules, Shard, Table};
+use crate::metrics::Histogram;
+use crate::pool::{AppLatency, Backend, Common, Endpoint, Facts, Pool, Route};
 use crate::services::Service;
 
 /// What the one owner changes it with.
 #[derive(Debug)]
 pub struct Editor {
     table: Arc<Table>,
-    backends: HashMap<BackendKey, Known>,
-    /// The instance that an address was last announced for.
-    tenants: HashMap<SocketAddr, BackendKey>,
+    residents: Residents,
     next_backend: u64,
+    facts: Interner<Facts>,
+    indexes: Interner<str>,
     /// The services of all routes, by their URLs.
-    services: HashMap<Arc<str>, Weak<Service>>,
+    services: ByName<Service>,
     /// The apps that are measured, by their source ids.
-    apps: HashMap<Arc<str>, Weak<AppLatency>>,
+    apps: ByName<AppLatency>,
     routes: usize,
     rules: Rules,
     dice: u64,
 }
-
-/// A backend, and the routes that lead to it.
-#[derive(Debug)]
-struct Known {
-    backend: Arc<Backend>,
-    routes: Vec<Weak<Route>>,
-}
-
-/// Address, instance guid, and the name it must prove.
-type BackendKey = (SocketAddr, Arc<str>, Option<Arc<str>>);
-type Endpoints = Vec<Arc<Endpoint>>;
 
 // === impl Editor ===
 
@@ -48,11 +38,12 @@ impl Editor {
     pub fn new(rules: Rules, seed: u64) -> Self {
         Self {
             table: Arc::default(),
-            backends: HashMap::new(),
-            tenants: HashMap::new(),
+            residents: Residents::default(),
             next_backend: 0,
-            services: HashMap::new(),
-            apps: HashMap::new(),
+            facts: Interner::default(),
+            indexes: Interner::default(),
+            services: ByName::default(),
+            apps: ByName::default(),
             routes: 0,
             rules,
             dice: seed,
@@ -81,10 +72,35 @@ impl Editor {
             return Registered::Full;
         };
         let pool = route.pool.load_full();
-        let known = pool.iter().position(|endpoint| endpoint.backend.addr == told.addr);
-        if known.is_some_and(|at| pool[at].outranks(told.tag.as_ref())) {
+        let known = pool.iter().find(|endpoint| endpoint.backend.addr() == told.addr);
+        if known.is_some_and(|endpoint| endpoint.outranks(told.tag.as_ref())) {
             return Registered::Outdated;
         }
+        self.rule(&route, told, now);
+        if let Some(endpoint) = known
+            && endpoint.is_as_told(told)
+        {
+            endpoint.seen(now);
+            return Registered::Refreshed;
+        }
+        for before in self.residents.before(told) {
+            self.evict_but(&before, Some(&route), now);
+        }
+        let told = self.endpoint(told, &route, now);
+        let Some(replaced) = known else {
+            route.replace(pool.iter().cloned().chain([told]).collect(), now);
+            return Registered::Added;
+        };
+        let is_it = |endpoint: &Arc<Endpoint>| Arc::ptr_eq(endpoint, replaced);
+        let kept =
+            |endpoint: &Arc<Endpoint>| if is_it(endpoint) { &told } else { endpoint }.clone();
+        route.replace(pool.iter().map(kept).collect(), now);
+        self.residents.leave(&replaced.backend, &route);
+        Registered::Updated
+    }
+
+    /// Notes what a registration says of the whole route.
+    fn rule(&mut self, route: &Route, told: &Announcement, now: Time) {
         if let Some(balance) = told.balance {
             route.decide_by(told.hash_by.clone());
             route.balance_by(balance);
@@ -92,48 +108,21 @@ impl Editor {
         if !route.is_served_through(told.service.as_deref()) {
             route.serve_through(told.service.as_ref().map(|url| self.service(url, now)));
         }
-        self.move_in(told, &route, now);
-        match known.map(|at| (at, &pool[at])) {
-            Some((_, endpoint)) if endpoint.is_as_told(told) => {
-                endpoint.seen(now);
-                Registered::Refreshed
-            }
-            Some((at, _)) => {
-                let mut endpoints = Vec::clone(&pool);
-                endpoints[at] = self.endpoint(told, &route, now);
-                let replaced = pool[at].clone();
-                drop(pool);
-                route.replace(endpoints, now);
-                self.release(&route, [replaced]);
-                Registered::Updated
-            }
-            None => {
-                let mut endpoints = Vec::clone(&pool);
-                endpoints.push(self.endpoint(told, &route, now));
-                route.replace(endpoints, now);
-                Registered::Added
-            }
-        }
     }
 
     /// Notes that an endpoint serves a route no more; whether it did. The route stays, empty, until
     /// it is pruned.
     pub fn unregister(&mut self, key: &Key, told: &Announcement, now: Time) -> bool {
         let Some(route) = self.route(key) else { return false };
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            route.pool.load().iter().cloned().partition(|endpoint| {
-                endpoint.backend.addr == told.addr && !endpoint.outranks(told.tag.as_ref())
-            });
-        if gone.is_empty() {
-            return false;
-        }
-        self.leave(&route, gone, kept, now);
-        true
+        let is_meant = |endpoint: &Endpoint| {
+            endpoint.backend.addr() == told.addr && !endpoint.outranks(told.tag.as_ref())
+        };
+        self.leave(&route, is_meant, now) > 0
     }
 
     /// Takes every endpoint for heard of just now.
     pub fn refresh(&self, now: Time) {
-        for route in self.table.routes() {
+        for route in self.table.all() {
             route.pool.load().iter().for_each(|endpoint| endpoint.seen(now));
         }
     }
@@ -142,13 +131,8 @@ impl Editor {
     /// without endpoints for too long.
     pub fn prune(&mut self, now: Time, keep_stale: bool) -> Pruned {
         let mut pruned = Pruned::default();
-        for route in self.table.routes() {
-            let (stale, kept): (Vec<_>, Vec<_>) =
-                route.pool.load().iter().cloned().partition(|e| !keep_stale && e.is_stale(now));
-            if !stale.is_empty() {
-                pruned.endpoints += stale.len();
-                self.leave(&route, stale, kept, now);
-            }
+        for route in self.table.all() {
+            pruned.endpoints += self.leave(&route, |e| !keep_stale && e.is_stale(now), now);
             if route.empty_for(now).is_some_and(|empty| empty >= self.rules.empty_route_kept) {
                 pruned.routes += usize::from(self.remove_route(&route));
             }
@@ -156,19 +140,27 @@ impl Editor {
         pruned
     }
 
-    /// Leaves those that are kept on a route; without any, the route goes too if it is to.
-    fn leave(&mut self, route: &Arc<Route>, gone: Endpoints, kept: Endpoints, now: Time) {
+    /// Takes endpoints from a route; how many. Without any, the route goes too if it is to.
+    fn leave(&mut self, route: &Arc<Route>, goes: impl Fn(&Endpoint) -> bool, now: Time) -> usize {
+        let pool = route.pool.load_full();
+        let gone = || pool.iter().filter(|endpoint| goes(endpoint));
+        let gone_count = gone().count();
+        if gone_count == 0 {
+            return 0;
+        }
+        let kept: Pool = pool.iter().filter(|endpoint| !goes(endpoint)).cloned().collect();
         let is_over = kept.is_empty() && self.rules.empty_route_kept.is_zero();
         route.replace(kept, now);
-        self.release(route, gone);
+        gone().for_each(|endpoint| self.residents.leave(&endpoint.backend, route));
         if is_over {
             self.remove_route(route);
         }
+        gone_count
     }
 
     fn route(&self, key: &Key) -> Option<Arc<Route>> {
-        let shard = self.table.shard(&key.host).load();
-        shard.get(key.host.as_str())?.routes.get(key.path.as_str()).cloned()
+        let found = |site: &Site| site.route(&key.path, &self.table.hashing).cloned();
+        self.table.at(Name::of(&key.host), found)?
     }
 
     fn add_route(&mut self, key: &Key, now: Time) -> Option<Arc<Route>> {
@@ -178,98 +170,75 @@ impl Editor {
         self.routes += 1;
         let route = Arc::new(Route::new(key.uri().into(), self.throw(), now));
         route.balance_by(self.rules.balance);
-        let shard = self.table.shard(&key.host);
-        let mut hosts = Shard::clone(&shard.load());
-        let host = hosts.get(key.host.as_str()).map(|host| host.with(key, route.clone()));
-        if host.is_none() && key.host.starts_with("*.") {
-            self.table.wildcards.fetch_add(1, Ordering::Relaxed);
-        }
-        let host = host.unwrap_or_else(|| Host::default().with(key, route.clone()));
-        hosts.insert(key.host.as_str().into(), Arc::new(host));
-        shard.store(Arc::new(hosts));
+        self.change_site(Name::of(&key.host), |routes| routes.push(route.clone()));
         Some(route)
     }
 
     /// Removes a route, if it is there.
-    fn remove_route(&mut self, route: &Route) -> bool {
-        let (name, path) = route.uri.split_once('/').unwrap_or((&route.uri, ""));
-        let shard = self.table.shard(name);
-        let mut hosts = Shard::clone(&shard.load());
-        let Some(host) = hosts.get(name) else { return false };
-        let mut host = Host::clone(host);
-        if host.routes.remove(path).is_none() {
+    fn remove_route(&mut self, route: &Arc<Route>) -> bool {
+        let is_it = |other: &Arc<Route>| Arc::ptr_eq(other, route);
+        let is_there = |site: &Site| site.routes().any(is_it);
+        if !self.table.at(Name::of(route.host()), is_there).unwrap_or(false) {
             return false;
         }
         self.routes -= 1;
-        if host.routes.is_empty() {
-            hosts.remove(name);
-            if name.starts_with("*.") {
-                self.table.wildcards.fetch_sub(1, Ordering::Relaxed);
-            }
-        } else {
-            hosts.insert(name.into(), Arc::new(host));
-        }
-        shard.store(Arc::new(hosts));
+        self.change_site(Name::of(route.host()), |routes| routes.retain(|other| !is_it(other)));
         true
     }
 
+    /// Changes the routes of a host.
+    fn change_site(&self, name: Name<'_>, change: impl FnOnce(&mut Vec<Arc<Route>>)) {
+        let (table, hash) = (&self.table, self.table.hashing.of(name));
+        let shard = table.shard(hash);
+        let mut sites = Shard::clone(&shard.load());
+        let before = sites.find_entry(hash, |site| site.name() == name);
+        let before = before.ok().map(|known| known.remove().0);
+        let mut routes = before.iter().flat_map(Site::routes).cloned().collect();
+        change(&mut routes);
+        let after = Site::of(routes, &table.hashing);
+        match (&before, &after) {
+            (None, Some(_)) if name.is_wildcard() => {
+                table.wildcards.fetch_add(1, Ordering::Relaxed)
+            }
+            (Some(_), None) if name.is_wildcard() => {
+                table.wildcards.fetch_sub(1, Ordering::Relaxed)
+            }
+            (Some(_) | None, _) => 0,
+        };
+        if let Some(after) = after {
+            sites.insert_unique(hash, after, |site| table.hashing.of(site.name()));
+        }
+        shard.store(Arc::new(sites));
+    }
+
     fn endpoint(&mut self, told: &Announcement, route: &Arc<Route>, now: Time) -> Arc<Endpoint> {
-        let latency = self.latency(told);
-        Arc::new(Endpoint::new(self.backend(told, route), told, now).measured(latency))
+        let next = &mut self.next_backend;
+        let backend = self.residents.enter(told, route, || {
+            *next += 1;
+            *next
+        });
+        let common = Common {
+            facts: self.facts.get(&told.facts),
+            index: self.indexes.get(&told.index),
+            latency: self.latency(&told.facts),
+        };
+        Arc::new(Endpoint::new(backend, common, told.tag.as_ref(), now))
     }
 
     /// Where an app's requests are measured, if they are, and it says which one it is.
-    fn latency(&mut self, told: &Announcement) -> Option<Arc<AppLatency>> {
-        let facts = told.facts.as_ref().filter(|_| self.rules.measures_apps)?;
-        let name = facts.tags.get("source_id").filter(|name| !name.is_empty())?;
-        if let Some(known) = self.apps.get(name.as_str()).and_then(Weak::upgrade) {
-            return Some(known);
-        }
-        self.apps.retain(|_, app| app.strong_count() > 0);
-        let source_id: Arc<str> = name.as_str().into();
-        let latency = Latency::default();
-        let made = Arc::new(AppLatency { source_id: source_id.clone(), latency });
-        self.apps.insert(source_id, Arc::downgrade(&made));
-        Some(made)
-    }
-
-    /// The backend of an instance, the same one for all of its routes, for one route more.
-    fn backend(&mut self, told: &Announcement, route: &Arc<Route>) -> Arc<Backend> {
-        let next_id = &mut self.next_backend;
-        let known = self.backends.entry(told.backend_key()).or_insert_with(|| {
-            *next_id += 1;
-            let backend = Backend::new(*next_id, told);
-            Known { backend: Arc::new(backend), routes: Vec::new() }
-        });
-        known.routes.push(Arc::downgrade(route));
-        known.backend.clone()
+    fn latency(&mut self, facts: &Facts) -> Option<Arc<AppLatency>> {
+        let name = facts.tags.get("source_id").filter(|_| self.rules.measures_apps)?;
+        let make = |source_id| AppLatency { source_id, latency: Histogram::default() };
+        (!name.is_empty()).then(|| self.apps.get(name, make))
     }
 
     /// The service of a URL, the same one for all routes.
-    fn service(&mut self, url: &Arc<str>, now: Time) -> Arc<Service> {
-        if let Some(service) = self.services.get(url).and_then(Weak::upgrade) {
-            return service;
-        }
-        self.services.retain(|_, service| service.strong_count() > 0);
-        self.next_backend += 1;
-        let service = Arc::new(Service::new(self.next_backend, url.clone(), now));
-        self.services.insert(url.clone(), Arc::downgrade(&service));
-        service
-    }
-
-    /// Notes who is at an address now; who was there before leaves all other routes.
-    fn move_in(&mut self, told: &Announcement, route: &Arc<Route>, now: Time) {
-        if told.instance_id.is_empty() {
-            return;
-        }
-        let before = match self.tenants.insert(told.addr, told.backend_key()) {
-            Some(before) if before.1 != told.instance_id => before,
-            Some(_) | None => return,
-        };
-        if let Some(known) = self.backends.get(&before) {
-            let gone = known.backend.clone();
-            self.evict_but(&gone, Some(route), now);
-        }
+    fn service(&mut self, url: &str, now: Time) -> Arc<Service> {
+        let next = &mut self.next_backend;
+        self.services.get(url, |url| {
+            *next += 1;
+            Service::new(*next, url, now)
+        })
     }
 
     /// Forgets an instance on all of its routes; on how many it was.
@@ -278,59 +247,20 @@ impl Editor {
     }
 
     fn evict_but(&mut self, gone: &Backend, but: Option<&Arc<Route>>, now: Time) -> usize {
-        let Some(known) = self.backends.get(&gone.key()) else { return 0 };
-        let routes: Vec<_> = known.routes.iter().filter_map(Weak::upgrade).collect();
         let mut left_at = 0;
-        for other in routes {
-            if but.is_some_and(|but| Arc::ptr_eq(but, &other)) {
+        for route in self.residents.routes_to(gone) {
+            if but.is_some_and(|but| Arc::ptr_eq(but, &route)) {
                 continue;
             }
-            let (left, kept): (Vec<_>, Vec<_>) =
-                other.pool.load().iter().cloned().partition(|e| e.backend.id == gone.id);
-            left_at += usize::from(!left.is_empty());
-            self.leave(&other, left, kept, now);
+            left_at += usize::from(self.leave(&route, |e| e.backend.id == gone.id, now) > 0);
         }
         left_at
     }
 
-    /// Gives up the places of endpoints that left a route; a backend without any is withdrawn.
-    fn release(&mut self, route: &Arc<Route>, left: impl IntoIterator<Item = Arc<Endpoint>>) {
-        for endpoint in left {
-            let backend = &endpoint.backend;
-            let key = backend.key();
-            let Some(known) = self.backends.get_mut(&key) else { continue };
-            let place = known.routes.iter().position(|r| std::ptr::eq(r.as_ptr(), &**route));
-            place.map(|place| known.routes.swap_remove(place));
-            if known.routes.is_empty() {
-                backend.withdraw();
-                self.backends.remove(&key);
-                if self.tenants.get(&backend.addr) == Some(&key) {
-                    self.tenants.remove(&backend.addr);
-                }
-            }
-        }
-    }
-
     /// The next number of a small generator (splitmix64).
-    fn throw(&mut self) -> usize {
+    fn throw(&mut self) -> u32 {
         self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        usize::try_from(mixed >> 33).unwrap_or(0)
-    }
-}
-
-// === impl Announcement ===
-
-impl Announcement {
-    fn backend_key(&self) -> BackendKey {
-        (self.addr, self.instance_id.clone(), self.tls.clone())
-    }
-}
-
-// === impl Backend ===
-
-impl Backend {
-    fn key(&self) -> BackendKey {
-        (self.addr, self.instance_id.clone(), self.tls.clone())
+        u32::try_from(mixed >> 33).unwrap_or(0)
     }
 }

@@ -14,6 +14,39 @@ pub struct Key {
     pub path: String,
 }
 
+/// The name of a host as it is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Name<'a> {
+    /// It stands for every host below the rest.
+    is_wildcard: bool,
+    rest: &'a str,
+}
+
+// === impl Name ===
+
+impl<'a> Name<'a> {
+    /// Reads a host, which may begin with `*.`.
+    pub fn of(host: &'a str) -> Self {
+        match host.strip_prefix("*.") {
+            Some(rest) => Self { is_wildcard: true, rest },
+            None => Self { is_wildcard: false, rest: host },
+        }
+    }
+
+    /// Whether it is a wildcard.
+    pub fn is_wildcard(self) -> bool {
+        self.is_wildcard
+    }
+
+    /// The wildcard one level above: `a.b.c` and `*.b.c` give `*.b.c` and `*.c`.
+    pub fn wildcard_above(self) -> Option<Self> {
+        let (_, parent) = self.rest.split_once('.')?;
+        (!parent.is_empty()).then_some(Self { is_wildcard: true, rest: parent })
+    }
+}
+
+// === impl Key ===
+
 impl Key {
     /// Reads a registration's uri; `None` when it names no host.
     pub fn parse(uri: &str) -> Option<Self> {
@@ -29,11 +62,6 @@ impl Key {
         }
         let path = path.trim_end_matches('/').to_owned();
         Some(Self { host: host.trim_end_matches('.').to_owned(), path })
-    }
-
-    /// How many segments the path has.
-    pub fn depth(&self) -> usize {
-        if self.path.is_empty() { 0 } else { self.path.split('/').count() }
     }
 
     /// Host and path in one.
@@ -72,11 +100,9 @@ pub fn head_of(path: &str, depth: usize) -> &str {
     if depth == 0 { "" } else { path[..end].trim_end_matches('/') }
 }
 
-/// The wildcard one level above a host or wildcard: `a.b.c` and `*.b.c` give `*.b.c` and `*.c`.
-pub fn wildcard_above(host: &str) -> Option<String> {
-    let rest = host.strip_prefix("*.").unwrap_or(host);
-    let (_, parent) = rest.split_once('.')?;
-    (!parent.is_empty()).then(|| format!("*.{parent}"))
+/// How many segments a context path has, which stands without outer slashes.
+pub fn depth_of(path: &str) -> usize {
+    if path.is_empty() { 0 } else { path.split('/').count() }
 }
 
 #[cfg(test)]
@@ -135,9 +161,15 @@ mod tests {
 
     #[test]
     fn wildcards_climb_label_by_label() {
-        assert_eq!(wildcard_above("a.b.c").as_deref(), Some("*.b.c"));
-        assert_eq!(wildcard_above("*.b.c").as_deref(), Some("*.c"));
-        assert_eq!(wildcard_above("*.c"), None);
-        assert_eq!(wildcard_above("c"), None);
+        for (host, expected) in [
+            ("a.b.c", Some("*.b.c")),
+            ("*.b.c", Some("*.c")),
+            ("*.c", None),
+            ("c", None),
+            ("c.", None),
+            ("", None),
+        ] {
+            assert_eq!(Name::of(host).wildcard_above(), expected.map(Name::of), "{host}");
+        }
     }
 }

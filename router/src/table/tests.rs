@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lattice_model::Time;
 use proptest::prelude::*;
 
+use super::key::Key;
 use super::*;
 
 fn key(uri: &str) -> Key {
@@ -13,7 +14,7 @@ fn key(uri: &str) -> Key {
 
 fn told(port: u16) -> Announcement {
     let mut told = Announcement::for_test(&format!("10.0.0.1:{port}"));
-    told.stale_after = Some(Duration::from_secs(120));
+    told.facts.stale_after = Some(Duration::from_secs(120));
     told
 }
 
@@ -144,7 +145,8 @@ fn an_older_tag_changes_nothing() {
 fn endpoints_without_heartbeat_are_forgotten_and_routes_a_while_later() {
     let mut editor = editor(&[("web.test", &[1, 2])]);
     editor.register(&key("web.test"), &told(2), at(100));
-    let forever = Announcement { stale_after: None, ..told(3) };
+    let mut forever = told(3);
+    forever.facts.stale_after = None;
     editor.register(&key("platform.test"), &forever, at(0));
     for (now, endpoints, routes) in [(120, 0, 0), (121, 1, 0), (220, 0, 0), (221, 1, 0)] {
         let pruned = editor.prune(at(now), false);
@@ -333,7 +335,7 @@ proptest! {
             }
         }
         let ports: BTreeMap<String, BTreeSet<u16>> = editor.table().routes().iter().map(|route| {
-            let ports = route.pool.load().iter().map(|e| e.backend.addr.port()).collect();
+            let ports = route.pool.load().iter().map(|e| e.backend.addr().port()).collect();
             (route.uri.to_string(), ports)
         }).collect();
         let expected: BTreeMap<String, BTreeSet<u16>> =

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ use crate::config::AccessLines;
 use crate::connections::Lease;
 use crate::h1::Body;
 use crate::h1::transfer::Transfer;
-use crate::metrics::count;
+use crate::metrics::{add, count};
 use crate::pool::{Endpoint, Route};
 use crate::proxy::upgrade::poll_way;
 use crate::select::{Asked, Choice, select};
@@ -249,7 +249,8 @@ impl Carried {
                 Err(trouble) => {
                     endpoint.backend.mark_failed(now + shared.limits.failed_for);
                     tried.push(endpoint.backend.id);
-                    failure = format!("endpoint_failure ({}: {trouble:?})", endpoint.backend.label);
+                    failure =
+                        format!("endpoint_failure ({}: {trouble:?})", endpoint.backend.label());
                 }
             }
         }
@@ -284,7 +285,7 @@ impl Carried {
 
     /// The app's line about the connection.
     fn line(&self, app: &str, at: Time) -> String {
-        let far = self.endpoint.as_ref().map_or("-", |held| &*held.0.backend.label);
+        let far = self.endpoint.as_ref().map_or("-", |held| held.0.backend.label());
         let open_time = self.began.elapsed().as_secs_f64();
         let (received, sent) = (self.up.moved(), self.down.moved());
         let name = self.name.as_deref().unwrap_or("-");
@@ -307,7 +308,8 @@ impl Carried {
 
     fn log(&self) {
         let shared = &self.worker.shared;
-        let whose = self.endpoint.as_ref().map(|held| (held.0.app.clone(), held.0.index.clone()));
+        let whose =
+            self.endpoint.as_ref().map(|held| (held.0.facts.app.clone(), held.0.index.clone()));
         let (app, index) = whose.unwrap_or_else(|| ("".into(), "".into()));
         match shared.lines {
             AccessLines::OfApps if app.is_empty() => return,
@@ -346,12 +348,6 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.0.backend.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn add(counter: &AtomicU64, n: u64) {
-    if n > 0 {
-        counter.fetch_add(n, Ordering::Relaxed);
     }
 }
 

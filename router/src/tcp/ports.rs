@@ -85,7 +85,7 @@ impl Ports {
         let port = told.external_port;
         self.admit(port)?;
         let (key, mut announced) = read(told, addr)?;
-        announced.stale_after = Some(stale_after);
+        announced.facts.stale_after = Some(stale_after);
         // First the port, so that a route that can be seen can be reached.
         let opened = self.open(port);
         let registered = self.editor.register(&key, &announced, now);

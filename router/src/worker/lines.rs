@@ -3,7 +3,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lattice_daemon::log_ingress::LogIngress;
@@ -11,7 +10,7 @@ use lattice_model::Envelope;
 use tokio::sync::Notify;
 
 use crate::access_log::{self, Line};
-use crate::metrics::Traffic;
+use crate::metrics::{self, Traffic};
 
 /// How long a line waits for others.
 const GATHER: Duration = Duration::from_millis(5);
@@ -71,7 +70,7 @@ impl Lines {
 
     fn hand_over(&self, waiting: &mut Vec<Envelope>) {
         let lost = self.logs.emit_all(waiting);
-        self.traffic.lines_lost.fetch_add(lost, Ordering::Relaxed);
+        metrics::add(&self.traffic.lines_lost, lost);
     }
 }
 
@@ -84,6 +83,8 @@ impl Drop for Lines {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use lattice_daemon::log_ingress;
     use lattice_model::Time;
     use lattice_model::envelope::Log;

@@ -15,6 +15,29 @@ use crate::time::Time;
 /// What `origin` says in every envelope of ours.
 pub const ORIGIN: &str = "lattice";
 
+/// What a server counts of itself; it has no place in [`Envelope`], and is only sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Metric {
+    /// A counter's step.
+    Counter {
+        /// Of what.
+        name: String,
+        /// How many more.
+        delta: u64,
+        /// How many in all.
+        total: u64,
+    },
+    /// A value at a moment.
+    Value {
+        /// Of what.
+        name: String,
+        /// How much.
+        value: f64,
+        /// In which unit; empty for none.
+        unit: &'static str,
+    },
+}
+
 /// Why bytes are not an envelope that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -52,6 +75,25 @@ pub fn encode(envelope: &Envelope) -> Vec<u8> {
         Message::ContainerMetric(metric) => {
             bytes.event_type = Some(proto::EventType::ContainerMetric.into());
             bytes.container_metric = Some(container_metric(envelope, metric));
+        }
+    }
+    bytes.encode_to_vec()
+}
+
+/// The bytes of a metric of `origin`.
+pub fn encode_metric(origin: &str, at: Time, metric: &Metric) -> Vec<u8> {
+    let mut bytes =
+        proto::Envelope { origin: origin.to_owned(), timestamp: Some(at.0), ..Default::default() };
+    match metric {
+        Metric::Counter { name, delta, total } => {
+            let (name, delta, total) = (name.clone(), *delta, Some(*total));
+            bytes.event_type = Some(proto::EventType::CounterEvent.into());
+            bytes.counter_event = Some(proto::CounterEvent { name, delta, total });
+        }
+        Metric::Value { name, value, unit } => {
+            let (name, value, unit) = (name.clone(), *value, (*unit).to_owned());
+            bytes.event_type = Some(proto::EventType::ValueMetric.into());
+            bytes.value_metric = Some(proto::ValueMetric { name, value, unit });
         }
     }
     bytes.encode_to_vec()

@@ -24,7 +24,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "pid_file",
     "publish_active_apps_interval",
     "publish_start_message_interval",
-    "route_latency_metric_muzzle_duration",
     "route_services_internal_server_port",
     "send_http_start_stop_client_event",
     "send_http_start_stop_server_event",
@@ -108,6 +107,9 @@ pub(super) struct File {
     pub(super) max_request_headers: usize,
     #[serde(with = "duration")]
     pub(super) droplet_stale_threshold: Duration,
+    #[serde(with = "duration")]
+    pub(super) route_latency_metric_muzzle_duration: Duration,
+    pub(super) enable_envelope_v1_metrics: bool,
     #[serde(with = "duration")]
     pub(super) prune_stale_droplets_interval: Duration,
     #[serde(with = "duration")]
@@ -309,6 +311,8 @@ fn usual() -> File {
         healthcheck_user_agent: "HTTP-Monitor/1.1".to_owned(),
         sticky_session_cookie_names: vec!["JSESSIONID".to_owned()],
         droplet_stale_threshold: secs(120),
+        route_latency_metric_muzzle_duration: secs(30),
+        enable_envelope_v1_metrics: true,
         prune_stale_droplets_interval: secs(30),
         start_response_delay_interval: secs(5),
         endpoint_timeout: secs(60),

@@ -79,6 +79,7 @@ fn a_usual_file_is_understood() {
     assert_eq!(settings.nats.servers, ["nats-1.internal:4222", "nats-2.internal:4223"]);
     assert_eq!(settings.nats.password, "12345");
     assert_eq!(settings.access.metron.as_deref(), Some("127.0.0.1:3457"));
+    assert_eq!(settings.report.map(|report| report.agent).as_deref(), Some("127.0.0.1:3457"));
     assert_eq!(settings.status.health, Some("0.0.0.0:8080".parse().unwrap()));
     assert_eq!(settings.status.routes, Some("127.0.0.1:8082".parse().unwrap()));
     assert_eq!((&*settings.status.user, &*settings.status.password), ("admin", "secret"));
@@ -187,6 +188,7 @@ fn what_cannot_be_is_refused_with_what_to_do() {
         ("balancing_algorithm: dice", "take round-robin or least-connection"),
         ("logging: {level: loud}", "take debug, info"),
         ("logging: {loggregator_enabled: true, metron_address: \"\"}", "logging.metron_address"),
+        ("logging: {metron_address: \"\"}", "enable_envelope_v1_metrics"),
         ("access_log: {enable_streaming: true}", "logging.syslog_addr"),
         ("logging: {syslog_network: pigeon}", "take udp or tcp"),
         ("disable_http: true", "nothing would listen"),

@@ -144,7 +144,7 @@ fn a_name_leads_to_its_own_route_and_others_to_the_ports() {
     ports.add(50002, "", 4).unwrap();
     let found = |number: u16, name: Option<&str>| {
         let route = Port::new(number, 1, ports.table().clone()).route(name)?;
-        Some(route.pool.load()[0].backend.addr.port())
+        Some(route.pool.load()[0].backend.addr().port())
     };
     for (port, name, expected) in [
         (50000, Some("a.test"), Some(1)),

@@ -19,6 +19,24 @@ fn a_line_has_the_bytes_that_the_schema_gives_it() {
 }
 
 #[test]
+fn what_a_server_counts_has_the_bytes_that_the_schema_gives_it() {
+    let name = || "n".to_owned();
+    for (metric, expected) in [
+        (
+            Metric::Counter { name: name(), delta: 2, total: 300 },
+            &b"\x0a\x01r\x10\x07\x30\x01\x52\x08\x0a\x01n\x10\x02\x18\xac\x02"[..],
+        ),
+        (
+            Metric::Value { name: name(), value: 0.5, unit: "ms" },
+            b"\x0a\x01r\x10\x06\x30\x01\x4a\x10\x0a\x01n\x11\0\0\0\0\0\0\xe0\x3f\x1a\x02ms",
+        ),
+    ] {
+        assert_eq!(encode_metric("r", Time(1), &metric), expected);
+        assert!(matches!(decode(expected), Err(DecodeError::Unsupported(_))));
+    }
+}
+
+#[test]
 fn a_metric_has_the_bytes_that_the_schema_gives_it() {
     let metric = ContainerMetric {
         instance_index: 1,

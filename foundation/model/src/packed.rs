@@ -1,14 +1,14 @@
-//! Maps of strings in one piece of memory each. The cells of a cluster are compared by what they
-//! say of themselves, thousands of them at once: ordinary maps would lie all over memory.
+//! Maps of strings in one piece of memory each. Cells and endpoints are held and compared by what is
+//! said of them, many thousands of them at once: ordinary maps would lie all over memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What an operator says of a cell: name to value.
+/// What is said of a thing: name to value.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct CellLabels(Packed);
+pub struct Labels(Packed);
 
 /// Which root filesystems a cell can make, scheme to what it accepts: `docker: []` means every
 /// image, a list means just those names.
@@ -20,9 +20,9 @@ pub struct RootfsProviders(Packed);
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 struct Packed(Box<str>);
 
-// === impl CellLabels ===
+// === impl Labels ===
 
-impl CellLabels {
+impl Labels {
     /// None.
     pub fn new() -> Self {
         Self::default()
@@ -45,26 +45,26 @@ impl CellLabels {
 }
 
 /// Of two values for one name the last counts.
-impl FromIterator<(String, String)> for CellLabels {
+impl FromIterator<(String, String)> for Labels {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(labels: I) -> Self {
         let labels: BTreeMap<String, String> = labels.into_iter().collect();
         Self(labels.iter().flat_map(|(name, value)| [name.as_str(), value]).collect())
     }
 }
 
-impl Serialize for CellLabels {
+impl Serialize for Labels {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
     }
 }
 
-impl<'de> Deserialize<'de> for CellLabels {
+impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(BTreeMap::<String, String>::deserialize(deserializer)?.into_iter().collect())
     }
 }
 
-impl fmt::Debug for CellLabels {
+impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
@@ -164,7 +164,7 @@ mod tests {
             map in prop::collection::btree_map("[0-9:a\0ä]{0,6}", ".{0,12}", 0..5),
             other in "[0-9:a\0ä]{0,6}",
         ) {
-            let labels: CellLabels = map.clone().into_iter().collect();
+            let labels: Labels = map.clone().into_iter().collect();
             prop_assert!(labels.iter().eq(map.iter().map(|(k, v)| (k.as_str(), v.as_str()))));
             prop_assert_eq!(labels.is_empty(), map.is_empty());
             for name in map.keys().chain([&other]) {
@@ -172,7 +172,7 @@ mod tests {
             }
             let text = serde_json::to_string(&labels).unwrap();
             prop_assert_eq!(&text, &serde_json::to_string(&map).unwrap());
-            prop_assert_eq!(serde_json::from_str::<CellLabels>(&text).unwrap(), labels);
+            prop_assert_eq!(serde_json::from_str::<Labels>(&text).unwrap(), labels);
         }
 
         #[test]
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn the_last_of_two_values_for_one_name_counts() {
         let labels = [("disk", "hdd"), ("disk", "ssd")];
-        let labels: CellLabels =
+        let labels: Labels =
             labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
         assert_eq!(labels.get("disk"), Some("ssd"));
         assert_eq!(format!("{labels:?}"), r#"{"disk": "ssd"}"#);
