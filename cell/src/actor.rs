@@ -115,6 +115,8 @@ struct Slot {
     /// What is to be told to the brain, one after the other; the first is being told.
     tellings: VecDeque<Telling>,
     is_removing: bool,
+    /// True while the next try at removing it is waited for.
+    awaits_retry: bool,
     /// True when routers may still send requests that were on their way.
     needs_drain: bool,
     recording: Recording,
@@ -351,6 +353,7 @@ impl Slot {
             cancel: Cancel::new(grace),
             tellings: VecDeque::new(),
             is_removing: false,
+            awaits_retry: false,
             needs_drain: false,
             recording: Recording::Still,
         }

@@ -6,6 +6,7 @@ mod families;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{TokenStream, TokenTree};
+use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 
 use crate::repository::Repository;
@@ -112,7 +113,7 @@ fn place(path: &str) -> String {
 }
 
 /// How many rows each test of a file has: one, or where it goes through a table, as many as that
-/// has. A test may go through a constant of its file.
+/// has. It may be a constant of the file, or what one of its functions gives.
 fn rows_of_tests(source: &str) -> BTreeMap<String, usize> {
     let file = syn::parse_file(source).unwrap();
     let mut constants = Constants::default();
@@ -122,7 +123,7 @@ fn rows_of_tests(source: &str) -> BTreeMap<String, usize> {
     tests.rows
 }
 
-/// The arrays that have names, and how long they are.
+/// The tables that have names, and how long they are.
 #[derive(Default)]
 struct Constants(BTreeMap<String, usize>);
 
@@ -131,6 +132,25 @@ impl<'ast> Visit<'ast> for Constants {
         let mut longest = Longest::default();
         longest.visit_expr(&item.expr);
         self.0.insert(item.ident.to_string(), longest.rows);
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        if gives_a_list(&item.sig.output) {
+            let mut longest = Longest::default();
+            longest.visit_block(&item.block);
+            self.0.insert(item.sig.ident.to_string(), longest.rows);
+        }
+    }
+}
+
+fn gives_a_list(output: &syn::ReturnType) -> bool {
+    match output {
+        syn::ReturnType::Type(_, given) => match &**given {
+            syn::Type::Array(_) => true,
+            syn::Type::Path(path) => path.path.segments.last().is_some_and(|l| l.ident == "Vec"),
+            _ => false,
+        },
+        syn::ReturnType::Default => false,
     }
 }
 
@@ -182,6 +202,15 @@ impl<'ast> Visit<'ast> for Longest<'_> {
         visit::visit_expr_array(self, array);
     }
 
+    fn visit_macro(&mut self, item: &'ast syn::Macro) {
+        let list = Punctuated::<syn::Expr, syn::Token![,]>::parse_terminated;
+        if item.path.is_ident("vec")
+            && let Ok(list) = item.parse_body_with(list)
+        {
+            self.rows = self.rows.max(list.len());
+        }
+    }
+
     fn visit_expr_path(&mut self, path: &'ast syn::ExprPath) {
         let name = path.path.get_ident().map(ToString::to_string);
         let named = name.and_then(|name| self.constants?.get(&name).copied());
@@ -197,9 +226,12 @@ fn rows_are_those_of_the_longest_table_of_a_test() {
         #[tokio::test] async fn four() { check(&[(1, [0; 9]), (2, [0; 9]), f!(3), g()]).await; }\n\
         fn helps() { for _ in [1, 2] {} }\n\
         mod tests { #[test] fn two() { for (a, b) in [(1, NAMED.len()), (2, 3)] {} } }\n\
-        proptest! { #[test] fn property(a in 0..3) { helps([1, 2]) } }";
+        proptest! { #[test] fn property(a in 0..3) { helps([1, 2]) } }\n\
+        fn gives() -> Vec<u8> { vec![1, 2, 3, 4, 5] }\n\
+        #[test] fn five() { for row in gives() { check(row); } helps(); }";
     let rows = rows_of_tests(source);
-    let expected = [("four", 4), ("one", 1), ("property", 1), ("three", 3), ("two", 3)];
+    let expected =
+        [("five", 5), ("four", 4), ("one", 1), ("property", 1), ("three", 3), ("two", 3)];
     assert_eq!(rows, expected.map(|(name, n)| (name.to_owned(), n)).into());
 }
 

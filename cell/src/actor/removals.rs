@@ -14,9 +14,11 @@ impl Owner {
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.is_removing = false;
         let container = slot.work.container_id();
-        let is_whole = outcome.is_ok();
-        if let Some(pause) = self.note(&container, outcome) {
-            // Its resources stay reserved.
+        let (is_whole, awaits_retry) = (outcome.is_ok(), slot.awaits_retry);
+        slot.awaits_retry |= !is_whole;
+        // Its resources stay reserved. The next try may be waited for already, where harmonising
+        // has led to this one.
+        if let Some(pause) = self.note(&container, outcome).filter(|_| !awaits_retry) {
             self.later(pause, Message::RemoveAgain(id.clone()));
         }
         self.step(id, Input::Removed { is_whole });
@@ -24,9 +26,9 @@ impl Owner {
 
     /// Nothing to do where something else has led to it meanwhile.
     pub(super) fn remove_again(&mut self, id: &WorkId) {
-        let stays =
-            |slot: &super::Slot| slot.instance.is_completed() && !slot.instance.is_removed();
-        if self.slots.get(id).is_some_and(stays) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        slot.awaits_retry = false;
+        if slot.instance.is_completed() && !slot.instance.is_removed() {
             self.remove(id);
         }
     }

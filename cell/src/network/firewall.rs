@@ -20,6 +20,8 @@ use crate::host_programs;
 pub(super) struct Firewall {
     /// Its name, unique on this host.
     pub(super) table: String,
+    /// Whose ports the instances' links were with an earlier version; nothing comes through it now.
+    pub(super) bridge: String,
     /// The names of the instances' links on this host, as `nft` has them: `v1a2b3c-*`.
     pub(super) cables: String,
     pub(super) subnet: Ipv4Net,
@@ -129,7 +131,7 @@ impl Firewall {
     /// the router's ports on the gateway, and of the world what its rules and the policy allow; but
     /// no other instance, and nothing else of this host, whatever its rules say.
     fn table_text(&self) -> String {
-        let Self { table, cables, subnet, gateway, .. } = self;
+        let Self { table, bridge, cables, subnet, gateway, .. } = self;
         let (link_local, verdict) = (egress::LINK_LOCAL, self.egress.verdict());
         let to_host = self.to_host().join("\n    ");
         let absent = self.absent_text();
@@ -168,6 +170,7 @@ impl Firewall {
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
+    iifname "{bridge}" drop
     iifname "{cables}" goto from_instances_out
     oifname "{cables}" ct state established,related accept
     oifname "{cables}" ct status dnat accept
@@ -184,6 +187,7 @@ impl Firewall {
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
+    iifname "{bridge}" drop
     iifname "{cables}" jump from_instances
   }}
   chain from_instances {{
@@ -239,6 +243,7 @@ mod tests {
     fn firewall(external_address: Option<Ipv4Addr>, router_ports: &[u16]) -> Firewall {
         Firewall {
             table: "lattice_x".to_owned(),
+            bridge: "lattice0".to_owned(),
             cables: "v123456-*".to_owned(),
             subnet: "10.255.0.0/20".parse().unwrap(),
             gateway: Ipv4Addr::new(10, 255, 0, 1),

@@ -140,6 +140,7 @@ impl RoutedNetwork {
         let cables = Cables::new(config.subnet, &hash);
         let firewall = Firewall {
             table: format!("lattice_{}", hex::encode(&hash[..4])),
+            bridge: config.bridge.clone(),
             cables: format!("{}*", cables.prefix),
             subnet: config.subnet,
             gateway: gateway(config.subnet),

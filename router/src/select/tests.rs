@@ -245,3 +245,46 @@ proptest! {
         prop_assert_eq!(tried.len() as u64, n);
     }
 }
+
+/// Every endpoint near or far, failed or sound, busy or free, tried or not: the best that is left
+/// is chosen, and the next in turn among equals.
+#[test]
+fn whatever_states_three_endpoints_are_in_the_best_is_chosen() {
+    const BUSY: u32 = 3;
+    for states in 0..1_usize << 12 {
+        let is = |flag: usize, id: usize| states >> (4 * id + flag) & 1 == 1;
+        let [near, failed, busy, tried] = [0, 1, 2, 3].map(|flag| move |id| is(flag, id));
+        let all = [0_usize, 1, 2];
+        let pool = zoned(&all.map(|id| if near(id) { "z1" } else { "z2" }));
+        let in_flight = all.map(|id| if busy(id) { BUSY } else { u32::from(id == 1) });
+        let were_tried: Vec<u64> = (0..3).filter(|&id| tried(id as usize)).collect();
+        for (balance, turn) in [0, 1, 2]
+            .map(|turn| [(Balance::RoundRobin, turn), (Balance::LeastConnection, turn)])
+            .concat()
+        {
+            load(&pool, &in_flight);
+            all.iter()
+                .filter(|&&id| failed(id))
+                .for_each(|&id| pool[id].backend.mark_failed(Time(11)));
+            let left: Vec<usize> = all.into_iter().filter(|&id| !tried(id)).collect();
+            let free = left.iter().copied().filter(|&id| !busy(id));
+            let is_far = |id| !(near(id) && were_tried.is_empty());
+            let in_turn = |id: usize| (id + 3 - turn) % 3;
+            let best = free.min_by_key(|&id| match balance {
+                Balance::LeastConnection => (0, is_far(id), in_flight[id], in_turn(id)),
+                _ if failed(id) => (1, false, 0, in_turn(id)),
+                _ => (0, is_far(id), 0, in_turn(id)),
+            });
+            let expected = match best {
+                Some(id) => i64::try_from(id).unwrap(),
+                None if left.is_empty() => -1,
+                None => -2,
+            };
+            let zone = Some("z1");
+            let asked =
+                Asked { balance, tried: &were_tried, zone, in_flight_max: BUSY, ..asked(turn) };
+            assert_eq!(pick(&pool, asked), expected, "{states:012b} {balance:?} {turn}");
+            pool.iter().for_each(|endpoint| endpoint.backend.clear_failure());
+        }
+    }
+}
