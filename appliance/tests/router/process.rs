@@ -72,10 +72,14 @@ pub(crate) fn lattice() -> Command {
 }
 
 impl Router {
-    /// Runs it until it serves.
+    /// Runs it until it serves, and until the first server knows what it wants to hear: it says who
+    /// it is behind that.
     pub(crate) fn start(servers: &[&Nats], more: &str) -> Self {
+        let mut bus = servers[0].client();
+        bus.subscribe("router.start");
         let router = Self::begin(servers, more);
         eventually("it serves", || router.has_said("gorouter.started"));
+        assert_eq!(bus.next().subject, "router.start");
         router
     }
 

@@ -2,6 +2,8 @@
 //! (facts 1.14). gorouter sends an event for each request; here requests are summed up, and sums
 //! and averages are sent every few seconds, which costs requests nothing.
 
+use std::io;
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use lattice_model::wire::dropsonde::{self, Metric};
@@ -47,13 +49,7 @@ struct Seen {
 impl Report {
     /// Tells until shutdown. A router without its agent is one all the same.
     pub(super) async fn run(self, handle: Handle, shutdown: CancellationToken) {
-        let socket = match super::access::agent(&self.agent) {
-            Ok(socket) => socket,
-            Err(error) => {
-                warn!(%error, agent = self.agent, "metrics are not sent to the metron agent");
-                return;
-            }
-        };
+        let Some(socket) = self.socket().await else { return };
         let mut before = Seen::of(&handle);
         let mut beats = tokio::time::interval(BEAT);
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -70,6 +66,21 @@ impl Report {
                 let _ = socket.send(&dropsonde::encode_metric(ORIGIN, handle.now(), &metric));
             }
             uptime += 1;
+        }
+    }
+}
+
+impl Report {
+    /// A socket to the agent, whose name may take long to be looked up.
+    async fn socket(&self) -> Option<UdpSocket> {
+        let address = self.agent.clone();
+        let found = tokio::task::spawn_blocking(move || super::access::agent(&address)).await;
+        match found.unwrap_or_else(|panicked| Err(io::Error::other(panicked))) {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                warn!(%error, agent = self.agent, "metrics are not sent to the metron agent");
+                None
+            }
         }
     }
 }
