@@ -47,6 +47,12 @@ impl Place {
         OciRuntime::new(config).unwrap()
     }
 
+    /// What a start runs of ours.
+    pub(super) fn programs(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.dir.join("data/program")).unwrap();
+        files.map(|file| file.unwrap().path()).collect()
+    }
+
     pub(super) fn blueprint(&self, id: &ContainerId) -> ContainerBlueprint {
         ContainerBlueprint {
             id: id.clone(),

@@ -9,7 +9,6 @@ use futures_util::future::join_all;
 use lattice_cell::runtime::oci::OciRuntime;
 use lattice_cell::runtime::{ContainerId, Runtime as _};
 use lattice_tests::machine::holders;
-use lattice_tests::program;
 use rustix::fs::{Advice, fadvise};
 
 use super::peers::{Peers, Program, Running};
@@ -60,7 +59,7 @@ pub(super) fn run(place: &Place, tokio: &tokio::runtime::Runtime, effort: Effort
         let ours = || match case {
             Case::AtOnce => at_once(cpu_time_of_all, all),
             Case::InTurn | Case::Cold => {
-                in_turn(cpu_time_of_all, one, || case.prepare(&[program("lattice")]))
+                in_turn(cpu_time_of_all, one, || case.prepare(&place.programs()))
             }
         };
         let theirs = |peer: Program| {
