@@ -11,3 +11,4 @@ mod nats;
 mod process;
 mod soak;
 mod status;
+mod tables;

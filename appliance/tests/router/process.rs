@@ -113,6 +113,12 @@ impl Router {
         self.said().contains(what)
     }
 
+    /// Waits until it has said so.
+    #[track_caller]
+    pub(crate) fn has_eventually_said(&self, what: &str) {
+        eventually(&format!("it says {what}"), || self.has_said(what));
+    }
+
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }
