@@ -1,6 +1,6 @@
 //! Backends that follow a script, and note what they see.
 
-use std::io::{Read, Write as _};
+use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};

@@ -72,6 +72,7 @@ macro_rules! refused {
 }
 
 const IN_TURN: &[Row] = &[
+    refused!("the only one gone", ALONE, &[GONE], &[], "502"),
     six("one", ALONE, &[ON], &[], &[6]),
     six("two", TWO, &[ON, ON], &[], &[3, 3]),
     six("three", THREE, &[ON, ON, ON], &[], &[2, 2, 2]),
@@ -96,6 +97,11 @@ fn in_turn_past_who_is_gone_or_busy() {
 }
 
 const NEARBY: &[Row] = &[
+    six("none here, and one gone", zoned!(2, 2), &[GONE, ON], &[], &[0, 6]),
+    six("none here, and one busy", zoned!(2, 2), &[ON, ON], &[B], &[6, 0]),
+    six("all elsewhere are gone", zoned!(1, 2, 2), &[ON, GONE, GONE], &[], &[6, 0, 0]),
+    six("one here and one elsewhere gone", zoned!(1, 2, 2), &[GONE, GONE, ON], &[], &[0, 0, 6]),
+    six("who is nowhere is gone", zoned!(1, 0), &[ON, GONE], &[], &[6, 0]),
     six("one here", zoned!(1), &[ON], &[], &[6]),
     six("one elsewhere", zoned!(2), &[ON], &[], &[6]),
     six("one nowhere", zoned!(0), &[ON], &[], &[6]),
@@ -143,6 +149,7 @@ fn in_turn_among_those_nearby_and_else_among_all() {
 /// One request is under way with each of those held, so those with none are asked; who refuses has
 /// none and is asked again and again.
 const BY_LOAD: &[Row] = &[
+    refused!("the only one gone", ALONE, &[GONE], &[], "502"),
     six("one", ALONE, &[ON], &[], &[6]),
     six("one of two has one", TWO, &[ON, ON], &[A], &[0, 6]),
     six("the other has one", TWO, &[ON, ON], &[B], &[6, 0]),
@@ -172,6 +179,8 @@ fn the_fewest_under_way() {
 }
 
 const BY_LOAD_NEARBY: &[Row] = &[
+    six("who is elsewhere is gone", zoned!(1, 2), &[ON, GONE], &[], &[6, 0]),
+    six("all but one here are gone", zoned!(1, 1, 2), &[GONE, ON, GONE], &[], &[0, 6, 0]),
     six("one elsewhere", zoned!(2), &[ON], &[], &[6]),
     six("here and elsewhere", zoned!(1, 2), &[ON, ON], &[], &[6, 0]),
     six("here with more under way", zoned!(1, 2), &[ON, ON], &[A], &[6, 0]),
