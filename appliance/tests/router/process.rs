@@ -58,7 +58,7 @@ pub(crate) fn file(servers: &[&Nats], port: u16, more: &str) -> String {
         false => "logging: {level: debug}",
     };
     format!(
-        "port: {port}\nnats: {{hosts: [{}], user: nats, pass: 12345, ping_interval: 100ms{keys}}}\n\
+        "port: {port}\nnats: {{hosts: [{}], user: nats, pass: 12345{keys}}}\n\
          {delay}\n{logging}\n{status}\n{more}\n",
         hosts.join(", ")
     )

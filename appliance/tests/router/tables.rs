@@ -16,8 +16,10 @@ mod access_lines;
 mod certificates;
 mod checks;
 mod choices;
+mod connections;
 mod metrics;
 mod own_answers;
+mod preamble;
 mod registrations;
 mod retries;
 mod routes;
@@ -38,6 +40,7 @@ pub(crate) struct Row {
     about: &'static str,
     routes: &'static [&'static str],
     backends: &'static [Script],
+    announces: &'static str,
     over: Over,
     holds: &'static [&'static str],
     asks: &'static [(&'static str, &'static str)],
@@ -90,6 +93,7 @@ pub(crate) const fn row(about: &'static str) -> Row {
         about,
         routes: &[route!("a")],
         backends: &[Script::Answers(&[OK])],
+        announces: "",
         over: Over::Plain,
         holds: &[],
         asks: &[(GET, "200")],
@@ -121,6 +125,12 @@ impl Row {
     /// How the client comes.
     pub(crate) const fn over(mut self, over: Over) -> Self {
         self.over = over;
+        self
+    }
+
+    /// What is said at the connection's start, before TLS: for whom a load balancer speaks.
+    pub(crate) const fn announces(mut self, announces: &'static str) -> Self {
+        self.announces = announces;
         self
     }
 

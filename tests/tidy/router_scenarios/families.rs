@@ -151,6 +151,7 @@ pub(super) const FAMILIES: &[Family] = &[
         original: 18,
         tests: &[
             ("appliance/tests/router/tables/access_lines.rs", &[]),
+            ("appliance/tests/router/lines.rs", &[]),
             ("router/src/access_log.rs", &[]),
             ("router/src/alone/access.rs", &[]),
             (
@@ -375,6 +376,8 @@ pub(super) const FAMILIES: &[Family] = &[
                 &[
                     "a_drained_router_ends_what_is_under_way_and_takes_nothing_new",
                     "a_drain_has_its_end",
+                    "a_drain_goes_on_whatever_is_signalled_meanwhile",
+                    "a_terminated_router_does_not_wait_for_what_never_ends",
                     "a_terminated_router_is_gone_within_seconds",
                 ],
             ),
@@ -404,6 +407,7 @@ pub(super) const FAMILIES: &[Family] = &[
         original: 26,
         tests: &[
             ("appliance/tests/router/tables/registrations.rs", &[]),
+            ("appliance/tests/router/tables/connections.rs", &[]),
             (
                 "router/src/registrar/tests.rs",
                 &[
@@ -421,10 +425,10 @@ pub(super) const FAMILIES: &[Family] = &[
                     "a_registration_is_served_until_it_is_withdrawn",
                     "a_router_says_who_it_is_at_its_start_and_to_who_greets_it",
                     "another_server_is_taken_when_one_goes_and_registrations_are_asked_for_again",
+                    "what_was_published_before_a_greeting_is_routed_after_its_answer",
                 ],
             ),
             ("appliance/tests/router/bus_tls.rs", &[]),
-            ("router/tests/it/proxying.rs", &["a_registration_is_visible_within_20_ms"]),
         ],
         fewer: "",
     },
@@ -473,6 +477,8 @@ pub(super) const FAMILIES: &[Family] = &[
                     "tls_in_front_is_as_the_file_says",
                 ],
             ),
+            ("appliance/tests/router/files.rs", &[]),
+            ("appliance/tests/router/reload.rs", &[]),
             ("router/src/alone/ours.rs", &[]),
             ("router/src/alone/ours/tcp.rs", &[]),
             ("router/src/alone/route_services.rs", &[]),
@@ -484,12 +490,12 @@ pub(super) const FAMILIES: &[Family] = &[
             (
                 "appliance/tests/router/ends.rs",
                 &[
-                    "a_file_that_cannot_be_used_ends_the_process_with_the_reason",
+                    "a_file_of_ours_that_cannot_be_used_is_a_mistake_of_usage",
                     "without_nats_a_router_does_not_start",
                 ],
             ),
         ],
-        fewer: "keys of the routing API and of UAA, which this router refuses, and the reading and writing of Go values",
+        fewer: "",
     },
     Family {
         id: "S23",

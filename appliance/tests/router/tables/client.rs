@@ -39,12 +39,13 @@ trait Both: Read + Write {}
 impl<S: Read + Write> Both for S {}
 
 impl Client {
-    pub(super) fn new(doors: Doors, over: Over) -> Self {
+    pub(super) fn new(doors: Doors, over: Over, announces: &str) -> Self {
         let port = if over == Over::Plain { doors.plain } else { doors.tls };
         let tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.set_nodelay(true).unwrap();
-        let own = tcp.try_clone().unwrap();
+        let mut own = tcp.try_clone().unwrap();
+        own.write_all(announces.as_bytes()).unwrap();
         let stream: Box<dyn Both> = match over {
             Over::Plain => Box::new(own),
             Over::Tls | Over::MutualTls => {

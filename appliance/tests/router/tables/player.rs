@@ -181,7 +181,7 @@ impl<'t> Play<'t> {
     fn hold(&mut self) -> Vec<Client> {
         let mut held = Vec::new();
         for request in self.row.holds {
-            let mut client = Client::new(self.town.doors, Over::Plain);
+            let mut client = Client::new(self.town.doors, Over::Plain, "");
             client.send(&self.fill(request));
             held.push(client);
             let seen = self.seen.clone();
@@ -192,7 +192,9 @@ impl<'t> Play<'t> {
     }
 
     fn ask(&mut self) {
-        let mut client = Client::new(self.town.doors, self.row.over);
+        let row = self.row;
+        let connect = |town: &Town| Client::new(town.doors, row.over, row.announces);
+        let mut client = connect(self.town);
         for (request, expected) in self.row.asks.repeat(self.row.times) {
             let request = self.fill(request);
             client.send(&request);
@@ -204,7 +206,7 @@ impl<'t> Play<'t> {
                 (false, _) => self.check("client got", expected, &got),
             }
             if request.contains("Connection: close") {
-                client = Client::new(self.town.doors, self.row.over);
+                client = connect(self.town);
             }
         }
         if self.row.closes {
