@@ -58,6 +58,35 @@ fn a_drain_has_its_end() {
 }
 
 #[test]
+fn a_drain_goes_on_whatever_is_signalled_meanwhile() {
+    let nats = Nats::start();
+    let router = Router::start(&[&nats], "drain_wait: 60s\ndrain_timeout: 60s");
+    let (mut client, mut instance) = request_under_way(&nats, &router);
+    router.signal("USR1");
+    router.has_eventually_said("gorouter-draining");
+    for name in ["USR1", "TERM", "INT"] {
+        router.signal(name);
+        assert_eq!(router.get("nobody.test").status, 404, "{name}");
+    }
+    instance.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+    let mut answer = [0; 15];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    assert_eq!(router.get("nobody.test").status, 404, "it still waits");
+    assert!(!router.has_said("gorouter.stopped"), "{}", router.said());
+}
+
+#[test]
+fn a_terminated_router_does_not_wait_for_what_never_ends() {
+    let nats = Nats::start();
+    let router = Router::start(&[&nats], "drain_wait: 600s\ndrain_timeout: 600s");
+    let (mut client, _instance) = request_under_way(&nats, &router);
+    router.signal("TERM");
+    assert_eq!(router.wait().code(), Some(0));
+    assert_eq!(client.read(&mut [0; 64]).unwrap_or(0), 0, "the request is cut");
+}
+
+#[test]
 fn a_terminated_router_is_gone_within_seconds() {
     for name in ["TERM", "INT"] {
         let nats = Nats::start();
@@ -120,16 +149,7 @@ fn run_with(name: &str, text: &str, option: &str) -> Output {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_ends_the_process_with_the_reason() {
-    for (text, part) in [
-        ("port: [", "gorouter.yml"),
-        ("balancing_algorithm: dice", "take round-robin or least-connection"),
-    ] {
-        let output = run_with("gorouter.yml", text, "-c");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains("Error loading config") && said.contains(part), "{said}");
-        assert_eq!(output.status.code(), Some(1));
-    }
+fn a_file_of_ours_that_cannot_be_used_is_a_mistake_of_usage() {
     let output = run_with("router.toml", "colour = 1", "--config");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("unknown field `colour`"), "{said}");
