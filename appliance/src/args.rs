@@ -156,7 +156,7 @@ pub struct Up {
     /// What makes containers; containers that another one made run on
     #[arg(long, value_enum, default_value_t = Runtime::Embedded, value_name = "NAME")]
     pub runtime: Runtime,
-    /// Memory for apps in MiB [default: what this machine has, but for 3 MiB an instance for what
+    /// Memory for apps in MiB [default: what this machine has, but for 1 MiB an instance for what
     /// holds it]
     #[arg(long, value_name = "MIB")]
     pub memory_mb: Option<u64>,
