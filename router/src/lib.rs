@@ -57,6 +57,7 @@ mod names;
 pub mod pool;
 mod preamble;
 mod proxy;
+pub mod records;
 mod registrar;
 pub mod reserved;
 pub mod select;
@@ -193,6 +194,7 @@ pub async fn start(
         lines: config.lines,
         line_rules: config.line_rules,
         logs,
+        records: config.records,
         clock: clock.clone(),
         source_type: "RTR".into(),
         ending: ending.clone(),
@@ -202,6 +204,7 @@ pub async fn start(
         backend_tls: config.backend_tls.unwrap_or_default(),
         services: config.services,
         reads_preamble: config.reads_preamble,
+        balance: config.balance,
         zone: config.zone,
         measures_apps: config.measures_apps,
         error_page: config.error_page,
