@@ -232,9 +232,7 @@ impl Failure {
             Self::HeadTooLarge => {
                 Answer::new(Fault::Client, 431, "max-request-size-exceeded").closing()
             }
-            Self::MinorVersion => {
-                Answer { is_bare: true, ..Answer::new(Fault::Client, 400, None).closing() }
-            }
+            Self::MinorVersion => Answer::new(Fault::Client, 400, None).bare(),
             Self::MajorVersion => Answer::new(Fault::Client, 505, None)
                 .says("505 HTTP Version Not Supported: unsupported protocol version")
                 .closing(),
@@ -338,6 +336,11 @@ impl Answer {
 
     fn says(self, body: impl Into<String>) -> Self {
         Self { body: body.into(), ..self }
+    }
+
+    /// Closing, for it does not say where it ends.
+    fn bare(self) -> Self {
+        Self { is_bare: true, ..self.closing() }
     }
 
     fn closing(self) -> Self {

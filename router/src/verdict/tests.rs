@@ -62,7 +62,7 @@ fn every_failure() -> Vec<Failure> {
     all
 }
 
-/// A change here is one that clients see. `LATTICE_NEW_ANSWERS=1` writes the file anew.
+/// A change here is one that clients see. `LATTICE_UPDATE_GOLDEN=1` writes the file anew.
 #[test]
 fn every_failure_is_told_in_these_very_bytes() {
     let rules = HeaderRules::default();
@@ -74,7 +74,7 @@ fn every_failure_is_told_in_these_very_bytes() {
         let bytes = String::from_utf8(bytes).unwrap().replace("\r\n", "\\r\\n\n");
         told.push_str(&format!("--- {failure:?}\n{bytes}\n"));
     }
-    if std::env::var_os("LATTICE_NEW_ANSWERS").is_some() {
+    if std::env::var_os("LATTICE_UPDATE_GOLDEN").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/verdict/answers.txt");
         std::fs::write(path, &told).unwrap();
     }

@@ -79,6 +79,6 @@ fn a_rule_for_nobody_is_found() {
     let root = CertifiedIssuer::self_signed(authority("root"), key()).unwrap();
     let known = [root.der().clone()];
     let (right, wrong) = (rule("root", &[]), rule("rooot", &[]));
-    assert_eq!(rule_without_authority(&[right.clone()], &known), None);
+    assert_eq!(rule_without_authority(std::slice::from_ref(&right), &known), None);
     assert_eq!(rule_without_authority(&[right, wrong.clone()], &known), Some(&wrong));
 }
