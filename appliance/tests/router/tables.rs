@@ -7,6 +7,7 @@
 
 mod backend;
 mod client;
+mod exchange;
 mod framing;
 mod player;
 mod template;
@@ -31,6 +32,7 @@ mod upgrades;
 
 pub(crate) use backend::{HANGS_UP, RESETS, SAYS_NOTHING, Script};
 pub(crate) use client::Over;
+pub(crate) use exchange::Exchange;
 pub(crate) use player::{Town, play};
 pub(crate) use trust::Proof;
 
