@@ -98,33 +98,6 @@ fn a_terminated_router_is_gone_within_seconds() {
 }
 
 #[test]
-fn every_request_has_its_line_in_the_file() {
-    let nats = Nats::start();
-    let router = Router::start(&[&nats], "access_log: {file: DIR/access.log}");
-    let port = instance("web");
-    nats.client().publish("router.register", &registration("web.test", port, ""));
-    router.answers("web.test", 200);
-    router.get("nobody.test");
-    let lines = || fs::read_to_string(router.path("access.log")).unwrap_or_default();
-    eventually("both are there", || lines().contains("nobody.test - ["));
-    let lines = lines();
-    let of = |host: &str| lines.lines().rfind(|line| line.starts_with(host)).unwrap().to_owned();
-    let web = of("web.test - [");
-    assert!(web.contains("\"GET / HTTP/1.1\" 200 0 3 \"-\" \"-\" \"127.0.0.1:"), "{web}");
-    assert!(web.contains(&format!("\"127.0.0.1:{port}\"")), "{web}");
-    assert!(web.contains(" app_id:\"app\" "), "{web}");
-    let nobody = of("nobody.test - [");
-    assert!(nobody.contains("\"GET / HTTP/1.1\" 404 0 "), "{nobody}");
-    assert!(
-        nobody.ends_with(
-            " app_id:\"-\" app_index:\"-\" instance_id:\"-\" \
-                              x_cf_routererror:\"unknown_route\""
-        ),
-        "{nobody}"
-    );
-}
-
-#[test]
 fn our_own_file_does_as_well() {
     let nats = Nats::start();
     let (dir, port) = (tempfile::tempdir().unwrap(), free_port());

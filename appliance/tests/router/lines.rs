@@ -27,7 +27,7 @@ fn heard(socket: &UdpSocket) -> Vec<u8> {
 #[track_caller]
 fn line_of(message: &str, tag: &str, pid: u32) -> String {
     let words: Vec<&str> = message.splitn(8, ' ').collect();
-    assert_eq!((words[0], words[3], &*words[4]), ("<14>1", tag, &*pid.to_string()), "{message}");
+    assert_eq!((words[0], words[3], words[4]), ("<14>1", tag, &*pid.to_string()), "{message}");
     assert_eq!((words[1].len(), words[5], words[6]), (30, "-", "-"), "{message}");
     words[7].to_owned()
 }

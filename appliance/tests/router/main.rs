@@ -15,3 +15,4 @@ mod reload;
 mod soak;
 mod status;
 mod tables;
+mod wire;

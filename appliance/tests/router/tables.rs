@@ -7,6 +7,7 @@
 
 mod backend;
 mod client;
+mod exchange;
 mod framing;
 mod player;
 mod template;
@@ -17,11 +18,13 @@ mod certificates;
 mod checks;
 mod choices;
 mod connections;
+mod forwarded;
 mod metrics;
 mod own_answers;
 mod preamble;
 mod registrations;
 mod retries;
+mod rewrites;
 mod routes;
 mod services;
 mod sticky;
@@ -31,6 +34,7 @@ mod upgrades;
 
 pub(crate) use backend::{HANGS_UP, RESETS, SAYS_NOTHING, Script};
 pub(crate) use client::Over;
+pub(crate) use exchange::Exchange;
 pub(crate) use player::{Town, play};
 pub(crate) use trust::Proof;
 

@@ -1,8 +1,6 @@
 //! Requests that reach their endpoint, and how the connections to it are used.
 
-use std::time::{Duration, Instant};
-
-use lattice_model::wire::registration::REGISTER;
+use std::time::Duration;
 
 use crate::support::{Endpoint, World, eventually, registration};
 

@@ -66,14 +66,29 @@ impl Client {
     /// The answer with all that comes before it.
     pub(super) fn answer(&mut self, asked: &str) -> String {
         let is_to_head = asked.starts_with("HEAD ");
-        let mut all = Vec::new();
-        while let Some(bytes) = framing::answer(&mut self.stream, &mut self.buffer, is_to_head) {
-            all.extend_from_slice(&bytes);
-            if bytes.get(9) != Some(&b'1') || bytes.get(9..12) == Some(b"101") {
+        let mut all = String::new();
+        while let Some(message) = self.message(is_to_head) {
+            all.push_str(&message);
+            if message.get(9..10) != Some("1") || message.get(9..12) == Some("101") {
                 break;
             }
         }
-        String::from_utf8_lossy(&all).into_owned()
+        all
+    }
+
+    /// The next message, informational or not; nothing if none comes.
+    pub(super) fn message(&mut self, is_to_head: bool) -> Option<String> {
+        let bytes = framing::answer(&mut self.stream, &mut self.buffer, is_to_head)?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// All that comes until the connection ends.
+    pub(super) fn rest(&mut self) -> String {
+        let mut rest = std::mem::take(&mut self.buffer);
+        if let Err(error) = self.stream.read_to_end(&mut rest) {
+            assert_ne!(error.kind(), ErrorKind::WouldBlock, "the connection stays: {rest:?}");
+        }
+        String::from_utf8_lossy(&rest).into_owned()
     }
 
     /// Whether the router has ended the connection, or will as soon as it has said what it says.

@@ -24,6 +24,8 @@ pub(crate) struct Town {
     /// How many access lines were looked at.
     lines: usize,
     rows: usize,
+    /// How often something was published.
+    published: usize,
     _nats: Nats,
 }
 
@@ -61,7 +63,7 @@ impl Town {
         let router = Router::start(&[&nats], &keys);
         let doors = Doors { plain: router.port, tls };
         let bus = nats.client();
-        Self { router, bus, doors, routes, metrics, lines: 0, rows: 0, _nats: nats }
+        Self { router, bus, doors, routes, metrics, lines: 0, rows: 0, published: 0, _nats: nats }
     }
 
     /// Plays all rows, and tells of all that are not as they say.
@@ -92,6 +94,30 @@ impl Town {
         play.look_at_counters("with what was asked", row.counts, (&asked, &answered));
         let faults = play.faults;
         (!faults.is_empty()).then(|| format!("{}\n{}", row.about, faults.join("\n")))
+    }
+
+    /// Where clients connect.
+    pub(super) fn doors(&self) -> Doors {
+        self.doors
+    }
+
+    /// Publishes messages, and waits until the last of them has been heard: another one behind it is
+    /// seen at `/routes`.
+    pub(super) fn publish(&mut self, messages: &[String]) {
+        for message in messages {
+            match message.strip_prefix('-') {
+                Some(message) => self.bus.publish("router.unregister", message),
+                None => self.bus.publish("router.register", message),
+            }
+        }
+        self.published += 1;
+        let last = format!("heard-{}.player", self.published);
+        let message = format!(
+            "{{\"host\":\"127.0.0.1\",\"port\":1,\"uris\":[\"{last}\"],\
+             \"isolation_segment\":\"is1\",\"tags\":{{\"component\":\"player\"}}}}"
+        );
+        self.bus.publish("router.register", &message);
+        eventually("what was published is known", || self.shown().get(&last).is_some());
     }
 
     /// What `/routes` shows.
@@ -157,24 +183,10 @@ impl<'t> Play<'t> {
         }
     }
 
-    /// Publishes the row's messages, and waits until the last of them has been heard: another one
-    /// behind it is seen at `/routes`.
+    /// Publishes the row's messages.
     fn register(&mut self) {
-        for message in self.row.routes {
-            let message = self.fill(message);
-            match message.strip_prefix('-') {
-                Some(message) => self.town.bus.publish("router.unregister", message),
-                None => self.town.bus.publish("router.register", &message),
-            }
-        }
-        let last = format!("heard-{}.player", self.town.rows);
-        let message = format!(
-            "{{\"host\":\"127.0.0.1\",\"port\":1,\"uris\":[\"{last}\"],\
-             \"isolation_segment\":\"is1\",\
-             \"tags\":{{\"component\":\"player\"}}}}"
-        );
-        self.town.bus.publish("router.register", &message);
-        eventually("the row's routes are known", || self.town.shown().get(&last).is_some());
+        let messages: Vec<String> = self.row.routes.iter().map(|m| self.fill(m)).collect();
+        self.town.publish(&messages);
     }
 
     /// Requests that are left under way, as soon as their backends have them.
