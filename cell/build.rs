@@ -11,8 +11,14 @@ use std::process::Command;
 const NAME: &str = "lattice-shim";
 
 /// What it is made of, from this crate.
-const SOURCES: [&str; 5] =
-    ["shim/src", "shim/Cargo.toml", "shim/protocol", "../Cargo.lock", "../.cargo/config.toml"];
+const SOURCES: [&str; 6] = [
+    "shim/src",
+    "shim/Cargo.toml",
+    "shim/protocol",
+    "../Cargo.toml",
+    "../Cargo.lock",
+    "../.cargo/config.toml",
+];
 
 /// What was meant for the program around it: a checker in the compiler's place, and flags.
 const NOT_INHERITED: [&str; 4] =
@@ -43,6 +49,8 @@ fn build(dir: &Path) -> PathBuf {
     let mut cargo = Command::new(variable("CARGO"));
     cargo.args(["build", "--quiet", "--locked", "--bin", NAME, "--profile", profile]);
     cargo.args(["--target", &target]).arg("--target-dir").arg(dir);
+    // Wherever the cargo around this one builds, that place is locked.
+    cargo.env("CARGO_BUILD_BUILD_DIR", dir);
     // Its manifest says which workspace, and the configuration there is the one that holds.
     cargo.current_dir(Path::new(&variable("CARGO_MANIFEST_DIR")).join("shim"));
     // Everyone carries it, and nobody steps through it.

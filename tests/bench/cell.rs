@@ -9,6 +9,7 @@ mod peers;
 mod place;
 mod starts;
 mod taken_over;
+mod whole;
 
 use crate::effort::Effort;
 use crate::figure::Figure;

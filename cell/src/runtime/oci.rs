@@ -13,6 +13,7 @@ mod seccomp;
 mod shim;
 mod terminal;
 
+pub use self::carried::runs_nothing;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -117,7 +118,7 @@ impl OciRuntime {
         }
         let program = Program::find(config.engine, data_dir.join("oci"))?;
         let cgroups = Cgroups::detect(&data_dir)?;
-        let host = Host::inspect(carried::put(&data_dir.join("program"))?, &cgroups);
+        let host = Host::inspect(carried::path_in(&data_dir.join("program")), &cgroups);
         Ok(Self {
             shared: Arc::new(Shared {
                 data_dir,
@@ -244,6 +245,7 @@ impl Shared {
             cgroups: leaf.dirs(),
             memory_events: leaf.memory_events(),
         };
+        carried::there(&self.host.shim)?;
         shim::start(&self.host.shim, dir, &settings).await
     }
 

@@ -225,6 +225,21 @@ async fn examine_the_kernel_of_the_host_is_out_of_reach(engine: Engine) {
     runtime.delete(&id).await.unwrap();
 }
 
+#[tokio::test]
+async fn what_is_mounted_in_a_container_is_mounted_nowhere_else() {
+    for engine in Engine::ALL {
+        let machine = Machine::with(engine);
+        let runtime = machine.runtime();
+        for privileged in [false, true] {
+            let id = container(&machine, &runtime, privileged).await;
+            let (code, mounts) = run(&runtime, &id, "cat /proc/self/mountinfo").await;
+            assert!(code == 0 && mounts.contains(" / / "), "{engine:?}: {mounts}");
+            assert!(!mounts.contains(" shared:"), "{engine:?}, privileged {privileged}: {mounts}");
+            runtime.delete(&id).await.unwrap();
+        }
+    }
+}
+
 /// As in CVE-2019-5736: what enters a container is made to become itself again, so that it stays.
 #[tokio::test]
 async fn what_enters_a_container_cannot_be_written_to_even_by_the_root_of_the_host() {
