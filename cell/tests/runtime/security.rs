@@ -233,7 +233,7 @@ async fn what_is_mounted_in_a_container_is_mounted_nowhere_else() {
         for privileged in [false, true] {
             let id = container(&machine, &runtime, privileged).await;
             let (code, mounts) = run(&runtime, &id, "cat /proc/self/mountinfo").await;
-            assert!(code == 0 && mounts.contains(" / / "), "{engine:?}: {mounts}");
+            assert!(code == 0 && mounts.contains(" /proc "), "{engine:?}: {mounts}");
             assert!(!mounts.contains(" shared:"), "{engine:?}, privileged {privileged}: {mounts}");
             runtime.delete(&id).await.unwrap();
         }
