@@ -1,5 +1,6 @@
 //! What the program `lattice-shim` is told to be by its first argument, and where it is shown in
-//! containers.
+//! containers. An upgraded cell says these words to the program of the version before, which its
+//! older containers have, so that they are as much of the protocol as its frames are.
 
 /// The process that makes and holds the container of the directory that follows.
 pub const SHIM: &str = "shim";
