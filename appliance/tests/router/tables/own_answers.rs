@@ -151,16 +151,16 @@ const UNREAD: &[Row] = &[
         .asks(&[(
             "GET / HTTP/2.5\r\nHost: <host>\r\n\r\n",
             says!(
-                "400 Bad Request",
+                "505 HTTP Version Not Supported",
                 "",
-                "X-Cf-Routererror: malformed_request\r\n",
-                "62\r\nConnection: close",
-                "400 Bad Request: the version is neither HTTP/1.0 nor HTTP/1.1\n"
+                "",
+                "61\r\nConnection: close",
+                "505 HTTP Version Not Supported: unsupported protocol version\n"
             ),
         )])
         .counts(&[
             ("rejected_requests", 1),
-            ("responses{status_group=\"4xx\"}", 1),
+            ("responses{status_group=\"5xx\"}", 1),
             ("total_requests{component=\"\"}", 1),
         ])
         .lines(&[])
@@ -276,7 +276,6 @@ const LARGE: &[Row] = &[
         .closes(),
     row("more lines than the limit")
         .asks(&[(with!("A: 1\r\nA: 2\r\nA: 3\r\nA: 4\r\nA: 5"), TOO_LARGE)])
-        .lines(&[])
         .closes(),
 ];
 
