@@ -1,5 +1,9 @@
 //! Where the fuzz targets enter; not in the product.
 
+mod cookies;
+mod hosts;
+mod lines;
+
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -25,6 +29,9 @@ use crate::table::{self, Editor};
 use crate::tcp::NoDoors;
 use crate::tcp::greeting::{self, Greeting};
 use crate::tcp::ports::Ports;
+pub use cookies::cookies;
+pub use hosts::{asked, route_uri};
+pub use lines::access_line;
 
 /// Reads a text as gorouter's configuration, which may be refused and nothing else.
 pub fn gorouter_file(text: &str) {
@@ -62,21 +69,36 @@ pub fn tcp_greeting(bytes: &[u8]) {
     }
 }
 
-/// Registers what each line says, or withdraws it when a `-` stands before it, `+` for TCP routes,
-/// and checks that every route of the table is found.
-pub fn register(lines: &[u8]) {
+/// A registrar of a router that carries so many routes.
+fn registrar(routes_max: usize) -> Registrar {
     let mut config = Config::new("test");
-    config.freshness.routes_max = 64;
+    config.freshness.routes_max = routes_max;
     config.tcp.addrs = vec![core::net::Ipv4Addr::LOCALHOST.into()];
     let (rules, tcp) = (table::Rules::of(&config), config.tcp.clone());
     let logs = Arc::new(log_ingress::channel().0);
-    let mut registrar = Registrar::new(
+    Registrar::new(
         (Editor::new(rules, 0), Ports::new(tcp, rules, 0, Arc::new(NoDoors), logs)),
         Arc::new(ReservedHosts::new(&config)),
         Rules::of(&config),
         Arc::new(SystemClock),
         Arc::new(InProcessBus::default()),
-    );
+    )
+}
+
+/// A registration as it is heard.
+fn heard(payload: &[u8]) -> Message {
+    heard_of(REGISTER, payload)
+}
+
+fn heard_of(subject: &str, payload: &[u8]) -> Message {
+    Message { subject: subject.into(), payload: payload.to_vec().into(), reply: None }
+}
+
+/// Registers what each line says, or withdraws it when a `-` stands before it, `+` for TCP routes,
+/// and checks that every route of the table is found.
+pub fn register(lines: &[u8]) {
+    const ROUTES_MAX: usize = 64;
+    let mut registrar = registrar(ROUTES_MAX);
     for line in lines.split(|&b| b == b'\n') {
         let (subject, payload) = match line.strip_prefix(b"-") {
             Some(payload) => (UNREGISTER, payload),
@@ -85,15 +107,11 @@ pub fn register(lines: &[u8]) {
                 None => (REGISTER, line),
             },
         };
-        registrar.hear(&Message {
-            subject: subject.into(),
-            payload: payload.to_vec().into(),
-            reply: None,
-        });
+        registrar.hear(&heard_of(subject, payload));
     }
     let routes = registrar.editor.table().routes();
     assert_eq!(routes.len(), registrar.editor.len());
-    assert!(routes.len() <= config.freshness.routes_max);
+    assert!(routes.len() <= ROUTES_MAX);
     for route in &routes {
         let key = Key::parse(&route.uri).expect("a route's uri is one");
         assert_eq!(key.uri(), *route.uri);

@@ -129,6 +129,8 @@ pub struct Answer {
 
 const NO_CACHE: &str = "no-cache, no-store";
 const TWO_SECONDS: &str = "public,max-age=2";
+/// What the health of this moment says to caches.
+const OF_THE_MOMENT: &str = "private, max-age=0";
 
 // === impl Whose ===
 
@@ -302,7 +304,7 @@ impl Answer {
     /// As the status port answers, too.
     fn health(is_ending: bool) -> Self {
         let (status, body) = if is_ending { (503, "") } else { (200, "ok") };
-        Self::new(Fault::Client, status, None).cached("private, max-age=0").says(body)
+        Self::new(Fault::Client, status, None).cached(OF_THE_MOMENT).says(body)
     }
 
     fn cached(self, cache_control: &'static str) -> Self {
@@ -311,6 +313,11 @@ impl Answer {
 
     fn unavailable(self, host: &str, why: &str) -> Self {
         self.says(format!("503 Service Unavailable: Requested route ('{host}') {why}."))
+    }
+
+    /// Whether it says nothing about the next moment, which old caches are told in their own way.
+    pub(crate) fn expires_at_once(&self) -> bool {
+        self.cache_control == Some(OF_THE_MOMENT)
     }
 
     /// Bytes of the body, with its line's end.

@@ -63,7 +63,9 @@ fn another_server_is_taken_when_one_goes_and_registrations_are_asked_for_again()
 
 #[test]
 fn without_nats_routes_are_pruned_and_come_back_with_it() {
-    let nats = Nats::start();
+    let mut nats = Nats::start();
+    // How often it says that it is still without.
+    nats.keys = ", ping_interval: 1s".to_owned();
     let quick = "droplet_stale_threshold: 1s\nprune_stale_droplets_interval: 100ms";
     let router = Router::start(&[&nats], quick);
     let web = registration("web.test", instance("web"), "");
@@ -88,9 +90,29 @@ fn pruning_can_wait_for_nats() {
     let web = registration("web.test", instance("web"), "");
     nats.client().publish("router.register", &web);
     router.answers("web.test", 200);
+    let port = nats.port;
     drop(nats);
     eventually("three looks are over", || router.said().matches("nothing is pruned").count() >= 15);
     assert_eq!(router.get("web.test").status, 200);
+    let nats = Nats::start_on(port);
+    eventually("it is back", || router.has_said("nats-connection-reconnected"));
+    router.answers("web.test", 404);
+    nats.client().publish("router.register", &web);
+    router.answers("web.test", 200);
+}
+
+/// The answer to `router.greet` has been on the same way as what was published before it.
+#[test]
+fn what_was_published_before_a_greeting_is_routed_after_its_answer() {
+    let nats = Nats::start();
+    let router = Router::start(&[&nats], "");
+    let (mut bus, port) = (nats.client(), instance("web"));
+    for nth in 0..50 {
+        let host = format!("web-{nth}.test");
+        bus.publish("router.register", &registration(&host, port, ""));
+        bus.request("router.greet");
+        assert_eq!(router.get(&host).status, 200, "{host}");
+    }
 }
 
 #[test]

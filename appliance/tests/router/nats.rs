@@ -63,14 +63,25 @@ impl Nats {
         Self { port, keys: String::new(), process }
     }
 
+    /// A connection, as soon as the server has opened: it listens a little before it serves.
     pub(crate) fn client(&self) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut client = Client { stream: BufReader::new(stream) };
-        assert!(client.line().starts_with("INFO "));
+        let mut client = None;
+        eventually("nats-server serves", || {
+            client = self.greeted();
+            client.is_some()
+        });
+        let mut client = client.unwrap();
         client.say("CONNECT {\"verbose\":false,\"user\":\"nats\",\"pass\":\"12345\"}");
         client.flush();
         client
+    }
+
+    fn greeted(&self) -> Option<Client> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let (mut stream, mut line) = (BufReader::new(stream), String::new());
+        stream.read_line(&mut line).ok()?;
+        line.starts_with("INFO ").then_some(Client { stream })
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn file(servers: &[&Nats], port: u16, more: &str) -> String {
         false => "logging: {level: debug}",
     };
     format!(
-        "port: {port}\nnats: {{hosts: [{}], user: nats, pass: 12345, ping_interval: 100ms{keys}}}\n\
+        "port: {port}\nnats: {{hosts: [{}], user: nats, pass: 12345{keys}}}\n\
          {delay}\n{logging}\n{status}\n{more}\n",
         hosts.join(", ")
     )
@@ -111,6 +111,12 @@ impl Router {
 
     pub(crate) fn has_said(&self, what: &str) -> bool {
         self.said().contains(what)
+    }
+
+    /// Waits until it has said so.
+    #[track_caller]
+    pub(crate) fn has_eventually_said(&self, what: &str) {
+        eventually(&format!("it says {what}"), || self.has_said(what));
     }
 
     pub(crate) fn said(&self) -> String {

@@ -69,6 +69,38 @@ fn health_is_told_without_a_password_and_routes_with_one() {
 }
 
 #[test]
+fn each_page_is_on_its_own_port_and_nothing_else_is() {
+    let (nats, ports) = (Nats::start(), Ports::pick());
+    let router = Router::start(&[&nats], &ports.keys(""));
+    let (health, routes, metrics) = (ports.health, ports.routes, ports.metrics);
+    let alive = "/is-process-alive-do-not-use-for-loadbalancing";
+    for (port, path, lines, status) in [
+        (health, "/health", "", 200),
+        (health, "/health?x=y", "", 200),
+        (health, "/health", "Authorization: Basic %\r\n", 200),
+        (health, alive, "", 200),
+        (health, "/", "", 404),
+        (health, "/Health", "", 404),
+        (health, "/health/", "", 404),
+        (health, "/metrics", KNOWN, 404),
+        (health, "/routes", KNOWN, 404),
+        (routes, "/routes", KNOWN, 200),
+        (routes, "/routes?x=y", KNOWN, 200),
+        (routes, "/routes", "Authorization: Basic YWRtaW46d3Jvbmc=\r\n", 401),
+        (routes, "/routes", "Authorization: Basic eDpzZWNyZXQ=\r\n", 401),
+        (routes, "/routes", "Authorization: Bearer YWRtaW46c2VjcmV0\r\n", 401),
+        (routes, "/health", KNOWN, 404),
+        (routes, "/metrics", KNOWN, 404),
+        (metrics, "/metrics", "", 200),
+        (metrics, "/health", "", 404),
+        (metrics, "/routes", KNOWN, 404),
+    ] {
+        assert_eq!(page(port, path, lines).status, status, "{path} with {lines:?}");
+    }
+    drop(router);
+}
+
+#[test]
 fn routes_are_shown_as_gorouter_shows_them() {
     let (nats, ports) = (Nats::start(), Ports::pick());
     let router = Router::start(&[&nats], &ports.keys(""));

@@ -161,6 +161,9 @@ pub(crate) fn refuse(out: &mut Vec<u8>, answer: &verdict::Answer, added: Added<'
     if let Some(control) = answer.cache_control {
         line(out, b"Cache-Control", control.as_bytes());
     }
+    if answer.expires_at_once() {
+        line(out, b"Expires", b"0");
+    }
     let length = answer.body_length();
     if length > 0 {
         let html = if answer.is_page { "text/html" } else { "text/plain" };

@@ -43,21 +43,26 @@ impl Trace {
         }
         let (id, span) = dice();
         let mut ids = Ids { trace: format!("{id:032x}"), span: format!("{span:016x}") };
+        let parent = match rules.w3c {
+            true => head.fields.values(Name::TraceParent).next().and_then(Parent::read),
+            false => None,
+        };
+        if let Some(parent) = &parent {
+            ids.trace.clone_from(&parent.trace);
+        }
         if rules.zipkin {
             match b3(head) {
-                Some(known) => ids.trace = known,
+                Some(known) if parent.is_none() => ids.trace = known,
+                Some(_) => {}
                 None => trace.begin_b3(&ids),
             }
         }
         if rules.w3c {
-            let parent = head.fields.values(Name::TraceParent).next().and_then(Parent::read);
             let flags = parent.as_ref().map_or("01", |parent| &parent.flags);
-            if let Some(parent) = &parent {
-                ids.trace.clone_from(&parent.trace);
-            }
             let told = format!("00-{}-{}-{flags}", ids.trace, ids.span);
             trace.lines.push(("traceparent", told));
-            trace.lines.push(("tracestate", state(head, rules, &ids.span)));
+            let others = parent.is_some().then_some(head);
+            trace.lines.push(("tracestate", state(others, rules, &ids.span)));
             trace.replaces_w3c = true;
         }
         trace.id = Some(ids.trace);
@@ -121,15 +126,16 @@ fn b3(head: &RequestHead<'_, '_>) -> Option<String> {
     is_good.then(|| format!("{trace:0>32}").to_ascii_lowercase())
 }
 
-/// The client's `tracestate`, with our span at its front and nowhere else.
-fn state(head: &RequestHead<'_, '_>, rules: &Tracing, span: &str) -> String {
+/// The client's `tracestate`, with our span at its front and nowhere else. Without a parent of his
+/// the client's says nothing (W3C Trace Context 3.2.2.5).
+fn state(head: Option<&RequestHead<'_, '_>>, rules: &Tracing, span: &str) -> String {
     let key = match &rules.w3c_tenant {
         Some(tenant) => format!("{tenant}@{VENDOR}"),
         None => VENDOR.to_owned(),
     };
     let mut state = format!("{key}={span}");
-    let given =
-        head.fields.values(Name::TraceState).filter_map(|value| std::str::from_utf8(value).ok());
+    let given = head.into_iter().flat_map(|head| head.fields.values(Name::TraceState));
+    let given = given.filter_map(|value| std::str::from_utf8(value).ok());
     let others = given.flat_map(|value| value.split(',')).map(str::trim);
     for other in others.filter(|entry| !entry.is_empty()) {
         if other.split('=').next() != Some(&*key) {

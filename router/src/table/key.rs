@@ -55,13 +55,14 @@ impl Key {
         }
         let uri = uri.split('?').next().unwrap_or_default().to_ascii_lowercase();
         let (host, path) = uri.split_once('/').unwrap_or((&uri, ""));
+        let host = host.trim_end_matches('.');
         let name = host.strip_prefix("*.").unwrap_or(host);
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         if name.is_empty() || !name.bytes().all(allowed) {
             return None;
         }
         let path = path.trim_end_matches('/').to_owned();
-        Some(Self { host: host.trim_end_matches('.').to_owned(), path })
+        Some(Self { host: host.to_owned(), path })
     }
 
     /// Host and path in one.
@@ -118,6 +119,8 @@ mod tests {
             ("*.example.com/p", Some(("*.example.com", "p"))),
             ("web.example.com.", Some(("web.example.com", ""))),
             ("", None),
+            ("./path", None),
+            ("*..", None),
             ("/path", None),
             ("*.", None),
             ("a*b.example.com", None),

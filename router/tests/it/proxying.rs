@@ -1,8 +1,6 @@
 //! Requests that reach their endpoint, and how the connections to it are used.
 
-use std::time::{Duration, Instant};
-
-use lattice_model::wire::registration::REGISTER;
+use std::time::Duration;
 
 use crate::support::{Endpoint, World, eventually, registration};
 
@@ -112,22 +110,6 @@ async fn endpoints_take_turns() {
         ones += usize::from(world.get("web.test", "/").await.text() == "one");
     }
     assert_eq!(ones, 5);
-}
-
-#[tokio::test]
-async fn a_registration_is_visible_within_20_ms() {
-    let world = World::start().await;
-    let endpoint = Endpoint::saying("hello").await;
-    let mut best = Duration::MAX;
-    for n in 0..10 {
-        let uri = format!("web-{n}.test");
-        let begun = Instant::now();
-        world.publish(REGISTER, &registration(&uri, endpoint.addr));
-        eventually("answered", || world.router.routes().contains_key(&uri)).await;
-        best = best.min(begun.elapsed());
-        assert_eq!(world.get(&uri, "/").await.status, 200);
-    }
-    assert!(best < Duration::from_millis(20), "{best:?}");
 }
 
 #[tokio::test]

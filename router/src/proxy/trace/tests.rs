@@ -93,6 +93,7 @@ fn a_traceparent_is_kept_but_for_its_span() {
             "",
         ),
         (String::new(), format!("00-{NEW}-{SPAN}-01"), ""),
+        ("tracestate: a=1\r\n".to_owned(), format!("00-{NEW}-{SPAN}-01"), ""),
         (format!("{good}\r\n"), format!("00-{NEW}-{SPAN}-01"), ""),
         (
             format!("traceparent: 01-{ID}-00f067aa0ba902b7-01\r\n"),
@@ -116,7 +117,10 @@ fn a_traceparent_is_kept_but_for_its_span() {
 
 #[test]
 fn a_tenant_signs_the_tracestate() {
-    let bytes = "GET / HTTP/1.1\r\ntracestate: gorouter=1,t@gorouter=2\r\n\r\n";
+    let bytes = format!(
+        "GET / HTTP/1.1\r\ntraceparent: 00-{ID}-00f067aa0ba902b7-00\r\n\
+         tracestate: gorouter=1,t@gorouter=2\r\n\r\n"
+    );
     let mut slots = Slots::new();
     let head = RequestHead::parse(bytes.as_bytes(), 20, &mut slots).unwrap();
     let rules = Tracing { zipkin: false, w3c: true, w3c_tenant: Some("t".to_owned()) };
@@ -133,4 +137,7 @@ fn both_ways_of_tracing_share_one_trace() {
     );
     let known = traced(&format!("b3: {ID}-a2fb4a1d1a96d312\r\n"), true, true);
     assert_eq!(lines(&known)[0], format!("traceparent: 00-{ID}-{SPAN}-01"));
+    let told = traced(&format!("traceparent: 00-{ID}-00f067aa0ba902b7-00\r\n"), true, true);
+    let expected = [format!("b3: {ID}-{SPAN}"), format!("traceparent: 00-{ID}-{SPAN}-00")];
+    assert_eq!(lines(&told)[2..4], expected);
 }

@@ -1,5 +1,5 @@
 //! TLS in front: which certificate is shown, which clients are let in, and what endpoints are told
-//! of them (families S2 and S21).
+//! of them (family S21).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lattice_router::tls::{Certificates, Clients, Front, Subject, SubjectRule, Version, Versions};
-use lattice_router::{Config, ForwardedCertificate, ForwardedProto};
+use lattice_router::{Config, ForwardedCertificate};
 use rustls::ClientConfig;
 
 use super::{Authority, Leaf, client, connect};
@@ -206,36 +206,6 @@ async fn in_clear_nobody_has_shown_a_certificate() {
         let request = "GET / HTTP/1.1\r\nHost: web.test\r\nX-Forwarded-Client-Cert: forged\r\n\r\n";
         let seen = world.ask(request).await;
         assert_eq!(seen.text().contains("forged"), expected, "{mode:?}");
-    }
-}
-
-#[tokio::test]
-async fn endpoints_are_told_the_scheme_as_the_rule_says() {
-    use ForwardedProto::{Https, Keep, Sanitize};
-    let authority = Authority::new("one");
-    let certificates = shown(&[&authority.leaf(&["web.test"])]);
-    for (rule, said, expected) in [
-        (Keep, None, "https"),
-        (Keep, Some("http"), "http"),
-        (Keep, Some("https"), "https"),
-        (Sanitize, None, "https"),
-        (Sanitize, Some("http"), "https"),
-        (Sanitize, Some("https"), "https"),
-        (Https, None, "https"),
-        (Https, Some("http"), "https"),
-        (Https, Some("https"), "https"),
-    ] {
-        let change = |config: &mut Config| config.headers.forwarded_proto = rule;
-        let world = world(&certificates, (Clients::Unasked, BOTH), change).await;
-        let endpoint = Endpoint::echoing_heads().await;
-        world.route("web.test", endpoint.addr).await;
-        let mut wire = connect(world.addr, "web.test", client(&authority, None)).await.unwrap();
-        let line = said.map_or(String::new(), |said| format!("X-Forwarded-Proto: {said}\r\n"));
-        wire.send(format!("GET / HTTP/1.1\r\nHost: web.test\r\n{line}\r\n")).await;
-        let seen = wire.response().await;
-        let told = format!("X-Forwarded-Proto: {expected}\r\n");
-        assert_eq!(seen.text().matches("X-Forwarded-Proto").count(), 1, "{rule:?} {said:?}");
-        assert!(seen.text().contains(&told), "{rule:?} {said:?}: {}", seen.text());
     }
 }
 

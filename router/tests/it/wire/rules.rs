@@ -111,21 +111,3 @@ async fn trace_ids_that_are_there_are_passed_on() {
     )
     .await;
 }
-
-#[tokio::test]
-async fn a_load_balancer_learns_whether_to_send_more() {
-    let world = crate::support::World::with(|config| {
-        config.headers.health_check_user_agent = Some("HTTP-Monitor/1.1".to_owned());
-    })
-    .await;
-    let asks = "GET / HTTP/1.1\r\nHost: any.test\r\nUser-Agent: HTTP-Monitor/1.1\r\n\r\n";
-    let answer = world.ask(asks).await;
-    assert_eq!((answer.status, answer.text()), (200, "ok\n"));
-    assert_eq!(answer.header("cache-control").as_deref(), Some("private, max-age=0"));
-    world.router.announce_end();
-    let answer = world.ask(asks).await;
-    assert_eq!((answer.status, answer.text()), (503, ""));
-    let other =
-        world.ask("GET / HTTP/1.1\r\nHost: any.test\r\nUser-Agent: HTTP-Monitor\r\n\r\n").await;
-    assert_eq!(other.status, 404);
-}

@@ -1,0 +1,151 @@
+//! Where access lines go beside their file (family S9): a syslog server, a metron agent.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+
+use crate::nats::Nats;
+use crate::process::{PATIENCE, Router, eventually, instance, registration};
+
+fn router_with(nats: &Nats, more: &str) -> Router {
+    let router = Router::start(&[nats], more);
+    nats.client().publish("router.register", &registration("web.test", instance("web"), ""));
+    eventually("the route is known", || router.has_said("web.test"));
+    router.answers("web.test", 200);
+    router
+}
+
+/// What a socket is told next.
+fn heard(socket: &UdpSocket) -> Vec<u8> {
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut datagram = vec![0; 65_536];
+    let length = socket.recv(&mut datagram).expect("a datagram in time");
+    datagram.truncate(length);
+    datagram
+}
+
+/// `<14>1 TIME HOST TAG PID - - LINE`: its line.
+#[track_caller]
+fn line_of(message: &str, tag: &str, pid: u32) -> String {
+    let words: Vec<&str> = message.splitn(8, ' ').collect();
+    assert_eq!((words[0], words[3], words[4]), ("<14>1", tag, &*pid.to_string()), "{message}");
+    assert_eq!((words[1].len(), words[5], words[6]), (30, "-", "-"), "{message}");
+    words[7].to_owned()
+}
+
+#[test]
+fn each_line_is_a_datagram_for_a_syslog_server() {
+    let (nats, server) = (Nats::start(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let port = server.local_addr().unwrap().port();
+    let keys = format!(
+        "access_log: {{enable_streaming: true}}\n\
+         logging: {{level: debug, syslog: edge, syslog_addr: \"127.0.0.1:{port}\"}}"
+    );
+    let router = router_with(&nats, &keys);
+    router.get("nobody.test");
+    let line = loop {
+        let message = String::from_utf8(heard(&server)).unwrap();
+        let line = line_of(&message, "edge", router.pid());
+        if !line.starts_with("web.test ") {
+            break line;
+        }
+    };
+    assert!(line.starts_with("nobody.test - [") && line.contains("\" 404 0 "), "{line}");
+    assert!(line.ends_with("x_cf_routererror:\"unknown_route\""), "{line}");
+}
+
+#[test]
+fn a_syslog_server_gets_a_stream_of_lines_after_their_lengths_cut_as_the_file_says() {
+    let (nats, server) = (Nats::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = server.local_addr().unwrap().port();
+    let keys = format!(
+        "access_log: {{enable_streaming: true, streaming_truncate_bytes: 100}}\nlogging: \
+         {{level: debug, syslog_network: tcp, syslog_addr: \"127.0.0.1:{port}\"}}"
+    );
+    let router = router_with(&nats, &keys);
+    let (mut stream, _) = server.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    router.get("nobody.test");
+    let mut told = String::new();
+    while !told.contains("nobody.test") {
+        let mut framed = [0; 104];
+        stream.read_exact(&mut framed).unwrap();
+        told = String::from_utf8(framed.to_vec()).unwrap();
+        assert!(told.starts_with("100 <14>1 "), "{told}");
+    }
+    assert!(line_of(&told[4..], "gorouter", router.pid()).starts_with("nobody.test - "), "{told}");
+}
+
+#[test]
+fn a_syslog_server_that_comes_back_gets_what_comes_then() {
+    let (nats, server) = (Nats::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = server.local_addr().unwrap().port();
+    let keys = format!(
+        "access_log: {{enable_streaming: true}}\nlogging: \
+         {{level: debug, syslog_network: tcp, syslog_addr: \"127.0.0.1:{port}\"}}"
+    );
+    let router = router_with(&nats, &keys);
+    drop(server.accept().unwrap());
+    server.set_nonblocking(true).unwrap();
+    let mut again = None;
+    eventually("it connects again", || {
+        router.get("nobody.test");
+        again = server.accept().ok();
+        again.is_some()
+    });
+    let (mut stream, _) = again.unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut told = Vec::new();
+    while !String::from_utf8_lossy(&told).contains("nobody.test - [") {
+        router.get("nobody.test");
+        let mut chunk = [0; 4096];
+        let length = stream.read(&mut chunk).unwrap();
+        assert!(length > 0, "it hung up: {told:?}");
+        told.extend_from_slice(&chunk[..length]);
+    }
+}
+
+#[test]
+fn a_metron_agent_gets_the_lines_of_apps_as_envelopes() {
+    let (nats, agent) = (Nats::start(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let port = agent.local_addr().unwrap().port();
+    let keys = format!(
+        "index: 7\nenable_envelope_v1_metrics: false\nlogging: {{level: debug, \
+         loggregator_enabled: true, metron_address: \"127.0.0.1:{port}\"}}"
+    );
+    let router = router_with(&nats, &keys);
+    // Nobody's line is no app's, and goes nowhere.
+    router.get("nobody.test");
+    router.get("web.test");
+    for _ in 0..2 {
+        let envelope = heard(&agent);
+        let text = String::from_utf8_lossy(&envelope);
+        for part in ["gorouter", "web.test - [", "\"GET / HTTP/1.1\" 200 0 3 ", "RTR", "app"] {
+            assert!(text.contains(part), "{part} is missing in {text:?}");
+        }
+        assert!(!text.contains("nobody.test"), "{text:?}");
+    }
+}
+
+#[test]
+fn a_slow_syslog_server_holds_no_request_up() {
+    let (nats, server) = (Nats::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = server.local_addr().unwrap().port();
+    let keys = format!(
+        "access_log: {{enable_streaming: true}}\nlogging: \
+         {{level: info, syslog_network: tcp, syslog_addr: \"127.0.0.1:{port}\"}}"
+    );
+    let router = Router::start(&[&nats], &keys);
+    // Nobody reads; long lines fill what is between, and the queue before it.
+    let long = "x".repeat(8_000);
+    let request = format!("GET /{long} HTTP/1.1\r\nHost: nobody.test\r\n\r\n");
+    let mut client = TcpStream::connect(("127.0.0.1", router.port)).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut chunk = [0; 4096];
+    for _ in 0..3_000 {
+        client.write_all(request.as_bytes()).unwrap();
+        let length = client.read(&mut chunk).unwrap();
+        assert!(chunk[..length].starts_with(b"HTTP/1.1 404 "));
+    }
+    drop(server);
+}
