@@ -31,6 +31,7 @@ pub fn front(
     let front = Front {
         certificates: Arc::clone(&certificates),
         clients: Clients::Unasked,
+        subject_rules: Vec::new(),
         versions: Versions { min: Version::Tls12, max: Version::Tls13 },
         cipher_suites: Vec::new(),
         speaks_http2: true,

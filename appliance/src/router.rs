@@ -22,6 +22,9 @@ pub fn run(args: &Router) -> anyhow::Result<()> {
     for key in &settings.unknown_keys {
         warn!(key, "configuration key ignored: nobody knows it");
     }
+    for remark in &settings.remarks {
+        warn!(remark, "configuration key without effect");
+    }
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -1,5 +1,7 @@
 //! One line for each request, in gorouter's format (facts 1.13). Pure.
 
+mod quoting;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -9,11 +11,14 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde::Deserialize;
 
 use crate::{calendar, decimal};
+use quoting::escape;
 
-/// The longest a client's text may be in a line, as gorouter cuts it.
+/// In a short line, the longest that a header may be which browsers write.
 const FIELD_BYTES_MAX: usize = 1000;
-/// The same for the request's target.
+/// The same for the request's target, and for all headers together that were asked for.
 const TARGET_BYTES_MAX: usize = 20_000;
+/// What stands in the place of headers that would be too long.
+const HEADERS_CUT: &[u8] = b"...EXTRA-REQUEST-HEADERS-TOO-LONG-TO-LOG--TRUNCATED";
 
 /// What a line tells.
 #[derive(Debug, Clone)]
@@ -74,7 +79,7 @@ pub enum ExtraField {
     BackendTime,
     /// How long the connection to it took, where it was new.
     DialTime,
-    /// Nothing: endpoints have addresses.
+    /// How long its name was looked up, where it has one and the connection was new.
     DnsTime,
     /// How many attempts failed.
     FailedAttempts,
@@ -110,34 +115,55 @@ pub enum Amount {
     Text(String),
 }
 
-/// Appends the line's text.
+/// How much of a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// All.
+    Whole,
+    /// What a client sent only up to a length.
+    Short,
+}
+
+/// Appends the line's text, all of it.
 pub fn write(out: &mut Vec<u8>, line: &Line<'_>) {
-    let target = &line.target[..line.target.len().min(TARGET_BYTES_MAX)];
+    write_to(out, line, Extent::Whole);
+}
+
+/// The line's text where it must not be longer than this: as gorouter shortens what clients sent,
+/// and then cut, should escapes have made that too long again.
+pub fn within(line: &Line<'_>, bytes_max: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_to(&mut out, line, Extent::Short);
+    out.truncate(bytes_max);
+    out
+}
+
+fn write_to(out: &mut Vec<u8>, line: &Line<'_>, extent: Extent) {
     escape(out, if line.host.is_empty() { b"-" } else { line.host });
     out.extend_from_slice(b" - [");
     out.extend_from_slice(&stamp(line.at));
     out.extend_from_slice(b"] \"");
     escape(out, line.method);
     out.push(b' ');
-    escape(out, target);
+    escape(out, &extent.of(line.target, "REQUEST-URI", TARGET_BYTES_MAX));
     all(out, &[" ", line.version, "\""]);
     for number in [line.status.into(), line.received, line.sent] {
         out.push(b' ');
         decimal::push(out, number);
     }
-    out.push(b' ');
-    quoted(out, line.referer);
-    out.push(b' ');
-    quoted(out, line.user_agent);
+    for (name, text) in [("REFERER", line.referer), ("USER-AGENT", line.user_agent)] {
+        out.push(b' ');
+        quoted(out, &extent.of(text, name, FIELD_BYTES_MAX));
+    }
     all(out, &[" \"", line.client, "\" "]);
     quoted(out, line.backend.as_bytes());
-    for (name, text) in [
-        ("x_forwarded_for", line.forwarded_for),
-        ("x_forwarded_proto", line.forwarded_proto),
-        ("vcap_request_id", line.request_id),
+    for (name, header, text) in [
+        ("x_forwarded_for", "X-FORWARDED-FOR", line.forwarded_for),
+        ("x_forwarded_proto", "X-FORWARDED-PROTO", line.forwarded_proto),
     ] {
-        field(out, name, text);
+        field(out, name, &extent.of(text, header, FIELD_BYTES_MAX));
     }
+    field(out, "vcap_request_id", line.request_id);
     seconds(out, "response_time", line.took);
     seconds(out, "gorouter_time", line.took_here);
     for (name, text) in
@@ -145,21 +171,51 @@ pub fn write(out: &mut Vec<u8>, line: &Line<'_>) {
     {
         field(out, name, text.as_bytes());
     }
-    for (extra, amount) in line.extra {
-        let name = extra.name();
-        match amount {
-            None => field(out, name, b""),
-            Some(Amount::Time(time)) => seconds(out, name, *time),
-            Some(Amount::Text(text)) => field(out, name, text.as_bytes()),
-            Some(Amount::Count(count)) => {
-                all(out, &[" ", name, ":"]);
-                decimal::push(out, *count as u64);
-            }
+    line.extra.iter().for_each(|(extra, amount)| further(out, *extra, amount.as_ref()));
+    field(out, "x_cf_routererror", line.error.as_bytes());
+    headers(out, line.headers, extent);
+}
+
+/// A field that was asked for.
+fn further(out: &mut Vec<u8>, extra: ExtraField, amount: Option<&Amount>) {
+    let name = extra.name();
+    match amount {
+        None => field(out, name, b""),
+        Some(Amount::Time(time)) => seconds(out, name, *time),
+        Some(Amount::Text(text)) => field(out, name, text.as_bytes()),
+        Some(Amount::Count(count)) => {
+            all(out, &[" ", name, ":"]);
+            decimal::push(out, *count as u64);
         }
     }
-    field(out, "x_cf_routererror", line.error.as_bytes());
-    for (name, value) in line.headers {
+}
+
+/// The headers that were asked for, up to the one with which a short line has too much of them.
+fn headers(out: &mut Vec<u8>, headers: &[(String, &[u8])], extent: Extent) {
+    let begin = out.len();
+    for (name, value) in headers {
+        // Colon, quotes and blank, and in place of nothing a dash in quotes.
+        let length = name.len() + value.len() + if value.is_empty() { 7 } else { 4 };
+        if extent == Extent::Short && out.len() - begin + length >= TARGET_BYTES_MAX {
+            out.push(b' ');
+            return out.extend_from_slice(HEADERS_CUT);
+        }
         field(out, name, value);
+    }
+}
+
+// === impl Extent ===
+
+impl Extent {
+    /// What is written of a text: in a short line its halves, until it is short with the remark.
+    fn of<'t>(self, text: &'t [u8], name: &str, bytes_max: usize) -> Cow<'t, [u8]> {
+        let mut text = Cow::Borrowed(text);
+        while self == Self::Short && text.len() > bytes_max {
+            let half = &text[..text.len() / 2];
+            let remark = format!("...{name}-TOO-LONG-TO-LOG--TRUNCATED");
+            text = Cow::Owned([half, remark.as_bytes()].concat());
+        }
+        text
     }
 }
 
@@ -223,32 +279,9 @@ fn quoted(out: &mut Vec<u8>, text: &[u8]) {
     if text.is_empty() {
         out.push(b'-');
     } else {
-        let end = text.len().min(FIELD_BYTES_MAX);
-        escape(out, &text[..end]);
-        if end < text.len() {
-            out.extend_from_slice(b"...TRUNCATED");
-        }
+        escape(out, text);
     }
     out.push(b'"');
-}
-
-/// Nothing a client sends can end a field or a line, or reach a terminal as a control sequence.
-fn escape(out: &mut Vec<u8>, text: &[u8]) {
-    let is_plain = |b: u8| (0x20..=0x7e).contains(&b) && b != b'"' && b != b'\\';
-    // Looking at all of it takes less time than looking for the first that is not.
-    if text.iter().fold(true, |all, &b| all & is_plain(b)) {
-        return out.extend_from_slice(text);
-    }
-    for &b in text {
-        match b {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', b]),
-            0x20..=0x7e => out.push(b),
-            _ => {
-                let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
-                out.extend_from_slice(&[b'\\', b'x', digit(b >> 4), digit(b & 15)]);
-            }
-        }
-    }
 }
 
 /// `2006-01-02T15:04:05.000000000Z`.
@@ -281,93 +314,4 @@ fn stamp(at: Time) -> [u8; 30] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_reads_as_gorouters() {
-        let mut line = Vec::new();
-        write(
-            &mut line,
-            &Line {
-                host: b"web.test:8080",
-                at: Time(1_700_000_000_123_456_789),
-                method: b"GET",
-                target: b"/a%20b?c='d'",
-                version: "HTTP/1.1",
-                status: 200,
-                received: 3,
-                sent: 1024,
-                referer: b"",
-                user_agent: b"evil\"agent\\ \xff",
-                client: "127.0.0.1:5000",
-                backend: "10.0.0.9:8080",
-                forwarded_for: b"10.0.0.1, 127.0.0.1",
-                forwarded_proto: b"",
-                request_id: b"id-1",
-                took: Duration::from_micros(1500),
-                took_here: Duration::from_micros(20),
-                app: "web",
-                index: "0",
-                instance_id: "guid",
-                error: "",
-                extra: &[
-                    (ExtraField::FailedAttempts, Some(Amount::Count(2))),
-                    (ExtraField::DialTime, Some(Amount::Time(Duration::from_micros(7)))),
-                    (ExtraField::DnsTime, None),
-                    (ExtraField::LocalAddress, Some(Amount::Text("10.0.0.2:80".to_owned()))),
-                ],
-                headers: &[("x_tenant".to_owned(), b"a\nb"), ("x_none".to_owned(), b"")],
-            },
-        );
-        let expected = concat!(
-            "web.test:8080 - [2023-11-14T22:13:20.123456789Z] \"GET /a%20b?c='d' HTTP/1.1\" 200 3 ",
-            "1024 \"-\" \"evil\\\"agent\\\\ \\xff\" \"127.0.0.1:5000\" \"10.0.0.9:8080\" ",
-            "x_forwarded_for:\"10.0.0.1, 127.0.0.1\" x_forwarded_proto:\"-\" ",
-            "vcap_request_id:\"id-1\" response_time:0.001500 gorouter_time:0.000020 app_id:\"web\" app_index:\"0\" ",
-            "instance_id:\"guid\" failed_attempts:2 dial_time:0.000007 dns_time:\"-\" ",
-            "local_address:\"10.0.0.2:80\" x_cf_routererror:\"-\" x_tenant:\"a\\x0ab\" x_none:\"-\"",
-        );
-        assert_eq!(String::from_utf8(line).unwrap(), expected);
-    }
-
-    #[test]
-    fn queries_are_shown_hidden_or_hashed() {
-        use Query::{Hashed, Hidden, Shown};
-        const ABC: &str = "/a?hash=a9993e364706816aba3e25717850c26c9cd0d89d";
-        for (query, target, expected) in [
-            (Shown, "/a?abc", "/a?abc"),
-            (Hidden, "/a?abc", "/a"),
-            (Hashed, "/a?abc", ABC),
-            (Hashed, "/a", "/a"),
-            (Hashed, "/a?", "/a"),
-            (Hidden, "/a?b?c", "/a"),
-            (Hashed, "?abc", &ABC[2..]),
-        ] {
-            assert_eq!(query.shown(target.as_bytes()), expected.as_bytes(), "{query:?} {target}");
-        }
-    }
-
-    #[test]
-    fn dates_are_right_at_their_edges() {
-        for (secs, expected) in [
-            (0, "1970-01-01T00:00:00.000000000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000000000Z"),
-            (951_868_799, "2000-02-29T23:59:59.000000000Z"),
-            (951_868_800, "2000-03-01T00:00:00.000000000Z"),
-            (4_102_444_799, "2099-12-31T23:59:59.000000000Z"),
-            (-1, "1969-12-31T23:59:59.000000000Z"),
-        ] {
-            let mut out = String::new();
-            timestamp(&mut out, Time::from_secs(secs));
-            assert_eq!(out, expected);
-        }
-    }
-
-    #[test]
-    fn a_field_is_cut_at_its_limit() {
-        let mut out = Vec::new();
-        quoted(&mut out, &[b'x'; FIELD_BYTES_MAX + 1]);
-        assert_eq!(out.len(), FIELD_BYTES_MAX + "\"...TRUNCATED\"".len());
-    }
-}
+mod tests;

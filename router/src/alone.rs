@@ -7,11 +7,12 @@
 //! | [`handover`] | the listening sockets, from one process to the next |
 //! | [`reload`] | certificates in files, which change |
 //! | [`stdout`] | its log, in gorouter's form |
-//! | [`access`] | where access lines go |
+//! | [`access`], [`metron`] | where access lines go |
 
 pub mod access;
 pub mod gorouter;
 pub mod handover;
+pub mod metron;
 pub mod ours;
 pub mod reload;
 pub mod report;
@@ -25,13 +26,12 @@ use std::time::Duration;
 
 use lattice_daemon::bus::nats::{NatsBus, NatsError};
 use lattice_daemon::clock::SystemClock;
-use lattice_daemon::log_ingress;
 use lattice_daemon::tasks::Tasks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::http::Status;
-use crate::{AccessLines, Handle, Listener, StartError, http};
+use crate::{AccessLines, Handle, Listener, StartError, http, records};
 use handover::{HandoverError, Successors};
 pub use settings::{Mistakes, Settings};
 
@@ -107,9 +107,10 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
             }
         });
     }
-    let (ingress, egress) = log_ingress::channel();
+    let (records, written) = records::channel(access.wants_served());
     router.lines = if access.is_empty() { AccessLines::None } else { AccessLines::All };
-    let writer = access::start(access, egress)?;
+    router.records = Some(records.clone());
+    let writer = access::start(access, written)?;
     let listeners = std::mem::take(&mut router.listeners);
     router.tcp.reserved.extend(listeners.iter().map(|listener| listener.addr.port()));
     router.hands_over = handover.is_some();
@@ -117,7 +118,7 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
     let front = Front { listeners, status, whose, start_delay: lifecycle.start_delay, handover };
     let drain = router.limits.drain;
     let clock = Arc::new(SystemClock);
-    let handle = crate::start(router, Arc::new(bus), Arc::new(ingress), clock, &tasks).await?;
+    let handle = crate::start(router, Arc::new(bus), Arc::new(records), clock, &tasks).await?;
     if let Some(report) = report {
         let shutdown = tasks.shutdown().clone();
         tasks.spawn("router-report", report.run(handle.clone(), shutdown));

@@ -16,6 +16,7 @@ pub use crate::access_log::{ExtraField, Query};
 pub use crate::challenges::Challenges;
 pub use crate::error_page::ErrorPage;
 pub use crate::pool::Balance;
+pub use crate::records::Records;
 pub use crate::services::Services;
 pub use crate::tls::BackendTls;
 
@@ -61,6 +62,8 @@ pub struct Config {
     pub measures_apps: bool,
     /// Which requests get an access line.
     pub lines: AccessLines,
+    /// Where access lines go in place of the log.
+    pub records: Option<Records>,
     /// What lines show beside the usual, and what of the usual they do not.
     pub line_rules: LineRules,
     /// What is said in headers beyond what always is.
@@ -224,6 +227,8 @@ pub struct HeaderRules {
     pub tracing: Tracing,
     /// What endpoints are told of the client's certificate.
     pub client_certificate: ForwardedCertificate,
+    /// A connection on which an endpoint was asked for a `100 Continue` is not used again.
+    pub closes_after_continue: bool,
     /// The `User-Agent` of a load balancer that asks whether the router is well.
     pub health_check_user_agent: Option<String>,
 }
@@ -285,10 +290,14 @@ pub struct Sticky {
 pub struct Limits {
     /// Client connections over all workers; at the limit new ones wait in the kernel's queue.
     pub connections_max: usize,
-    /// Bytes of a request's or an answer's head; more is answered 431 or 502.
+    /// Bytes of a request's head; more is answered 431.
     pub header_bytes_max: usize,
-    /// Header lines in a request or an answer; never more than 256.
+    /// Header lines in a request; never more than 256.
     pub headers_max: usize,
+    /// Bytes of an answer's head; more is answered 502.
+    pub answer_header_bytes_max: usize,
+    /// Header lines in an answer; never more than 256.
+    pub answer_headers_max: usize,
     /// From the first byte of a request's head to its last.
     #[serde(with = "duration")]
     pub header_read_timeout: Duration,
@@ -301,6 +310,9 @@ pub struct Limits {
     /// Until an endpoint has accepted a connection.
     #[serde(with = "duration")]
     pub dial_timeout: Duration,
+    /// The same where the request asks for an upgrade.
+    #[serde(with = "duration::optional")]
+    pub upgrade_dial_timeout: Option<Duration>,
     /// Until an endpoint has proved itself.
     #[serde(with = "duration")]
     pub handshake_timeout: Duration,
@@ -354,6 +366,7 @@ impl Config {
             balance: Balance::default(),
             measures_apps: false,
             lines: AccessLines::default(),
+            records: None,
             line_rules: LineRules::default(),
             headers: HeaderRules::default(),
             error_page: None,
@@ -422,10 +435,13 @@ impl Default for Limits {
             connections_max: 20_000,
             header_bytes_max: 64 * 1024,
             headers_max: 100,
+            answer_header_bytes_max: 64 * 1024,
+            answer_headers_max: 100,
             header_read_timeout: Duration::from_secs(30),
             keep_alive_idle: Duration::from_secs(120),
             stream_idle: Duration::from_secs(900),
             dial_timeout: Duration::from_secs(5),
+            upgrade_dial_timeout: None,
             handshake_timeout: Duration::from_secs(10),
             endpoint_timeout: Duration::from_secs(900),
             attempts_max: 3,

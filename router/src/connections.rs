@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,6 +57,7 @@ pub(crate) struct Lease {
 /// How long a new connection took.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Effort {
+    pub(crate) dns: Option<Duration>,
     pub(crate) dial: Option<Duration>,
     pub(crate) tls: Option<Duration>,
 }
@@ -92,17 +94,24 @@ impl Connections {
         None
     }
 
-    /// A new connection.
-    pub(crate) async fn dial(&self, backend: &Arc<Backend>) -> Result<Lease, Trouble> {
+    /// A new connection, which the endpoint may take so long to take.
+    pub(crate) async fn dial(
+        &self,
+        backend: &Arc<Backend>,
+        patience: Duration,
+    ) -> Result<Lease, Trouble> {
         count(&self.traffic.dials);
         let begun = Instant::now();
         let connecting = self.connect(backend);
-        let tcp = match tokio::time::timeout(self.limits.dial_timeout, connecting).await {
+        let tcp = match tokio::time::timeout(patience, connecting).await {
             Ok(Ok(tcp)) => tcp,
             Ok(Err(why)) => return Err(Trouble::Dial(why.to_string())),
             Err(_) => return Err(Trouble::DialTimeout),
         };
-        let mut effort = Effort { dial: Some(begun.elapsed()), tls: None };
+        let (tcp, dns) = tcp;
+        let dial = begun.elapsed().saturating_sub(dns.unwrap_or_default());
+        let mut effort = Effort { dns, dial: Some(dial), tls: None };
+        let begun = Instant::now();
         let stream = match backend.tls() {
             None => Stream::Plain(tcp),
             Some(name) => {
@@ -113,7 +122,7 @@ impl Connections {
                 let handshake = secure(tcp, config.clone(), name, backend);
                 match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
                     Ok(secured) => {
-                        effort.tls = effort.dial.map(|dial| begun.elapsed().saturating_sub(dial));
+                        effort.tls = Some(begun.elapsed());
                         Stream::Tls(Box::new(secured?))
                     }
                     Err(_) => return Err(Trouble::Tls(Distrust::Late, "timed out".to_owned())),
@@ -123,13 +132,19 @@ impl Connections {
         Ok(Lease { effort, ..Lease::new(stream, backend.clone()) })
     }
 
-    async fn connect(&self, backend: &Backend) -> io::Result<TcpStream> {
-        let stream = match backend.service() {
-            None => TcpStream::connect(backend.addr()).await?,
-            Some(name) => self.names.connect(name, backend.addr().port()).await?,
+    /// A connection, and how long its name was looked up, where it has one.
+    async fn connect(&self, backend: &Backend) -> io::Result<(TcpStream, Option<Duration>)> {
+        let begun = Instant::now();
+        let (stream, dns) = match backend.host() {
+            None => (TcpStream::connect(backend.addr()).await?, None),
+            Some(name) => {
+                let addresses = self.names.addresses(name).await?;
+                let dns = begun.elapsed();
+                (connect_to_any(&addresses, backend.addr().port()).await?, Some(dns))
+            }
         };
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok((stream, dns))
     }
 
     /// Keeps a connection whose last answer was read to its end.
@@ -212,6 +227,18 @@ impl Lease {
     }
 }
 
+/// A connection to the first of a name's addresses that takes one.
+async fn connect_to_any(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for ip in addresses {
+        match TcpStream::connect(SocketAddr::new(*ip, port)).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
 /// Speaks TLS to an endpoint, which must show the name that was registered, or its address if none
 /// was.
 async fn secure(
@@ -220,9 +247,9 @@ async fn secure(
     name: &str,
     backend: &Backend,
 ) -> Result<Secured, Trouble> {
-    let name = match name {
-        "" => ServerName::from(backend.addr().ip()),
-        name => ServerName::try_from(name.to_owned())
+    let name = match (name, backend.host()) {
+        ("", None) => ServerName::from(backend.addr().ip()),
+        ("", Some(name)) | (name, _) => ServerName::try_from(name.to_owned())
             .map_err(|_| Trouble::Tls(Distrust::Name, format!("`{name}` is no name")))?,
     };
     let tls = ClientConnection::new(config, name)
@@ -230,7 +257,6 @@ async fn secure(
     let secured = Secured::new(tcp, tls);
     match poll_fn(|cx| secured.poll_handshake(cx)).await {
         Ok(()) => Ok(secured),
-        Err(error) => Err(Trouble::of_tls(&error)
-            .unwrap_or_else(|| Trouble::Tls(Distrust::Handshake, error.to_string()))),
+        Err(error) => Err(Trouble::of_reading(&error, false)),
     }
 }

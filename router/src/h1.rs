@@ -31,9 +31,15 @@ pub enum Violation {
     /// Not a request line or status line.
     #[error("the first line is malformed")]
     FirstLine,
-    /// Neither HTTP/1.0 nor HTTP/1.1.
+    /// No version of HTTP.
     #[error("the version is neither HTTP/1.0 nor HTTP/1.1")]
     Version,
+    /// A version 1 other than HTTP/1.0 and HTTP/1.1.
+    #[error("the version is of HTTP/1, and neither HTTP/1.0 nor HTTP/1.1")]
+    MinorVersion,
+    /// A version other than 1.
+    #[error("unsupported protocol version")]
+    MajorVersion,
     /// A header line with a bad name or value, or one that continues on the next line.
     #[error("a header line is malformed")]
     Header,
@@ -86,6 +92,8 @@ pub(crate) enum Body {
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
     length: Option<u64>,
+    /// There is one without a value, which means nothing.
+    has_empty: bool,
     is_chunked: bool,
 }
 
@@ -104,9 +112,13 @@ impl Version {
 // === impl Framing ===
 
 impl Framing {
-    /// One `Content-Length`; the same number twice is one.
+    /// One `Content-Length`; the same number twice is one, and nothing is none.
     pub(crate) fn length(&mut self, value: &[u8]) -> Result<(), Violation> {
-        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        if value.is_empty() {
+            self.has_empty = true;
+            return if self.length.is_none() { Ok(()) } else { Err(Violation::Length) };
+        }
+        if self.has_empty || !value.iter().all(u8::is_ascii_digit) {
             return Err(Violation::Length);
         }
         let text = std::str::from_utf8(value).map_err(|_| Violation::Length)?;
@@ -131,6 +143,7 @@ impl Framing {
     pub(crate) fn of_request(&self, version: Version) -> Result<Body, Violation> {
         match (self.is_chunked, self.length) {
             (true, Some(_)) => Err(Violation::LengthAndEncoding),
+            (true, None) if self.has_empty => Err(Violation::LengthAndEncoding),
             (true, None) if version == Version::Http10 => Err(Violation::Encoding),
             (true, None) => Ok(Body::Chunked),
             (false, None | Some(0)) => Ok(Body::Empty),
@@ -152,6 +165,11 @@ impl Framing {
     /// The length, where one was given.
     pub(crate) fn given_length(&self) -> Option<u64> {
         self.length
+    }
+
+    /// Whether a length was given that is none.
+    pub(crate) fn has_empty_length(&self) -> bool {
+        self.has_empty
     }
 
     /// Whether chunks were announced.

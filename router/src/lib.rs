@@ -57,6 +57,7 @@ mod names;
 pub mod pool;
 mod preamble;
 mod proxy;
+pub mod records;
 mod registrar;
 pub mod reserved;
 pub mod select;
@@ -175,11 +176,9 @@ pub async fn start(
     tasks: &Tasks,
 ) -> Result<Handle, StartError> {
     let reserved = Arc::new(ReservedHosts::new(&config));
-    let table_rules = table::Rules::of(&config);
+    let (table_rules, rules) = (table::Rules::of(&config), registrar::Rules::of(&config));
     let editor = Editor::new(table_rules, rand::random());
     let table = editor.table().clone();
-    let registrar_rules = registrar::Rules::of(&config);
-    let workers = config.workers.max(1);
     let tcp = tcp_rules(&config);
     let (limits, tcp_of_worker) = shares(&config, &tcp);
     let (suspecting, suspects) = mpsc::channel(SUSPECTS_MAX);
@@ -193,6 +192,7 @@ pub async fn start(
         lines: config.lines,
         line_rules: config.line_rules,
         logs,
+        records: config.records,
         clock: clock.clone(),
         source_type: "RTR".into(),
         ending: ending.clone(),
@@ -202,6 +202,7 @@ pub async fn start(
         backend_tls: config.backend_tls.unwrap_or_default(),
         services: config.services,
         reads_preamble: config.reads_preamble,
+        balance: config.balance,
         zone: config.zone,
         measures_apps: config.measures_apps,
         error_page: config.error_page,
@@ -209,13 +210,13 @@ pub async fn start(
     });
     let messages = bus.subscribe("router.*");
     let retiring = tasks.shutdown().child_token();
-    let (orders, traffic) = start_workers(&shared, workers, (tasks, &retiring))?;
+    let (orders, traffic) = start_workers(&shared, config.workers.max(1), (tasks, &retiring))?;
     let listening = Listening::new(orders, config.hands_over);
     tasks.spawn("router-listening", release(listening.clone(), retiring.clone()));
     let opens = Arc::new(listening.clone());
     let ports = Ports::new(tcp, table_rules, rand::random(), opens, shared.logs.clone());
     let tcp_table = ports.table().clone();
-    let registrar = Registrar::new((editor, ports), reserved, registrar_rules, clock.clone(), bus);
+    let registrar = Registrar::new((editor, ports), reserved, rules, clock.clone(), bus);
     let registrations = registrar.counts.clone();
     let inner = Inner {
         ending,
@@ -233,8 +234,8 @@ pub async fn start(
     for listener in &config.listeners {
         handle.listen(*listener)?;
     }
-    let shutdown = tasks.shutdown().clone();
-    tasks.critical("router-registrar", registrar.run(messages, suspects, shutdown));
+    let following = registrar.run(messages, suspects, tasks.shutdown().clone());
+    tasks.critical("router-registrar", following);
     Ok(handle)
 }
 

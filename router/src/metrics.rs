@@ -60,6 +60,8 @@ pub struct Traffic {
     pub answered_here: AtomicU64,
     /// Requests whose framing was refused before they were read.
     pub refused: AtomicU64,
+    /// Requests with a `Content-Length` that says nothing.
+    pub empty_lengths: AtomicU64,
     /// Requests answered 404 or 400 for want of a route.
     pub unrouted: AtomicU64,
     /// Requests answered because an endpoint failed.
@@ -155,6 +157,8 @@ pub struct Totals {
     pub answered_here: u64,
     /// Requests whose framing was refused before they were read.
     pub refused: u64,
+    /// Requests with a `Content-Length` that says nothing.
+    pub empty_lengths: u64,
     /// Requests answered for want of a route.
     pub unrouted: u64,
     /// Requests answered because an endpoint failed.
@@ -340,6 +344,7 @@ impl Totals {
             totals.requests += read(&worker.requests);
             totals.answered_here += read(&worker.answered_here);
             totals.refused += read(&worker.refused);
+            totals.empty_lengths += read(&worker.empty_lengths);
             totals.unrouted += read(&worker.unrouted);
             totals.failed += read(&worker.failed);
             totals.busy += read(&worker.busy);

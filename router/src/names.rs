@@ -1,32 +1,20 @@
-//! Where names lead that are not in the table: those of route services. Each worker asks and
-//! remembers by itself, in the machine's way (`/etc/hosts`, `/etc/resolv.conf`), without the C
+//! Where the names of route services lead, and of endpoints that registered no address. Each worker
+//! asks and remembers by itself, as long as the answer says, in the machine's way (`/etc/hosts`, `/etc/resolv.conf`), without the C
 //! library, which a static binary has only half of.
 
 use std::cell::OnceCell;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use hickory_resolver::TokioResolver;
-use tokio::net::TcpStream;
 
 /// Who is asked.
 #[derive(Debug, Default)]
 pub(crate) struct Names(OnceCell<TokioResolver>);
 
 impl Names {
-    /// A connection to the first of a name's addresses that takes one.
-    pub(crate) async fn connect(&self, name: &str, port: u16) -> io::Result<TcpStream> {
-        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for ip in self.addresses(name).await? {
-            match TcpStream::connect(SocketAddr::new(ip, port)).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failed = error,
-            }
-        }
-        Err(failed)
-    }
-
-    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+    /// The addresses of a name, those first that are to be tried first.
+    pub(crate) async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         if let Ok(ip) = name.parse() {
             return Ok(vec![ip]);
         }

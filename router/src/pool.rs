@@ -43,7 +43,7 @@ const SERVED: i64 = i64::MAX;
 /// What decides for [`Balance::Hash`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct HashBy {
-    /// The header whose value decides; without it requests go round.
+    /// The header whose value decides; requests without it are spread as where nothing is said.
     pub header: String,
     /// How many times the average an endpoint may have under way; 0 for any number.
     pub factor: f64,

@@ -30,13 +30,15 @@ pub(crate) mod trace;
 pub(crate) mod upgrade;
 pub(crate) mod upload;
 
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tracing::debug;
+use futures_util::FutureExt as _;
+use tracing::{debug, error};
 
-use crate::h1::Violation;
 use crate::h1::transfer::Step;
+use crate::h1::{Violation, head};
 use crate::metrics::count;
 use crate::verdict::{Failure, Trouble};
 use crate::watch::Phase;
@@ -50,7 +52,8 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: &mut Client) {
     let head_max = worker.shared.limits.header_bytes_max;
     loop {
         let after = match client.next(&worker.memory, head_max).await {
-            Next::Head(length) => handle(worker, client, length).await,
+            Next::Head(length) => handle_safely(worker, client, length).await,
+            Next::Bad(Violation::TooLarge) => refuse_large(worker, client).await,
             Next::Bad(violation) => refuse_unread(worker, client, violation).await,
             Next::End => After::Close,
         };
@@ -60,14 +63,33 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: &mut Client) {
     }
 }
 
+/// As [`handle`]; a client whose request the router itself fails at is told so, and nobody else
+/// notices.
+async fn handle_safely(worker: &Rc<Worker>, client: &mut Client, length: usize) -> After {
+    let handling = AssertUnwindSafe(handle(worker, client, length)).catch_unwind();
+    match handling.await {
+        Ok(after) => after,
+        // Half of an answer is not to look like a whole one.
+        Err(_) if client.watch.is_answering() => After::Reset,
+        Err(_) => {
+            error!("the router has panicked at a request; the line above says where");
+            tell(worker, client, &Failure::Panicked).await
+        }
+    }
+}
+
 /// Answers the request whose head stands at the input's start.
 async fn handle(worker: &Rc<Worker>, client: &mut Client, length: usize) -> After {
     let begun = Exchange::begin(worker, &client.peer, &client.wire.input.filled()[..length]);
-    client.wire.input.consume(length);
     let (mut exchange, route) = match begun {
         Ok(begun) => begun,
-        Err(violation) => return refuse_unread(worker, client, violation).await,
+        Err(Violation::TooLarge) => return refuse_large(worker, client).await,
+        Err(violation) => {
+            client.wire.input.consume(length);
+            return refuse_unread(worker, client, violation).await;
+        }
     };
+    client.wire.input.consume(length);
     client.watch.enters(Phase::Awaiting);
     let answered = match route {
         Ok(route) => forward::send(&mut exchange, client, &route).await,
@@ -76,6 +98,7 @@ async fn handle(worker: &Rc<Worker>, client: &mut Client, length: usize) -> Afte
     match answered {
         Ok(answered) if answered.head.is_switch => {
             worker.leave(&client.watch);
+            client.watch.enters(Phase::Through);
             upgrade::tunnel(&mut exchange, client, answered.lease).await;
             After::Close
         }
@@ -131,6 +154,7 @@ fn count_failure(exchange: &Exchange, failure: &Failure) {
         | Failure::MalformedInstance { .. }
         | Failure::Service(_)
         | Failure::EmptyHost => count(&traffic.unrouted),
+        Failure::HeadTooLarge => count(&traffic.refused),
         Failure::Busy { .. } => count(&traffic.busy),
         Failure::Endpoint(trouble) => {
             count(&traffic.failed);
@@ -160,17 +184,44 @@ fn skip_body(exchange: &mut Exchange, client: &mut Client) -> bool {
     }
 }
 
+/// Refuses a head that is too large. What may be read of it says whose request it is, and is shown
+/// in its line.
+async fn refuse_large(worker: &Rc<Worker>, client: &mut Client) -> After {
+    let lines_max = worker.shared.limits.headers_max;
+    let begun = head::readable(client.wire.input.filled(), lines_max)
+        .map(|head| Exchange::begin(worker, &client.peer, &head));
+    let Some(Ok((mut exchange, route))) = begun else {
+        return refuse_unread(worker, client, Violation::TooLarge).await;
+    };
+    exchange.asks.keeps_alive = false;
+    let failure = match route {
+        Err(failure @ (Failure::UnknownRoute { .. } | Failure::NoEndpoints { .. })) => failure,
+        Err(_) => Failure::HeadTooLarge,
+        Ok(route) => {
+            forward::appoint(&mut exchange, &route);
+            Failure::HeadTooLarge
+        }
+    };
+    // What stands in the input is the head still, and of no use to anyone.
+    refuse(&mut exchange, client, &failure).await
+}
+
 /// Refuses what could not be read as a request.
 async fn refuse_unread(worker: &Rc<Worker>, client: &mut Client, violation: Violation) -> After {
     count(&worker.traffic.refused);
     debug!(%violation, "request refused");
+    tell(worker, client, &violation.into()).await
+}
+
+/// Tells the client what went wrong with a request that left no record.
+async fn tell(worker: &Rc<Worker>, client: &mut Client, failure: &Failure) -> After {
     let asks = Asks::nothing();
     let rules = &worker.shared.headers;
     let (at, request_id) = (worker.shared.clock.now(), b"");
     let added =
         Added { asks, request_id, at, cookie: None, endpoint: None, keeps_alive: false, rules };
     let mut bytes = worker.memory.lend_text();
-    let answer = Failure::from(violation).answer();
+    let answer = failure.answer();
     worker.traffic.ended(answer.status, 0, Duration::ZERO);
     answer::refuse(&mut bytes, &answer, added);
     let is_taken = client.answer(&bytes).await;

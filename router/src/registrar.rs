@@ -247,7 +247,7 @@ impl Registrar {
         match registered {
             Registered::Added => {
                 self.arrived(read.changed_at, now);
-                info!(route = %key.uri(), endpoint = %told.addr, app = %told.facts.app, "endpoint added");
+                info!(route = %key.uri(), endpoint = told.label(), app = %told.facts.app, "endpoint added");
             }
             Registered::Full => return Err(Ignored::Full { routes: self.editor.len() }),
             Registered::Updated | Registered::Refreshed | Registered::Outdated => {}
@@ -268,7 +268,7 @@ impl Registrar {
         let (key, told) = read.for_uri(uri, &self.reserved)?;
         if self.editor.unregister(&key, &told, now) {
             self.counts.unregistered(told.facts.component);
-            info!(route = %key.uri(), endpoint = %told.addr, app = %told.facts.app, "endpoint removed");
+            info!(route = %key.uri(), endpoint = told.label(), app = %told.facts.app, "endpoint removed");
         }
         Ok(())
     }

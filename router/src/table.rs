@@ -11,7 +11,7 @@ pub mod key;
 mod residents;
 mod site;
 
-use core::net::SocketAddr;
+use core::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use hashbrown::HashTable;
 
 use crate::config::Config;
 use crate::pool::{Balance, Facts, HashBy, Route, Tag};
+use crate::select::hash_of;
 pub use editor::Editor;
 use key::Name;
 use site::{Hashing, Site};
@@ -57,8 +58,10 @@ pub struct Rules {
 /// What a registration says about one endpoint.
 #[derive(Debug, Clone)]
 pub struct Announcement {
-    /// Where it takes connections.
+    /// Where it takes connections; of one with a name, what stands for that in the table.
     pub addr: SocketAddr,
+    /// Its name, where no address was told; it is looked up for each connection.
+    pub name: Option<String>,
     /// The instance guid.
     pub instance_id: String,
     /// The instance's index.
@@ -204,6 +207,7 @@ impl Announcement {
         }
         Some(Self {
             addr,
+            name: None,
             instance_id: instance_id.to_owned(),
             index: index.to_owned(),
             facts: Facts { app: app.into(), ..Facts::default() },
@@ -215,11 +219,31 @@ impl Announcement {
         })
     }
 
+    /// The same endpoint at a port of whatever address the name has when it is asked.
+    pub fn at(self, name: &str, port: u16) -> Self {
+        Self { addr: stand_in(name, port), name: Some(name.to_owned()), ..self }
+    }
+
+    /// Where it is, as lines show it.
+    pub fn label(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{name}:{}", self.addr.port()),
+            None => self.addr.to_string(),
+        }
+    }
+
     /// An endpoint of an app called `app`.
     #[cfg(test)]
     pub(crate) fn for_test(addr: &str) -> Self {
         Self::new(addr.parse().unwrap(), "app", "", "0").unwrap()
     }
+}
+
+/// An address that leads nowhere (RFC 6666), another one for each name, so that the table knows
+/// endpoints by their addresses only.
+fn stand_in(name: &str, port: u16) -> SocketAddr {
+    let hash = hash_of(name.as_bytes());
+    SocketAddr::new(Ipv6Addr::from((0x100 << 112) | u128::from(hash)).into(), port)
 }
 
 #[cfg(test)]

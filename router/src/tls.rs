@@ -1,6 +1,7 @@
 //! TLS as the router speaks it, in front and to endpoints: what files say, as what `rustls` takes.
 
 mod certificates;
+mod subjects;
 mod suites;
 mod trust;
 
@@ -18,6 +19,8 @@ use crate::challenges::ACME_TLS;
 
 pub use certificates::Certificates;
 pub(crate) use certificates::unread;
+pub(crate) use subjects::rule_without_authority;
+pub use subjects::{Subject, SubjectRule};
 pub use suites::{Version, Versions};
 
 /// HTTP/2's name in a handshake.
@@ -74,6 +77,8 @@ pub struct Front {
     pub certificates: Arc<Certificates>,
     /// Which clients must show a certificate.
     pub clients: Clients,
+    /// Whom authorities may vouch for; anyone where nothing is said of one.
+    pub subject_rules: Vec<SubjectRule>,
     /// Which versions are spoken.
     pub versions: Versions,
     /// Which cipher suites, by their names in OpenSSL or in RFCs; all that are safe if empty.
@@ -125,10 +130,11 @@ impl Front {
     pub fn config(self) -> Result<ServerConfig, PemError> {
         let provider = suites::provider(&self.cipher_suites)?;
         let versions = self.versions.listed();
+        let clients = subjects::guarded(verifier(self.clients)?, self.subject_rules);
         let config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&versions)
             .map_err(refused)?
-            .with_client_cert_verifier(verifier(self.clients)?);
+            .with_client_cert_verifier(clients);
         let mut config = config.with_cert_resolver(self.certificates);
         // The last is for whoever asks for nothing else.
         let known = [

@@ -2,12 +2,12 @@
 //! client is told. Pure; the words are gorouter's (facts 1.5 and 1.9).
 
 mod service;
-
-use std::fmt;
+mod trouble;
 
 use crate::error_page::{ErrorPage, Told};
 use crate::h1::Violation;
 pub use service::Obstacle;
+pub use trouble::{DISTRUSTS, Distrust, Shape, Trouble};
 
 /// Why a request is not answered by an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,12 @@ pub enum Failure {
     Malformed(Violation),
     /// A head beyond the limits.
     HeadTooLarge,
+    /// HTTP/1, and neither of its versions.
+    MinorVersion,
+    /// A version of HTTP that begins in another way.
+    MajorVersion,
+    /// The router itself has failed.
+    Panicked,
     /// An `Expect` that nobody knows.
     Expectation,
     /// A method the router does not carry.
@@ -89,45 +95,6 @@ pub enum Whose {
     Process,
 }
 
-/// How one attempt at an endpoint failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// It took no connection.
-    Dial(String),
-    /// It took no connection in time.
-    DialTimeout,
-    /// The connection turned out dead before the request's head was in it.
-    DeadConnection,
-    /// It closed or reset the connection before the answer began.
-    Closed(String),
-    /// Its answer was not HTTP, or its head too large.
-    Garbled(String),
-    /// Its answer did not begin in time.
-    Timeout,
-    /// It was not the one that was meant, or took us for somebody else.
-    Tls(Distrust, String),
-    /// It is the only one that would do, and is gone or has enough to do.
-    InstanceGone,
-}
-
-/// How many reasons there are for [`Distrust`].
-pub const DISTRUSTS: usize = 5;
-
-/// Why two ends of a TLS connection do not come together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Distrust {
-    /// The endpoint does not speak TLS, or nothing that both speak.
-    Handshake,
-    /// Its certificate is for another name.
-    Name,
-    /// Nobody we trust vouches for its certificate, or not any more.
-    Certificate,
-    /// It does not take our certificate, or wants one.
-    Ours,
-    /// It took too long.
-    Late,
-}
-
 /// Who has to look into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -137,15 +104,6 @@ pub enum Fault {
     Endpoint,
     /// Nobody serves what was asked for.
     Route,
-}
-
-/// What decides about another attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Doing it twice is as good as once.
-    pub is_idempotent: bool,
-    /// A body may follow the head.
-    pub has_body: bool,
 }
 
 /// What the router answers by itself.
@@ -163,6 +121,8 @@ pub struct Answer {
     pub body: String,
     /// The body is a page, and whole.
     pub is_page: bool,
+    /// There is no more to it than its status line.
+    pub is_bare: bool,
     /// The connection's state is unknown: close it.
     pub closes: bool,
 }
@@ -197,45 +157,7 @@ impl Whose {
     }
 }
 
-// === impl Trouble ===
-
-impl Trouble {
-    /// Whether another endpoint may be tried: only when no byte can have been acted upon.
-    pub fn may_retry(&self, request: Shape) -> bool {
-        match self {
-            Self::Dial(_) | Self::DialTimeout | Self::DeadConnection => true,
-            Self::Closed(_) => request.is_idempotent && !request.has_body,
-            // It has refused us before it read what we said; but a body is gone.
-            Self::Tls(Distrust::Ours, _) => !request.has_body,
-            Self::Tls(..) => true,
-            Self::Garbled(_) | Self::Timeout | Self::InstanceGone => false,
-        }
-    }
-
-    /// What an error of TLS means; none for other errors.
-    pub(crate) fn of_tls(error: &std::io::Error) -> Option<Self> {
-        let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-        Some(Self::Tls(Distrust::of(tls), tls.to_string()))
-    }
-
-    /// Whether an endpoint that must prove itself is forgotten: somebody else is there now.
-    pub fn unmasks_endpoint(&self) -> bool {
-        match self {
-            Self::Dial(_) | Self::DialTimeout => true,
-            Self::Tls(distrust, _) => *distrust != Distrust::Late,
-            Self::DeadConnection
-            | Self::Closed(_)
-            | Self::Garbled(_)
-            | Self::Timeout
-            | Self::InstanceGone => false,
-        }
-    }
-
-    /// Whether the endpoint is passed over for a while.
-    pub fn marks_endpoint(&self) -> bool {
-        matches!(self, Self::Dial(_) | Self::DialTimeout | Self::Closed(_) | Self::Tls(..))
-    }
-}
+// === impl Failure ===
 
 impl From<Violation> for Failure {
     /// What a client is told that sent it.
@@ -244,66 +166,12 @@ impl From<Violation> for Failure {
             Violation::TooLarge => Self::HeadTooLarge,
             // As gorouter takes it: a request without a host.
             Violation::Http2 => Self::EmptyHost,
+            Violation::MinorVersion => Self::MinorVersion,
+            Violation::MajorVersion => Self::MajorVersion,
             other => Self::Malformed(other),
         }
     }
 }
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dial(why) => write!(f, "dial: {why}"),
-            Self::DialTimeout => f.write_str("dial: timed out"),
-            Self::DeadConnection => {
-                f.write_str("connection was closed before the request was sent")
-            }
-            Self::Closed(why) => write!(f, "closed before the answer: {why}"),
-            Self::Garbled(why) => write!(f, "not a valid answer: {why}"),
-            Self::InstanceGone => f.write_str("the one instance that would do is gone or busy"),
-            Self::Timeout => f.write_str("context deadline exceeded"),
-            Self::Tls(_, why) => write!(f, "tls: {why}"),
-        }
-    }
-}
-
-// === impl Distrust ===
-
-impl Distrust {
-    /// What an error of TLS means (facts 1.9).
-    pub(crate) fn of(error: &rustls::Error) -> Self {
-        use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
-        match error {
-            Error::InvalidCertificate(
-                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
-            ) => Self::Name,
-            Error::InvalidCertificate(_) | Error::NoCertificatesPresented => Self::Certificate,
-            Error::AlertReceived(
-                Alert::BadCertificate
-                | Alert::CertificateRequired
-                | Alert::CertificateUnknown
-                | Alert::CertificateExpired
-                | Alert::UnknownCA
-                | Alert::AccessDenied,
-            ) => Self::Ours,
-            _ => Self::Handshake,
-        }
-    }
-
-    /// Status and words.
-    fn answer(self) -> (u16, &'static str) {
-        match self {
-            Self::Handshake => (525, "525 SSL Handshake Failed"),
-            Self::Name => (503, "503 Service Unavailable"),
-            Self::Certificate => (526, "526 Invalid SSL Certificate"),
-            Self::Ours => (496, "496 SSL Certificate Required"),
-            Self::Late => {
-                (502, "502 Bad Gateway: Registered endpoint failed to handle the request.")
-            }
-        }
-    }
-}
-
-// === impl Failure ===
 
 impl Failure {
     /// Whether it is shown on a page where there is one: what an endpoint does wrong is not.
@@ -366,6 +234,11 @@ impl Failure {
             Self::HeadTooLarge => {
                 Answer::new(Fault::Client, 431, "max-request-size-exceeded").closing()
             }
+            Self::MinorVersion => Answer::new(Fault::Client, 400, None).bare(),
+            Self::MajorVersion => Answer::new(Fault::Client, 505, None)
+                .says("505 HTTP Version Not Supported: unsupported protocol version")
+                .closing(),
+            Self::Panicked => Answer::new(Fault::Client, 502, "unknown_failure").closing(),
             Self::Expectation => Answer::new(Fault::Client, 417, None).closing(),
             Self::Unsupported => Answer::new(Fault::Client, 405, "unsupported_method")
                 .says("405 Method Not Allowed: the router carries no CONNECT")
@@ -405,6 +278,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
         _ => "",
     }
 }
@@ -415,7 +289,16 @@ impl Answer {
     fn new<'e>(fault: Fault, status: u16, error: impl Into<Option<&'e str>>) -> Self {
         let error = error.into().map(str::to_owned);
         let (cache_control, body) = (None, String::new());
-        Self { fault, status, error, cache_control, body, is_page: false, closes: false }
+        Self {
+            fault,
+            status,
+            error,
+            cache_control,
+            body,
+            is_page: false,
+            is_bare: false,
+            closes: false,
+        }
     }
 
     /// As the status port answers, too.
@@ -460,6 +343,11 @@ impl Answer {
 
     fn says(self, body: impl Into<String>) -> Self {
         Self { body: body.into(), ..self }
+    }
+
+    /// Closing, for it does not say where it ends.
+    fn bare(self) -> Self {
+        Self { is_bare: true, ..self.closing() }
     }
 
     fn closing(self) -> Self {

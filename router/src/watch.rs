@@ -104,6 +104,14 @@ impl Watch {
         self.moved();
     }
 
+    /// Whether an answer is on its way, or what may come in its place.
+    pub(crate) fn is_answering(&self) -> bool {
+        match self.phase.get() {
+            Phase::Idle | Phase::Head | Phase::Awaiting => false,
+            Phase::Streaming | Phase::Lingering | Phase::Through | Phase::Carrying => true,
+        }
+    }
+
     /// Whether the answer that comes next is the last.
     pub(crate) fn is_finishing(&self) -> bool {
         self.order.get() != Order::Serve

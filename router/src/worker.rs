@@ -30,11 +30,12 @@ use crate::connections::{Connections, Spoken};
 use crate::listening::Opened;
 use crate::memory::Memory;
 use crate::metrics::{Traffic, count};
-use crate::pool::Backend;
+use crate::pool::{Backend, Balance};
+use crate::records::Records;
 use crate::reserved::ReservedHosts;
 use crate::table::Table;
 use crate::watch::{self, Order, Ticks, Watch};
-use lines::Lines;
+use lines::{Lines, Way};
 
 /// What all workers read.
 pub(crate) struct Shared {
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) lines: AccessLines,
     pub(crate) line_rules: LineRules,
     pub(crate) logs: Arc<dyn LogIngress>,
+    /// Where access lines go, if not there.
+    pub(crate) records: Option<Records>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Who writes access lines: `RTR`.
     pub(crate) source_type: Arc<str>,
@@ -61,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) services: Option<Services>,
     /// A load balancer may say for whom it speaks.
     pub(crate) reads_preamble: bool,
+    /// How requests are spread where their route does not say it.
+    pub(crate) balance: Balance,
     /// The zone whose endpoints are preferred.
     pub(crate) zone: Option<String>,
     pub(crate) measures_apps: bool,
@@ -211,7 +216,7 @@ impl Worker {
         let limits = shared.limits;
         Rc::new(Self {
             connections: Connections::new(limits, Spoken::of(&shared), traffic.clone()),
-            lines: Rc::new(Lines::new(shared.logs.clone(), traffic.clone())),
+            lines: Rc::new(Lines::new(Way::of(&shared), traffic.clone())),
             tcp_places: Arc::new(Semaphore::new(shared.tcp.connections_max)),
             shared,
             traffic,

@@ -8,14 +8,15 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use lattice_daemon::log_ingress::ChannelEgress;
 use lattice_model::Envelope;
 use lattice_model::envelope::{Log, Message};
-use lattice_model::wire::dropsonde;
 use serde::Deserialize;
+use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::metron::{Agent, Metron};
 use crate::access_log;
+use crate::records::Record;
 
 /// How many lines are written at once.
 const BATCH_MAX: usize = 1024;
@@ -32,8 +33,8 @@ pub struct Access {
     pub file: Option<PathBuf>,
     /// A syslog server.
     pub syslog: Option<Syslog>,
-    /// The UDP address of a metron agent, which gets the lines of apps.
-    pub metron: Option<String>,
+    /// A metron agent, which gets the lines of apps, or is told of each request.
+    pub metron: Option<Metron>,
 }
 
 /// A syslog server that takes RFC 5424.
@@ -73,14 +74,6 @@ pub enum AccessError {
         /// Why.
         source: io::Error,
     },
-    /// The agent.
-    #[error("cannot send access lines to the metron agent at {address}")]
-    Metron {
-        /// Where.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
     /// The thread.
     #[error("cannot start the writer of access lines")]
     Thread(#[source] io::Error),
@@ -95,21 +88,29 @@ impl Access {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether records are to hold requests.
+    pub fn wants_served(&self) -> bool {
+        self.metron.as_ref().is_some_and(Metron::wants_served)
+    }
 }
 
 /// Starts the writer; it ends when the router has.
-pub fn start(access: Access, lines: ChannelEgress) -> Result<JoinHandle<()>, AccessError> {
+pub fn start(
+    access: Access,
+    records: mpsc::Receiver<Record>,
+) -> Result<JoinHandle<()>, AccessError> {
     let file = access.file.map(|path| {
         let opened = OpenOptions::new().create(true).append(true).open(&path);
         opened.map_err(|source| AccessError::File { path, source })
     });
-    let metron = access
-        .metron
-        .map(|address| agent(&address).map_err(|source| AccessError::Metron { address, source }));
-    let syslog = access.syslog.map(Stream::new);
-    let mut writer = Writer { file: file.transpose()?, syslog, metron: metron.transpose()? };
+    let (file, syslog) = (file.transpose()?, access.syslog.map(Stream::new));
     let thread = std::thread::Builder::new().name("access-log".to_owned());
-    thread.spawn(move || writer.run(lines)).map_err(AccessError::Thread)
+    let run = move || {
+        let metron = access.metron.and_then(Metron::reach);
+        Writer { file, syslog, metron }.run(records);
+    };
+    thread.spawn(run).map_err(AccessError::Thread)
 }
 
 /// A socket that sends to this address only.
@@ -122,18 +123,15 @@ pub(super) fn agent(address: &str) -> io::Result<UdpSocket> {
 struct Writer {
     file: Option<File>,
     syslog: Option<Stream>,
-    metron: Option<UdpSocket>,
+    metron: Option<Agent>,
 }
 
 impl Writer {
-    fn run(&mut self, mut lines: ChannelEgress) {
+    fn run(&mut self, mut records: mpsc::Receiver<Record>) {
         let mut batch = Vec::new();
         let mut text = Vec::new();
-        while lines.envelopes.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-            for envelope in batch.drain(..) {
-                let Message::Log(log) = &envelope.message else { continue };
-                self.write(&envelope, log, &mut text);
-            }
+        while records.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            batch.drain(..).for_each(|record| self.write(&record, &mut text));
             if let Some(file) = &mut self.file
                 && let Err(error) = file.write_all(&text)
             {
@@ -143,7 +141,9 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, envelope: &Envelope, log: &Log, text: &mut Vec<u8>) {
+    fn write(&mut self, record: &Record, text: &mut Vec<u8>) {
+        let envelope = &record.envelope;
+        let Message::Log(log) = &envelope.message else { return };
         if self.file.is_some() {
             text.extend_from_slice(&log.payload);
             text.push(b'\n');
@@ -151,9 +151,8 @@ impl Writer {
         if let Some(syslog) = &mut self.syslog {
             syslog.send(envelope, log);
         }
-        if let Some(metron) = self.metron.as_ref().filter(|_| !envelope.source_id.is_empty()) {
-            // As with every datagram, nobody says whether it arrived.
-            let _ = metron.send(&dropsonde::encode(envelope));
+        if let Some(metron) = &self.metron {
+            metron.tell(record);
         }
     }
 }
@@ -234,10 +233,12 @@ fn message(syslog: &Syslog, host: &str, envelope: &Envelope, log: &Log) -> Vec<u
 
 #[cfg(test)]
 mod tests {
-    use lattice_daemon::log_ingress::{self, LogIngress as _};
+    use lattice_daemon::log_ingress::LogIngress as _;
     use lattice_model::Time;
+    use lattice_model::wire::dropsonde;
 
     use super::*;
+    use crate::records;
 
     fn syslog(network: Network, address: String) -> Syslog {
         Syslog { network, address, tag: gorouter(), bytes_max: 0 }
@@ -256,9 +257,13 @@ mod tests {
         let access = Access {
             file: Some(path.clone()),
             syslog: Some(syslog(Network::Udp, server.local_addr().unwrap().to_string())),
-            metron: Some(metron.local_addr().unwrap().to_string()),
+            metron: Some(Metron {
+                address: metron.local_addr().unwrap().to_string(),
+                tells_lines: true,
+                ..Metron::default()
+            }),
         };
-        let (ingress, egress) = log_ingress::channel();
+        let (ingress, egress) = records::channel(false);
         let writer = start(access, egress).unwrap();
         ingress.emit(line("", "unknown route"));
         ingress.emit(line("web", "a request"));
@@ -281,7 +286,7 @@ mod tests {
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap().to_string();
         let syslog = Syslog { bytes_max: 60, ..syslog(Network::Tcp, address) };
-        let (ingress, egress) = log_ingress::channel();
+        let (ingress, egress) = records::channel(false);
         let access = Access { syslog: Some(syslog), ..Access::default() };
         let writer = start(access, egress).unwrap();
         ingress.emit(line("web", &"x".repeat(100)));
@@ -298,7 +303,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_is_named() {
         let access = Access { file: Some("/nowhere/access.log".into()), ..Access::default() };
-        let error = start(access, log_ingress::channel().1).unwrap_err().to_string();
+        let error = start(access, records::channel(false).1).unwrap_err().to_string();
         assert_eq!(error, "cannot append access lines to /nowhere/access.log");
     }
 }

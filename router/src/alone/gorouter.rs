@@ -11,6 +11,7 @@ use std::time::Duration;
 use lattice_daemon::bus::nats::NatsConfig;
 
 use super::access::{Access, Network, Syslog};
+use super::metron::Metron;
 use super::report::Report;
 use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
 use super::stdout::Logging;
@@ -94,6 +95,7 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
         report: report(&file),
         lifecycle: Lifecycle { start_delay, drain_wait: file.drain_wait },
         handover: None,
+        remarks: remarks(&file),
         unknown_keys,
     };
     judge.over(settings)
@@ -102,13 +104,27 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
 /// What gorouter can, and this router cannot.
 fn refuse_unsupported(file: &File, judge: &mut Judge) {
     let lacks = [
-        (file.routing_api.is_some(), "routing_api: this router takes routes from NATS only"),
+        (
+            file.routing_api.as_ref().is_some_and(|api| !api.uri.is_empty() && api.port != 0),
+            "routing_api names a server: this router takes routes from NATS only; leave its uri \
+             out, and have its routes registered over NATS",
+        ),
         (
             file.disable_http && !file.enable_ssl,
             "disable_http without enable_ssl: nothing would listen",
         ),
     ];
     lacks.into_iter().filter(|(is_so, _)| *is_so).for_each(|(_, why)| judge.refuse(why));
+}
+
+/// What is asked for, and left undone.
+fn remarks(file: &File) -> Vec<String> {
+    let undone = [(
+        !file.publish_active_apps_interval.is_zero(),
+        "publish_active_apps_interval: router.active_apps is not published; nothing has read it \
+         since DEAs are gone",
+    )];
+    undone.into_iter().filter(|(is_so, _)| *is_so).map(|(_, why)| why.to_owned()).collect()
 }
 
 fn listener(port: u16, is_tls: bool) -> Listener {
@@ -199,6 +215,7 @@ fn headers(file: &File) -> HeaderRules {
             w3c: file.tracing.enable_w3c,
             w3c_tenant: Some(file.tracing.w3c_tenant_id.clone()).filter(|id| !id.is_empty()),
         },
+        closes_after_continue: !file.keep_alive_100_continue_requests,
         health_check_user_agent: checker.cloned(),
         ..HeaderRules::default()
     }
@@ -217,9 +234,12 @@ fn limits(file: &File) -> Limits {
     Limits {
         header_bytes_max: or(file.max_request_header_bytes, 1024 * 1024).min(1024 * 1024),
         headers_max: or(file.max_request_headers, 256).min(256),
+        answer_header_bytes_max: or(file.max_response_header_bytes, 1024 * 1024).min(1024 * 1024),
+        answer_headers_max: or(file.max_response_headers, 256).min(256),
         keep_alive_idle: file.frontend_idle_timeout,
         endpoint_timeout: file.endpoint_timeout,
         dial_timeout: file.endpoint_dial_timeout,
+        upgrade_dial_timeout: Some(file.websocket_dial_timeout).filter(|time| !time.is_zero()),
         attempts_max: or(file.backends.max_attempts, ATTEMPTS_DEFAULT),
         in_flight_per_endpoint_max: file.backends.max_conns,
         failed_for: file.droplet_stale_threshold / 4,
@@ -302,8 +322,21 @@ fn access(file: &File, judge: &mut Judge) -> Access {
     Access {
         file: Some(&file.access_log.file).filter(|f| !f.is_empty()).map(Into::into),
         syslog: streams.then_some(Syslog { network, address, tag, bytes_max }),
-        metron: logging.loggregator_enabled.then(|| logging.metron_address.clone()),
+        metron: metron(file),
     }
+}
+
+/// Who is told of each request, if anybody is.
+fn metron(file: &File) -> Option<Metron> {
+    let tells_events = file.enable_envelope_v1_metrics;
+    let metron = Metron {
+        address: file.logging.metron_address.clone(),
+        index: file.index,
+        tells_lines: file.logging.loggregator_enabled,
+        tells_served: tells_events && file.send_http_start_stop_server_event,
+        tells_asked: tells_events && file.send_http_start_stop_client_event,
+    };
+    (metron.tells_lines || metron.wants_served()).then_some(metron)
 }
 
 #[cfg(test)]

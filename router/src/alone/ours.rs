@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::access::{Access, Syslog};
+use super::metron::Metron;
 use super::reload::{CertificateFiles, Reload};
 use super::report::Report;
 use super::route_services::RouteServices;
@@ -184,9 +185,12 @@ pub(super) fn read(text: &str) -> Read {
         tcp: file.tcp.rules(file.status.addrs()),
         ..defaults
     };
+    let index = router.identity.index;
     let nats = file.nats.config(&mut judge);
     let report = file.status.metron.clone().map(|agent| Report { agent });
     let AccessLog { file: path, syslog, metron, .. } = file.access_log;
+    let lines_to = |address| Metron { address, index, tells_lines: true, ..Metron::default() };
+    let metron = metron.map(lines_to);
     let Times { start_delay, drain_wait, .. } = file.lifecycle;
     judge.over(Settings {
         router,
@@ -198,6 +202,7 @@ pub(super) fn read(text: &str) -> Read {
         report,
         lifecycle: Lifecycle { start_delay, drain_wait },
         handover: None,
+        remarks: Vec::new(),
         unknown_keys: Vec::new(),
     })
 }
@@ -277,6 +282,7 @@ fn front(tls: &Tls, reload: &Reload, judge: &mut Judge) -> Option<Arc<rustls::Se
     let front = Front {
         certificates: reload.certificates.clone(),
         clients,
+        subject_rules: Vec::new(),
         versions: Versions { min: tls.min, max: tls.max },
         cipher_suites: tls.cipher_suites.clone(),
         speaks_http2: tls.http2,

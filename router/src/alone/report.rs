@@ -1,5 +1,5 @@
 //! What is counted, for a metron agent: dropsonde's counters and values under gorouter's names
-//! (facts 1.14). gorouter sends an event for each request; here requests are summed up, and sums
+//! (facts 1.14). gorouter counts by an event for each request; here requests are summed up, and sums
 //! and averages are sent every few seconds, which costs requests nothing.
 
 use std::io;
@@ -23,7 +23,7 @@ const NANOS_OF_MS: f64 = 1e6;
 const NANOS_OF_SECOND: f64 = 1e9;
 
 /// What agents know a router as.
-const ORIGIN: &str = "gorouter";
+pub(super) const ORIGIN: &str = "gorouter";
 
 /// Who is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +152,7 @@ impl Seen {
             ("routes_pruned", totals.endpoints_pruned),
             ("rejected_requests", totals.unrouted + totals.refused),
             ("bad_gateways", totals.bad_gateways()),
+            ("empty_content_length_header", totals.empty_lengths),
             ("backend_invalid_id", totals.distrusted(Distrust::Name)),
             ("backend_invalid_tls_cert", totals.distrusted(Distrust::Certificate)),
             ("backend_tls_handshake_failed", totals.distrusted(Distrust::Handshake)),

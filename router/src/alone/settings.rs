@@ -37,6 +37,8 @@ pub struct Settings {
     pub lifecycle: Lifecycle,
     /// Where the listening sockets pass from one process to the next.
     pub handover: Option<PathBuf>,
+    /// What the file asks for and does not get, with the reason.
+    pub remarks: Vec<String>,
     /// Keys of the file that nobody knows.
     pub unknown_keys: Vec<String>,
 }

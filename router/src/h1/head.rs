@@ -111,6 +111,23 @@ impl HeadEnd {
     }
 }
 
+/// The beginning of a head that is too large as a head of its own: whole lines, at most so many, and
+/// none that says how long a body is, for what follows is none. Nothing without a first line.
+pub(crate) fn readable(bytes: &[u8], lines_max: usize) -> Option<Vec<u8>> {
+    let lines = bytes.split_inclusive(|&b| b == b'\n').take_while(|line| line.ends_with(b"\r\n"));
+    let is_framing = |line: &[u8]| {
+        let name = line.split(|&b| b == b':').next().unwrap_or_default();
+        matches!(Name::of(name), Name::ContentLength | Name::TransferEncoding)
+    };
+    let mut head: Vec<u8> = Vec::new();
+    for line in lines.take(lines_max + 1).take_while(|line| *line != b"\r\n") {
+        if head.is_empty() || !is_framing(line) {
+            head.extend_from_slice(line);
+        }
+    }
+    (!head.is_empty()).then(|| [head, b"\r\n".to_vec()].concat())
+}
+
 /// What the parser's complaint means.
 pub(super) fn violation(error: httparse::Error) -> Violation {
     match error {

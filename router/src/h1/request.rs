@@ -22,6 +22,8 @@ pub(crate) struct RequestHead<'s, 'b> {
     pub(crate) body: Body,
     /// `Content-Length`, where there is one.
     pub(crate) length: Option<u64>,
+    /// Whether there is a `Content-Length` without a value.
+    pub(crate) has_empty_length: bool,
     /// Whether the client wants to use the connection again.
     pub(crate) keeps_alive: bool,
     /// The protocol that is asked for, if `Connection` says that the asking is meant for us.
@@ -66,6 +68,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             Ok(Status::Complete(length)) if length == bytes.len() => {}
             Ok(_) => return Err(Violation::Header),
             Err(_) if bytes == HTTP2_BEGINS => return Err(Violation::Http2),
+            Err(httparse::Error::Version) => return Err(unspoken(bytes)),
             Err(error) => return Err(violation(error)),
         }
         let version = match parsed.version {
@@ -78,6 +81,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             version,
             body: Body::Empty,
             length: None,
+            has_empty_length: false,
             keeps_alive: false,
             upgrade: None,
             expects: Expects::Nothing,
@@ -99,6 +103,7 @@ impl<'s, 'b> RequestHead<'s, 'b> {
         }
         self.body = framing.of_request(self.version)?;
         self.length = framing.given_length();
+        self.has_empty_length = framing.has_empty_length();
         self.keeps_alive = persistence.keeps(self.version);
         if self.version == Version::Http11 {
             let upgrade = self.fields.values(Name::Upgrade).next();
@@ -112,6 +117,19 @@ impl<'s, 'b> RequestHead<'s, 'b> {
             self.expects = expects;
         }
         Ok(())
+    }
+}
+
+/// What is wrong with a request line whose version is not spoken.
+fn unspoken(head: &[u8]) -> Violation {
+    let line = head.split(|&b| b == b'\r').next().unwrap_or_default();
+    let version = line.rsplit(|&b| b == b' ').next().unwrap_or_default();
+    match version.strip_prefix(b"HTTP/") {
+        Some([b'1', b'.', minor]) if minor.is_ascii_digit() => Violation::MinorVersion,
+        Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            Violation::MajorVersion
+        }
+        Some(_) | None => Violation::Version,
     }
 }
 

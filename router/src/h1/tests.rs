@@ -51,6 +51,7 @@ fn requests_end_where_they_say() {
         ("P / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcG", &["P / abc"]),
         ("P / HTTP/1.1\r\nContent-Length: 3\r\ncontent-length:3\r\n\r\nabc", &["P / abc"]),
         ("P / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", &["P / "]),
+        ("P / HTTP/1.1\r\nContent-Length:\r\n\r\nP /b HTTP/1.1\r\n\r\n", &["P / ", "P /b "]),
         ("P / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n", &[]),
         ("P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", &[]),
         (
@@ -82,7 +83,13 @@ fn what_two_readers_could_read_differently_is_refused() {
         ("GET / HTTP/1.1\r\nA\r\n\r\n", Header),
         ("GET / HTTP/1.1\r\n: b\r\n\r\n", Header),
         ("GET / HTTP/1.1\r\nA : b\r\n\r\n", Header),
-        ("GET / HTTP/1.2\r\n\r\n", Version),
+        ("GET / HTTP/1.2\r\n\r\n", MinorVersion),
+        ("GET / HTTP/2.0\r\n\r\n", MajorVersion),
+        ("GET / HTTP/2.5\r\nHost: a\r\n\r\n", MajorVersion),
+        ("GET / HTTP/0.9\r\n\r\n", MajorVersion),
+        ("GET / HTTP/1.10\r\n\r\n", Header),
+        ("GET / HTTP/x.1\r\n\r\n", Version),
+        ("GET / HTTX/1.1\r\n\r\n", Version),
         ("PRI * HTTP/2.0\r\n\r\n", Http2),
         ("GET /\r\n\r\n", FirstLine),
         ("G\0T / HTTP/1.1\r\n\r\n", FirstLine),
@@ -98,7 +105,12 @@ fn what_two_readers_could_read_differently_is_refused() {
         ("P / HTTP/1.1\r\nContent-Length: 3, 3\r\n\r\n", Length),
         ("P / HTTP/1.1\r\nContent-Length: +3\r\n\r\n", Length),
         ("P / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", Length),
-        ("P / HTTP/1.1\r\nContent-Length:\r\n\r\n", Length),
+        ("P / HTTP/1.1\r\nContent-Length:\r\nContent-Length: 1\r\n\r\nx", Length),
+        ("P / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length:\r\n\r\nx", Length),
+        (
+            "P / HTTP/1.1\r\nContent-Length:\r\nTransfer-Encoding: chunked\r\n\r\n",
+            LengthAndEncoding,
+        ),
         ("P / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", Encoding),
         ("P / HTTP/1.1\r\nTransfer-Encoding: identity\r\n\r\n", Encoding),
         (
@@ -198,6 +210,7 @@ fn answers_end_where_they_say() {
             Ok((Chunked, true)),
         ),
         ("HTTP/1.1 200 OK\r\n", false, Ok((UntilClose, false))),
+        ("HTTP/1.1 200 OK\r\nContent-Length:\r\n", false, Ok((UntilClose, false))),
         ("HTTP/1.1 204 No\r\nContent-Length: 3\r\n", false, Ok((Empty, true))),
         ("HTTP/1.1 304 No\r\n", false, Ok((Empty, true))),
         ("HTTP/1.1 103 Hints\r\n", false, Ok((Empty, true))),
@@ -274,7 +287,7 @@ proptest! {
 
     #[test]
     fn a_body_comes_through_any_framing_and_any_pace(
-        body in prop::collection::vec(any::<u8>(), 0..20_000),
+        body in prop::collection::vec(any::<u8>(), 1..20_000),
         pace in (1usize..9000, 1usize..9000),
     ) {
         let length = body.len() as u64;
@@ -297,5 +310,24 @@ proptest! {
         let chunked = moved(length, true, &body, (100, 100)).unwrap().split_off(5);
         let cut = cut.min(chunked.len() - 1);
         prop_assert_eq!(moved(Body::Chunked, true, &chunked[..cut], (100, 100)), Err(Violation::Early));
+    }
+}
+
+#[test]
+fn of_a_head_that_is_too_large_whole_lines_are_read() {
+    for (bytes, lines_max, expected) in [
+        ("GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC", 9, Some("GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n")),
+        ("GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n", 1, Some("GET / HTTP/1.1\r\nA: 1\r\n\r\n")),
+        (
+            "GET / HTTP/1.1\r\ncontent-length: 9\r\nTransfer-Encoding: chunked\r\nA: 1\r\n\r\nbody\r\n",
+            9,
+            Some("GET / HTTP/1.1\r\nA: 1\r\n\r\n"),
+        ),
+        ("GET / HTTP/1.1\r\nA: 1\nB: 2\r\n", 9, Some("GET / HTTP/1.1\r\n\r\n")),
+        ("GET /aaaa", 9, None),
+        ("", 9, None),
+    ] {
+        let readable = super::head::readable(bytes.as_bytes(), lines_max);
+        assert_eq!(readable.as_deref(), expected.map(str::as_bytes), "{bytes}");
     }
 }

@@ -61,6 +61,7 @@ fn text(
         ("routes_pruned", totals.endpoints_pruned),
         ("rejected_requests", totals.unrouted + totals.refused),
         ("bad_gateways", totals.bad_gateways()),
+        ("empty_content_length_header", totals.empty_lengths),
         ("backend_invalid_id", totals.distrusted(Distrust::Name)),
         ("backend_invalid_tls_cert", totals.distrusted(Distrust::Certificate)),
         ("backend_tls_handshake_failed", totals.distrusted(Distrust::Handshake)),

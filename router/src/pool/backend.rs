@@ -23,6 +23,8 @@ pub struct Backend {
     instance_bytes: u16,
     label_bytes: u8,
     ip: IpAddr,
+    /// Its address is that of the name in its label, whatever that is.
+    is_looked_up: bool,
     name: Named,
     gone: AtomicBool,
 }
@@ -44,7 +46,7 @@ impl Backend {
     /// A backend with a number of its own.
     pub fn new(id: u64, told: &Announcement) -> Self {
         let name = if told.tls.is_some() { Named::Certificate } else { Named::Nothing };
-        Self::named(id, told, name, &told.addr.to_string())
+        Self::named(id, told, name, &told.label())
     }
 
     /// A route service, known by the name that it must prove. Lines show no address of it, as
@@ -62,14 +64,21 @@ impl Backend {
             in_flight: AtomicU32::new(0),
             port: told.addr.port(),
             instance_bytes: u16::try_from(told.instance_id.len()).expect("announcements bound it"),
-            label_bytes: u8::try_from(label.len()).expect("an address has at most 58 bytes"),
+            label_bytes: u8::try_from(label.len()).expect("announcements bound it"),
             ip: told.addr.ip(),
+            is_looked_up: told.name.is_some(),
             name,
             gone: AtomicBool::new(false),
         }
     }
 
-    /// The address; of a route service only the port.
+    /// The name whose address is looked up for each connection, where there is one.
+    pub fn host(&self) -> Option<&str> {
+        let of_label = || self.label().rsplit_once(':').map(|(host, _)| host);
+        if self.is_looked_up { of_label() } else { self.service() }
+    }
+
+    /// The address; of one that is looked up only the port means something.
     pub fn addr(&self) -> SocketAddr {
         SocketAddr::new(self.ip, self.port)
     }
@@ -151,6 +160,16 @@ impl Backend {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_backend_with_a_name_is_known_by_it() {
+        let told = Announcement::for_test("10.0.0.1:80").at("db.internal", 81);
+        let other = Announcement::for_test("10.0.0.1:80").at("web.internal", 81);
+        let backend = Backend::new(1, &told);
+        assert_eq!((backend.label(), backend.host()), ("db.internal:81", Some("db.internal")));
+        assert_eq!((backend.shown(), backend.addr().port()), ("db.internal:81", 81));
+        assert!(backend.is_of(&told) && !backend.is_of(&other) && backend.service().is_none());
+    }
 
     #[test]
     fn a_backend_says_of_itself_what_was_announced() {

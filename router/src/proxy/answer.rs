@@ -152,6 +152,10 @@ pub(crate) fn inform(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, request_id:
 
 /// Writes what the router answers by itself, with its body, in gorouter's order.
 pub(crate) fn refuse(out: &mut Vec<u8>, answer: &verdict::Answer, added: Added<'_>) {
+    if answer.is_bare {
+        status_line(out, Version::Http10, answer.status, verdict::reason(answer.status).as_bytes());
+        return out.extend_from_slice(b"\r\n");
+    }
     let (version, begin) = (added.asks.version, out.len());
     status_line(out, version, answer.status, verdict::reason(answer.status).as_bytes());
     if let Some(control) = answer.cache_control {

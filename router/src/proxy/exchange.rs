@@ -24,6 +24,7 @@ use crate::h1::transfer::Transfer;
 use crate::h1::{Version, Violation};
 use crate::metrics::count;
 use crate::pool::{Endpoint, Route};
+use crate::records::{Record, Records, Served};
 use crate::table::key;
 use crate::verdict::{Answer, Failure, Shape, Trouble};
 use crate::worker::{Peer, Worker};
@@ -84,6 +85,8 @@ pub(crate) struct Asks {
     pub(crate) is_upgrade: bool,
     /// The client holds its body back.
     pub(crate) expects_continue: bool,
+    /// The endpoint's connection takes no further request, whatever it says.
+    pub(crate) ends_endpoint: bool,
     /// The client may know which endpoint answered.
     pub(crate) is_traced: bool,
 }
@@ -100,6 +103,9 @@ impl Exchange {
         let mut slots = Slots::new();
         let head = RequestHead::parse(bytes, worker.shared.limits.headers_max, &mut slots)?;
         count(&worker.traffic.requests);
+        if head.has_empty_length {
+            count(&worker.traffic.empty_lengths);
+        }
         let (at, rules) = (worker.shared.clock.now(), &worker.shared.headers);
         let trace = Trace::of(&head, &rules.tracing, || (rand::random(), rand::random()));
         let request_id = request_id(&trace);
@@ -212,8 +218,39 @@ impl Exchange {
             let log = Log::out(shared.source_type.clone(), text);
             let whose = endpoint.map(|e| (e.facts.app.clone(), e.index.clone()));
             let (app, index) = whose.unwrap_or_else(|| ("".into(), "".into()));
-            Envelope::log(app, index, shared.clock.now(), log)
+            let now = shared.clock.now();
+            let facts = endpoint.map(|e| e.facts.clone());
+            let wants_served = shared.records.as_ref().is_some_and(Records::wants_served);
+            let served = wants_served.then(|| Box::new(self.served(now)));
+            Record { facts, served, ..Envelope::log(app, index, now, log).into() }
         });
+    }
+
+    /// The request itself, which ends now.
+    fn served(&self, ended: Time) -> Served {
+        let (sent, marks) = (&self.outbound, &self.outbound.marks);
+        let text = |mark| String::from_utf8_lossy(sent.at(mark)).into_owned();
+        let target = text(&marks.target);
+        let path = target.split('?').next().unwrap_or_default();
+        let scheme = if self.peer.tls.is_some() { "https" } else { "http" };
+        let since = |at: Instant| i64::try_from(at.elapsed().as_nanos()).unwrap_or(0);
+        Served {
+            began: self.at,
+            asked: self.course.asked.map(|(_, last)| Time(ended.0 - since(last))),
+            ended,
+            request_id: String::from_utf8_lossy(&self.request_id).into_owned(),
+            method: text(&marks.method),
+            uri: format!("{scheme}://{}{path}", text(&marks.host)),
+            client: self.peer.label.clone(),
+            user_agent: text(&marks.user_agent),
+            forwarded_for: text(&marks.forwarded_for),
+            status: self.status_logged(),
+            sent: self.down.moved() + self.sent_here,
+            instance_id: self
+                .endpoint
+                .as_ref()
+                .map_or_else(String::new, |endpoint| endpoint.backend.instance_id().to_owned()),
+        }
     }
 
     /// The target, with what may be shown of its query.
@@ -270,6 +307,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.refused(&Failure::Panicked.answer());
+        }
         if !self.is_complete {
             count(&self.worker.traffic.cancelled);
         }
@@ -306,6 +346,7 @@ impl Asks {
             keeps_alive: false,
             is_upgrade: false,
             expects_continue: false,
+            ends_endpoint: false,
             is_traced: false,
         }
     }
@@ -320,6 +361,7 @@ impl Asks {
             keeps_alive: head.keeps_alive,
             is_upgrade: head.upgrade.is_some(),
             expects_continue: head.expects == Expects::Continue && shape.has_body,
+            ends_endpoint: rules.ends_connection(head),
             is_traced: trace_key.is_some()
                 && head.fields.values(Name::VcapTrace).next() == trace_key,
         }
@@ -359,7 +401,7 @@ impl Course {
             ExtraField::BackendTime => last.map(since).map(Amount::Time),
             ExtraField::DialTime => self.effort.dial.map(Amount::Time),
             ExtraField::TlsTime => self.effort.tls.map(Amount::Time),
-            ExtraField::DnsTime => None,
+            ExtraField::DnsTime => self.effort.dns.map(Amount::Time),
             ExtraField::FailedAttempts => Some(Amount::Count(self.attempts.saturating_sub(1))),
             ExtraField::FailedAttemptsTime => {
                 let failed = first.zip(last).filter(|_| self.attempts > 1);

@@ -12,11 +12,11 @@ use super::client::Client;
 use super::exchange::Exchange;
 use super::upload;
 use crate::connections::Lease;
-use crate::h1::Version;
 use crate::h1::head::{HeadEnd, LineEnds, Slots};
 use crate::h1::response::ResponseHead;
+use crate::h1::{Version, Violation};
 use crate::metrics::count;
-use crate::pool::{Endpoint, Route};
+use crate::pool::{Balance, Endpoint, Route};
 use crate::select::{Asked, Choice, select};
 use crate::verdict::{Failure, Trouble};
 use crate::wire::{Broken, poll_transfer};
@@ -94,6 +94,13 @@ pub(crate) async fn send(
     Err(failure.unwrap_or_else(|| exchange.nobody(false)))
 }
 
+/// Chooses an endpoint and does not ask it: the line of a request that is refused names it.
+pub(crate) fn appoint(exchange: &mut Exchange, route: &Route) {
+    if let Choice::Endpoint(endpoint) = choose(exchange, route, route.next_turn(), &[]) {
+        exchange.goes_to(&endpoint);
+    }
+}
+
 /// How many endpoints may be tried; a route service is the only one, and tried again.
 fn attempts_max(exchange: &Exchange) -> usize {
     let shared = &exchange.worker.shared;
@@ -110,8 +117,13 @@ fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Cho
         true => 0,
         false => shared.limits.in_flight_per_endpoint_max,
     };
+    let balance = match (route.balance(), sought.hashed) {
+        // Without what decides it is spread as where nothing is said.
+        (Balance::Hash, None) => shared.balance,
+        (balance, _) => balance,
+    };
     let asked = Asked {
-        balance: route.balance(),
+        balance,
         turn,
         tried,
         preferred: sought.stickiness.wish(),
@@ -137,8 +149,7 @@ async fn attempt(
     let shape = exchange.asks.shape;
     if let Some(lease) = exchange.worker.connections.reuse(&endpoint.backend) {
         match send_on(exchange, client, lease).await {
-            Err(Failure::Endpoint(trouble @ (Trouble::DeadConnection | Trouble::Closed(_))))
-                if trouble.may_retry(shape) => {}
+            Err(Failure::Endpoint(trouble)) if trouble.is_of_old_age(shape) => {}
             outcome => return outcome,
         }
     }
@@ -153,7 +164,10 @@ async fn dial(
     endpoint: &Endpoint,
 ) -> Result<Lease, Failure> {
     let worker = &exchange.worker;
-    let mut dialing = pin!(worker.connections.dial(&endpoint.backend));
+    let limits = &worker.shared.limits;
+    let of_upgrades = limits.upgrade_dial_timeout.filter(|_| exchange.asks.is_upgrade);
+    let patience = of_upgrades.unwrap_or(limits.dial_timeout);
+    let mut dialing = pin!(worker.connections.dial(&endpoint.backend, patience));
     poll_fn(|cx| {
         if let Poll::Ready(dialed) = dialing.as_mut().poll(cx) {
             return Poll::Ready(dialed.map_err(Failure::Endpoint));
@@ -192,7 +206,7 @@ fn poll_answer(
         if let Poll::Ready(Err(_)) = poll_inform(cx, exchange, client, lease) {
             return Poll::Ready(Err(Failure::ClientGone));
         }
-        let length = match poll_head(cx, exchange, lease) {
+        let length = match poll_head(cx, exchange, lease, *informed > 0) {
             Poll::Ready(length) => length?,
             Poll::Pending if !exchange.up.rests() => return Poll::Pending,
             Poll::Pending => {
@@ -229,8 +243,9 @@ fn poll_head(
     cx: &mut Context<'_>,
     exchange: &Exchange,
     lease: &mut Lease,
+    has_begun: bool,
 ) -> Poll<Result<usize, Failure>> {
-    let max = exchange.worker.shared.limits.header_bytes_max;
+    let max = exchange.worker.shared.limits.answer_header_bytes_max;
     loop {
         let there = lease.wire.input.filled().len();
         match lease.head_end.find(lease.wire.input.filled(), LineEnds::Lenient) {
@@ -242,16 +257,18 @@ fn poll_head(
         if lease.wire.input.has_memory() && lease.wire.input.is_full() {
             lease.wire.input.grow((2 * there).min(max + 1));
         }
-        let why = match lease.wire.poll_read(cx, &exchange.worker.memory) {
+        let is_asked = exchange.up.has_sent(exchange.outbound.bytes());
+        let trouble = match lease.wire.poll_read(cx, &exchange.worker.memory) {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(0)) => "the connection ended".to_owned(),
+            Poll::Ready(Ok(0)) => Trouble::of_end(is_asked),
             Poll::Ready(Ok(_)) => continue,
-            Poll::Ready(Err(error)) => match Trouble::of_tls(&error) {
-                Some(trouble) => return Poll::Ready(Err(Failure::Endpoint(trouble))),
-                None => error.to_string(),
-            },
+            Poll::Ready(Err(error)) => Trouble::of_reading(&error, is_asked),
         };
-        return Poll::Ready(Err(Failure::Endpoint(Trouble::Closed(why))));
+        let failure = match trouble {
+            Trouble::Ended if has_begun || there > 0 => garbled("unexpected EOF"),
+            trouble => Failure::Endpoint(trouble),
+        };
+        return Poll::Ready(Err(failure));
     }
 }
 
@@ -265,8 +282,11 @@ fn read_head(
     let (asks, limits) = (exchange.asks, &exchange.worker.shared.limits);
     let mut slots = Slots::new();
     let bytes = &lease.wire.input.filled()[..length];
-    let head = ResponseHead::parse(bytes, limits.headers_max, asks.is_head, &mut slots);
-    let head = head.map_err(garbled)?;
+    let head = ResponseHead::parse(bytes, limits.answer_headers_max, asks.is_head, &mut slots);
+    let head = head.map_err(|violation| match violation {
+        Violation::TooLarge => garbled("Too many response headers"),
+        other => garbled(other),
+    })?;
     match head.status {
         101 if !asks.is_upgrade => Err(garbled("101 to a request that asks for no upgrade")),
         101 => {
@@ -327,7 +347,7 @@ fn relay(exchange: &mut Exchange, client: &Client, head: &ResponseHead<'_, '_>) 
     exchange.answered(head.status);
     Read {
         is_switch: false,
-        endpoint_keeps: head.keeps_alive,
+        endpoint_keeps: head.keeps_alive && !asks.ends_endpoint,
         client_keeps,
         until_close: passage.until_close,
     }

@@ -11,7 +11,7 @@ use super::trace::Trace;
 use crate::config::{ForwardedCertificate, ForwardedProto, HeaderRules};
 use crate::decimal;
 use crate::h1::name::Name;
-use crate::h1::request::RequestHead;
+use crate::h1::request::{Expects, RequestHead};
 use crate::h1::{Body, words};
 use crate::verdict::Shape;
 use crate::worker::Known;
@@ -69,6 +69,9 @@ impl Outbound {
         }
         outbound.passed_on(head, told);
         outbound.framing(head);
+        if told.rules.ends_connection(head) {
+            outbound.line(b"Connection", b"close");
+        }
         outbound.forwarded(head, told);
         if !head.fields.has(Name::RequestStart) {
             let millis = u64::try_from(told.at.0 / 1_000_000).unwrap_or(0);
@@ -296,6 +299,12 @@ impl HeaderRules {
     /// Whether endpoints are not told the scheme that the client says.
     fn replaces_proto(&self) -> bool {
         self.forwarded_proto != ForwardedProto::Keep
+    }
+
+    /// Whether the endpoint's connection is not used again after a request.
+    pub(super) fn ends_connection(&self, head: &RequestHead<'_, '_>) -> bool {
+        let waits = head.expects == Expects::Continue && head.upgrade.is_none();
+        self.closes_after_continue && waits
     }
 }
 

@@ -74,6 +74,11 @@ impl Upload {
         !matches!(self.gate, Gate::Open)
     }
 
+    /// Whether all of this head is sent.
+    pub(crate) fn has_sent(&self, head: &[u8]) -> bool {
+        self.head_sent == head.len()
+    }
+
     /// Whether nothing is read from the client for this request now.
     pub(crate) fn rests(&self) -> bool {
         self.state != State::Going || self.is_held()

@@ -16,6 +16,9 @@ use crate::table::Announcement;
 use crate::table::key::Key;
 use crate::tcp::ports;
 
+/// The longest name of an endpoint's host, so that its label fits.
+const NAME_BYTES_MAX: usize = 240;
+
 /// Why a registration is ignored.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Ignored {
@@ -23,6 +26,8 @@ pub(super) enum Ignored {
     NotJson(serde_json::Error),
     #[error("`{host}` is not an IP address")]
     NotAnAddress { host: String },
+    #[error("`{host}` is neither an IP address nor the name of a host")]
+    NotAHost { host: String },
     #[error("{addr} has no port")]
     NoPort { addr: IpAddr },
     #[error("{addr} asks for the route service `{url}`, which is not a URL of https")]
@@ -100,7 +105,7 @@ pub(super) fn read(
 ) -> Result<Read, Ignored> {
     let mut told: Registration = serde_json::from_slice(payload).map_err(Ignored::NotJson)?;
     let port = if told.tls_port == 0 { told.port } else { told.tls_port };
-    let addr = address_of(&told.host, port)?;
+    let (addr, name) = located(&told.host, port)?;
     let url = std::mem::take(&mut told.route_service_url);
     if is_register && !url.is_empty() && !url.starts_with("https") {
         return Err(Ignored::RouteService { addr, url });
@@ -108,6 +113,9 @@ pub(super) fn read(
     let mut announcement =
         Announcement::new(addr, &told.app, &told.private_instance_id, &told.private_instance_index)
             .ok_or(Ignored::Unprintable { addr })?;
+    if let Some(name) = name {
+        announcement = announcement.at(&name, port);
+    }
     (announcement.balance, announcement.hash_by) = balance(&told.options);
     announcement.tls =
         (told.tls_port != 0).then(|| std::mem::take(&mut told.server_cert_domain_san));
@@ -156,6 +164,27 @@ fn address_of(host: &str, port: u16) -> Result<SocketAddr, Ignored> {
         0 => Err(Ignored::NoPort { addr: ip }),
         port => Ok(SocketAddr::new(ip, port)),
     }
+}
+
+/// An endpoint at an address, or at the name of a host.
+fn located(host: &str, port: u16) -> Result<(SocketAddr, Option<String>), Ignored> {
+    match address_of(host, port) {
+        Err(Ignored::NotAnAddress { host }) if !is_name(&host) => Err(Ignored::NotAHost { host }),
+        Err(Ignored::NotAnAddress { host }) => {
+            let nowhere = address_of("0.0.0.0", port)?;
+            Ok((nowhere, Some(host.to_ascii_lowercase())))
+        }
+        other => other.map(|addr| (addr, None)),
+    }
+}
+
+/// Whether it can be the name of a host; names of none but digits and dots are misspelt addresses.
+fn is_name(host: &str) -> bool {
+    let is_letter = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(is_letter);
+    host.len() <= NAME_BYTES_MAX
+        && host.trim_end_matches('.').split('.').all(is_label)
+        && host.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
 /// How requests are to be spread, and what decides for a hash, which must have a header and no

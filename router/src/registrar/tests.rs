@@ -99,7 +99,11 @@ fn what_cannot_be_a_route_is_ignored_and_counted() {
         "",
         "{",
         "[]",
-        r#"{"host":"name.test","port":80,"uris":["a.test"]}"#,
+        r#"{"host":"no name","port":80,"uris":["a.test"]}"#,
+        r#"{"host":"a..test","port":80,"uris":["a.test"]}"#,
+        r#"{"host":"10.0.0.256","port":80,"uris":["a.test"]}"#,
+        r#"{"host":"","port":80,"uris":["a.test"]}"#,
+        r#"{"host":"name.test","port":0,"uris":["a.test"]}"#,
         r#"{"host":"10.0.0.1","port":0,"uris":["a.test"]}"#,
         r#"{"host":"10.0.0.1","port":99999,"uris":["a.test"]}"#,
         r#"{"host":"10.0.0.1","port":80,"uris":["", "a b", "/x"]}"#,
@@ -113,6 +117,24 @@ fn what_cannot_be_a_route_is_ignored_and_counted() {
         bench.hear(REGISTER, payload).holds(&[]);
         assert!(bench.registrar.counts.ignored.load(Ordering::Relaxed) > 0, "{payload}");
     }
+}
+
+#[test]
+fn an_endpoint_may_have_a_name_and_is_known_by_it() {
+    let mut bench = Bench::new(false);
+    let named = |host: &str, id: &str| {
+        format!(r#"{{"host":"{host}","port":80,"uris":["a.test"],"private_instance_id":"{id}"}}"#)
+    };
+    let long = "a".repeat(241);
+    bench.hear(REGISTER, &named(&long, "")).holds(&[]);
+    bench.hear(REGISTER, &named("DB-1.internal", "g1")).hear(REGISTER, &named("db-2_x", "g2"));
+    bench.hear(REGISTER, &named("db-1.internal", "g1"));
+    bench.holds(&[("a.test", &["db-1.internal:80", "db-2_x:80"])]);
+    bench.hear(REGISTER, &named("db-2_x", "g3"));
+    bench.holds(&[("a.test", &["db-1.internal:80", "db-2_x:80"])]);
+    bench.hear(UNREGISTER, &named("db-1.internal", ""));
+    bench.holds(&[("a.test", &["db-2_x:80"])]);
+    bench.wind(1000).prune().holds(&[("a.test", &[])]);
 }
 
 #[test]

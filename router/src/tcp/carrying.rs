@@ -244,7 +244,7 @@ impl Carried {
                 count(&traffic.tcp.retries);
             }
             self.endpoint = Some(Held::new(endpoint.clone()));
-            match worker.connections.dial(&endpoint.backend).await {
+            match worker.connections.dial(&endpoint.backend, shared.limits.dial_timeout).await {
                 Ok(lease) => return Ok(lease),
                 Err(trouble) => {
                     endpoint.backend.mark_failed(now + shared.limits.failed_for);
@@ -318,7 +318,7 @@ impl Carried {
         }
         let now = shared.clock.now();
         let log = Log::out(shared.source_type.clone(), self.line(&app, now));
-        self.worker.lines.push(Envelope::log(app, index, now, log));
+        self.worker.lines.push(Envelope::log(app, index, now, log).into());
     }
 }
 

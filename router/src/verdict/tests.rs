@@ -1,111 +1,87 @@
 //! Every failure's words, and which of them are tried again.
 
-use super::*;
+use std::io;
 
-#[test]
-fn every_failure_has_its_status_and_words() {
+use super::*;
+use crate::config::HeaderRules;
+use crate::proxy::answer::{Added, refuse};
+
+/// What clients are told of each failure, byte for byte; the ends of lines are shown.
+const ANSWERS: &str = include_str!("answers.txt");
+
+fn every_failure() -> Vec<Failure> {
     let host = || "web.test".to_owned();
-    let refused = Trouble::Dial("Connection refused (os error 111)".to_owned());
-    for (failure, expected) in [
-        (
-            Failure::HealthCheck { is_ending: false },
-            "Client - | ok | private, max-age=0 | closes=false",
-        ),
-        (
-            Failure::HealthCheck { is_ending: true },
-            "Client - |  | private, max-age=0 | closes=false",
-        ),
-        (
-            Failure::Challenge { answer: "token.thumb".to_owned() },
-            "Client - | token.thumb | no-cache, no-store | closes=false",
-        ),
-        (
-            Failure::UnknownRoute { host: host() },
-            "Route unknown_route | 404 Not Found: Requested route ('web.test') does not \
-             exist. | no-cache, no-store | closes=false",
-        ),
-        (
-            Failure::NoEndpoints { host: host() },
-            "Route no_endpoints | 503 Service Unavailable: Requested route ('web.test') has \
-             no available endpoints. | public,max-age=2 | closes=false",
-        ),
-        (
-            Failure::PlatformHost { host: host() },
-            "Client platform_host | 403 Forbidden: Requested route ('web.test') is not \
-             served to instances. | no-cache, no-store | closes=false",
-        ),
-        (
-            Failure::Busy { host: host() },
-            "Route Connection Limit Reached | 503 Service Unavailable: Requested route \
-             ('web.test') has reached the connection limit. | - | closes=false",
-        ),
-        (
-            Failure::UnknownInstance {
-                whose: Whose::App,
-                index: "3".to_owned(),
-                guid: "g".to_owned(),
-                host: host(),
-            },
-            "Route unknown_route | 400 Bad Request: Requested instance ('3') with guid ('g') does \
-             not exist for route ('web.test') | no-cache, no-store | closes=false",
-        ),
-        (
-            Failure::MalformedInstance { whose: Whose::Process },
-            "Client invalid_cf_process_instance_header | 400 Bad Request: Invalid \
-             X-CF-Process-Instance Header | no-cache, no-store | closes=false",
-        ),
-        (
-            Failure::EmptyHost,
-            "Client empty_host | 400 Bad Request: Request had empty Host header | \
-             public,max-age=2 | closes=false",
-        ),
-        (
-            Failure::MalformedHost,
-            "Client - | 400 Bad Request: malformed Host header | - | closes=true",
-        ),
-        (
-            Failure::Ambiguous("why"),
-            "Client ambiguous_request | 400 Bad Request: why | - | closes=true",
-        ),
-        (
-            Failure::Unsupported,
-            "Client unsupported_method | 405 Method Not Allowed: the router carries no \
-             CONNECT | - | closes=true",
-        ),
-        (
-            Failure::Malformed(Violation::Chunk),
-            "Client malformed_request | 400 Bad Request: a chunk is malformed | - | closes=true",
-        ),
-        (Failure::HeadTooLarge, "Client max-request-size-exceeded |  | - | closes=true"),
-        (Failure::Expectation, "Client - |  | - | closes=true"),
-        (Failure::ClientGone, "Client - | 499 Request Cancelled | - | closes=true"),
-        (
-            Failure::Endpoint(refused),
-            "Endpoint endpoint_failure (dial: Connection refused (os error 111)) | 502 Bad \
-             Gateway: Registered endpoint failed to handle the request. | - | closes=false",
-        ),
-        (
-            Failure::Endpoint(Trouble::Timeout),
-            "Endpoint endpoint_failure (context deadline exceeded) | 502 Bad Gateway: \
-             Registered endpoint failed to handle the request. | - | closes=false",
-        ),
-    ] {
-        let a = failure.answer();
-        let error = a.error.as_deref().unwrap_or("-");
-        let cache = a.cache_control.unwrap_or("-");
-        let shown = format!("{:?} {error} | {} | {cache} | closes={}", a.fault, a.body, a.closes);
-        assert_eq!(shown, expected);
-    }
+    let wanted = |whose| Failure::UnknownInstance {
+        whose,
+        index: "3".to_owned(),
+        guid: "g".to_owned(),
+        host: host(),
+    };
+    let mut all = vec![
+        Failure::HealthCheck { is_ending: false },
+        Failure::HealthCheck { is_ending: true },
+        Failure::Challenge { answer: "token.thumb".to_owned() },
+        Failure::UnknownRoute { host: host() },
+        Failure::NoEndpoints { host: host() },
+        Failure::PlatformHost { host: host() },
+        Failure::Busy { host: host() },
+        wanted(Whose::App),
+        wanted(Whose::Process),
+        Failure::MalformedInstance { whose: Whose::App },
+        Failure::MalformedInstance { whose: Whose::Process },
+        Failure::EmptyHost,
+        Failure::MalformedHost,
+        Failure::Ambiguous("why"),
+        Failure::Malformed(Violation::Chunk),
+        Failure::HeadTooLarge,
+        Failure::MinorVersion,
+        Failure::MajorVersion,
+        Failure::Panicked,
+        Failure::Expectation,
+        Failure::Unsupported,
+        Failure::Service(Obstacle::Disabled),
+        Failure::ClientGone,
+    ];
+    let why = || "why".to_owned();
+    let troubles = [
+        Trouble::Dial("Connection refused (os error 111)".to_owned()),
+        Trouble::DialTimeout,
+        Trouble::DeadConnection,
+        Trouble::Ended,
+        Trouble::Reset { is_asked: true },
+        Trouble::Garbled(why()),
+        Trouble::Timeout,
+        Trouble::Tls(Distrust::Handshake, why()),
+        Trouble::Tls(Distrust::Name, why()),
+        Trouble::Tls(Distrust::Certificate, why()),
+        Trouble::Tls(Distrust::Ours, why()),
+        Trouble::Tls(Distrust::Late, why()),
+        Trouble::InstanceGone,
+    ];
+    all.extend(troubles.map(Failure::Endpoint));
+    all
 }
 
+/// A change here is one that clients see. `LATTICE_UPDATE_GOLDEN=1` writes the file anew.
 #[test]
-fn the_body_names_the_status() {
-    for failure in
-        [Failure::EmptyHost, Failure::MalformedHost, Failure::Malformed(Violation::Length)]
-    {
-        let answer = failure.answer();
-        assert!(answer.body.starts_with(&answer.status.to_string()), "{answer:?}");
+fn every_failure_is_told_in_these_very_bytes() {
+    let rules = HeaderRules::default();
+    let mut told = String::new();
+    for failure in every_failure() {
+        let (answer, mut bytes) = (failure.answer(), Vec::new());
+        let added = Added { keeps_alive: !answer.closes, ..Added::for_test(false, &rules) };
+        refuse(&mut bytes, &answer, added);
+        let bytes = String::from_utf8(bytes).unwrap().replace("\r\n", "\\r\\n\n");
+        told.push_str(&format!("--- {failure:?}\n{bytes}\n"));
     }
+    if std::env::var_os("LATTICE_UPDATE_GOLDEN").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/verdict/answers.txt");
+        std::fs::write(path, &told).unwrap();
+    }
+    for (told, expected) in told.lines().zip(ANSWERS.lines()) {
+        assert_eq!(told, expected);
+    }
+    assert_eq!(told.lines().count(), ANSWERS.lines().count());
 }
 
 #[test]
@@ -119,12 +95,51 @@ fn only_what_cannot_have_been_used_is_tried_again() {
         (Trouble::Dial(why()), [true, true, true, true], true),
         (Trouble::DialTimeout, [true, true, true, true], true),
         (Trouble::DeadConnection, [true, true, true, true], false),
-        (Trouble::Closed(why()), [true, false, false, false], true),
+        (Trouble::Ended, [true, false, false, false], false),
+        (Trouble::Reset { is_asked: false }, [true; 4], true),
+        (Trouble::Reset { is_asked: true }, [false; 4], true),
         (Trouble::Garbled(why()), [false; 4], false),
         (Trouble::Timeout, [false; 4], false),
+        (Trouble::InstanceGone, [false; 4], false),
+        (Trouble::Tls(Distrust::Handshake, why()), [true; 4], true),
+        (Trouble::Tls(Distrust::Name, why()), [true; 4], true),
+        (Trouble::Tls(Distrust::Certificate, why()), [true; 4], true),
+        (Trouble::Tls(Distrust::Ours, why()), [true, false, false, true], true),
+        (Trouble::Tls(Distrust::Late, why()), [true; 4], true),
     ] {
         let seen = [get, put, post, post_empty].map(|shape| trouble.may_retry(shape));
         assert_eq!(seen, retried, "{trouble:?}");
         assert_eq!(trouble.marks_endpoint(), marks, "{trouble:?}");
+    }
+}
+
+#[test]
+fn errors_of_reading_are_told_apart_by_what_came_before() {
+    let dead = Trouble::DeadConnection;
+    for (kind, is_asked, expected) in [
+        (io::ErrorKind::ConnectionReset, true, Trouble::Reset { is_asked: true }),
+        (io::ErrorKind::ConnectionReset, false, Trouble::Reset { is_asked: false }),
+        (io::ErrorKind::UnexpectedEof, true, Trouble::Ended),
+        (io::ErrorKind::UnexpectedEof, false, dead),
+        (io::ErrorKind::TimedOut, true, Trouble::Garbled("timed out".to_owned())),
+    ] {
+        assert_eq!(Trouble::of_reading(&kind.into(), is_asked), expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_kept_connection_that_died_of_age_is_replaced_once() {
+    let get = Shape { is_idempotent: true, has_body: false };
+    let post = Shape { is_idempotent: false, has_body: true };
+    for (trouble, expected) in [
+        (Trouble::DeadConnection, [true, true]),
+        (Trouble::Reset { is_asked: false }, [true, true]),
+        (Trouble::Reset { is_asked: true }, [true, false]),
+        (Trouble::Ended, [true, false]),
+        (Trouble::Garbled("x".to_owned()), [false, false]),
+        (Trouble::Timeout, [false, false]),
+        (Trouble::Dial("x".to_owned()), [false, false]),
+    ] {
+        assert_eq!([get, post].map(|shape| trouble.is_of_old_age(shape)), expected, "{trouble:?}");
     }
 }

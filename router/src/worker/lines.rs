@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_daemon::log_ingress::LogIngress;
-use lattice_model::Envelope;
+use lattice_model::envelope::LINE_BYTES_MAX;
 use tokio::sync::Notify;
 
+use super::Shared;
 use crate::access_log::{self, Line};
 use crate::metrics::{self, Traffic};
+use crate::records::{DATAGRAM_BYTES_MAX, Record, Records};
 
 /// How long a line waits for others.
 const GATHER: Duration = Duration::from_millis(5);
@@ -21,37 +23,81 @@ const KEPT_BYTES_MAX: usize = 16 * 1024;
 
 /// The lines. What still waits is handed over when they are dropped.
 pub(crate) struct Lines {
-    logs: Arc<dyn LogIngress>,
+    to: Way,
     traffic: Arc<Traffic>,
-    waiting: RefCell<Vec<Envelope>>,
+    waiting: RefCell<Vec<Record>>,
     text: Cell<Vec<u8>>,
     begun: Notify,
+}
+
+/// Where lines go.
+pub(crate) enum Way {
+    /// Into the log of the platform.
+    Log(Arc<dyn LogIngress>),
+    /// To a writer of their own.
+    Writer(Records),
+}
+
+// === impl Way ===
+
+impl Way {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        match &shared.records {
+            Some(records) => Self::Writer(records.clone()),
+            None => Self::Log(shared.logs.clone()),
+        }
+    }
+
+    /// The longest line that goes there whole.
+    fn line_bytes_max(&self) -> usize {
+        match self {
+            Self::Log(_) => LINE_BYTES_MAX,
+            Self::Writer(_) => usize::MAX,
+        }
+    }
+
+    fn hand_over(&self, waiting: &mut Vec<Record>) -> u64 {
+        match self {
+            Self::Log(logs) => {
+                let mut lines = waiting.drain(..).map(|record| record.envelope).collect();
+                logs.emit_all(&mut lines)
+            }
+            Self::Writer(records) => records.send_all(waiting),
+        }
+    }
 }
 
 // === impl Lines ===
 
 impl Lines {
-    pub(crate) fn new(logs: Arc<dyn LogIngress>, traffic: Arc<Traffic>) -> Self {
+    pub(crate) fn new(to: Way, traffic: Arc<Traffic>) -> Self {
         let (waiting, text) = (RefCell::default(), Cell::default());
-        Self { logs, traffic, waiting, text, begun: Notify::new() }
+        Self { to, traffic, waiting, text, begun: Notify::new() }
     }
 
-    /// Takes a line: `envelope` makes one of its text.
-    pub(crate) fn add(&self, line: &Line<'_>, envelope: impl FnOnce(&[u8]) -> Envelope) {
+    /// Takes a line: `record` makes one of its text.
+    pub(crate) fn add(&self, line: &Line<'_>, record: impl FnOnce(&[u8]) -> Record) {
         let mut text = self.text.take();
         access_log::write(&mut text, line);
-        let envelope = envelope(&text);
+        let max = self.to.line_bytes_max();
+        let mut record = match text.len() > max {
+            true => record(&access_log::within(line, max)),
+            false => record(&text),
+        };
+        if max > DATAGRAM_BYTES_MAX && text.len() > DATAGRAM_BYTES_MAX {
+            record.short = Some(access_log::within(line, DATAGRAM_BYTES_MAX).into());
+        }
         if text.len() <= KEPT_BYTES_MAX {
             text.clear();
             self.text.set(text);
         }
-        self.push(envelope);
+        self.push(record);
     }
 
     /// Takes a line that is written already.
-    pub(crate) fn push(&self, envelope: Envelope) {
+    pub(crate) fn push(&self, record: Record) {
         let mut waiting = self.waiting.borrow_mut();
-        waiting.push(envelope);
+        waiting.push(record);
         match waiting.len() {
             1 => self.begun.notify_one(),
             WAITING_MAX => self.hand_over(&mut waiting),
@@ -68,8 +114,8 @@ impl Lines {
         }
     }
 
-    fn hand_over(&self, waiting: &mut Vec<Envelope>) {
-        let lost = self.logs.emit_all(waiting);
+    fn hand_over(&self, waiting: &mut Vec<Record>) {
+        let lost = self.to.hand_over(waiting);
         metrics::add(&self.traffic.lines_lost, lost);
     }
 }
@@ -86,13 +132,13 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use lattice_daemon::log_ingress;
-    use lattice_model::Time;
-    use lattice_model::envelope::Log;
+    use lattice_model::envelope::{Log, Message};
+    use lattice_model::{Envelope, Time};
 
     use super::*;
 
-    fn add(lines: &Lines, n: usize) {
-        let line = Line {
+    fn line() -> Line<'static> {
+        Line {
             host: b"web.test",
             at: Time(0),
             method: b"GET",
@@ -116,18 +162,56 @@ mod tests {
             error: "",
             extra: &[],
             headers: &[],
-        };
+        }
+    }
+
+    fn record(text: &[u8]) -> Record {
+        Envelope::log("web".into(), "0".into(), Time(0), Log::out("RTR".into(), text)).into()
+    }
+
+    fn add(lines: &Lines, n: usize) {
         for _ in 0..n {
-            lines.add(&line, |text| {
-                Envelope::log("web".into(), "0".into(), Time(0), Log::out("RTR".into(), text))
-            });
+            lines.add(&line(), record);
+        }
+    }
+
+    /// The length of what a log gets of a line with such a target, or a writer, with the short form.
+    fn lengths_of(target: &[u8]) -> (usize, usize, Option<usize>) {
+        let line = Line { target, ..line() };
+        let (ingress, mut egress) = log_ingress::channel();
+        let logs = Lines::new(Way::Log(Arc::new(ingress)), Arc::default());
+        logs.add(&line, record);
+        drop(logs);
+        let (records, mut writer) = crate::records::channel(false);
+        let lines = Lines::new(Way::Writer(records), Arc::default());
+        lines.add(&line, record);
+        drop(lines);
+        let length = |envelope: &Envelope| match &envelope.message {
+            Message::Log(log) => log.payload.len(),
+            Message::ContainerMetric(_) => 0,
+        };
+        let written = writer.try_recv().unwrap();
+        let short = written.short.as_deref().map(<[u8]>::len);
+        (length(&egress.envelopes.try_recv().unwrap()), length(&written.envelope), short)
+    }
+
+    #[test]
+    fn a_line_is_short_only_where_it_must_be() {
+        let without = lengths_of(b"").0;
+        for (target, logged, short) in
+            [(60_000, Some(60_000), None), (64_000, None, None), (70_000, None, Some(()))]
+        {
+            let (log, written, datagram) = lengths_of(&vec![b'a'; target]);
+            assert_eq!(written, without + target);
+            assert_eq!((log == written, log <= LINE_BYTES_MAX), (logged.is_some(), true));
+            assert_eq!(datagram.map(|length| assert!(length < 30_000)), short, "{target}");
         }
     }
 
     #[tokio::test]
     async fn lines_are_handed_over_after_a_while_or_when_they_are_many() {
         let (ingress, mut egress) = log_ingress::channel();
-        let lines = Lines::new(Arc::new(ingress), Arc::default());
+        let lines = Lines::new(Way::Log(Arc::new(ingress)), Arc::default());
         add(&lines, 1);
         assert!(egress.envelopes.try_recv().is_err(), "it waits for others");
         tokio::select! {
@@ -142,7 +226,7 @@ mod tests {
     fn what_waits_at_the_end_is_handed_over_and_losses_are_counted() {
         let (ingress, egress) = log_ingress::channel();
         let traffic = Arc::new(Traffic::default());
-        let lines = Lines::new(Arc::new(ingress), traffic.clone());
+        let lines = Lines::new(Way::Log(Arc::new(ingress)), traffic.clone());
         add(&lines, log_ingress::PENDING_MAX + 3);
         drop(lines);
         assert_eq!(egress.envelopes.len(), log_ingress::PENDING_MAX);

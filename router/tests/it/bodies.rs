@@ -359,3 +359,33 @@ async fn a_client_is_told_to_continue_only_when_the_endpoint_wants_the_body() {
     client.send(request("unwilling.test")).await;
     assert_eq!(client.response().await.status, 413);
 }
+
+#[tokio::test]
+async fn a_connection_of_a_continue_is_used_again_unless_the_rules_end_it() {
+    for (closes, connections) in [(false, 1), (true, 2)] {
+        let world = World::with(|config| {
+            config.workers = 1;
+            config.headers.closes_after_continue = closes;
+        })
+        .await;
+        let endpoint = Endpoint::new(|mut wire| async move {
+            while let Some(head) = wire.head().await {
+                wire.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+                assert_eq!(wire.take(2).await, b"hi");
+                wire.answer(&head).await;
+            }
+        })
+        .await;
+        world.route("web.test", endpoint.addr).await;
+        let mut client = world.client().await;
+        for _ in 0..2 {
+            let head = "POST / HTTP/1.1\r\nHost: web.test\r\nExpect: 100-continue\r\n";
+            client.send(format!("{head}Content-Length: 2\r\n\r\n")).await;
+            assert!(client.head().await.unwrap().starts_with("HTTP/1.1 100 "));
+            client.send("hi").await;
+            let answer = client.response().await;
+            assert_eq!(answer.text().contains("Connection: close"), closes, "{}", answer.text());
+        }
+        assert_eq!(endpoint.connections(), connections, "{closes}");
+    }
+}

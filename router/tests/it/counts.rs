@@ -49,3 +49,18 @@ async fn lines_hash_queries_and_tell_semicolons() {
         assert!(line.contains(&format!("x_cf_routererror:\"{error}\"")), "{line}");
     }
 }
+
+#[tokio::test]
+async fn a_content_length_that_says_nothing_is_none_and_is_counted() {
+    let world = World::start().await;
+    let endpoint = Endpoint::echoing_heads().await;
+    world.route("web.test", endpoint.addr).await;
+    let mut client = world.client().await;
+    for _ in 0..2 {
+        client.send("POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length:\r\n\r\n").await;
+        let answer = client.response().await;
+        assert_eq!(answer.status, 200);
+        assert!(!answer.text().contains("Content-Length"), "{}", answer.text());
+    }
+    assert_eq!(world.router.totals().empty_lengths, 2);
+}

@@ -189,7 +189,8 @@ async fn a_second_answer_behind_the_first_reaches_nobody() {
 async fn an_answer_that_is_not_http_or_none_at_all_is_the_endpoints_fault() {
     for (answer, error) in [
         ("garbage\r\n\r\n", "endpoint_failure (not a valid answer: "),
-        ("", "endpoint_failure (closed before the answer: "),
+        ("", "endpoint_failure (EOF)"),
+        ("HTTP/1.1 200 OK\r\n", "endpoint_failure (not a valid answer: unexpected EOF)"),
     ] {
         let world = World::start().await;
         let endpoint = Endpoint::new(move |mut wire| async move {

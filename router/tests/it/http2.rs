@@ -23,6 +23,7 @@ pub(crate) async fn world(change: impl FnOnce(&mut Config)) -> (World, Authority
     let front = Front {
         certificates: Arc::new(Certificates::new(vec![leaf]).unwrap()),
         clients: Clients::Unasked,
+        subject_rules: Vec::new(),
         versions: Versions { min: Version::Tls12, max: Version::Tls13 },
         cipher_suites: Vec::new(),
         speaks_http2: true,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lattice_model::wire::registration::Registration;
+use lattice_router::Balance;
 use tokio::sync::Notify;
 
 use crate::support::{Endpoint, World, eventually, registration};
@@ -160,4 +161,28 @@ async fn a_header_may_decide_which_instance_it_is() {
         answered.insert(first);
     }
     assert_eq!(answered.len(), 3, "everyone gets some");
+}
+
+#[tokio::test]
+async fn without_the_header_that_decides_the_platforms_way_does() {
+    let world = World::with(|config| config.balance = Balance::LeastConnection).await;
+    let go = Arc::new(Notify::new());
+    let hashed = |endpoint: &Endpoint, index: &str| {
+        let mut told = instance(endpoint, index);
+        told.options.loadbalancing = "hash".to_owned();
+        told.options.hash_header = "X-Tenant".to_owned();
+        told
+    };
+    let busy = holding("busy", go.clone(), Arc::default()).await;
+    world.register(&hashed(&busy, "0")).await;
+    let mut waiting = world.client().await;
+    waiting.send("GET / HTTP/1.1\r\nHost: web.test\r\n\r\n").await;
+    eventually("it is busy", || busy.connections() == 1).await;
+    let idle = Endpoint::saying("idle").await;
+    world.register(&hashed(&idle, "1")).await;
+    for _ in 0..5 {
+        assert_eq!(world.get("web.test", "/").await.text(), "idle");
+    }
+    go.notify_one();
+    assert_eq!(waiting.response().await.text(), "busy");
 }

@@ -231,3 +231,22 @@ async fn requests_under_way_finish_at_shutdown_and_new_ones_are_not_taken() {
     assert!(end.await.unwrap());
     assert!(tokio::net::TcpStream::connect(world.addr).await.is_err());
 }
+
+#[tokio::test]
+async fn an_endpoint_may_be_registered_by_name() {
+    let mut world = World::with(|config| {
+        config.line_rules.extra = vec![lattice_router::ExtraField::DnsTime];
+    })
+    .await;
+    let endpoint = Endpoint::echoing_heads().await;
+    let mut told = crate::support::registration("web.test", endpoint.addr);
+    told.host = "web.localhost".to_owned();
+    told.private_instance_id.clear();
+    world.register(&told).await;
+    let label = format!("web.localhost:{}", endpoint.addr.port());
+    let answer = world.get("web.test", "/").await;
+    assert!(answer.text().contains(&format!("X-CF-InstanceID: {label}\r\n")), "{}", answer.text());
+    let line = world.line().await;
+    assert!(line.contains(&format!(" \"{label}\" ")), "{line}");
+    assert!(line.contains(" dns_time:0.0"), "{line}");
+}

@@ -52,7 +52,10 @@ pub(super) const FAMILIES: &[Family] = &[
             ("router/tests/it/wire/informational.rs", &[]),
             (
                 "router/tests/it/bodies.rs",
-                &["a_client_is_told_to_continue_only_when_the_endpoint_wants_the_body"],
+                &[
+                    "a_client_is_told_to_continue_only_when_the_endpoint_wants_the_body",
+                    "a_connection_of_a_continue_is_used_again_unless_the_rules_end_it",
+                ],
             ),
         ],
         fewer: "",
@@ -194,10 +197,7 @@ pub(super) const FAMILIES: &[Family] = &[
                     "a_head_is_refused_with_a_head_and_an_old_client_in_its_version",
                 ],
             ),
-            (
-                "router/src/verdict/tests.rs",
-                &["every_failure_has_its_status_and_words", "the_body_names_the_status"],
-            ),
+            ("router/src/verdict/tests.rs", &["every_failure_is_told_in_these_very_bytes"]),
             (
                 "router/tests/it/failures.rs",
                 &[
@@ -274,7 +274,15 @@ pub(super) const FAMILIES: &[Family] = &[
         original: 38,
         tests: &[
             ("appliance/tests/router/tables/retries.rs", &[]),
-            ("router/src/verdict/tests.rs", &["only_what_cannot_have_been_used_is_tried_again"]),
+            (
+                "router/src/verdict/tests.rs",
+                &[
+                    "only_what_cannot_have_been_used_is_tried_again",
+                    "errors_of_reading_are_told_apart_by_what_came_before",
+                    "a_kept_connection_that_died_of_age_is_replaced_once",
+                ],
+            ),
+            ("router/tests/it/troubles.rs", &[]),
             (
                 "router/tests/it/failures.rs",
                 &[
@@ -450,8 +458,10 @@ pub(super) const FAMILIES: &[Family] = &[
                     "a_certificate_may_be_demanded_and_must_be_vouched_for",
                     "endpoints_are_told_of_the_clients_certificate_as_the_mode_says",
                     "in_clear_nobody_has_shown_a_certificate",
+                    "an_authority_vouches_only_for_whom_its_rule_names",
                 ],
             ),
+            ("router/src/tls/subjects/tests.rs", &[]),
         ],
         fewer: "",
     },

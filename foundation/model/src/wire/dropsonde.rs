@@ -10,6 +10,7 @@ use std::time::Duration;
 use prost::Message as _;
 
 use crate::envelope::{ContainerMetric, Envelope, Log, LogStream, Message};
+use crate::packed::Labels;
 use crate::time::Time;
 
 /// What `origin` says in every envelope of ours.
@@ -62,11 +63,12 @@ pub enum DecodeError {
 
 /// The envelope's bytes. A container metric's instance id is told as its index.
 pub fn encode(envelope: &Envelope) -> Vec<u8> {
-    let mut bytes = proto::Envelope {
-        origin: ORIGIN.to_owned(),
-        timestamp: Some(envelope.timestamp.0),
-        ..Default::default()
-    };
+    encode_tagged(ORIGIN, envelope, &Labels::default())
+}
+
+/// The bytes of an envelope of `origin`, with these tags.
+pub fn encode_tagged(origin: &str, envelope: &Envelope, tags: &Labels) -> Vec<u8> {
+    let mut bytes = begun(origin, envelope.timestamp, tags);
     match &envelope.message {
         Message::Log(log) => {
             bytes.event_type = Some(proto::EventType::LogMessage.into());
@@ -82,8 +84,7 @@ pub fn encode(envelope: &Envelope) -> Vec<u8> {
 
 /// The bytes of a metric of `origin`.
 pub fn encode_metric(origin: &str, at: Time, metric: &Metric) -> Vec<u8> {
-    let mut bytes =
-        proto::Envelope { origin: origin.to_owned(), timestamp: Some(at.0), ..Default::default() };
+    let mut bytes = begun(origin, at, &Labels::default());
     match metric {
         Metric::Counter { name, delta, total } => {
             let (name, delta, total) = (name.clone(), *delta, Some(*total));
@@ -97,6 +98,29 @@ pub fn encode_metric(origin: &str, at: Time, metric: &Metric) -> Vec<u8> {
         }
     }
     bytes.encode_to_vec()
+}
+
+/// The bytes of a request that was served, of `origin`, with these tags.
+pub fn encode_request(
+    origin: &str,
+    at: Time,
+    request: proto::HttpStartStop,
+    tags: &Labels,
+) -> Vec<u8> {
+    let mut bytes = begun(origin, at, tags);
+    bytes.event_type = Some(proto::EventType::HttpStartStop.into());
+    bytes.http_start_stop = Some(request);
+    bytes.encode_to_vec()
+}
+
+fn begun(origin: &str, at: Time, tags: &Labels) -> proto::Envelope {
+    let tags = tags.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    proto::Envelope {
+        origin: origin.to_owned(),
+        timestamp: Some(at.0),
+        tags: tags.collect(),
+        ..Default::default()
+    }
 }
 
 /// The envelope that the bytes hold. A log line's own time wins over the envelope's.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::alone::stdout::Timestamps;
 use crate::config::{ExtraField, duration};
+use crate::tls::SubjectRule;
 
 /// Keys that gorouter knows and that need nothing done here.
 const WITHOUT_EFFECT: &[&str] = &[
@@ -13,22 +14,15 @@ const WITHOUT_EFFECT: &[&str] = &[
     "disable_keep_alive",
     "enable_http1_concurrent_read_write",
     "endpoint_keep_alive_probe_interval",
-    "keep_alive_100_continue_requests",
     "load_balancer_healthy_threshold",
-    "max_response_header_bytes",
-    "max_response_headers",
     "nats.hosts.",
     "per_request_metrics_reporting",
-    "prometheus.enabled",
     "prometheus.meters",
+    "routing_api",
     "pid_file",
-    "publish_active_apps_interval",
     "publish_start_message_interval",
     "route_services_internal_server_port",
-    "send_http_start_stop_client_event",
-    "send_http_start_stop_server_event",
     "token_fetcher_",
-    "websocket_dial_timeout",
 ];
 
 /// Whether gorouter knows a key, and nothing has to be done about it.
@@ -57,6 +51,8 @@ pub(super) struct File {
     pub(super) client_ca_certs: Pems,
     pub(super) only_trust_client_ca_certs: bool,
     pub(super) client_cert_validation: String,
+    pub(super) enable_verify_client_certificate_metadata: bool,
+    pub(super) verify_client_certificate_metadata: Vec<SubjectRule>,
     pub(super) forwarded_client_cert: String,
     pub(super) skip_ssl_validation: bool,
     pub(super) enable_proxy: bool,
@@ -80,7 +76,10 @@ pub(super) struct File {
     pub(super) route_services: RouteServices,
     pub(super) html_error_template_file: String,
     pub(super) per_app_prometheus_http_metrics_reporting: bool,
-    pub(super) routing_api: Option<serde::de::IgnoredAny>,
+    pub(super) routing_api: Option<RoutingApi>,
+    pub(super) keep_alive_100_continue_requests: bool,
+    pub(super) send_http_start_stop_server_event: bool,
+    pub(super) send_http_start_stop_client_event: bool,
     #[serde(deserialize_with = "list")]
     pub(super) isolation_segments: Vec<String>,
     pub(super) routing_table_sharding_mode: String,
@@ -105,6 +104,8 @@ pub(super) struct File {
     pub(super) max_idle_conns_per_host: Option<usize>,
     pub(super) max_request_header_bytes: usize,
     pub(super) max_request_headers: usize,
+    pub(super) max_response_header_bytes: usize,
+    pub(super) max_response_headers: usize,
     #[serde(with = "duration")]
     pub(super) droplet_stale_threshold: Duration,
     #[serde(with = "duration")]
@@ -120,6 +121,10 @@ pub(super) struct File {
     pub(super) endpoint_timeout: Duration,
     #[serde(with = "duration")]
     pub(super) endpoint_dial_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) websocket_dial_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) publish_active_apps_interval: Duration,
     #[serde(with = "duration")]
     pub(super) frontend_idle_timeout: Duration,
     #[serde(with = "duration")]
@@ -158,6 +163,7 @@ pub(super) struct StatusTls {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Prometheus {
+    pub(super) enabled: Option<bool>,
     pub(super) port: u16,
     pub(super) cert_path: String,
     pub(super) key_path: String,
@@ -176,6 +182,14 @@ pub(super) struct Nats {
     pub(super) private_key: String,
     #[serde(with = "duration")]
     pub(super) ping_interval: Duration,
+}
+
+/// Another source of routes; gorouter asks it where both are there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RoutingApi {
+    pub(super) uri: String,
+    pub(super) port: u16,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -54,7 +54,8 @@ fn metrics(
     prometheus: &keys::Prometheus,
     judge: &mut Judge,
 ) -> (Option<SocketAddr>, Option<Secured>) {
-    if prometheus.port == 0 {
+    // Older files do not say it, and mean it by the port.
+    if prometheus.port == 0 || prometheus.enabled == Some(false) {
         return (None, None);
     }
     let addr = SocketAddr::new(ANYWHERE, prometheus.port);

@@ -10,7 +10,8 @@ use crate::alone::settings::Judge;
 use crate::config::{ForwardedCertificate, Services};
 use crate::services::{Hairpins, Keys};
 use crate::tls::{
-    self, BackendTls, Certificates, Clients, Front, Identity, PemError, Version, Versions,
+    self, BackendTls, Certificates, Clients, Front, Identity, PemError, SubjectRule, Version,
+    Versions,
 };
 
 /// Whom the machine trusts, where its distribution keeps them.
@@ -36,6 +37,7 @@ pub(super) fn front(file: &File, judge: &mut Judge) -> Option<Arc<rustls::Server
     let front = Front {
         certificates: Arc::new(judge.found("tls_pem", certificates(file))?),
         clients: judge.found("client_cert_validation", clients(file))?,
+        subject_rules: judge.found("verify_client_certificate_metadata", subject_rules(file))?,
         versions: Versions { min, max },
         cipher_suites: suites.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         speaks_http2: file.enable_http2,
@@ -63,6 +65,23 @@ fn clients(file: &File) -> Result<Clients, String> {
         "request" => roots().map(Clients::Asked),
         "require" => roots().map(Clients::Required),
         other => Err(format!("is `{other}`: take none, request or require")),
+    }
+}
+
+/// Whom authorities may vouch for. A rule for nobody is misspelt, and would let everyone in.
+fn subject_rules(file: &File) -> Result<Vec<SubjectRule>, String> {
+    let rules = &file.verify_client_certificate_metadata;
+    if !file.enable_verify_client_certificate_metadata || rules.is_empty() {
+        return Ok(Vec::new());
+    }
+    let authorities = tls::certificates(&file.client_ca_certs.0.join("\n"));
+    let authorities = authorities.map_err(|error| format!("client_ca_certs: {error}"))?;
+    match tls::rule_without_authority(rules, &authorities) {
+        None => Ok(rules.clone()),
+        Some(rule) => Err(format!(
+            "no certificate of client_ca_certs is that of `{}`, which a rule is for",
+            rule.issuer_in_chain.common_name
+        )),
     }
 }
 

@@ -78,7 +78,9 @@ fn a_usual_file_is_understood() {
     assert_eq!(router.sticky.cookies, ["JSESSIONID", "SID"]);
     assert_eq!(settings.nats.servers, ["nats-1.internal:4222", "nats-2.internal:4223"]);
     assert_eq!(settings.nats.password, "12345");
-    assert_eq!(settings.access.metron.as_deref(), Some("127.0.0.1:3457"));
+    let metron = settings.access.metron.unwrap();
+    assert_eq!((&*metron.address, metron.index), ("127.0.0.1:3457", 3));
+    assert!(metron.tells_lines && !metron.tells_served && !metron.tells_asked);
     assert_eq!(settings.report.map(|report| report.agent).as_deref(), Some("127.0.0.1:3457"));
     assert_eq!(settings.status.health, Some("0.0.0.0:8080".parse().unwrap()));
     assert_eq!(settings.status.routes, Some("127.0.0.1:8082".parse().unwrap()));
@@ -116,6 +118,80 @@ fn lines_show_what_the_file_asks_for() {
         assert_eq!(rules(text).headers, expected, "{text}");
     }
     assert!(read("per_app_prometheus_http_metrics_reporting: true").unwrap().router.measures_apps);
+}
+
+#[test]
+fn answers_heads_are_bounded_as_the_file_says_and_dials_of_websockets_too() {
+    let limits = |text: &str| {
+        let limits = read(text).unwrap().router.limits;
+        (limits.answer_header_bytes_max, limits.answer_headers_max, limits.upgrade_dial_timeout)
+    };
+    let secs = Duration::from_secs;
+    for (text, expected) in [
+        ("", (1024 * 1024, 256, None)),
+        ("max_response_header_bytes: 5000\nmax_response_headers: 7", (5000, 7, None)),
+        ("max_response_header_bytes: 9000000\nmax_response_headers: 900", (1024 * 1024, 256, None)),
+        ("websocket_dial_timeout: 2s", (1024 * 1024, 256, Some(secs(2)))),
+        ("websocket_dial_timeout: 0s", (1024 * 1024, 256, None)),
+    ] {
+        assert_eq!(limits(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_connection_of_a_100_continue_is_kept_where_the_file_says_so() {
+    let closes = |text: &str| read(text).unwrap().router.headers.closes_after_continue;
+    assert!(closes("") && closes("keep_alive_100_continue_requests: false"));
+    assert!(!closes("keep_alive_100_continue_requests: true"));
+}
+
+#[test]
+fn requests_are_told_to_the_agent_where_the_file_says_so() {
+    let told = |text: &str| {
+        let metron = read(text).unwrap().access.metron?;
+        Some((metron.tells_lines, metron.tells_served, metron.tells_asked))
+    };
+    const SERVER: &str = "send_http_start_stop_server_event: true";
+    for (text, expected) in [
+        ("".to_owned(), None),
+        ("send_http_start_stop_server_event: false".to_owned(), None),
+        (SERVER.to_owned(), Some((false, true, false))),
+        ("send_http_start_stop_client_event: true".to_owned(), Some((false, false, true))),
+        ("logging: {loggregator_enabled: true}".to_owned(), Some((true, false, false))),
+        (format!("{SERVER}\nenable_envelope_v1_metrics: false"), None),
+    ] {
+        assert_eq!(told(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn metrics_are_shown_on_their_port_unless_that_is_turned_off() {
+    let shown = |text: &str| read(text).unwrap().status.metrics.is_some();
+    assert!(shown("prometheus: {port: 9100}") && shown("prometheus: {port: 9100, enabled: true}"));
+    assert!(!shown("prometheus: {port: 9100, enabled: false}"));
+    assert!(!shown("prometheus: {enabled: true}"));
+}
+
+#[test]
+fn what_is_asked_for_and_not_done_is_named() {
+    assert!(read("publish_active_apps_interval: 0s").unwrap().remarks.is_empty());
+    let remarks = read("publish_active_apps_interval: 5s").unwrap().remarks;
+    assert!(remarks[0].starts_with("publish_active_apps_interval: "), "{remarks:?}");
+}
+
+#[test]
+fn a_routing_api_that_is_not_turned_on_is_passed_over() {
+    for text in [
+        "routing_api: {}",
+        "routing_api: null",
+        "routing_api: {uri: \"\", port: 0, auth_disabled: false, ca_certs: \"\"}",
+        "routing_api: {uri: http://routing-api.internal, port: 0}",
+        "routing_api: {uri: \"\", port: 3000}",
+    ] {
+        assert!(read(text).unwrap().unknown_keys.is_empty(), "{text}");
+    }
+    let refused = mistakes("routing_api: {uri: http://routing-api.internal, port: 3000}");
+    assert!(refused[0].starts_with("routing_api names a server"), "{refused:?}");
 }
 
 #[test]
@@ -261,6 +337,11 @@ fn tls_in_front_is_as_the_file_says() {
         ("min_tls_version: TLSv1.3", "nothing would be spoken"),
         ("cipher_suites: RC4-SHA", "is no cipher suite of this router"),
         ("client_cert_validation: perhaps", "take none, request or require"),
+        (
+            "enable_verify_client_certificate_metadata: true\nverify_client_certificate_metadata:\n\
+             - {issuer_in_chain: {common_name: nobody}}",
+            "no certificate of client_ca_certs is that of `nobody`",
+        ),
     ] {
         let found = mistakes(&secured(more));
         assert!(found.iter().any(|mistake| mistake.contains(part)), "{more}: {found:?}");

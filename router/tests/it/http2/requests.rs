@@ -344,7 +344,7 @@ async fn in_clear_there_is_no_http_2() {
     assert_eq!(answer.status, 400);
     assert_eq!(answer.header("x-cf-routererror").as_deref(), Some("empty_host"));
     assert_eq!(answer.text(), "400 Bad Request: Request had empty Host header\n");
-    assert_eq!(world.ask("PRI * HTTP/2.1\r\n\r\n").await.status, 400);
+    assert_eq!(world.ask("PRI * HTTP/2.1\r\n\r\n").await.status, 505);
 }
 
 #[tokio::test]

@@ -168,6 +168,7 @@ async fn told(
     let front = Front {
         certificates: std::sync::Arc::new(Certificates::new(vec![leaf]).unwrap()),
         clients: Clients::Unasked,
+        subject_rules: Vec::new(),
         versions: Versions { min: Version::Tls12, max: Version::Tls13 },
         cipher_suites: Vec::new(),
         speaks_http2: false,

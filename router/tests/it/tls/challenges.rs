@@ -53,6 +53,7 @@ async fn a_handshake_for_a_proof_shows_what_proves_it_and_ends_there() {
     let front = Front {
         certificates: certificates.clone(),
         clients: Clients::Unasked,
+        subject_rules: Vec::new(),
         versions: Versions { min: Version::Tls12, max: Version::Tls13 },
         cipher_suites: Vec::new(),
         speaks_http2: true,

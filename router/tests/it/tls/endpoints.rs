@@ -149,7 +149,7 @@ async fn rows(authority: &Authority) -> Vec<Row> {
             "tls: ",
             true,
         ),
-        row("hangs up", Endpoint::new(|_| async {}).await, 525, "tls: ", true),
+        row("hangs up", Endpoint::new(|_| async {}).await, 502, "conn", false),
         row(
             "says nothing",
             Endpoint::new(|mut wire| async move {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lattice_router::tls::{Certificates, Clients, Front, Version, Versions};
+use lattice_router::tls::{Certificates, Clients, Front, Subject, SubjectRule, Version, Versions};
 use lattice_router::{Config, ForwardedCertificate};
 use rustls::ClientConfig;
 
@@ -25,6 +25,7 @@ async fn world(
     let front = Front {
         certificates,
         clients,
+        subject_rules: Vec::new(),
         versions,
         cipher_suites,
         speaks_http2: true,
@@ -205,5 +206,40 @@ async fn in_clear_nobody_has_shown_a_certificate() {
         let request = "GET / HTTP/1.1\r\nHost: web.test\r\nX-Forwarded-Client-Cert: forged\r\n\r\n";
         let seen = world.ask(request).await;
         assert_eq!(seen.text().contains("forged"), expected, "{mode:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_authority_vouches_only_for_whom_its_rule_names() {
+    let authority = Authority::new("one");
+    let certificates = shown(&[&authority.leaf(&["web.test"])]);
+    let leaf = authority.leaf(&["client.test"]);
+    let named = |name: &str| Subject { common_name: name.to_owned(), ..Subject::default() };
+    for (issuer, valid, is_let_in) in
+        [("one", "leaf", true), ("one", "other", false), ("two", "other", true)]
+    {
+        let rule =
+            SubjectRule { issuer_in_chain: named(issuer), valid_cert_subjects: vec![named(valid)] };
+        let front = Front {
+            certificates: certificates.clone(),
+            clients: Clients::Required(authority.roots()),
+            subject_rules: vec![rule],
+            versions: BOTH,
+            cipher_suites: Vec::new(),
+            speaks_http2: false,
+            answers_challenges: false,
+        };
+        let world = World::with(|config| {
+            config.front_tls = Some(Arc::new(front.config().unwrap()));
+            config.listeners[0].is_tls = true;
+        })
+        .await;
+        let connected = connect(world.addr, "web.test", client(&authority, Some(&leaf))).await;
+        // In TLS 1.3 a client is through before it learns that it is refused.
+        let is_served = match connected {
+            Err(_) => false,
+            Ok(mut wire) => wire.try_send(GET).await.is_ok() && wire.head().await.is_some(),
+        };
+        assert_eq!(is_served, is_let_in, "{issuer} {valid}");
     }
 }

@@ -1,0 +1,98 @@
+//! Access lines on their way from workers to a writer of the router's own, which is told more of
+//! them than a log holds.
+
+use std::sync::Arc;
+
+use lattice_daemon::log_ingress::{LogIngress, PENDING_MAX};
+use lattice_model::{Envelope, Time};
+use tokio::sync::mpsc;
+
+use crate::pool::Facts;
+
+/// The longest line that fits into a datagram, as gorouter reckons.
+pub const DATAGRAM_BYTES_MAX: usize = 65_400;
+
+/// A line, and what else is known of its request.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The whole line as an app's log has it.
+    pub envelope: Envelope,
+    /// The line for a datagram, where the whole one does not fit into any.
+    pub short: Option<Arc<[u8]>>,
+    /// What the endpoint was registered with.
+    pub facts: Option<Arc<Facts>>,
+    /// The request itself, where the writer wants to know.
+    pub served: Option<Box<Served>>,
+}
+
+/// A request that has come to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// When it came.
+    pub began: Time,
+    /// When its endpoint was asked; none where none was.
+    pub asked: Option<Time>,
+    /// When it ended.
+    pub ended: Time,
+    /// `X-Vcap-Request-Id`.
+    pub request_id: String,
+    /// The request line's method.
+    pub method: String,
+    /// Scheme, host and path.
+    pub uri: String,
+    /// The client's address.
+    pub client: String,
+    /// `User-Agent`.
+    pub user_agent: String,
+    /// `X-Forwarded-For` as the endpoint saw it.
+    pub forwarded_for: String,
+    /// The answer's status.
+    pub status: u16,
+    /// Bytes of the answer's body.
+    pub sent: u64,
+    /// The instance guid.
+    pub instance_id: String,
+}
+
+/// The way to the writer; whoever finds it full loses a line, and waits for nothing.
+#[derive(Debug, Clone)]
+pub struct Records {
+    to: mpsc::Sender<Record>,
+    wants_served: bool,
+}
+
+/// A way, and its end at the writer, who may want to know each request itself.
+pub fn channel(wants_served: bool) -> (Records, mpsc::Receiver<Record>) {
+    let (to, records) = mpsc::channel(PENDING_MAX);
+    (Records { to, wants_served }, records)
+}
+
+// === impl Record ===
+
+impl From<Envelope> for Record {
+    /// A line of which nothing else is known.
+    fn from(envelope: Envelope) -> Self {
+        Self { envelope, short: None, facts: None, served: None }
+    }
+}
+
+// === impl Records ===
+
+impl Records {
+    /// Whether records are to hold requests.
+    pub(crate) fn wants_served(&self) -> bool {
+        self.wants_served
+    }
+
+    /// Hands all of them over, and leaves none behind; how many were lost.
+    pub(crate) fn send_all(&self, records: &mut Vec<Record>) -> u64 {
+        let lost = |record| u64::from(self.to.try_send(record).is_err());
+        records.drain(..).map(lost).sum()
+    }
+}
+
+impl LogIngress for Records {
+    fn emit(&self, envelope: Envelope) -> bool {
+        self.to.try_send(envelope.into()).is_ok()
+    }
+}
