@@ -93,7 +93,7 @@ const ROWS: &[Row] = &[
             "502 2 67",
             r#""-" "-""#,
             r#"x_forwarded_for:"127.0.0.1""#,
-            r#""endpoint_failure (closed before the answer: <why>""#
+            r#""endpoint_failure (EOF)""#
         )]),
     row("an old client")
         .asks(&[("GET / HTTP/1.0\r\nHost: <host>\r\n\r\n", "200")])

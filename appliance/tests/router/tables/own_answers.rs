@@ -151,16 +151,16 @@ const UNREAD: &[Row] = &[
         .asks(&[(
             "GET / HTTP/2.5\r\nHost: <host>\r\n\r\n",
             says!(
-                "400 Bad Request",
+                "505 HTTP Version Not Supported",
                 "",
-                "X-Cf-Routererror: malformed_request\r\n",
-                "62\r\nConnection: close",
-                "400 Bad Request: the version is neither HTTP/1.0 nor HTTP/1.1\n"
+                "",
+                "61\r\nConnection: close",
+                "505 HTTP Version Not Supported: unsupported protocol version\n"
             ),
         )])
         .counts(&[
             ("rejected_requests", 1),
-            ("responses{status_group=\"4xx\"}", 1),
+            ("responses{status_group=\"5xx\"}", 1),
             ("total_requests{component=\"\"}", 1),
         ])
         .lines(&[])
@@ -261,6 +261,14 @@ const TOO_LARGE: &str = "HTTP/1.1 431 Request Header Fields Too Large\r\n\
     X-Cf-Routererror: max-request-size-exceeded\r\nDate: <date>\r\nContent-Length: 0\r\n\
     Connection: close\r\n\r\n";
 
+/// It shows the endpoint that would have been asked.
+const LINE_OF_TOO_LARGE: &str = concat!(
+    r#"<host> - [<stamp>] "GET / HTTP/1.1" 431 0 0 "-" "-" "127.0.0.1:<port>" "127.0.0.1:<a>" "#,
+    r#"x_forwarded_for:"127.0.0.1" x_forwarded_proto:"http" vcap_request_id:"<uuid>" "#,
+    r#"response_time:<seconds> gorouter_time:<seconds> app_id:"app" app_index:"0" "#,
+    r#"instance_id:"guid-a" x_cf_routererror:"max-request-size-exceeded""#
+);
+
 const LARGE: &[Row] = &[
     row("a head beyond the limit")
         .asks(&[(
@@ -272,11 +280,13 @@ const LARGE: &[Row] = &[
             ),
             TOO_LARGE,
         )])
-        .lines(&[])
+        .lines(&[LINE_OF_TOO_LARGE])
+        .shares(&[0])
         .closes(),
     row("more lines than the limit")
         .asks(&[(with!("A: 1\r\nA: 2\r\nA: 3\r\nA: 4\r\nA: 5"), TOO_LARGE)])
-        .lines(&[])
+        .lines(&[LINE_OF_TOO_LARGE])
+        .shares(&[0])
         .closes(),
 ];
 
