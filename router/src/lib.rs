@@ -26,6 +26,7 @@
 //! | [`verdict`] | what a failure means; pure |
 //! | [`error_page`] | what a client is shown of it; pure |
 //! | [`access_log`] | a request's line; pure |
+//! | [`records`] | lines on their way to a writer of the router's own |
 //! | `decimal`, `calendar`, `http_date` | numbers and dates as text; pure |
 //! | [`metrics`] | all that is counted |
 //! | [`http`] | status: health, the routes, the figures |

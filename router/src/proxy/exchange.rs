@@ -233,10 +233,11 @@ impl Exchange {
         let target = text(&marks.target);
         let path = target.split('?').next().unwrap_or_default();
         let scheme = if self.peer.tls.is_some() { "https" } else { "http" };
-        let since = |at: Instant| i64::try_from(at.elapsed().as_nanos()).unwrap_or(0);
+        let after = |at: Instant| at.duration_since(self.course.started).as_nanos();
+        let at = |instant| Time(self.at.0 + i64::try_from(after(instant)).unwrap_or(0));
         Served {
             began: self.at,
-            asked: self.course.asked.map(|(_, last)| Time(ended.0 - since(last))),
+            asked: self.course.asked.map(|(_, last)| at(last)),
             ended,
             request_id: String::from_utf8_lossy(&self.request_id).into_owned(),
             method: text(&marks.method),

@@ -1,6 +1,7 @@
 //! Fourth stage: chooses an endpoint, sends, and reads the head of the answer; another endpoint is
 //! tried only while no byte of the request can have been used.
 
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -265,7 +266,7 @@ fn poll_head(
             Poll::Ready(Err(error)) => Trouble::of_reading(&error, is_asked),
         };
         let failure = match trouble {
-            Trouble::Ended if has_begun || there > 0 => garbled("unexpected EOF"),
+            Trouble::Ended if has_begun || there > 0 => unfit("unexpected EOF"),
             trouble => Failure::Endpoint(trouble),
         };
         return Poll::Ready(Err(failure));
@@ -284,7 +285,7 @@ fn read_head(
     let bytes = &lease.wire.input.filled()[..length];
     let head = ResponseHead::parse(bytes, limits.answer_headers_max, asks.is_head, &mut slots);
     let head = head.map_err(|violation| match violation {
-        Violation::TooLarge => garbled("Too many response headers"),
+        Violation::TooLarge => unfit("Too many response headers"),
         other => garbled(other),
     })?;
     match head.status {
@@ -353,8 +354,13 @@ fn relay(exchange: &mut Exchange, client: &Client, head: &ResponseHead<'_, '_>) 
     }
 }
 
-fn garbled(why: impl ToString) -> Failure {
-    Failure::Endpoint(Trouble::Garbled(why.to_string()))
+fn garbled(why: impl Display) -> Failure {
+    unfit(&format!("not a valid answer: {why}"))
+}
+
+/// As [`garbled`], in gorouter's own words.
+fn unfit(why: &str) -> Failure {
+    Failure::Endpoint(Trouble::Garbled(why.to_owned()))
 }
 
 // === impl InFlight ===

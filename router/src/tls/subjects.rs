@@ -139,7 +139,8 @@ impl Subject {
         let all = |number: &[u64]| -> Vec<String> {
             let oid = Oid::from(number).expect("the numbers above are some");
             let parts = name.iter_by_oid(&oid);
-            parts.map(|part| part.as_str().unwrap_or_default().to_owned()).collect()
+            // What cannot be read is nobody's name.
+            parts.map(|part| part.as_str().unwrap_or("\u{fffd}").to_owned()).collect()
         };
         // Names have one of these; of several the last counts.
         let last = |number: &[u64]| all(number).pop().unwrap_or_default();

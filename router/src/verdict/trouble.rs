@@ -149,7 +149,7 @@ impl fmt::Display for Trouble {
             }
             Self::Ended => f.write_str("EOF"),
             Self::Reset { .. } => f.write_str("read: connection reset by peer"),
-            Self::Garbled(why) => write!(f, "not a valid answer: {why}"),
+            Self::Garbled(why) => f.write_str(why),
             Self::InstanceGone => f.write_str("the one instance that would do is gone or busy"),
             Self::Timeout => f.write_str("context deadline exceeded"),
             Self::Tls(_, why) => write!(f, "tls: {why}"),

@@ -1,8 +1,8 @@
 //! What is counted, and what lines say of it.
 
-use lattice_router::Query;
+use lattice_router::{AccessLines, Query, records};
 
-use crate::support::{Endpoint, World, eventually, registration};
+use crate::support::{Endpoint, PATIENCE, World, eventually, registration};
 
 #[tokio::test]
 async fn the_requests_of_each_app_are_measured_where_that_is_asked_for() {
@@ -63,4 +63,35 @@ async fn a_content_length_that_says_nothing_is_none_and_is_counted() {
         assert!(!answer.text().contains("Content-Length"), "{}", answer.text());
     }
     assert_eq!(world.router.totals().empty_lengths, 2);
+}
+
+#[tokio::test]
+async fn a_writer_is_told_of_requests_themselves_where_it_wants_to_know() {
+    let (way, mut written) = records::channel(true);
+    let world = World::with(|config| {
+        config.lines = AccessLines::All;
+        config.records = Some(way);
+    })
+    .await;
+    let endpoint = Endpoint::saying("ok").await;
+    let mut told = registration("web.test", endpoint.addr);
+    told.tags.insert("component".to_owned(), "web".to_owned());
+    world.register(&told).await;
+    let request = "PUT /a?b HTTP/1.1\r\nHost: web.test\r\nUser-Agent: me\r\n\r\n";
+    assert_eq!(world.ask(request).await.status, 200);
+    let mut next = async || {
+        tokio::time::timeout(PATIENCE, written.recv()).await.expect("a line").expect("it runs")
+    };
+    let record = next().await;
+    assert_eq!(record.facts.unwrap().tags.get("component"), Some("web"));
+    assert!(record.short.is_none());
+    let served = record.served.unwrap();
+    let said = (&*served.method, &*served.uri, &*served.user_agent, &*served.forwarded_for);
+    assert_eq!(said, ("PUT", "http://web.test/a", "me", "127.0.0.1"));
+    assert_eq!((served.status, served.sent, &*served.instance_id), (200, 2, "guid-0"));
+    assert!(served.began <= served.asked.unwrap());
+    assert_eq!(world.get("nobody.test", "/").await.status, 404);
+    let record = next().await;
+    let served = record.served.unwrap();
+    assert_eq!((served.status, served.asked, record.facts), (404, None, None));
 }

@@ -190,7 +190,7 @@ async fn an_answer_that_is_not_http_or_none_at_all_is_the_endpoints_fault() {
     for (answer, error) in [
         ("garbage\r\n\r\n", "endpoint_failure (not a valid answer: "),
         ("", "endpoint_failure (EOF)"),
-        ("HTTP/1.1 200 OK\r\n", "endpoint_failure (not a valid answer: unexpected EOF)"),
+        ("HTTP/1.1 200 OK\r\n", "endpoint_failure (unexpected EOF)"),
     ] {
         let world = World::start().await;
         let endpoint = Endpoint::new(move |mut wire| async move {
@@ -255,7 +255,10 @@ async fn an_answer_head_beyond_the_limit_is_refused() {
     })
     .await;
     world.route("web.test", endpoint.addr).await;
-    assert_eq!(world.get("web.test", "/").await.status, 502);
+    let answer = world.get("web.test", "/").await;
+    let error = answer.header("x-cf-routererror");
+    let expected = Some("endpoint_failure (Too many response headers)");
+    assert_eq!((answer.status, error.as_deref()), (502, expected));
 }
 
 #[tokio::test]
