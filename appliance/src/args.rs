@@ -1,6 +1,5 @@
 //! The command line of `lattice`.
 
-use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -53,28 +52,6 @@ pub enum Command {
     /// SIGUSR1 drains it: load balancers are told first, then requests under way end. SIGTERM and
     /// SIGINT end it within seconds.
     Router(Router),
-    /// The first process of a container; not for people
-    #[command(hide = true)]
-    Init,
-    /// What serves people who are let into a container; not for people
-    #[command(hide = true)]
-    Inside {
-        /// What it is to do
-        words: Vec<OsString>,
-    },
-    /// The OCI runtime that makes containers; not for people
-    #[command(hide = true)]
-    Oci {
-        /// As for `runc`
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        words: Vec<OsString>,
-    },
-    /// The process that holds an instance; not for people
-    #[command(hide = true)]
-    Shim {
-        /// The instance's directory
-        dir: PathBuf,
-    },
 }
 
 /// `lattice router`.
@@ -179,7 +156,7 @@ pub struct Up {
     /// What makes containers; containers that another one made run on
     #[arg(long, value_enum, default_value_t = Runtime::Embedded, value_name = "NAME")]
     pub runtime: Runtime,
-    /// Memory for apps in MiB [default: what this machine has, but for 3 MiB an instance for what
+    /// Memory for apps in MiB [default: what this machine has, but for 1 MiB an instance for what
     /// holds it]
     #[arg(long, value_name = "MIB")]
     pub memory_mb: Option<u64>,

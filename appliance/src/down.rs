@@ -15,7 +15,7 @@ use crate::lock::{self, Holder, Lock};
 use crate::machinery::{self, Settings};
 
 /// All that lattice keeps in its data directory; the lock goes last.
-const OWN: [&str; 29] = [
+const OWN: [&str; 30] = [
     "admin.json",
     "ssh",
     "authority",
@@ -42,6 +42,7 @@ const OWN: [&str; 29] = [
     "userns",
     "network",
     "oci",
+    "program",
     "registry",
     "rootfs",
     lock::FILE,

@@ -41,15 +41,6 @@ pub const EXIT_USAGE: u8 = 64;
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
-    // What stands beside the platform starts no runtime and reads no arguments but its own.
-    let mut words = std::env::args_os().skip(1);
-    match words.next().as_deref().and_then(std::ffi::OsStr::to_str) {
-        Some("init") => return lattice_cell::runtime::init::run(),
-        Some(lattice_cell::inside::ARGUMENT) => return lattice_cell::inside::run(words),
-        Some("oci") => return lattice_shim::embedded::run(words),
-        Some("shim") => return lattice_shim::run(&words.next().unwrap_or_default()),
-        _ => {}
-    }
     lattice_daemon::install_crypto();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -62,9 +53,6 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => backup::restore(&args),
         Command::Install(args) => install::run(&args),
         Command::Router(args) => router::run(&args),
-        Command::Init | Command::Inside { .. } | Command::Oci { .. } | Command::Shim { .. } => {
-            unreachable!("answered above")
-        }
     };
     outcome.map_or_else(|error| report(&error), |()| ExitCode::SUCCESS)
 }

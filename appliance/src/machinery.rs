@@ -29,8 +29,6 @@ use crate::Usage;
 
 /// The file in the data directory.
 pub const FILE: &str = "settings.json";
-/// This program; it is the init of containers, and holds them.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The kernel lets whoever removes wait, more than it has to do.
 const REMOVALS_AT_ONCE: usize = 16;
@@ -126,11 +124,7 @@ impl Machinery {
         data_dir: &Path,
         settings: &Settings,
     ) -> anyhow::Result<Self> {
-        let runtime = OciRuntime::new(OciConfig {
-            data_dir: data_dir.to_owned(),
-            engine,
-            own_program: OWN_PROGRAM.into(),
-        })?;
+        let runtime = OciRuntime::new(OciConfig { data_dir: data_dir.to_owned(), engine })?;
         let mut images = ImagesConfig::new(data_dir, settings.insecure_registries.clone());
         images.registry.own = settings.own_registry.clone().map(|host| OwnRegistry {
             host,
@@ -214,9 +208,8 @@ pub fn network_config(data_dir: &Path, settings: &Settings) -> Result<NetworkCon
 /// Tries what this machine can do; what it cannot is said in the log, and returned for people.
 pub async fn try_abilities(data_dir: &Path) -> anyhow::Result<(Abilities, Vec<String>)> {
     let dir = data_dir.to_owned();
-    let tried = tokio::task::spawn_blocking(move || {
-        (userns::probe::try_in(&dir, Path::new(OWN_PROGRAM)), quota::try_in(&dir))
-    });
+    let tried =
+        tokio::task::spawn_blocking(move || (userns::probe::try_in(&dir), quota::try_in(&dir)));
     let (users, disks) = tried.await.context("cannot try what this machine can do")?;
     let abilities = Abilities { own_users: users.is_ok(), bounded_disks: disks.is_ok() };
     let lacks = [

@@ -1,4 +1,4 @@
-//! `lattice`: all roles in one process, or what a container's init is made of.
+//! `lattice`: all roles in one process, or one of them.
 
 use std::process::ExitCode;
 

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
+use lattice_cell::runtime::oci;
 use lattice_model::CellId;
 
 use crate::Usage;
@@ -30,10 +31,23 @@ pub fn check(args: &Up, settings: &Settings) -> Result<(), Usage> {
     if data_dir.metadata().is_ok_and(|found| !found.is_dir()) {
         mistakes.push(unusable(data_dir, &io::ErrorKind::NotADirectory.into()).0);
     }
+    mistakes.extend(without_programs(data_dir));
     let engine = args.runtime.engine().program().map(|program| (program, program));
     let programs: Vec<_> = PROGRAMS.into_iter().chain(engine).collect();
     mistakes.extend(missing(&programs, &search_path()));
     told(&mistakes)
+}
+
+/// What stands beside instances is put into the data directory and started there.
+fn without_programs(data_dir: &Path) -> Option<String> {
+    let there = data_dir.ancestors().find(|dir| dir.is_dir())?;
+    oci::runs_nothing(there).then(|| {
+        let dir = there.display();
+        format!(
+            "{dir} is on a file system that is mounted noexec; remount it with exec, or take \
+                 another --data-dir"
+        )
+    })
 }
 
 /// Fails when a port is taken, before anything is made that would have to be taken down again.

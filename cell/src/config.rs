@@ -16,7 +16,7 @@ pub use crate::self_check::SelfCheck;
 pub const CONTAINERS_DEFAULT: u64 = 250;
 /// What the process that holds a container has of the machine's memory, in MiB and rounded up
 /// (docs/figures.md); it is outside of the container's own limit.
-pub const HOLDER_MB: u64 = 3;
+pub const HOLDER_MB: u64 = 1;
 /// The least memory of a container that is reckoned with where all of a small machine is offered.
 const SMALL_CONTAINER_MB: u64 = 32;
 
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn holders_take_their_share_of_a_large_machine_and_of_a_small_one() {
         for (total_mb, containers, expected) in
-            [(24_000, 250, 750), (24_000, 1, 3), (1_000, 250, 84), (16, 250, 0), (0, 250, 0)]
+            [(24_000, 250, 250), (24_000, 1, 1), (1_000, 250, 30), (16, 250, 0), (0, 250, 0)]
         {
             assert_eq!(holders_mb(total_mb, containers), expected, "{containers} in {total_mb}");
         }

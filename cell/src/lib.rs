@@ -42,7 +42,7 @@ pub mod health;
 mod host_programs;
 pub mod hosts_files;
 pub mod images;
-pub mod inside;
+mod inside;
 pub mod instance;
 pub mod inventory;
 pub mod journal;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, future, stream};
 use lattice_api::cell::images::{ImageStock, PrunedImages};
 use lattice_api::cell::usage::InstanceUsage;
 use lattice_api::cell::{CellError, CellState, Refused, Rep, Work};
@@ -21,6 +21,8 @@ use crate::work::{self, Order, WorkId};
 
 /// What stopping everything may take beyond the apps' own grace: SIGKILL, removal, the telling.
 const STOP_ALL_EXTRA: Duration = Duration::from_secs(4);
+/// Of how many instances is measured at once what they use.
+const MEASURED_AT_ONCE: usize = 64;
 /// How long saying goodbye may take.
 const DEPART_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -131,9 +133,10 @@ impl Rep for Handle {
     async fn usage(&self, of: &ProcessGuid) -> Result<Vec<InstanceUsage>, CellError> {
         let of = of.clone();
         let held = self.ask(|answer| Message::InstancesOf(of, answer)).await?;
-        // All at once: each takes a while, in which it only waits.
-        let measured = join_all(held.iter().map(|work| self.usage_of(work))).await;
-        let mut measured: Vec<_> = measured.into_iter().flatten().collect();
+        // Each takes a while, in which it only waits.
+        let each = stream::iter(held).map(|work| async move { self.usage_of(&work).await });
+        let measured = each.buffer_unordered(MEASURED_AT_ONCE);
+        let mut measured: Vec<_> = measured.filter_map(future::ready).collect().await;
         measured.sort_by_key(|usage| usage.index);
         Ok(measured)
     }

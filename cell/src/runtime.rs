@@ -3,7 +3,6 @@
 //! process that made them; the next one adopts them.
 
 pub mod fake;
-pub mod init;
 pub mod oci;
 
 use std::fmt;

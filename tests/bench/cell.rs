@@ -1,6 +1,7 @@
 //! Containers: how fast they start beside others', what holding one costs, how many there can be,
 //! and how soon they are found again.
 
+pub(crate) mod by_itself;
 pub(crate) mod daemons;
 mod fleet;
 mod held;
@@ -8,8 +9,10 @@ mod peers;
 mod place;
 mod starts;
 mod taken_over;
+mod whole;
 
 use crate::effort::Effort;
+use crate::figure::Figure;
 
 use self::place::Place;
 
@@ -37,4 +40,8 @@ pub(crate) fn run_taken_over(effort: Effort) {
 /// How soon many instances run, and what they take.
 pub(crate) fn run_fleet(effort: Effort) {
     fleet::run(effort);
+}
+
+fn figure<'a>(case: &'a str, metric: &'static str, unit: &'static str) -> Figure<'a> {
+    Figure { bench: "cell", case, metric, unit }
 }

@@ -56,6 +56,9 @@ fn main() -> ExitCode {
         // What this program starts itself as, beside it.
         ["--hold", port, count, kind] => return router::held_child(port, count, kind),
         ["--echo", port] => return router::echo_child(port),
+        [cell::by_itself::ARGUMENT, dir, count, image] => {
+            return cell::by_itself::child(dir, count, image);
+        }
         [name] => (*name, Effort::FULL),
         [name, "--smoke"] => (*name, Effort::SMOKE),
         _ => return usage(ExitCode::from(64)),

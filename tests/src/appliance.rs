@@ -106,7 +106,7 @@ impl Appliance {
         });
     }
 
-    /// Puts another version in the place of the program, and removes the former's file if it was put
+    /// Puts another version in the place of the program and of the one that it carries, and removes the former's file if it was put
     /// there by this.
     pub fn upgrade(&mut self) {
         let next = self.dir.path().join(format!("lattice-{}", self.next_number()));
@@ -117,6 +117,12 @@ impl Appliance {
             std::fs::remove_file(&self.program).unwrap();
         }
         self.program = next;
+        // So does the program that it carries.
+        let dir = self.data_dir().join("program");
+        for carried in std::fs::read_dir(&dir).unwrap().flatten() {
+            std::fs::rename(carried.path(), dir.join("lattice-shim-of-the-version-before"))
+                .unwrap();
+        }
     }
 
     /// What it printed when it came up.

@@ -167,7 +167,8 @@ impl Soak {
             });
         }
         self.forget_tasks();
-        self.say(&format!("all is as it is wanted: {:?}", self.wanted));
+        let size = Size::of(self.lattice.pid());
+        self.say(&format!("all is as it is wanted: {:?}; {size}", self.wanted));
     }
 
     fn forget_tasks(&mut self) {

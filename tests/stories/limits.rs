@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// What a process that holds an instance has of the machine's memory.
-const HOLDER_MB: u64 = 3;
+const HOLDER_MB: u64 = 1;
 /// More than any app here may have, but for the one that may have any number.
 const BOMB: usize = 1500;
 

@@ -1,5 +1,6 @@
 //! Apps outlive the platform: it is killed, stopped and started anew, and they do not notice.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use lattice_tests::appliance::Appliance;
@@ -158,6 +159,16 @@ fn a_newer_program_takes_over_what_the_one_before_runs_whose_file_is_gone() {
     replace(&mut lattice);
     lattice.ltc_ok(&["scale", "web", "2"]);
     lattice.wait_running(&Web::new(), "web", 2);
+    let programs = || -> BTreeSet<String> {
+        let all = machine::holders(&lattice.data_dir()).into_iter().map(|holder| {
+            let exe = format!("/proc/{}/exe", holder.as_raw_nonzero());
+            std::fs::read_link(exe).unwrap().to_string_lossy().into_owned()
+        });
+        all.collect()
+    };
+    let (gone, there): (Vec<_>, Vec<_>) =
+        programs().into_iter().partition(|program| program.ends_with("(deleted)"));
+    assert_eq!((gone.len(), there.len()), (1, 1), "each runs what it was started from");
     let before = what_is_known(&lattice, &Web::new());
     replace(&mut lattice);
     assert_eq!(what_is_known(&lattice, &Web::new()), before);

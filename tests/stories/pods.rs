@@ -35,7 +35,11 @@ fn sidecars_and_further_containers_run_share_and_outlive_the_platform() {
     }
     let alive = |lattice: &Appliance, web: &Web| {
         for port in [8080, 9090, 9091, 9092] {
-            assert_eq!(ask(at(lattice, web, port), "/").unwrap(), (200, "fixture".to_owned()));
+            // An instance runs as soon as its app does; nobody looks whether the others listen yet.
+            eventually("it answers", PATIENCE, || {
+                let answer = ask(at(lattice, web, port), "/").map_err(|e| e.to_string());
+                expect(answer == Ok((200, "fixture".to_owned())), (port, answer))
+            });
         }
         let read = ask(at(lattice, web, 8080), "/file/data/word").unwrap();
         assert_eq!(read, (200, "hello".to_owned()), "the volume is one for both");

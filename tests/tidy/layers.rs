@@ -10,10 +10,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lattice-api", &["lattice-model"]),
     ("lattice-daemon", &["lattice-model", "lattice-api"]),
     ("lattice-brain", ROLE),
-    ("lattice-cell", ROLE),
+    ("lattice-cell", &["lattice-model", "lattice-api", "lattice-daemon", "lattice-shim-protocol"]),
     ("lattice-router", ROLE),
     ("lattice-log-aggregator", ROLE),
-    ("lattice-shim", &["lattice-model", "lattice-api"]),
+    ("lattice-shim", &["lattice-shim-protocol"]),
+    ("lattice-shim-protocol", &[]),
     (
         "lattice-appliance",
         &[
@@ -24,7 +25,6 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lattice-cell",
             "lattice-router",
             "lattice-log-aggregator",
-            "lattice-shim",
         ],
     ),
     ("lattice-cli", &["lattice-model", "lattice-api"]),

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use lattice_api::shim::{
+use lattice_shim_protocol::{
     Answer, Frames, OUTPUT_BYTES_MAX, ProtocolError, Request, Stream, WINDOW_BYTES,
 };
 

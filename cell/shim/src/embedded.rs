@@ -1,6 +1,7 @@
 //! The OCI runtime that this program carries in itself, behind the few commands of `runc` that are
-//! used here: `libcontainer` makes containers, and `entry` starts processes in them. It runs in a process of its own, single-threaded and gone after each
-//! command, because it clones itself and changes what a process cannot change back.
+//! used here: `libcontainer` makes containers, and `entry` starts processes in them. It runs in a
+//! process of its own, single-threaded and gone after each command, because it clones itself and
+//! changes what a process cannot change back.
 
 mod console;
 mod entry;
@@ -40,7 +41,7 @@ struct Call {
 /// Does one command: `run --bundle DIR --pid-file FILE ID`, or
 /// `exec --process FILE --pid-file FILE [--console-socket FILE] ID`, each with
 /// `--root DIR --log FILE`; the new process is detached. What goes wrong is a line of JSON in the log.
-pub fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
+pub(crate) fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
     let outcome = Call::parse(words).and_then(|call| {
         let outcome = call.perform();
         if let Err(why) = &outcome {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::Instant;
 
-use lattice_api::shim::{Answer, MADE, Request, Settings, Stream, agree};
+use lattice_shim_protocol::{Answer, MADE, Request, Settings, Stream, agree};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, WaitOptions, wait};
 

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lattice_api::shim::Settings;
+use lattice_shim_protocol::Settings;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::program::Program;
+use crate::own::Program;
 use crate::view;
 
 /// How long one call may take, on a machine that is very busy.

@@ -108,13 +108,16 @@ impl Links {
     }
 
     /// Takes a cable that an earlier version laid out of the bridge; who talks over it goes on.
+    /// Taking it out is the last step: a process that is killed before leaves it where the next one
+    /// looks for it.
     pub(super) async fn unplug(&self, cable: &Cable<'_>) -> io::Result<()> {
-        let link = LinkUnspec::new_with_index(self.index(cable.name).await?)
-            .address(cable.ends.host_mac.to_vec())
-            .nocontroller()
-            .build();
-        self.handle.link().set(link).execute().await.map_err(told)?;
-        self.lead(cable).await
+        let index = self.index(cable.name).await?;
+        let link = || LinkUnspec::new_with_index(index);
+        let set = async |link| self.handle.link().set(link).execute().await.map_err(told);
+        // A link forgets its neighbours with its address.
+        set(link().address(cable.ends.host_mac.to_vec()).build()).await?;
+        self.lead(cable).await?;
+        set(link().nocontroller().build()).await
     }
 
     /// Leads what is for an instance over its cable.

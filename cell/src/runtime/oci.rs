@@ -4,6 +4,7 @@
 
 mod attach;
 mod bundle;
+mod carried;
 mod cgroup;
 mod host;
 mod process;
@@ -12,6 +13,7 @@ mod seccomp;
 mod shim;
 mod terminal;
 
+pub use self::carried::runs_nothing;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -21,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use lattice_api::shim::Settings;
+use lattice_shim_protocol::Settings;
 use tokio::sync::RwLock;
 
 use self::cgroup::{Cgroups, Leaf};
@@ -43,20 +45,17 @@ const FREEZE_MAX: Duration = Duration::from_secs(5);
 /// What an [`OciRuntime`] needs to know.
 #[derive(Debug, Clone)]
 pub struct OciConfig {
-    /// Where bundles and the program's own state are kept: `containers/` and `oci/` below it.
+    /// Where bundles, the OCI runtime's own state and the program that stands beside containers are
+    /// kept: `containers/`, `oci/` and `program/` below it.
     pub data_dir: PathBuf,
     /// What makes containers.
     pub engine: Engine,
-    /// A static program: started as `/.lattice/init init` it is PID 1 inside and calls
-    /// [`super::init::run`]; started as `PROGRAM shim DIR` it calls `lattice_shim::run`, and as
-    /// `PROGRAM oci ...` `lattice_shim::embedded::run`. Normally `/proc/self/exe`.
-    pub own_program: PathBuf,
 }
 
 /// What makes containers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// This program itself; nothing else has to be installed.
+    /// The program that this one carries in itself; nothing else has to be installed.
     #[default]
     Embedded,
     /// Debian's `runc`.
@@ -119,7 +118,7 @@ impl OciRuntime {
         }
         let program = Program::find(config.engine, data_dir.join("oci"))?;
         let cgroups = Cgroups::detect(&data_dir)?;
-        let host = Host::inspect(&config.own_program, &cgroups)?;
+        let host = Host::inspect(carried::path_in(&data_dir.join("program")), &cgroups);
         Ok(Self {
             shared: Arc::new(Shared {
                 data_dir,
@@ -246,7 +245,8 @@ impl Shared {
             cgroups: leaf.dirs(),
             memory_events: leaf.memory_events(),
         };
-        shim::start(&self.host.own_program, dir, &settings).await
+        carried::there(&self.host.shim)?;
+        shim::start(&self.host.shim, dir, &settings).await
     }
 
     async fn exec(&self, id: &ContainerId, spec: &ProcessSpec) -> Result<Process, RuntimeError> {

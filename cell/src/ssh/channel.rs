@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use lattice_model::action::EnvVar;
 use lattice_model::desired_lrp::StopSignal;
+use lattice_shim_protocol::program::CONNECTED;
 use russh::server::{ChannelOpenHandle, Handle, Msg};
 use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::guest::{Guest, Manner, Program};
 use super::input::{STALL_MAX, Stalled, WAITING_BYTES_MAX, input};
-use crate::inside::CONNECTED;
 use crate::runtime::{Attached, ExitStatus, RuntimeError, Signal, WindowSize};
 
 /// The most variables that a client adds, and the longest.

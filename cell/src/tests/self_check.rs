@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use lattice_api::cell::{CellError, Rep as _};
+use lattice_shim_protocol::program::PATH_INSIDE;
 
 use super::{app, perform, run, until_told};
 use crate::config::SelfCheck;
 use crate::rep::Handle;
-use crate::runtime::init::PATH_INSIDE;
 use crate::testing::{self, Bed, Script, eventually};
 
 /// A cell that looks often, and all is well at first.

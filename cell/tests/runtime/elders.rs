@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use lattice_api::shim::{Answer, Frames, Request, SOCKET, STAMP, Stamp};
 use lattice_cell::runtime::oci::Engine;
 use lattice_cell::runtime::{ContainerId, Runtime as _, Signal};
+use lattice_shim_protocol::{Answer, Frames, Request, SOCKET, STAMP, Stamp};
 
 use crate::contract::{read_all, spec};
 use crate::machine::Machine;

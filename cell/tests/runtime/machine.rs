@@ -1,15 +1,14 @@
 //! A machine for real containers: a root filesystem of Debian's static busybox, network namespaces
-//! of their own, and this test program as the containers' init.
+//! of their own, and this test program as one that containers can run.
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use lattice_cell::runtime::oci::{Engine, OciConfig, OciRuntime};
-use lattice_cell::runtime::{ContainerBlueprint, ContainerId, Runtime, init};
+use lattice_cell::runtime::{ContainerBlueprint, ContainerId, Runtime};
 use lattice_cell::userns::{self, UserNamespace};
 use lattice_model::Limit;
 use rustix::mount::{UnmountFlags, unmount};
@@ -22,33 +21,15 @@ const PROGRAMS: [&str; 21] = [
     "rm", "sleep", "stat", "stty", "tail", "true", "tty", "ulimit", "wc",
 ];
 
-/// In a container this program is PID 1, and beside it, it is what holds it. Both are told before
-/// the test harness reads its arguments.
+/// In a container this program does what is asked of it before the test harness reads its arguments.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static BEFORE_MAIN: extern "C" fn() = before_main;
 
 extern "C" fn before_main() {
     let mut words = std::env::args_os();
-    if words.next().is_some_and(|name| name == *init::PATH_INSIDE) {
-        init::run();
-        std::process::exit(0);
-    }
-    let outcome = match words.next().unwrap_or_default().to_str() {
-        Some("shim") => lattice_shim::run(&words.next().unwrap_or_default()),
-        Some("oci") => lattice_shim::embedded::run(words),
-        Some("sleep-in-a-container") => sleep(),
-        Some("call") => call(&words.collect::<Vec<_>>()),
-        _ => return,
-    };
-    std::process::exit(i32::from(outcome != ExitCode::SUCCESS));
-}
-
-/// Says so, and stays.
-fn sleep() -> ! {
-    rustix::io::write(rustix::stdio::stdout(), b"here\n").unwrap();
-    loop {
-        std::thread::park();
+    if words.nth(1).is_some_and(|word| word == *"call") {
+        call(&words.collect::<Vec<_>>());
     }
 }
 
@@ -127,8 +108,7 @@ fn delete_all(data_dir: &Path) {
 }
 
 pub(crate) fn runtime_in(data_dir: &Path, engine: Engine) -> OciRuntime {
-    let config =
-        OciConfig { data_dir: data_dir.to_owned(), engine, own_program: "/proc/self/exe".into() };
+    let config = OciConfig { data_dir: data_dir.to_owned(), engine };
     OciRuntime::new(config).unwrap_or_else(|e| panic!("{e}"))
 }
 

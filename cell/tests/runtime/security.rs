@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use lattice_cell::runtime::oci::{Engine, OciRuntime};
 use lattice_cell::runtime::{ContainerBlueprint, ContainerId, ProcessSpec, Runtime, UserIds};
 use lattice_model::Limit;
-
+use lattice_shim_protocol::program::INIT;
 use rustix::fs::{StatVfsMountFlags, fstatvfs};
 
 use crate::contract::{read_all, spec};
@@ -225,16 +225,31 @@ async fn examine_the_kernel_of_the_host_is_out_of_reach(engine: Engine) {
     runtime.delete(&id).await.unwrap();
 }
 
+#[tokio::test]
+async fn what_is_mounted_in_a_container_is_mounted_nowhere_else() {
+    for engine in Engine::ALL {
+        let machine = Machine::with(engine);
+        let runtime = machine.runtime();
+        for privileged in [false, true] {
+            let id = container(&machine, &runtime, privileged).await;
+            let (code, mounts) = run(&runtime, &id, "cat /proc/self/mountinfo").await;
+            assert!(code == 0 && mounts.contains(" /proc "), "{engine:?}: {mounts}");
+            assert!(!mounts.contains(" shared:"), "{engine:?}, privileged {privileged}: {mounts}");
+            runtime.delete(&id).await.unwrap();
+        }
+    }
+}
+
 /// As in CVE-2019-5736: what enters a container is made to become itself again, so that it stays.
 #[tokio::test]
 async fn what_enters_a_container_cannot_be_written_to_even_by_the_root_of_the_host() {
     let machine = Machine::with(Engine::Embedded);
     let runtime = machine.runtime();
     let id = container(&machine, &runtime, true).await;
-    let itself = spec(&["/proc/self/exe", "sleep-in-a-container"]);
-    let mut process = runtime.exec(&id, itself.in_path()).await.unwrap();
-    process.stdout.next().await.expect("it is there");
-    let script = "for exe in /proc/[0-9]*/exe; do grep -q sleep-in-a-container ${exe%exe}cmdline \
+    // As an init it says nothing and stays.
+    let itself = spec(&["/proc/self/exe", INIT]);
+    let _process = runtime.exec(&id, itself.in_path()).await.unwrap();
+    let script = "for exe in /proc/[0-9]*/exe; do grep -q 'sel[f]/exe' ${exe%exe}cmdline \
                   && echo found && : >>$exe; done";
     let (code, said) = run(&runtime, &id, script).await;
     assert!(said.contains("found") && code != 0, "{said}");
@@ -242,7 +257,7 @@ async fn what_enters_a_container_cannot_be_written_to_even_by_the_root_of_the_ho
     let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     let mut itself = processes.filter(|process| {
         let words = std::fs::read(process.join("cmdline")).unwrap_or_default();
-        words == b"/proc/self/exe\0sleep-in-a-container\0"
+        words == b"/proc/self/exe\0init\0"
     });
     let program = File::open(itself.next().expect("it runs").join("exe")).unwrap();
     assert!(fstatvfs(&program).unwrap().f_flag.contains(StatVfsMountFlags::RDONLY));

@@ -7,4 +7,3 @@ pub mod localhost;
 pub mod log_aggregator;
 pub mod registry;
 pub mod router;
-pub mod shim;

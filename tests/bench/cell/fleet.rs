@@ -9,8 +9,8 @@ use lattice_tests::rest::Rest;
 use lattice_tests::web::Web;
 use lattice_tests::{eventually, expect};
 
+use super::{by_itself, figure};
 use crate::effort::Effort;
-use crate::figure::Figure;
 use crate::machine::{memory_mb, timed, undisturbed};
 
 /// Instances that are started by one command, in a smoke test and in earnest.
@@ -83,10 +83,7 @@ fn held(lattice: &Appliance, count: usize) {
         let left = Rest::of(lattice).differences(&rest);
         expect(left.is_empty(), left)
     });
-}
-
-fn figure<'a>(case: &'a str, metric: &'static str, unit: &'static str) -> Figure<'a> {
-    Figure { bench: "cell", case, metric, unit }
+    by_itself::run(&layout, count);
 }
 
 fn create(lattice: &Appliance, app: &str, layout: &str, count: usize) {

@@ -9,7 +9,6 @@ use lattice_cell::runtime::oci::{Engine, OciConfig, OciRuntime};
 use lattice_cell::runtime::{ContainerBlueprint, ContainerId, ProcessSpec};
 use lattice_cell::userns::{self, UserNamespace};
 use lattice_model::Limit;
-use lattice_tests::program;
 use rustix::mount::{UnmountFlags, unmount};
 use serde_json::{Value, json};
 
@@ -44,12 +43,14 @@ impl Place {
     }
 
     pub(super) fn runtime(&self) -> OciRuntime {
-        let config = OciConfig {
-            data_dir: self.dir.join("data"),
-            engine: Engine::Embedded,
-            own_program: program("lattice"),
-        };
+        let config = OciConfig { data_dir: self.dir.join("data"), engine: Engine::Embedded };
         OciRuntime::new(config).unwrap()
+    }
+
+    /// What a start runs of ours.
+    pub(super) fn programs(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.dir.join("data/program")).unwrap();
+        files.map(|file| file.unwrap().path()).collect()
     }
 
     pub(super) fn blueprint(&self, id: &ContainerId) -> ContainerBlueprint {

@@ -9,11 +9,11 @@ use futures_util::future::join_all;
 use lattice_cell::runtime::oci::OciRuntime;
 use lattice_cell::runtime::{ContainerId, Runtime as _};
 use lattice_tests::machine::holders;
-use lattice_tests::program;
 use rustix::fs::{Advice, fadvise};
 
 use super::peers::{Peers, Program, Running};
 use super::place::{Place, spec};
+use super::whole::Whole;
 use crate::effort::Effort;
 use crate::figure::Figure;
 use crate::machine::{cpu_time_of_all, cpu_time_with_children, undisturbed};
@@ -60,7 +60,7 @@ pub(super) fn run(place: &Place, tokio: &tokio::runtime::Runtime, effort: Effort
         let ours = || match case {
             Case::AtOnce => at_once(cpu_time_of_all, all),
             Case::InTurn | Case::Cold => {
-                in_turn(cpu_time_of_all, one, || case.prepare(&[program("lattice")]))
+                in_turn(cpu_time_of_all, one, || case.prepare(&place.programs()))
             }
         };
         let theirs = |peer: Program| {
@@ -75,6 +75,11 @@ pub(super) fn run(place: &Place, tokio: &tokio::runtime::Runtime, effort: Effort
         };
         beside((case.name(), effort), &peers.programs, ours, theirs);
     }
+    let whole = tokio.block_on(Whole::new(place, &runtime));
+    let ours = || in_turn(cpu_time_of_all, |n| tokio.block_on(whole.start(n)), || ());
+    let theirs = |peer: Program| in_turn(|| peers.cpu_time(peer), |n| peers.run(peer, n), || ());
+    beside(("with-image-and-network", effort), &peers.programs, ours, theirs);
+    tokio.block_on(whole.end());
     exec(&peers, tokio, (place, &runtime), effort);
 }
 

@@ -2,7 +2,7 @@
 //! and read again the same, and nothing else makes either side fail.
 #![no_main]
 
-use lattice_api::shim::{Answer, Frames, Request, Settings, Stamp};
+use lattice_shim_protocol::{Answer, Frames, Request, Settings, Stamp};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

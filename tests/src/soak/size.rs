@@ -9,6 +9,9 @@ use rustix::process::Pid;
 pub(super) struct Size {
     /// Memory that is its own, in KiB.
     private_kb: u64,
+    /// Pages of its program's file that nobody else has in use, in KiB. The kernel drops them at
+    /// need, so they are told and not held against it.
+    program_kb: u64,
     descriptors: u64,
 }
 
@@ -22,6 +25,7 @@ impl Size {
         };
         Self {
             private_kb: field("Private_Dirty:"),
+            program_kb: field("Private_Clean:"),
             descriptors: std::fs::read_dir(format!("{dir}/fd")).unwrap().count() as u64,
         }
     }
@@ -37,6 +41,10 @@ impl Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} KiB of its own, {} descriptors", self.private_kb, self.descriptors)
+        let Self { private_kb, program_kb, descriptors } = self;
+        write!(
+            f,
+            "{private_kb} KiB of its own ({program_kb} of its program), {descriptors} descriptors"
+        )
     }
 }

@@ -165,6 +165,10 @@ const UNREAD: &[Row] = &[
         ])
         .lines(&[])
         .closes(),
+    row("a version of HTTP/1 that there is not")
+        .asks(&[("GET / HTTP/1.2\r\nHost: <host>\r\n\r\n", "HTTP/1.0 400 Bad Request\r\n\r\n")])
+        .lines(&[])
+        .closes(),
     row("HTTP/2 that nobody has agreed upon")
         .asks(&[(
             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -261,8 +265,8 @@ const TOO_LARGE: &str = "HTTP/1.1 431 Request Header Fields Too Large\r\n\
     X-Cf-Routererror: max-request-size-exceeded\r\nDate: <date>\r\nContent-Length: 0\r\n\
     Connection: close\r\n\r\n";
 
-/// It shows the endpoint that would have been asked.
-const LINE_OF_TOO_LARGE: &str = concat!(
+/// Its line shows for whom it was, and who would have been asked.
+const LINE_OF_LARGE: &str = concat!(
     r#"<host> - [<stamp>] "GET / HTTP/1.1" 431 0 0 "-" "-" "127.0.0.1:<port>" "127.0.0.1:<a>" "#,
     r#"x_forwarded_for:"127.0.0.1" x_forwarded_proto:"http" vcap_request_id:"<uuid>" "#,
     r#"response_time:<seconds> gorouter_time:<seconds> app_id:"app" app_index:"0" "#,
@@ -280,13 +284,11 @@ const LARGE: &[Row] = &[
             ),
             TOO_LARGE,
         )])
-        .lines(&[LINE_OF_TOO_LARGE])
-        .shares(&[0])
+        .lines(&[LINE_OF_LARGE])
         .closes(),
     row("more lines than the limit")
         .asks(&[(with!("A: 1\r\nA: 2\r\nA: 3\r\nA: 4\r\nA: 5"), TOO_LARGE)])
-        .lines(&[LINE_OF_TOO_LARGE])
-        .shares(&[0])
+        .lines(&[LINE_OF_LARGE])
         .closes(),
 ];
 

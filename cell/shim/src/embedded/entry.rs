@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use lattice_api::shim::CAPABILITIES;
+use lattice_shim_protocol::CAPABILITIES;
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};

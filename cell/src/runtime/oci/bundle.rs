@@ -1,11 +1,12 @@
 //! The OCI runtime's configuration of containers and processes; data in, JSON out.
 
 use lattice_model::Limit;
+use lattice_shim_protocol::program::{INIT, PATH_INSIDE};
 use serde_json::{Value, json};
 
 use super::host::Host;
 use super::seccomp;
-use crate::runtime::{ContainerBlueprint, ProcessSpec, init};
+use crate::runtime::{ContainerBlueprint, ProcessSpec};
 use crate::userns::IDS;
 
 /// What a container may do unless it is privileged; Docker's list.
@@ -94,7 +95,7 @@ pub(super) fn container(spec: &ContainerBlueprint, host: &Host, cgroup: &str) ->
         "root": {"path": spec.rootfs, "readonly": false},
         "process": {
             "user": {"uid": 0, "gid": 0},
-            "args": [init::PATH_INSIDE, init::ARGUMENT],
+            "args": [PATH_INSIDE, INIT],
             "env": [],
             "cwd": "/",
             "noNewPrivileges": true,
@@ -203,7 +204,7 @@ fn mounts(spec: &ContainerBlueprint, host: &Host) -> Vec<Value> {
             "options": ["bind", access, "nosuid", "nodev"],
         })
     }));
-    let init = (host.own_program.clone(), init::PATH_INSIDE.to_owned());
+    let init = (host.shim.clone(), PATH_INSIDE.to_owned());
     all.extend([&init].into_iter().chain(&spec.files).map(|(source, at)| {
         json!({
             "destination": at,

@@ -5,18 +5,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use lattice_api::shim::CAPABILITIES;
+use lattice_shim_protocol::CAPABILITIES;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Resource, getrlimit};
 
 use super::cgroup::Cgroups;
-use crate::runtime::RuntimeError;
 
 /// What this machine can give.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
     /// The program that is PID 1 inside, and holds containers.
-    pub(super) own_program: PathBuf,
+    pub(super) shim: PathBuf,
     /// The most open files that may be asked for.
     pub(super) nofile_max: u64,
     /// The most processes of a user that may be asked for.
@@ -34,19 +33,13 @@ pub(super) struct Host {
 // === impl Host ===
 
 impl Host {
-    pub(super) fn inspect(init: &Path, cgroups: &Cgroups) -> Result<Self, RuntimeError> {
-        let own_program = fs::canonicalize(init).map_err(|e| {
-            RuntimeError::Unavailable(format!(
-                "cannot find the containers' init {}: {e}; start again with the program in place",
-                init.display()
-            ))
-        })?;
+    pub(super) fn inspect(shim: PathBuf, cgroups: &Cgroups) -> Self {
         let hard = |resource| getrlimit(resource).maximum.unwrap_or(u64::MAX);
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
         let own_score: i32 = score.trim().parse().unwrap_or(0);
-        Ok(Self {
-            own_program,
+        Self {
+            shim,
             nofile_max: hard(Resource::Nofile),
             nproc_max: hard(Resource::Nproc),
             capabilities: capabilities(&status),
@@ -54,7 +47,7 @@ impl Host {
             has_swap_limit: cgroups.has_swap_limit(),
             // Apps before the platform, and raising the score is always allowed.
             oom_score_adj: (own_score.max(0) + 100).min(1000),
-        })
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lattice_api::shim::{Answer, Request, Stream};
+use lattice_shim_protocol::{Answer, Request, Stream};
 use tokio::sync::{mpsc, watch};
 
 use super::shim::Connection;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use lattice_shim_protocol::program::OCI;
+
 use super::Engine;
 use crate::host_programs;
 use crate::runtime::{ContainerId, RuntimeError};
@@ -22,7 +24,7 @@ impl Program {
     /// meant, whatever has taken the place of its file since.
     pub(super) fn find(engine: Engine, root: PathBuf) -> Result<Self, RuntimeError> {
         let Some(name) = engine.program() else {
-            let (path, arguments) = ("/proc/self/exe".into(), vec!["oci".to_owned()]);
+            let (path, arguments) = ("/proc/self/exe".into(), vec![OCI.to_owned()]);
             return Ok(Self { path, arguments, hides_cgroup2: false, root });
         };
         let path = host_programs::find(Path::new(name)).ok_or_else(|| {
@@ -87,7 +89,7 @@ mod tests {
     #[test]
     fn the_embedded_engine_needs_no_other_program() {
         let own = Program::find(Engine::Embedded, "/root".into()).unwrap();
-        assert_eq!((own.path, own.arguments), ("/proc/self/exe".into(), vec!["oci".to_owned()]));
+        assert_eq!((own.path, own.arguments), ("/proc/self/exe".into(), vec![OCI.to_owned()]));
     }
 
     #[test]

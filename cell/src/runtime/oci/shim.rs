@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use lattice_api::shim::{
+use lattice_shim_protocol::program::SHIM;
+use lattice_shim_protocol::{
     Answer, FRAME_BYTES_MAX, Frames, MADE, Request, SETTINGS, SOCKET, STAMP, Settings, Stamp,
     VERSION, VERSION_OLDEST,
 };
@@ -57,7 +58,7 @@ pub(super) async fn start(program: &Path, dir: &Path, settings: &Settings) -> Re
     let text = settings.print().map_err(|e| format!("cannot write its settings: {e}"))?;
     fs::write(dir.join(SETTINGS), text).map_err(told)?;
     let mut command = Command::new(program);
-    command.arg("shim").arg(dir).env_clear().env("PATH", host_programs::search_path());
+    command.arg(SHIM).arg(dir).env_clear().env("PATH", host_programs::search_path());
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command.stderr(fs::File::create(dir.join("shim.log")).map_err(told)?);
     let mut child = command.spawn().map_err(told)?;

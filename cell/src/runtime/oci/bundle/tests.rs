@@ -7,7 +7,7 @@ use crate::runtime::{ContainerId, UserIds};
 
 fn host() -> Host {
     Host {
-        own_program: "/opt/lattice".into(),
+        shim: "/opt/lattice".into(),
         nofile_max: 20_000,
         nproc_max: 500,
         capabilities: CAPABILITIES.into_iter().chain(["CAP_SYS_ADMIN"]).collect::<BTreeSet<_>>(),

@@ -174,3 +174,13 @@ fn settings_and_stamps_are_read_as_they_were_written() {
         assert!(Stamp::parse(&text).is_err(), "{pid:?} could be killed");
     }
 }
+
+#[test]
+fn the_programs_words_stay_as_they_are() {
+    use super::program::{CONNECT, CONNECTED, INIT, INSIDE, NOTHING, OCI, PATH_INSIDE, SFTP, SHIM};
+    let beside = [SHIM, OCI, INIT];
+    assert_eq!(beside, ["shim", "oci", "init"]);
+    let inside = [PATH_INSIDE, INSIDE, NOTHING, SFTP, CONNECT];
+    assert_eq!(inside, ["/.lattice/init", "inside", "nothing", "sftp", "connect"]);
+    assert_eq!(CONNECTED, b'+');
+}

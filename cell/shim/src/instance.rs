@@ -1,31 +1,6 @@
 //! Holds one instance: a small process of one thread that is the parent of the container's init and
 //! of all that is executed in it. It keeps their output, as much as fits, and their exit statuses,
 //! and tells them to whoever connects, so that an instance outlives the cell that made it.
-//!
-//! | Part | Is |
-//! |---|---|
-//! | [`run`] | what `lattice shim DIR` does; DIR holds an OCI bundle and the settings |
-//! | `holder` | the loop, and what follows from what happens |
-//! | `process` | one process in the container, and where it stands |
-//! | `buffer` | the output that nobody has taken yet; pure |
-//! | `client` | one connection of a cell |
-//! | `oci` | calls of the OCI runtime's program, be it this one |
-//! | `program` | that program, as nobody can write to it |
-//! | [`embedded`] | the OCI runtime that this program carries in itself |
-//! | `view` | what the OCI runtime sees of this machine |
-//! | `kin` | who belongs to whom among a container's processes |
-//! | `signals` | what the kernel says to this process |
-
-mod buffer;
-mod client;
-pub mod embedded;
-mod holder;
-mod kin;
-mod oci;
-mod process;
-mod program;
-mod signals;
-mod view;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -33,13 +8,14 @@ use std::io::{self, Write as _};
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 
-use lattice_api::shim::{SETTINGS, SOCKET, STAMP, Settings, Stamp};
+use lattice_shim_protocol::{SETTINGS, SOCKET, STAMP, Settings, Stamp};
 
 use crate::holder::Holder;
+use crate::{kin, signals};
 
 /// Makes the container whose bundle is in `dir` and holds it until it is gone. Says on standard
-/// output that it is made ([`lattice_api::shim::MADE`]), or why not.
-pub fn run(dir: &OsStr) -> ExitCode {
+/// output that it is made ([`lattice_shim_protocol::MADE`]), or why not.
+pub(crate) fn run(dir: &OsStr) -> ExitCode {
     let outcome = begin(dir).and_then(|mut holder| holder.hold().map_err(|e| e.to_string()));
     if let Err(why) = &outcome {
         // Nobody may listen any more; then the cell has gone, and finds what is left.

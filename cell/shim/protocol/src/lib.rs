@@ -1,4 +1,4 @@
-//! How a cell speaks with the small processes that hold its instances (`lattice shim DIR`), and
+//! How a cell speaks with the small processes that hold its instances (`lattice-shim`), and
 //! what such a process finds in its directory. Pure: bytes in, messages out.
 //!
 //! A cell connects to [`SOCKET`], says [`Request::Hello`], and then one of: [`Request::Run`] or
@@ -8,6 +8,7 @@
 //! version before their own, as an upgraded cell finds the instances' processes as they were.
 
 mod capabilities;
+pub mod program;
 mod settings;
 #[cfg(test)]
 mod tests;

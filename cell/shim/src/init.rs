@@ -4,15 +4,9 @@ use std::process::ExitCode;
 
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
-/// Where the init's program is shown inside a container. Its first argument is [`ARGUMENT`].
-pub const PATH_INSIDE: &str = "/.lattice/init";
-
-/// The argument the init's program is started with.
-pub const ARGUMENT: &str = "init";
-
 /// Runs as PID 1 until SIGTERM. Single-threaded and without allocation, because every container
 /// has one of these.
-pub fn run() -> ExitCode {
+pub(crate) fn run() -> ExitCode {
     let signals = block_signals();
     loop {
         reap();

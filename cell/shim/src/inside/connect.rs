@@ -4,7 +4,9 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-use super::{CONNECTED, streams};
+use lattice_shim_protocol::program::CONNECTED;
+
+use super::streams;
 
 /// How long each of a host's addresses is tried.
 const PATIENCE: Duration = Duration::from_secs(10);
