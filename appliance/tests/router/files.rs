@@ -46,6 +46,7 @@ const WRONG: &[(&str, &str)] = &[
     ("routing_table_sharding_mode: none", "take all, segments or shared-and-segments"),
     ("routing_table_sharding_mode: segments", "name some in isolation_segments"),
     ("isolation_segments: is1", "isolation_segments"),
+    ("routing_api: {uri: http://routing-api, port: 3000}", "takes routes from NATS only"),
     ("disable_http: true", "nothing would listen"),
     ("enable_ssl: true", "give at least one cert_chain and private_key"),
     ("enable_ssl: true\ntls_pem: [{cert_chain: x, private_key: y}]", "no private key in it"),
