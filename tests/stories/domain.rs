@@ -3,7 +3,7 @@
 
 use lattice_tests::appliance::{Appliance, Options, Said};
 use lattice_tests::web::Web;
-use lattice_tests::{image, machine};
+use lattice_tests::{PATIENCE, eventually, expect, image, machine};
 
 const DOMAIN: &str = "lattice.test.example";
 
@@ -31,6 +31,15 @@ fn an_app_is_pushed_to_and_reached_under_a_domain_of_ones_own() {
     assert_eq!(web.get_host(&format!("web.{DOMAIN}"), "/index").unwrap().body, "0");
     let elsewhere = web.get_host("web.lattice.localhost", "/index").unwrap();
     assert_eq!(elsewhere.router_error.as_deref(), Some("unknown_route"));
+
+    // Apps know it too, though no name server does; this one asks, and ends.
+    let question = ["get", &format!("web.{DOMAIN}:8080"), "/index", ":"];
+    let asker = image::layout(lattice.scratch(), "fixture-app", &question);
+    ltc(&lattice, &["create", "asker", asker.to_str().unwrap(), "--timeout", "1s"]);
+    eventually("the app has its answer", PATIENCE, || {
+        let said = ltc(&lattice, &["logs", "asker", "--recent"]).out;
+        expect(said.contains("status 200"), said)
+    });
 
     let pushed = format!("registry.{DOMAIN}:8080/team/app:v1");
     let account = lattice.account();
