@@ -219,7 +219,7 @@ impl Exchange {
             let whose = endpoint.map(|e| (e.facts.app.clone(), e.index.clone()));
             let (app, index) = whose.unwrap_or_else(|| ("".into(), "".into()));
             let now = shared.clock.now();
-            let facts = endpoint.map(|e| e.facts.clone());
+            let facts = shared.records.as_ref().and(endpoint).map(|e| e.facts.clone());
             let wants_served = shared.records.as_ref().is_some_and(Records::wants_served);
             let served = wants_served.then(|| Box::new(self.served(now)));
             Record { facts, served, ..Envelope::log(app, index, now, log).into() }
@@ -308,8 +308,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        // Whoever catches that answers and counts it; a second panic would end the process.
         if std::thread::panicking() {
-            self.refused(&Failure::Panicked.answer());
+            return;
         }
         if !self.is_complete {
             count(&self.worker.traffic.cancelled);

@@ -120,7 +120,8 @@ fn errors_of_reading_are_told_apart_by_what_came_before() {
         (io::ErrorKind::ConnectionReset, true, Trouble::Reset { is_asked: true }),
         (io::ErrorKind::ConnectionReset, false, Trouble::Reset { is_asked: false }),
         (io::ErrorKind::UnexpectedEof, true, Trouble::Ended),
-        (io::ErrorKind::UnexpectedEof, false, dead),
+        (io::ErrorKind::UnexpectedEof, false, dead.clone()),
+        (io::ErrorKind::BrokenPipe, false, dead),
         (io::ErrorKind::TimedOut, true, Trouble::Garbled("timed out".to_owned())),
     ] {
         assert_eq!(Trouble::of_reading(&kind.into(), is_asked), expected, "{kind:?}");

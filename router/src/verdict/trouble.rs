@@ -96,6 +96,8 @@ impl Trouble {
             (Some(trouble), _) => trouble,
             (None, io::ErrorKind::ConnectionReset) => Self::Reset { is_asked },
             (None, io::ErrorKind::UnexpectedEof) => Self::of_end(is_asked),
+            // Before anything was asked the next attempt is as good as the first.
+            (None, _) if !is_asked => Self::DeadConnection,
             (None, _) => Self::Garbled(error.to_string()),
         }
     }

@@ -60,7 +60,10 @@ impl Town {
              prometheus: {{port: {metrics}}}\n{}{more}",
             TRUST.keys(tls)
         );
-        let router = Router::start(&[&nats], &keys);
+        // However long the rows take, none of their routes becomes stale.
+        let prunes =
+            if more.contains("prune") { "" } else { "\nprune_stale_droplets_interval: 0s" };
+        let router = Router::start(&[&nats], &format!("{keys}{prunes}"));
         let doors = Doors { plain: router.port, tls };
         let bus = nats.client();
         Self { router, bus, doors, routes, metrics, lines: 0, rows: 0, published: 0, _nats: nats }
