@@ -1,5 +1,6 @@
 //! The name server over real sockets, with scripted servers behind it.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
@@ -63,9 +64,15 @@ fn answered(query: &[u8]) -> Vec<u8> {
 
 /// A name server of the host: one question by UDP, of which it tells the number, and one by TCP.
 async fn upstream() -> (SocketAddr, tokio::task::JoinHandle<u16>) {
-    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
+    let (address, udp, tcp) = loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = udp.local_addr().unwrap();
+        // What is free for one carrier may be taken for the other.
+        match TcpListener::bind(address).await {
+            Ok(tcp) => break (address, udp, tcp),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::AddrInUse),
+        }
+    };
     tokio::spawn(async move {
         let (mut connection, _) = tcp.accept().await.unwrap();
         let query = read_message(&mut connection).await.unwrap();
