@@ -238,6 +238,12 @@ async fn platform(dir: &Path, tasks: &Tasks) -> Brain {
         let cell = lattice_cell::start(config, seams, tasks).await.unwrap();
         reps.0.lock().unwrap().insert(id, Arc::new(cell));
     }
+    // Whatever is wanted before goes to those that are there.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while brain.cells().await.unwrap().len() < CELLS.len() {
+        assert!(tokio::time::Instant::now() < deadline, "a cell has not reported");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     brain
 }
 
