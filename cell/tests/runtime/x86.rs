@@ -17,7 +17,7 @@ const BASE: u32 = 0x0804_8000;
 const HEADERS: u16 = 52 + 32;
 const SAYS: &[u8] = b"32 bits\n";
 
-/// A static program that writes [`SAYS`], asks for the number of its session's keyring, which a
+/// A static program that writes [`SAYS`], asks for the number of a keyring of its own, which a
 /// container may not, and exits with why it was refused.
 fn program() -> Vec<u8> {
     #[rustfmt::skip]
@@ -29,7 +29,7 @@ fn program() -> Vec<u8> {
         0xcd, 0x80,                   // int 0x80
         0xb8, 0x20, 1, 0, 0,          // mov eax, 288 (keyctl)
         0x31, 0xdb,                   // xor ebx, ebx (get the number)
-        0xb9, 0xfd, 0xff, 0xff, 0xff, // mov ecx, -3 (of the session's keyring)
+        0xb9, 0xfd, 0xff, 0xff, 0xff, // mov ecx, -3 (KEY_SPEC_SESSION_KEYRING)
         0x31, 0xd2,                   // xor edx, edx
         0xcd, 0x80,                   // int 0x80
         0xf7, 0xd8,                   // neg eax
