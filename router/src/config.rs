@@ -41,6 +41,8 @@ pub struct Config {
     pub challenges: Arc<Challenges>,
     /// What is spoken to endpoints under TLS; without it nobody is trusted.
     pub backend_tls: Option<BackendTls>,
+    /// Endpoints that registered for HTTP/2 are offered it, under TLS.
+    pub http2_to_endpoints: bool,
     /// What is known about route services; without it routes that have one are not served.
     pub services: Option<Services>,
     /// Whether a client's connection may begin with a header of the PROXY protocol, which is
@@ -356,6 +358,7 @@ impl Config {
             front_tls: None,
             challenges: Arc::default(),
             backend_tls: None,
+            http2_to_endpoints: true,
             services: None,
             reads_preamble: false,
             zone: None,

@@ -56,6 +56,7 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
     }
     router.front_tls = secrets::front(&file, &mut judge);
     router.backend_tls = secrets::backends(&file, &mut judge);
+    router.http2_to_endpoints = file.enable_http2;
     router.services = secrets::services(&file, &mut judge);
     if let Some(workers) = file.go_max_procs.filter(|&workers| workers > 0) {
         router.workers = usize::try_from(workers).unwrap_or(router.workers);

@@ -22,7 +22,7 @@ use super::Port;
 use super::greeting::{self, Greeting};
 use crate::access_log;
 use crate::config::AccessLines;
-use crate::connections::Lease;
+use crate::connections::{Lease, Offer};
 use crate::h1::Body;
 use crate::h1::transfer::Transfer;
 use crate::metrics::{add, count};
@@ -244,7 +244,8 @@ impl Carried {
                 count(&traffic.tcp.retries);
             }
             self.endpoint = Some(Held::new(endpoint.clone()));
-            match worker.connections.dial(&endpoint.backend, shared.limits.dial_timeout).await {
+            let patience = shared.limits.dial_timeout;
+            match worker.connections.dial(&endpoint.backend, Offer::Nothing, patience).await {
                 Ok(lease) => return Ok(lease),
                 Err(trouble) => {
                     endpoint.backend.mark_failed(now + shared.limits.failed_for);

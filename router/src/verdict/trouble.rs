@@ -95,6 +95,8 @@ impl Trouble {
         match (Self::of_tls(error), error.kind()) {
             (Some(trouble), _) => trouble,
             (None, io::ErrorKind::ConnectionReset) => Self::Reset { is_asked },
+            // A stream of HTTP/2 of which the endpoint says that it did not begin with it.
+            (None, io::ErrorKind::NotConnected) => Self::DeadConnection,
             (None, io::ErrorKind::UnexpectedEof) => Self::of_end(is_asked),
             // Before anything was asked the next attempt is as good as the first.
             (None, _) if !is_asked => Self::DeadConnection,
