@@ -299,6 +299,9 @@ pub struct Limits {
     pub header_bytes_max: usize,
     /// Header lines in a request; never more than 256.
     pub headers_max: usize,
+    /// Bytes of a request's body; more is answered 413, or cut where the answer has begun. 0 for any
+    /// number: bodies pass through and are held nowhere.
+    pub body_bytes_max: u64,
     /// Bytes of an answer's head; more is answered 502.
     pub answer_header_bytes_max: usize,
     /// Header lines in an answer; never more than 256.
@@ -455,6 +458,7 @@ impl Default for Limits {
             connections_max: 20_000,
             header_bytes_max: 64 * 1024,
             headers_max: 100,
+            body_bytes_max: 0,
             answer_header_bytes_max: 64 * 1024,
             answer_headers_max: 100,
             header_read_timeout: Duration::from_secs(30),

@@ -53,6 +53,10 @@ pub(crate) fn seek(
     if let Some(answer) = shared.challenges.file(&asked.host, &asked.path) {
         return Err(Failure::Challenge { answer });
     }
+    let max = shared.limits.body_bytes_max;
+    if max > 0 && head.length.is_some_and(|length| length > max) {
+        return Err(Failure::BodyTooLarge { max });
+    }
     let Found { route, is_platform } = find(shared, peer.side, &asked)?;
     let narrowed = instance::narrow(head, &route, &asked.host)?;
     let (services, table, reserved) = (shared.services.as_ref(), &shared.table, &shared.reserved);
