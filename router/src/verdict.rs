@@ -239,9 +239,7 @@ impl Failure {
             Self::HeadTooLarge => {
                 Answer::new(Fault::Client, 431, "max-request-size-exceeded").closing()
             }
-            Self::BodyTooLarge { max } => Answer::new(Fault::Client, 413, "body_too_large")
-                .says(format!("413 Content Too Large: this router takes bodies of {max} bytes"))
-                .closing(),
+            Self::BodyTooLarge { max } => Answer::too_large(*max),
             Self::MinorVersion => Answer::new(Fault::Client, 400, None).bare(),
             Self::MajorVersion => Answer::new(Fault::Client, 505, None)
                 .says("505 HTTP Version Not Supported: unsupported protocol version")
@@ -295,6 +293,12 @@ pub(crate) fn reason(status: u16) -> &'static str {
 // === impl Answer ===
 
 impl Answer {
+    fn too_large(max: u64) -> Self {
+        Self::new(Fault::Client, 413, "body_too_large")
+            .says(format!("413 Content Too Large: this router takes bodies of {max} bytes"))
+            .closing()
+    }
+
     fn new<'e>(fault: Fault, status: u16, error: impl Into<Option<&'e str>>) -> Self {
         let error = error.into().map(str::to_owned);
         let (cache_control, body) = (None, String::new());
