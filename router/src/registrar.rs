@@ -49,6 +49,7 @@ pub(crate) struct Rules {
     pub(crate) freshness: Freshness,
     pub(crate) sharding: Sharding,
     pub(crate) identity: Identity,
+    pub(crate) http2_to_endpoints: bool,
 }
 
 // === impl Rules ===
@@ -59,6 +60,7 @@ impl Rules {
             freshness: config.freshness,
             sharding: config.sharding.clone(),
             identity: config.identity.clone(),
+            http2_to_endpoints: config.http2_to_endpoints,
         }
     }
 }
@@ -227,6 +229,7 @@ impl Registrar {
             self.ignore(odd);
         }
         read.name(&self.counts.components);
+        read.limit(self.rules.http2_to_endpoints);
         for uri in &read.uris {
             let changed = if is_register {
                 self.register(uri, &read, now)

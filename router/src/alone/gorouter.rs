@@ -56,6 +56,7 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
     }
     router.front_tls = secrets::front(&file, &mut judge);
     router.backend_tls = secrets::backends(&file, &mut judge);
+    router.http2_to_endpoints = file.enable_http2;
     router.services = secrets::services(&file, &mut judge);
     if let Some(workers) = file.go_max_procs.filter(|&workers| workers > 0) {
         router.workers = usize::try_from(workers).unwrap_or(router.workers);
@@ -239,6 +240,8 @@ fn limits(file: &File) -> Limits {
         proxy_header_timeout: file.proxy_header_timeout.unwrap_or(ours.proxy_header_timeout),
         keep_alive_idle: file.frontend_idle_timeout,
         endpoint_timeout: file.endpoint_timeout,
+        upload_timeout: file.endpoint_timeout,
+        endpoint_probe: file.endpoint_keep_alive_probe_interval,
         dial_timeout: file.endpoint_dial_timeout,
         upgrade_dial_timeout: Some(file.websocket_dial_timeout).filter(|time| !time.is_zero()),
         attempts_max: or(file.backends.max_attempts, ATTEMPTS_DEFAULT),
