@@ -306,6 +306,10 @@ pub struct Limits {
     pub answer_header_bytes_max: usize,
     /// Header lines in an answer; never more than 256.
     pub answer_headers_max: usize,
+    /// From a connection's begin to the end of the header by which a load balancer says for whom it
+    /// speaks; who has sent none by then speaks for himself.
+    #[serde(with = "duration")]
+    pub proxy_header_timeout: Duration,
     /// From the first byte of a request's head to its last.
     #[serde(with = "duration")]
     pub header_read_timeout: Duration,
@@ -461,6 +465,7 @@ impl Default for Limits {
             body_bytes_max: 0,
             answer_header_bytes_max: 64 * 1024,
             answer_headers_max: 100,
+            proxy_header_timeout: Duration::from_millis(100),
             header_read_timeout: Duration::from_secs(30),
             keep_alive_idle: Duration::from_secs(120),
             stream_idle: Duration::from_secs(900),

@@ -66,6 +66,7 @@ fn a_drain_goes_on_whatever_is_signalled_meanwhile() {
     router.has_eventually_said("gorouter-draining");
     for name in ["USR1", "TERM", "INT"] {
         router.signal(name);
+        router.has_eventually_said(&format!("\"SIG{name}\""));
         assert_eq!(router.get("nobody.test").status, 404, "{name}");
     }
     instance.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();

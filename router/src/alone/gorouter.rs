@@ -237,6 +237,7 @@ fn limits(file: &File) -> Limits {
         headers_max: or(file.max_request_headers, 256).min(256),
         answer_header_bytes_max: or(file.max_response_header_bytes, 1024 * 1024).min(1024 * 1024),
         answer_headers_max: or(file.max_response_headers, 256).min(256),
+        proxy_header_timeout: file.proxy_header_timeout.unwrap_or(ours.proxy_header_timeout),
         keep_alive_idle: file.frontend_idle_timeout,
         endpoint_timeout: file.endpoint_timeout,
         upload_timeout: file.endpoint_timeout,
