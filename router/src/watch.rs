@@ -37,6 +37,8 @@ pub(crate) enum Phase {
     Head,
     /// An endpoint is asked, and has not begun its answer.
     Awaiting,
+    /// The same where the request asks for an upgrade, which may take any time (facts 1.10).
+    Upgrading,
     /// An answer is on its way.
     Streaming,
     /// The last answer was given; the client may still be sending.
@@ -107,7 +109,7 @@ impl Watch {
     /// Whether an answer is on its way, or what may come in its place.
     pub(crate) fn is_answering(&self) -> bool {
         match self.phase.get() {
-            Phase::Idle | Phase::Head | Phase::Awaiting => false,
+            Phase::Idle | Phase::Head | Phase::Awaiting | Phase::Upgrading => false,
             Phase::Streaming | Phase::Lingering | Phase::Through | Phase::Carrying => true,
         }
     }
@@ -160,6 +162,7 @@ impl Watch {
             Phase::Idle
             | Phase::Head
             | Phase::Awaiting
+            | Phase::Upgrading
             | Phase::Streaming
             | Phase::Lingering
             | Phase::Through

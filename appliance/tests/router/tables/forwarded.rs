@@ -33,6 +33,12 @@ macro_rules! replaced {
 
 const KEPT: &[Row] = &[
     replaced!("in clear, nothing said", Plain, "", "X-Forwarded-Proto: http\r\n"),
+    replaced!(
+        "in clear, nothing behind the name",
+        Plain,
+        "X-Forwarded-Proto: \r\n",
+        "X-Forwarded-Proto: http\r\n"
+    ),
     kept!("in clear, http", Plain, "X-Forwarded-Proto: http\r\n"),
     kept!("in clear, https", Plain, "X-Forwarded-Proto: https\r\n"),
     kept!("in clear, something else", Plain, "X-Forwarded-Proto: gopher\r\n"),
