@@ -13,10 +13,6 @@ const KEPT: &[Row] = &[
         .between(&[route!("a", "<host>", r#","availability_zone":"z2","tags":{"x":"y"}"#)])
         .shares(&[3])
         .connections(&[1]),
-    row("also where it is withdrawn meanwhile, and comes back")
-        .times(3)
-        .between(&[concat!("-", route!("a")), route!("a")])
-        .shares(&[3]),
     row("also where another host leads there, too")
         .routes(&[route!("a"), route!("a", "two.<host>")])
         .asks(&[(GET, "200"), ("GET / HTTP/1.1\r\nHost: two.<host>\r\n\r\n", "200")])

@@ -67,7 +67,7 @@ const ROUTES: &[Row] = &[
             "404 Not Found",
             "Cache-Control: no-cache, no-store\r\n",
             "X-Cf-Routererror: unknown_route\r\n",
-            "71",
+            "68",
             "404 Not Found: Requested route ('Nobody.Test:8080') does not exist.\n"
         ),
     )]),
