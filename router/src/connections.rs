@@ -1,6 +1,8 @@
 //! The connections one worker keeps to endpoints. Nothing here is shared between threads, and a
 //! connection that is kept is no more than its socket.
 
+mod trunks;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -17,19 +19,24 @@ use tokio::net::TcpStream;
 
 use crate::config::Limits;
 use crate::h1::head::HeadEnd;
+use crate::http2::Trunk;
 use crate::metrics::{Traffic, count};
 use crate::names::Names;
 use crate::pool::Backend;
+use crate::tls::HTTP2;
 use crate::verdict::{Distrust, Trouble};
-use crate::wire::{Secured, Stream, Wire};
+use crate::wire::{self, Secured, Stream, Wire};
 use crate::worker::Shared;
+use trunks::Trunks;
 
-/// The idle connections, by backend.
+/// The connections that wait for requests.
 #[derive(Debug)]
 pub(crate) struct Connections {
+    /// Those of HTTP/1, by backend and by what was offered to it.
     idle: RefCell<HashMap<u64, Vec<Idle>, BuildHasherDefault<Spread>>>,
     /// How many there are.
     kept: Cell<usize>,
+    trunks: Trunks,
     limits: Limits,
     spoken: Spoken,
     names: Names,
@@ -40,7 +47,18 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 pub(crate) struct Spoken {
     to_endpoints: Arc<ClientConfig>,
+    /// The same, with HTTP/2 offered.
+    to_modern_endpoints: Arc<ClientConfig>,
     to_services: Arc<ClientConfig>,
+}
+
+/// What is offered to an endpoint in the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// It speaks what it has registered for: HTTP/1, or whatever its port carries.
+    Nothing,
+    /// HTTP/2, or else HTTP/1 if it agrees to no more.
+    Http2,
 }
 
 /// A connection in use.
@@ -48,6 +66,7 @@ pub(crate) struct Spoken {
 pub(crate) struct Lease {
     pub(crate) wire: Wire,
     pub(crate) backend: Arc<Backend>,
+    offer: Offer,
     /// How far the answer's head was read.
     pub(crate) head_end: HeadEnd,
     /// What it took to make it; nothing where it was kept.
@@ -78,17 +97,30 @@ struct Idle {
 impl Connections {
     pub(crate) fn new(limits: Limits, spoken: Spoken, traffic: Arc<Traffic>) -> Rc<Self> {
         let (idle, kept, names) = (RefCell::default(), Cell::default(), Names::default());
-        Rc::new(Self { idle, kept, limits, spoken, names, traffic })
+        let trunks = Trunks::default();
+        Rc::new(Self { idle, kept, trunks, limits, spoken, names, traffic })
     }
 
-    /// The connection used last that is still good.
-    pub(crate) fn reuse(&self, backend: &Arc<Backend>) -> Option<Lease> {
+    /// A connection that others use as well, or the one used last that is still good and has rested
+    /// for no longer than `rest`.
+    pub(crate) fn reuse(
+        &self,
+        backend: &Arc<Backend>,
+        offer: Offer,
+        rest: Duration,
+    ) -> Option<Lease> {
+        if offer == Offer::Http2
+            && let Some(stream) = self.trunks.stream(backend)
+        {
+            let stream = Stream::Upstream(Box::new(stream));
+            return Some(Lease::new(stream, backend.clone(), offer));
+        }
         let mut idle = self.idle.borrow_mut();
-        let kept = idle.get_mut(&backend.id)?;
-        while let Some(idle) = kept.pop() {
+        let kept = idle.get_mut(&offer.key(backend))?;
+        while let Some(idle) = kept.pop_if(|idle| idle.since.elapsed() <= rest) {
             self.kept.set(self.kept.get() - 1);
             if idle.stream.is_quiet() {
-                return Some(Lease::new(idle.stream, backend.clone()));
+                return Some(Lease::new(idle.stream, backend.clone(), offer));
             }
         }
         None
@@ -98,6 +130,7 @@ impl Connections {
     pub(crate) async fn dial(
         &self,
         backend: &Arc<Backend>,
+        offer: Offer,
         patience: Duration,
     ) -> Result<Lease, Trouble> {
         count(&self.traffic.dials);
@@ -115,21 +148,35 @@ impl Connections {
         let stream = match backend.tls() {
             None => Stream::Plain(tcp),
             Some(name) => {
-                let config = match backend.service() {
-                    None => &self.spoken.to_endpoints,
-                    Some(_) => &self.spoken.to_services,
+                let config = self.spoken.to(backend, offer).clone();
+                let handshake = secure(tcp, config, name, backend);
+                let limit = self.limits.handshake_timeout;
+                let Ok(secured) = tokio::time::timeout(limit, handshake).await else {
+                    return Err(Trouble::Tls(Distrust::Late, "timed out".to_owned()));
                 };
-                let handshake = secure(tcp, config.clone(), name, backend);
-                match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
-                    Ok(secured) => {
-                        effort.tls = Some(begun.elapsed());
-                        Stream::Tls(Box::new(secured?))
-                    }
-                    Err(_) => return Err(Trouble::Tls(Distrust::Late, "timed out".to_owned())),
-                }
+                effort.tls = Some(begun.elapsed());
+                self.agreed(backend, Box::new(secured?)).await?
             }
         };
-        Ok(Lease { effort, ..Lease::new(stream, backend.clone()) })
+        Ok(Lease { effort, ..Lease::new(stream, backend.clone(), offer) })
+    }
+
+    /// The stream for one request over a connection, in what both have agreed to speak.
+    async fn agreed(
+        &self,
+        backend: &Arc<Backend>,
+        secured: Box<Secured>,
+    ) -> Result<Stream, Trouble> {
+        if secured.known(|tls| tls.alpn_protocol() != Some(HTTP2)) {
+            return Ok(Stream::Tls(secured));
+        }
+        let trunk = Trunk::begin(secured, self.limits.answer_header_bytes_max).await;
+        let trunk = trunk.map_err(|error| Trouble::of_reading(&error, false))?;
+        let stream = trunk.stream().ok_or(Trouble::DeadConnection)?;
+        if self.limits.idle_per_endpoint_max > 0 && self.limits.idle_max > 0 {
+            self.trunks.keep(backend, trunk);
+        }
+        Ok(Stream::Upstream(Box::new(stream)))
     }
 
     /// A connection, and how long its name was looked up, where it has one.
@@ -143,17 +190,19 @@ impl Connections {
                 (connect_to_any(&addresses, backend.addr().port()).await?, Some(dns))
             }
         };
-        stream.set_nodelay(true)?;
+        wire::prepare(&stream, self.limits.endpoint_probe)?;
         Ok((stream, dns))
     }
 
     /// Keeps a connection whose last answer was read to its end.
     pub(crate) fn keep(&self, lease: Lease) {
-        if lease.backend.is_gone() || !lease.wire.input.is_empty() {
+        // What is shared is kept already, by all who use it.
+        let is_shared = matches!(lease.wire.stream, Stream::Upstream(_));
+        if is_shared || lease.backend.is_gone() || !lease.wire.input.is_empty() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
-        let kept = idle.entry(lease.backend.id).or_default();
+        let kept = idle.entry(lease.offer.key(&lease.backend)).or_default();
         let limits = &self.limits;
         if kept.len() < limits.idle_per_endpoint_max && self.kept.get() < limits.idle_max {
             self.kept.set(self.kept.get() + 1);
@@ -177,16 +226,18 @@ impl Connections {
             !kept.is_empty()
         });
         self.kept.set(all);
+        self.trunks.sweep(now, endpoint_idle);
     }
 
     /// Whether nothing is kept.
     pub(crate) fn is_empty(&self) -> bool {
-        self.idle.borrow().is_empty()
+        self.idle.borrow().is_empty() && self.trunks.is_empty()
     }
 
     /// Closes everything that is idle.
     pub(crate) fn clear(&self) {
         self.idle.borrow_mut().clear();
+        self.trunks.clear();
         self.kept.set(0);
     }
 }
@@ -196,8 +247,29 @@ impl Connections {
 impl Spoken {
     pub(crate) fn of(shared: &Shared) -> Self {
         let to_endpoints = shared.backend_tls.0.clone();
+        let mut modern = ClientConfig::clone(&to_endpoints);
+        modern.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         let to_services = shared.services.as_ref().map(|services| services.tls.0.clone());
-        Self { to_services: to_services.unwrap_or_else(|| to_endpoints.clone()), to_endpoints }
+        let to_services = to_services.unwrap_or_else(|| to_endpoints.clone());
+        Self { to_services, to_endpoints, to_modern_endpoints: Arc::new(modern) }
+    }
+
+    fn to(&self, backend: &Backend, offer: Offer) -> &Arc<ClientConfig> {
+        match (backend.service(), offer) {
+            (Some(_), _) => &self.to_services,
+            (None, Offer::Nothing) => &self.to_endpoints,
+            (None, Offer::Http2) => &self.to_modern_endpoints,
+        }
+    }
+}
+
+// === impl Offer ===
+
+impl Offer {
+    /// Under which connections of HTTP/1 are kept: one that was made without the offer says nothing of
+    /// what the endpoint would have agreed to.
+    fn key(self, backend: &Backend) -> u64 {
+        backend.id << 1 | u64::from(self == Self::Http2)
     }
 }
 
@@ -221,9 +293,9 @@ impl Hasher for Spread {
 // === impl Lease ===
 
 impl Lease {
-    fn new(stream: Stream, backend: Arc<Backend>) -> Self {
+    fn new(stream: Stream, backend: Arc<Backend>, offer: Offer) -> Self {
         let (head_end, effort) = (HeadEnd::default(), Effort::default());
-        Self { wire: Wire::new(stream), backend, head_end, effort }
+        Self { wire: Wire::new(stream), backend, offer, head_end, effort }
     }
 }
 

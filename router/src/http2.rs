@@ -1,17 +1,23 @@
-//! HTTP/2 in front, by `h2`: a task for the connection, and one for each request, which sees a
-//! connection in HTTP/1 (`Substream`) and takes the same stages as all others. All of them run on
-//! the thread of the connection.
+//! HTTP/2, by `h2`. In front: a task for the connection, and one for each request, which sees a
+//! connection in HTTP/1 (`Substream`) and takes the same stages as all others. To endpoints that
+//! speak it: a task for the connection (`Trunk`), which many requests share, each of which sees a
+//! connection in HTTP/1 again (`Upstream`). All of them run on the thread of the connection.
 //!
 //! `h2` bounds what a frame can do: heads and their continuations, headers unpacked, resets of what
 //! was not taken yet, frames without content. What a client does with whole requests is bounded
 //! here: how many at once, how many over all connections, and how many it takes back.
 
 mod head;
+mod inflow;
+mod outflow;
 mod socket;
 mod substream;
+mod trunk;
+mod upstream;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -29,14 +35,17 @@ use crate::proxy::client::Client;
 use crate::watch::{Phase, Watch};
 use crate::wire::{Secured, Stream};
 use crate::worker::{Peer, Slot, Worker};
+pub(crate) use head::has_words_for;
 use socket::Socket;
 pub(crate) use substream::Substream;
+pub(crate) use trunk::Trunk;
+pub(crate) use upstream::Upstream;
 
-/// What a client may send of one request before any of it was passed on.
+/// What may come of one body before any of it was passed on.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
-/// The same for all requests of a connection.
+/// The same for all bodies of a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// What waits of one answer in `h2` at most.
+/// What waits of one body in `h2` at most.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// How many more requests a client may take back than it lets be answered.
 const CANCELLED_MAX: u32 = 200;
@@ -195,4 +204,9 @@ impl Conduct {
     fn is_unruly(&self) -> bool {
         self.cancelled.get() > CANCELLED_MAX
     }
+}
+
+/// A stream that can be written to no more.
+fn broken(error: h2::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, error)
 }

@@ -90,7 +90,7 @@ async fn handle(worker: &Rc<Worker>, client: &mut Client, length: usize) -> Afte
         }
     };
     client.wire.input.consume(length);
-    client.watch.enters(if exchange.asks.is_upgrade { Phase::Upgrading } else { Phase::Awaiting });
+    client.watch.enters(exchange.asks.awaiting());
     let answered = match route {
         Ok(route) => forward::send(&mut exchange, client, &route).await,
         Err(failure) => Err(failure),

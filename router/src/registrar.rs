@@ -52,6 +52,7 @@ pub(crate) struct Rules {
     pub(crate) identity: Identity,
     /// How often the queue of messages is looked at, and whether some were lost in it.
     queue_poll: Duration,
+    pub(crate) http2_to_endpoints: bool,
 }
 
 // === impl Rules ===
@@ -63,6 +64,7 @@ impl Rules {
             sharding: config.sharding.clone(),
             identity: config.identity.clone(),
             queue_poll: Duration::from_secs(5),
+            http2_to_endpoints: config.http2_to_endpoints,
         }
     }
 }
@@ -228,6 +230,7 @@ impl Registrar {
             self.ignore(odd);
         }
         read.name(&self.counts.components);
+        read.limit(self.rules.http2_to_endpoints);
         for uri in &read.uris {
             let changed = if is_register {
                 self.register(uri, &read, now)

@@ -56,6 +56,7 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
     }
     router.front_tls = secrets::front(&file, &mut judge);
     router.backend_tls = secrets::backends(&file, &mut judge);
+    router.http2_to_endpoints = file.enable_http2;
     router.services = secrets::services(&file, &mut judge);
     if let Some(workers) = file.go_max_procs.filter(|&workers| workers > 0) {
         router.workers = usize::try_from(workers).unwrap_or(router.workers);
@@ -257,6 +258,8 @@ fn limits(file: &File) -> Limits {
         keep_alive_idle: time(file.frontend_idle_timeout),
         stream_idle: time(file.endpoint_timeout).max(ours.stream_idle),
         endpoint_timeout: time(file.endpoint_timeout),
+        upload_timeout: time(file.endpoint_timeout),
+        endpoint_probe: file.endpoint_keep_alive_probe_interval,
         dial_timeout: time(file.endpoint_dial_timeout),
         handshake_timeout: time(file.tls_handshake_timeout),
         upgrade_dial_timeout: Some(file.websocket_dial_timeout).filter(|time| !time.is_zero()),
@@ -268,6 +271,7 @@ fn limits(file: &File) -> Limits {
         endpoint_idle: Duration::from_secs(90),
         drain: file.drain_timeout.filter(|t| !t.is_zero()).unwrap_or(file.endpoint_timeout),
         streams_max: STREAMS_MAX,
+        ..ours
     }
 }
 

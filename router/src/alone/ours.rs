@@ -87,7 +87,7 @@ struct Tls {
 }
 
 /// What is spoken to endpoints under TLS.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Backends {
     /// Who vouches for them and for route services, in PEM.
@@ -96,6 +96,8 @@ pub(super) struct Backends {
     certificate: Option<CertificateFiles>,
     /// Everyone is believed.
     trust_all: bool,
+    /// Those that registered for HTTP/2 are offered it.
+    http2: bool,
 }
 
 /// Where status is shown; what is left out is not.
@@ -167,6 +169,7 @@ pub(super) fn read(text: &str) -> Read {
         listeners: listeners(&file),
         front_tls,
         backend_tls,
+        http2_to_endpoints: file.backends.http2,
         error_page,
         services,
         workers: file.workers.unwrap_or(defaults.workers),
@@ -310,6 +313,12 @@ impl Backends {
 fn read_pem(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+impl Default for Backends {
+    fn default() -> Self {
+        Self { ca: None, certificate: None, trust_all: false, http2: true }
+    }
 }
 
 impl Default for Tls {

@@ -2,12 +2,16 @@
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 
+use crate::decimal;
 use crate::h1::name::Name;
+use crate::h1::request::RequestHead;
 use crate::h1::response::ResponseHead;
+use crate::proxy::intake::Target;
 
-/// How the body of a request stands in HTTP/1.
+/// How a body stands in HTTP/1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     /// As it is: its length is in the head, or there is none.
@@ -55,9 +59,7 @@ pub(super) fn request(out: &mut Vec<u8>, head: &Parts, has_body: bool) -> Option
 /// Writes what follows the last chunk.
 pub(super) fn trailers(trailers: &HeaderMap) -> Bytes {
     let mut out = b"0\r\n".to_vec();
-    for (name, value) in trailers {
-        line(&mut out, name.as_str().as_bytes(), value.as_bytes());
-    }
+    lines(&mut out, trailers);
     out.extend_from_slice(b"\r\n");
     out.into()
 }
@@ -76,6 +78,59 @@ pub(super) fn response(head: &ResponseHead<'_, '_>) -> Option<Response<()>> {
     Some(response)
 }
 
+/// Whether HTTP/2 can ask for this: `http` knows fewer paths and hosts than clients do.
+pub(crate) fn has_words_for(origin: &[u8], host: &[u8]) -> bool {
+    uri(origin, host).is_some()
+}
+
+/// A request's head, without what concerns a connection of HTTP/1; none for what HTTP/2 cannot say.
+pub(super) fn to_endpoint(head: &RequestHead<'_, '_>) -> Option<Request<()>> {
+    let host = head.fields.values(Name::Host).next()?;
+    let mut request = Request::new(());
+    *request.method_mut() = head.method.parse().ok()?;
+    *request.uri_mut() = uri(Target::read(head.target)?.origin, host)?;
+    for (name, text, value) in head.fields.lines() {
+        // Of the lines of one hop, HTTP/2 knows this one (RFC 9113 8.2.2).
+        if name != Name::Host && (!name.is_of_hop() || name == Name::Te) {
+            request
+                .headers_mut()
+                .append(HeaderName::from_bytes(text).ok()?, HeaderValue::from_bytes(value).ok()?);
+        }
+    }
+    Some(request)
+}
+
+/// An endpoint's head in HTTP/1, and how its body stands there.
+pub(super) fn answer(
+    head: &http::response::Parts,
+    has_body: bool,
+    to_head: bool,
+) -> (Bytes, Framing) {
+    let mut out = status_line(head.status);
+    lines(&mut out, &head.headers);
+    let has_length = head.headers.contains_key(header::CONTENT_LENGTH);
+    let may_have_body = !to_head && !matches!(head.status.as_u16(), 204 | 304);
+    let framing = match has_body && may_have_body && !has_length {
+        true => Framing::Chunks,
+        false => Framing::Plain,
+    };
+    if framing == Framing::Chunks {
+        line(&mut out, b"transfer-encoding", b"chunked");
+    } else if may_have_body && !has_length {
+        line(&mut out, b"content-length", b"0");
+    }
+    out.extend_from_slice(b"\r\n");
+    (out.into(), framing)
+}
+
+/// A head before the last one.
+pub(super) fn informational(head: &Response<()>) -> Bytes {
+    let mut out = status_line(head.status());
+    lines(&mut out, head.headers());
+    out.extend_from_slice(b"\r\n");
+    out.into()
+}
+
 /// Trailers that were written as lines.
 pub(super) fn fields(lines: &[u8]) -> Option<HeaderMap> {
     let mut fields = HeaderMap::new();
@@ -85,6 +140,19 @@ pub(super) fn fields(lines: &[u8]) -> Option<HeaderMap> {
         fields.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
     }
     Some(fields)
+}
+
+fn uri(origin: &[u8], host: &[u8]) -> Option<Uri> {
+    let path = PathAndQuery::try_from(origin).ok()?;
+    let authority = Authority::try_from(host).ok()?;
+    // What it does not like it may leave out, or take for something else.
+    if path.as_str().as_bytes() != origin || authority.as_str().contains('@') {
+        return None;
+    }
+    let mut parts = http::uri::Parts::default();
+    (parts.scheme, parts.authority) = (Some(Scheme::HTTPS), Some(authority));
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).ok()
 }
 
 /// A path with its query, `*`, or for CONNECT a host. URLs have their parts apart here.
@@ -106,6 +174,21 @@ fn cookies(out: &mut Vec<u8>, headers: &HeaderMap) {
     }
     if headers.contains_key(header::COOKIE) {
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn status_line(status: StatusCode) -> Vec<u8> {
+    let mut out = b"HTTP/1.1 ".to_vec();
+    decimal::push(&mut out, status.as_u16().into());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+fn lines(out: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        line(out, name.as_str().as_bytes(), value.as_bytes());
     }
 }
 

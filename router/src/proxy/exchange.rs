@@ -28,6 +28,7 @@ use crate::metrics::count;
 use crate::pool::{Endpoint, Route};
 use crate::records::{Record, Records, Served};
 use crate::verdict::{Answer, Failure, Shape, Trouble};
+use crate::watch::Phase;
 use crate::worker::{Peer, Worker};
 
 /// What is logged for a client that left before the answer was complete.
@@ -385,6 +386,14 @@ impl Asks {
             expects_continue: false,
             ends_endpoint: false,
             is_traced: false,
+        }
+    }
+
+    /// How it waits for an endpoint. Who still has to send a body cannot wait for ever.
+    pub(crate) fn awaiting(self) -> Phase {
+        match self.is_upgrade && !self.shape.has_body {
+            true => Phase::Upgrading,
+            false => Phase::Awaiting,
         }
     }
 

@@ -12,10 +12,11 @@ use super::answer::{self, Passage};
 use super::client::Client;
 use super::exchange::Exchange;
 use super::upload;
-use crate::connections::Lease;
+use crate::connections::{Lease, Offer};
 use crate::h1::head::{HeadEnd, LineEnds, Slots};
 use crate::h1::response::ResponseHead;
 use crate::h1::{Version, Violation};
+use crate::http2;
 use crate::metrics::count;
 use crate::pool::{Balance, Endpoint, Route};
 use crate::select::{Asked, Choice, select};
@@ -57,7 +58,8 @@ pub(crate) async fn send(
     let turn = route.next_turn();
     let mut tried = Vec::new();
     let mut failure = None;
-    for _ in 0..attempts_max(exchange) {
+    let mut left = attempts_max(exchange);
+    while left > 0 {
         let endpoint = match choose(exchange, route, turn, &tried) {
             Choice::Endpoint(endpoint) => endpoint,
             Choice::Nobody => break,
@@ -80,15 +82,22 @@ pub(crate) async fn send(
             let now = exchange.worker.shared.clock.now();
             endpoint.backend.mark_failed(now + limits.failed_for);
         }
-        if endpoint.backend.tls().is_some() && trouble.unmasks_endpoint() {
+        let is_unmasked = endpoint.backend.tls().is_some() && trouble.unmasks_endpoint();
+        if is_unmasked {
             exchange.worker.shared.suspect(&endpoint.backend);
+        }
+        // Who is not there any more costs no attempt: his departure may have been lost, and that of
+        // many at once. He is asked no second time.
+        let is_service = endpoint.backend.service().is_some();
+        if !is_unmasked || is_service || trouble == Trouble::DialTimeout {
+            left -= 1;
         }
         let may_retry = trouble.may_retry(exchange.asks.shape);
         failure = Some(Failure::Endpoint(trouble));
         if !may_retry {
             break;
         }
-        if endpoint.backend.service().is_none() {
+        if !is_service {
             tried.push(endpoint.backend.id);
         }
     }
@@ -147,28 +156,45 @@ async fn attempt(
     endpoint: &Arc<Endpoint>,
 ) -> Result<Answered, Failure> {
     let _in_flight = InFlight::new(endpoint);
-    let shape = exchange.asks.shape;
-    if let Some(lease) = exchange.worker.connections.reuse(&endpoint.backend) {
+    let (shape, offer) = (exchange.asks.shape, offer_to(endpoint, exchange));
+    let limits = &exchange.worker.shared.limits;
+    let rest = if shape.may_repeat() { limits.endpoint_idle } else { limits.endpoint_rest };
+    if let Some(lease) = exchange.worker.connections.reuse(&endpoint.backend, offer, rest) {
         match send_on(exchange, client, lease).await {
             Err(Failure::Endpoint(trouble)) if trouble.is_of_old_age(shape) => {}
             outcome => return outcome,
         }
     }
-    let lease = dial(exchange, client, endpoint).await?;
+    let lease = dial(exchange, client, (endpoint, offer)).await?;
     exchange.course.effort = lease.effort;
     send_on(exchange, client, lease).await
+}
+
+/// HTTP/2 where an endpoint that proves itself has registered for it and it has words for the
+/// request; what becomes of an upgrade has none (facts 1.2).
+fn offer_to(endpoint: &Endpoint, exchange: &Exchange) -> Offer {
+    let is_offered = endpoint.facts.speaks_http2 && endpoint.backend.tls().is_some();
+    if !is_offered || exchange.asks.is_upgrade {
+        return Offer::Nothing;
+    }
+    let (sent, marks) = (&exchange.outbound, &exchange.outbound.marks);
+    let origin = Some(sent.at(&marks.target)).filter(|origin| !origin.is_empty());
+    match http2::has_words_for(origin.unwrap_or(b"/"), sent.at(&marks.host)) {
+        true => Offer::Http2,
+        false => Offer::Nothing,
+    }
 }
 
 async fn dial(
     exchange: &Exchange,
     client: &mut Client,
-    endpoint: &Endpoint,
+    (endpoint, offer): (&Endpoint, Offer),
 ) -> Result<Lease, Failure> {
     let worker = &exchange.worker;
     let limits = &worker.shared.limits;
     let of_upgrades = limits.upgrade_dial_timeout.filter(|_| exchange.asks.is_upgrade);
     let patience = of_upgrades.unwrap_or(limits.dial_timeout);
-    let mut dialing = pin!(worker.connections.dial(&endpoint.backend, patience));
+    let mut dialing = pin!(worker.connections.dial(&endpoint.backend, offer, patience));
     poll_fn(|cx| {
         if let Poll::Ready(dialed) = dialing.as_mut().poll(cx) {
             return Poll::Ready(dialed.map_err(Failure::Endpoint));

@@ -78,6 +78,11 @@ impl Read {
         facts.component = components.place(facts.tags.get("component").unwrap_or_default());
     }
 
+    /// Takes it for one of HTTP/1 unless endpoints may be asked for more.
+    pub(super) fn limit(&mut self, http2_to_endpoints: bool) {
+        self.told.facts.speaks_http2 &= http2_to_endpoints;
+    }
+
     /// The key and announcement for one of the uris. A reserved host's endpoint never goes stale:
     /// the configuration names it.
     pub(super) fn for_uri(

@@ -95,6 +95,8 @@ impl Trouble {
         match (Self::of_tls(error), error.kind()) {
             (Some(trouble), _) => trouble,
             (None, io::ErrorKind::ConnectionReset) => Self::Reset { is_asked },
+            // A stream of HTTP/2 of which the endpoint says that it did not begin with it.
+            (None, io::ErrorKind::NotConnected) => Self::DeadConnection,
             (None, io::ErrorKind::UnexpectedEof) => Self::of_end(is_asked),
             // Before anything was asked the next attempt is as good as the first.
             (None, _) if !is_asked => Self::DeadConnection,
@@ -163,7 +165,7 @@ impl fmt::Display for Trouble {
 
 impl Shape {
     /// Doing it twice is as good as once, and it can be done twice.
-    fn may_repeat(self) -> bool {
+    pub(crate) fn may_repeat(self) -> bool {
         self.is_idempotent && !self.has_body
     }
 }

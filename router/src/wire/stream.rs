@@ -12,7 +12,7 @@ use rustls::Connection;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::http2::Substream;
+use crate::http2::{Substream, Upstream};
 
 /// The socket, or what stands for one.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) enum Stream {
     Through(TcpStream),
     Tls(Box<Secured>),
     Http2(Box<Substream>),
+    /// The same to an endpoint.
+    Upstream(Box<Upstream>),
 }
 
 /// A socket under TLS.
@@ -53,6 +55,7 @@ impl Stream {
             Self::Plain(tcp) | Self::Through(tcp) => tcp.poll_read_ready(cx),
             Self::Tls(secured) => secured.poll_readable(cx),
             Self::Http2(stream) => stream.poll_readable(cx),
+            Self::Upstream(stream) => stream.poll_readable(cx),
         }
     }
 
@@ -64,6 +67,7 @@ impl Stream {
             Self::Through(tcp) => tcp.try_read(into),
             Self::Tls(secured) => secured.try_read(into),
             Self::Http2(stream) => stream.try_read(into),
+            Self::Upstream(stream) => stream.try_read(into),
         }
     }
 
@@ -84,6 +88,7 @@ impl Stream {
             Self::Plain(tcp) | Self::Through(tcp) => tcp,
             Self::Tls(secured) => return secured.poll_write(cx, parts),
             Self::Http2(stream) => return stream.poll_write(cx, parts),
+            Self::Upstream(stream) => return stream.poll_write(cx, parts),
         };
         loop {
             ready!(tcp.poll_write_ready(cx))?;
@@ -104,6 +109,7 @@ impl Stream {
             Self::Plain(_) | Self::Through(_) => Poll::Ready(Ok(())),
             Self::Tls(secured) => secured.poll_drained(cx),
             Self::Http2(stream) => stream.poll_drained(cx),
+            Self::Upstream(stream) => stream.poll_drained(cx),
         }
     }
 
@@ -113,6 +119,8 @@ impl Stream {
             Self::Plain(tcp) | Self::Through(tcp) => Poll::Ready(shut_down(tcp)),
             Self::Tls(secured) => secured.poll_shutdown(cx),
             Self::Http2(stream) => stream.poll_shutdown(cx),
+            // Its request says itself where it ends.
+            Self::Upstream(stream) => stream.poll_drained(cx),
         }
     }
 
@@ -122,6 +130,8 @@ impl Stream {
             Self::Plain(tcp) | Self::Through(tcp) => tcp,
             Self::Tls(secured) => &secured.tcp,
             Self::Http2(stream) => return stream.reset(),
+            // It is cancelled unless it came to its end.
+            Self::Upstream(_) => return,
         };
         let at_once = Some(std::time::Duration::ZERO);
         let _ = rustix::net::sockopt::set_socket_linger(tcp, at_once);
@@ -139,7 +149,7 @@ impl Stream {
                 peeked.is_err_and(|error| error == Errno::WOULDBLOCK)
             }
             Self::Tls(secured) => secured.is_quiet(),
-            Self::Http2(_) => false,
+            Self::Http2(_) | Self::Upstream(_) => false,
         }
     }
 }

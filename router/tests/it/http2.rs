@@ -1,6 +1,8 @@
-//! HTTP/2 in front: by a client that knows it (`client`), and frame by frame (`frames`).
+//! HTTP/2 in front: by a client that knows it (`client`), and frame by frame (`frames`); and HTTP/2
+//! to endpoints.
 
 pub(crate) mod client;
+mod endpoints;
 mod frames;
 mod hostile;
 mod requests;

@@ -14,7 +14,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "debug_addr",
     "disable_keep_alive",
     "enable_http1_concurrent_read_write",
-    "endpoint_keep_alive_probe_interval",
     "load_balancer_healthy_threshold",
     "nats.hosts.",
     "per_request_metrics_reporting",
@@ -122,6 +121,8 @@ pub(super) struct File {
     pub(super) endpoint_timeout: Duration,
     #[serde(with = "duration")]
     pub(super) endpoint_dial_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) endpoint_keep_alive_probe_interval: Duration,
     #[serde(with = "duration")]
     pub(super) websocket_dial_timeout: Duration,
     #[serde(with = "duration")]
@@ -341,6 +342,7 @@ fn usual() -> File {
         endpoint_dial_timeout: secs(5),
         tls_handshake_timeout: secs(10),
         nats_client_ping_interval: secs(20),
+        endpoint_keep_alive_probe_interval: secs(1),
         frontend_idle_timeout: secs(900),
         ..File::default()
     }
