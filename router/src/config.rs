@@ -12,6 +12,7 @@ use std::time::Duration;
 use lattice_model::route::RESERVED_TCP_PORTS;
 use serde::Deserialize;
 
+use crate::Keeper;
 pub use crate::access_log::{ExtraField, Query};
 pub use crate::challenges::Challenges;
 pub use crate::error_page::ErrorPage;
@@ -52,6 +53,8 @@ pub struct Config {
     pub zone: Option<String>,
     /// Sockets may be handed over to a successor.
     pub hands_over: bool,
+    /// Who keeps the listening sockets while no router runs.
+    pub keeper: Option<Arc<dyn Keeper>>,
     /// How the router speaks of itself on the bus.
     pub identity: Identity,
     /// Which registrations are carried.
@@ -376,6 +379,7 @@ impl Config {
             reads_preamble: false,
             zone: None,
             hands_over: false,
+            keeper: None,
             identity: Identity::default(),
             sharding: Sharding::default(),
             freshness: Freshness::default(),
