@@ -27,7 +27,7 @@ async fn an_unknown_host_is_told_so() {
         404,
         Some("unknown_route"),
         Some("no-cache, no-store"),
-        "404 Not Found: Requested route ('nobody.test') does not exist.\n",
+        "404 Not Found: Requested route ('Nobody.test:80') does not exist.\n",
     );
     assert!(world.has_no_line());
 }
