@@ -99,9 +99,6 @@ impl Front {
 fn public_addrs(args: &Up) -> Vec<IpAddr> {
     let mut public: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into()];
     if !args.listen.is_loopback() {
-        if args.listen.is_unspecified() {
-            public.clear();
-        }
         public.push(args.listen);
     }
     public

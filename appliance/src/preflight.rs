@@ -64,7 +64,8 @@ pub fn check_ports(args: &Up, kept: &[SocketAddr]) -> Result<(), Usage> {
     let mut mistakes: Vec<String> = Vec::new();
     for (ip, port, flag) in wanted {
         let address = SocketAddr::new(ip, port);
-        if kept.contains(&address) {
+        let inherits = ["--http-port", "--https-port"].contains(&flag);
+        if inherits && kept.contains(&address) {
             continue;
         }
         let said = TcpListener::bind(address).err().map(|e| unbound(address, flag, &e));
@@ -98,6 +99,12 @@ fn mistakes_of(args: &Up, settings: &Settings) -> Vec<String> {
         mistakes.push(format!(
             "--domain {:?} is not a host name, such as lattice.localhost",
             args.domain
+        ));
+    }
+    if args.listen.is_unspecified() {
+        mistakes.push(format!(
+            "--listen {} is no address; name one of this machine's, which `ip addr` shows",
+            args.listen
         ));
     }
     let ports = [

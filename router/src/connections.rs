@@ -110,7 +110,7 @@ impl Connections {
         rest: Duration,
     ) -> Option<Lease> {
         if offer == Offer::Http2
-            && let Some(stream) = self.trunks.stream(backend)
+            && let Some(stream) = self.trunks.stream(backend, rest)
         {
             let stream = Stream::Upstream(Box::new(stream));
             return Some(Lease::new(stream, backend.clone(), offer));
@@ -172,9 +172,12 @@ impl Connections {
         }
         let trunk = Trunk::begin(secured, self.limits.answer_header_bytes_max).await;
         let trunk = trunk.map_err(|error| Trouble::of_reading(&error, false))?;
-        let stream = trunk.stream().ok_or(Trouble::DeadConnection)?;
-        if self.limits.idle_per_endpoint_max > 0 && self.limits.idle_max > 0 {
-            self.trunks.keep(backend, trunk);
+        let Some(stream) = trunk.stream(Duration::MAX) else {
+            let fault = trunk.fault().map(|error| Trouble::of_reading(&error, false));
+            return Err(fault.unwrap_or(Trouble::DeadConnection));
+        };
+        if self.kept.get() + self.trunks.count() < self.limits.idle_max {
+            self.trunks.keep(backend, trunk, self.limits.idle_per_endpoint_max);
         }
         Ok(Stream::Upstream(Box::new(stream)))
     }

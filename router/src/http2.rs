@@ -86,7 +86,7 @@ pub(crate) async fn serve(
         .max_concurrent_streams(limits.streams_max)
         .max_header_list_size(limits.header_bytes_max.try_into().unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER_BYTES);
-    let connection = match builder.handshake(Socket(secured)).await {
+    let connection = match builder.handshake(Socket::new(secured)).await {
         Ok(connection) => connection,
         Err(error) => return debug!(%error, "a client does not speak HTTP/2"),
     };

@@ -104,7 +104,11 @@ impl Listening {
             return Ok(addr);
         }
         let inherited = sockets.inherited.remove(&addr).unwrap_or_default();
-        let refused = |source| StartError::Listen { addr, source };
+        let refused = |source| {
+            // Where nobody accepts nobody is to wait.
+            self.release_kept(addr);
+            StartError::Listen { addr, source }
+        };
         let (bound, listeners) = complete(addr, inherited, workers.len()).map_err(refused)?;
         // No worker has more than its share, and none has nothing.
         let takers = workers.iter().cycle().take(listeners.len());

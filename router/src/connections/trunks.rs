@@ -24,15 +24,27 @@ struct Kept {
 // === impl Trunks ===
 
 impl Trunks {
-    /// A stream on the first connection that takes another one.
-    pub(super) fn stream(&self, backend: &Backend) -> Option<Upstream> {
-        self.0.borrow().get(&backend.id)?.trunks.iter().find_map(Trunk::stream)
+    /// A stream on the first connection that takes another one and has rested for no longer than
+    /// `rest`.
+    pub(super) fn stream(&self, backend: &Backend, rest: Duration) -> Option<Upstream> {
+        let kept = self.0.borrow();
+        kept.get(&backend.id)?.trunks.iter().find_map(|trunk| trunk.stream(rest))
     }
 
-    /// Keeps a connection for the requests to come.
-    pub(super) fn keep(&self, backend: &Arc<Backend>, trunk: Rc<Trunk>) {
+    /// Keeps a connection for the requests to come, unless the endpoint has so many; that one ends
+    /// with its request.
+    pub(super) fn keep(&self, backend: &Arc<Backend>, trunk: Rc<Trunk>, max: usize) {
+        let mut kept = self.0.borrow_mut();
         let new = || Kept { backend: backend.clone(), trunks: Vec::new() };
-        self.0.borrow_mut().entry(backend.id).or_insert_with(new).trunks.push(trunk);
+        let trunks = &mut kept.entry(backend.id).or_insert_with(new).trunks;
+        if trunks.len() < max {
+            trunks.push(trunk);
+        }
+    }
+
+    /// How many are kept.
+    pub(super) fn count(&self) -> usize {
+        self.0.borrow().values().map(|kept| kept.trunks.len()).sum()
     }
 
     /// Lets go of what is old, dead, or leads to a withdrawn endpoint.

@@ -101,26 +101,40 @@ pub(super) fn to_endpoint(head: &RequestHead<'_, '_>) -> Option<Request<()>> {
 }
 
 /// An endpoint's head in HTTP/1, and how its body stands there.
-pub(super) fn answer(
-    head: &http::response::Parts,
-    has_body: bool,
-    to_head: bool,
-) -> (Bytes, Framing) {
+pub(super) struct Answer {
+    pub(super) bytes: Bytes,
+    pub(super) framing: Framing,
+    /// The body's length, where the head says it.
+    pub(super) length: Option<u64>,
+    pub(super) has_body: bool,
+}
+
+/// Writes an endpoint's head in HTTP/1.
+pub(super) fn answer(head: &http::response::Parts, has_body: bool, to_head: bool) -> Answer {
     let mut out = status_line(head.status);
-    lines(&mut out, &head.headers);
-    let has_length = head.headers.contains_key(header::CONTENT_LENGTH);
     let may_have_body = !to_head && !matches!(head.status.as_u16(), 204 | 304);
-    let framing = match has_body && may_have_body && !has_length {
+    let has_body = has_body && may_have_body;
+    // In HTTP/1 trailers follow chunks alone.
+    let has_trailers = has_body && head.headers.contains_key(header::TRAILER);
+    let length = head.headers.get(header::CONTENT_LENGTH).filter(|_| !has_trailers);
+    let framing = match has_body && length.is_none() {
         true => Framing::Chunks,
         false => Framing::Plain,
     };
+    for (name, value) in &head.headers {
+        if name != header::CONTENT_LENGTH || length.is_some() {
+            line(&mut out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
     if framing == Framing::Chunks {
         line(&mut out, b"transfer-encoding", b"chunked");
-    } else if may_have_body && !has_length {
+    } else if may_have_body && length.is_none() {
         line(&mut out, b"content-length", b"0");
     }
     out.extend_from_slice(b"\r\n");
-    (out.into(), framing)
+    let length = length.filter(|_| has_body);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    Answer { bytes: out.into(), framing, length, has_body }
 }
 
 /// A head before the last one.
@@ -143,6 +157,9 @@ pub(super) fn fields(lines: &[u8]) -> Option<HeaderMap> {
 }
 
 fn uri(origin: &[u8], host: &[u8]) -> Option<Uri> {
+    // A URL may have a query and no path; a request has one (RFC 9113 8.3.1).
+    let whole = [b"/", origin].concat();
+    let origin = if origin.starts_with(b"?") { &whole } else { origin };
     let path = PathAndQuery::try_from(origin).ok()?;
     let authority = Authority::try_from(host).ok()?;
     // What it does not like it may leave out, or take for something else.

@@ -16,16 +16,19 @@ pub(super) struct Inflow {
     data: Bytes,
     /// A chunk's end.
     after: &'static [u8],
+    /// So much is still to come, where that was said. Who has read all of it asks for no more, so the
+    /// last of it waits for the stream's end: to leave before that would be to take it back.
+    left: Option<u64>,
     is_ended: bool,
 }
 
 // === impl Inflow ===
 
 impl Inflow {
-    pub(super) fn new(from: RecvStream, framing: Framing) -> Self {
+    pub(super) fn new(from: RecvStream, framing: Framing, left: Option<u64>) -> Self {
         let (before, data, after) = (Bytes::new(), Bytes::new(), b"".as_slice());
         let is_ended = from.is_end_stream();
-        Self { from, framing, before, data, after, is_ended }
+        Self { from, framing, before, data, after, left, is_ended }
     }
 
     /// Whether nothing more comes than what waits.
@@ -33,9 +36,18 @@ impl Inflow {
         self.is_ended
     }
 
+    /// Whether the stream has ended, and all of it was taken.
+    pub(super) fn is_spent(&self) -> bool {
+        !self.is_waiting() && (self.is_ended || self.from.is_end_stream())
+    }
+
     /// Whether something can be taken.
     pub(super) fn is_waiting(&self) -> bool {
-        self.before.has_remaining() || self.data.has_remaining() || self.after.has_remaining()
+        let is_held = self.left == Some(0) && !self.is_ended && !self.from.is_end_stream();
+        !is_held
+            && (self.before.has_remaining()
+                || self.data.has_remaining()
+                || self.after.has_remaining())
     }
 
     /// Ready when something waits. Pending forever once all was read.
@@ -76,6 +88,7 @@ impl Inflow {
             self.before = format!("{:x}\r\n", data.len()).into();
             self.after = b"\r\n";
         }
+        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
         self.data = data;
     }
 }

@@ -59,7 +59,7 @@ impl Substream {
         to_head: bool,
         conduct: Rc<Conduct>,
     ) -> Self {
-        let receiving = Inflow::new(from, framing);
+        let receiving = Inflow::new(from, framing, None);
         let state = State::Head(HeadEnd::default());
         let sending = Sending { respond, to_head, waiting: BytesMut::new(), state };
         let (receiving, sending) = (RefCell::new(receiving), RefCell::new(sending));

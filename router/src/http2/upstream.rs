@@ -34,6 +34,8 @@ struct Ends {
     /// A head that waits to be read.
     head: Bytes,
     answer: Receiving,
+    /// A body follows the answer's head.
+    has_answer: bool,
     place: Place,
 }
 
@@ -67,6 +69,7 @@ impl Upstream {
             has_body: false,
             head: Bytes::new(),
             answer: Receiving::Nothing,
+            has_answer: false,
             place,
         }))
     }
@@ -104,9 +107,26 @@ impl Upstream {
         Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
     }
 
+    /// Has nobody else use the connection: it may lead nowhere any more.
+    pub(crate) fn retire(&self) {
+        self.0.borrow().place.is_last();
+    }
+
+    /// Why nothing can be written, where TLS has failed.
+    pub(crate) fn fault(&self) -> Option<io::Error> {
+        self.0.borrow().place.fault()
+    }
+
     /// Ready when all that was written is on its way, as far as it makes a whole.
     pub(crate) fn poll_drained(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.borrow_mut().poll_send(cx)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        let ends = self.0.get_mut();
+        ends.place.ended(ends.is_whole());
     }
 }
 
@@ -119,6 +139,17 @@ impl fmt::Debug for Upstream {
 // === impl Ends ===
 
 impl Ends {
+    /// Whether all was sent and all was read, or nothing was asked.
+    fn is_whole(&self) -> bool {
+        match &self.answer {
+            Receiving::Nothing => true,
+            Receiving::Head { .. } => false,
+            Receiving::Body(body) => {
+                matches!(self.request, Sending::Done) && (!self.has_answer || body.is_spent())
+            }
+        }
+    }
+
     /// Sends the head, once it is whole.
     fn send_head(&mut self) -> io::Result<()> {
         let Sending::Head(end) = &mut self.request else { return Ok(()) };
@@ -175,9 +206,10 @@ impl Ends {
 
     fn answered(&mut self, answer: Response<RecvStream>, to_head: bool) {
         let (head, body) = answer.into_parts();
-        let (head, framing) = head::answer(&head, !body.is_end_stream(), to_head);
-        self.head = head;
-        self.answer = Receiving::Body(Inflow::new(body, framing));
+        let told = head::answer(&head, !body.is_end_stream(), to_head);
+        self.head = told.bytes;
+        self.answer = Receiving::Body(Inflow::new(body, told.framing, told.length));
+        self.has_answer = told.has_body;
     }
 
     fn take(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -203,6 +235,9 @@ impl Ends {
         }
         if is_refused && !self.has_body {
             return io::Error::new(io::ErrorKind::NotConnected, error);
+        }
+        if let Some(tls) = self.place.fault() {
+            return tls;
         }
         match error.get_io().map(io::Error::kind) {
             // `h2` has no other word for a connection that ended.

@@ -224,6 +224,7 @@ fn poll_answer(
     informed: &mut u32,
 ) -> Poll<Result<Read, Failure>> {
     if client.watch.take_overdue() {
+        lease.wire.stream.retire();
         return Poll::Ready(Err(Failure::Endpoint(Trouble::Timeout)));
     }
     loop {

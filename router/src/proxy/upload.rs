@@ -13,7 +13,7 @@ use crate::connections::Lease;
 use crate::h1::Body;
 use crate::h1::transfer::Transfer;
 use crate::verdict::{Failure, Trouble};
-use crate::wire::{Broken, poll_flush, poll_transfer};
+use crate::wire::{Broken, Stream, poll_flush, poll_transfer};
 
 /// How long an endpoint may take to say `100 Continue` before the body is asked for regardless.
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
@@ -116,7 +116,7 @@ pub(crate) fn poll(
         Ok(()) => up.state = State::Done,
         Err(Broken::Source(_)) => return Poll::Ready(Err(Failure::ClientGone)),
         Err(Broken::Malformed(violation)) => return Poll::Ready(Err(violation.into())),
-        Err(Broken::Sink) if !head.is_empty() => return Poll::Ready(Err(unsent())),
+        Err(Broken::Sink) if !head.is_empty() => return Poll::Ready(Err(unsent(to))),
         Err(Broken::Sink) => up.state = State::Abandoned,
     }
     Poll::Ready(Ok(()))
@@ -133,7 +133,7 @@ fn poll_held(
     let flushed = poll_flush(cx, &lease.wire.stream, &mut head);
     up.head_sent = sent.len() - head.len();
     if ready!(flushed).is_err() {
-        return Poll::Ready(Err(unsent()));
+        return Poll::Ready(Err(unsent(&lease.wire.stream)));
     }
     if let Gate::Closed = up.gate {
         up.gate = Gate::Waiting(Box::pin(tokio::time::sleep(CONTINUE_WAIT)));
@@ -146,6 +146,7 @@ fn poll_held(
     Poll::Ready(Ok(()))
 }
 
-fn unsent() -> Failure {
-    Failure::Endpoint(Trouble::DeadConnection)
+fn unsent(to: &Stream) -> Failure {
+    let fault = to.fault().map(|error| Trouble::of_reading(&error, false));
+    Failure::Endpoint(fault.unwrap_or(Trouble::DeadConnection))
 }

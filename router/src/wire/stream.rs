@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
@@ -129,6 +130,21 @@ impl Stream {
         }
     }
 
+    /// Why nothing can be written, where that is known.
+    pub(crate) fn fault(&self) -> Option<io::Error> {
+        match self {
+            Self::Upstream(stream) => stream.fault(),
+            Self::Plain(_) | Self::Through(_) | Self::Tls(_) | Self::Http2(_) => None,
+        }
+    }
+
+    /// Has nobody else use the connection of which this is a stream.
+    pub(crate) fn retire(&self) {
+        if let Self::Upstream(stream) = self {
+            stream.retire();
+        }
+    }
+
     /// Makes closing it a reset, so that nothing looks complete.
     pub(crate) fn will_reset(&self) {
         let tcp = match self {
@@ -138,7 +154,7 @@ impl Stream {
             // It is cancelled unless it came to its end.
             Self::Upstream(_) => return,
         };
-        let at_once = Some(std::time::Duration::ZERO);
+        let at_once = Some(Duration::ZERO);
         let _ = rustix::net::sockopt::set_socket_linger(tcp, at_once);
     }
 
@@ -165,6 +181,22 @@ impl Secured {
     /// Begins; the handshake is still to be done.
     pub(crate) fn new(tcp: TcpStream, tls: impl Into<Connection>) -> Self {
         Self { tcp, tls: RefCell::new(tls.into()) }
+    }
+
+    /// Has the system end the connection when what was sent is not acknowledged for so long.
+    pub(crate) fn give_up_after(&self, silence: Duration) -> io::Result<()> {
+        let millis = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
+        Ok(rustix::net::sockopt::set_tcp_user_timeout(&self.tcp, millis)?)
+    }
+
+    /// What the other side said last, where nothing can be written any more: why it hung up may be
+    /// there, and unread.
+    pub(crate) fn last_words(&self) -> io::Result<()> {
+        let mut tls = self.tls.borrow_mut();
+        while tls.read_tls(&mut Asked(&self.tcp))? > 0 {
+            tls.process_new_packets().map_err(invalid)?;
+        }
+        Ok(())
     }
 
     /// Takes bytes that were read before the handshake.

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::{self, Connection, SendResponse};
@@ -125,6 +126,10 @@ async fn requests_share_a_connection_and_say_what_they_say_in_http_1() {
         (
             "GET /a?b=c HTTP/1.1\r\nHost: web.test\r\nX-A: 1\r\n\r\n",
             "HTTP/2.0 GET https://web.test/a?b=c x-a=1 []",
+        ),
+        (
+            "GET http://web.test?x HTTP/1.1\r\nHost: web.test\r\n\r\n",
+            "HTTP/2.0 GET https://web.test/?x []",
         ),
         (
             "GET http://web.test HTTP/1.1\r\nHost: web.test\r\nTE: trailers, gzip\r\n\r\n",
@@ -420,6 +425,124 @@ async fn what_the_endpoint_did_not_begin_with_is_asked_again() {
         let answer = world.ask(asks).await;
         assert_eq!(answer.status, status, "{about}: {}", answer.text());
     }
+}
+
+/// A client that asks and then reads no more than the head of the answer.
+async fn reads_no_more(world: &World, path: &str) -> Wire {
+    let mut client = world.client().await;
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: web.test\r\n\r\n")).await;
+    assert!(client.head().await.unwrap().starts_with("HTTP/1.1 200"));
+    client
+}
+
+/// Answers without end to who asks for `/flood`, and to others once the gate is open.
+async fn floods((request, mut respond): Taken, gate: Arc<tokio::sync::Semaphore>) {
+    if request.uri().path() == "/flood" {
+        let mut to = respond.send_response(Response::new(()), false).unwrap();
+        while send_all(&mut to, &[b'x'; 16 * 1024], false).await.is_ok() {}
+    } else {
+        let _ = gate.acquire().await;
+        say(respond, "served");
+    }
+}
+
+#[tokio::test]
+async fn those_who_do_not_read_stop_nobody_else() {
+    let authority = Authority::new("one");
+    let world = world(&authority, |_| ()).await;
+    let gate = Arc::new(tokio::sync::Semaphore::new(1));
+    let endpoint = answering(&authority, move |taken| floods(taken, gate.clone())).await;
+    world.register(&told(endpoint.addr)).await;
+    assert_eq!(world.get("web.test", "/").await.text(), "served");
+    let mut idle = Vec::new();
+    for _ in 0..30 {
+        idle.push(reads_no_more(&world, "/flood").await);
+    }
+    assert_eq!(world.get("web.test", "/").await.text(), "served");
+    assert_eq!(endpoint.connections(), 1);
+}
+
+#[tokio::test]
+async fn many_who_leave_at_once_take_nobody_with_them() {
+    let authority = Authority::new("one");
+    let world = world(&authority, |_| ()).await;
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let opens = gate.clone();
+    let endpoint = answering(&authority, move |taken| floods(taken, gate.clone())).await;
+    world.register(&told(endpoint.addr)).await;
+    let mut held = world.client().await;
+    held.send("GET /held HTTP/1.1\r\nHost: web.test\r\n\r\n").await;
+    for _ in 0..3 {
+        let mut leaving = Vec::new();
+        for _ in 0..40 {
+            leaving.push(reads_no_more(&world, "/flood").await);
+        }
+        drop(leaving);
+        eventually("they are gone", || world.router.totals().connections == 1).await;
+    }
+    opens.close();
+    assert_eq!(held.response().await.text(), "served");
+    assert_eq!(world.get("web.test", "/").await.text(), "served");
+    assert!(endpoint.connections() >= 2, "it is spared who leaves again and again");
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_comes_is_left() {
+    let authority = Authority::new("one");
+    let short = |config: &mut Config| config.limits.endpoint_timeout = Duration::from_millis(300);
+    let world = world(&authority, short).await;
+    let endpoint = answering(&authority, |(request, respond): Taken| async move {
+        match request.uri().path() {
+            "/never" => std::future::pending().await,
+            _ => say(respond, "ok"),
+        }
+    })
+    .await;
+    world.register(&told(endpoint.addr)).await;
+    assert_eq!(world.get("web.test", "/never").await.status, 502);
+    assert_eq!(world.get("web.test", "/").await.text(), "ok");
+    assert_eq!(endpoint.connections(), 2);
+}
+
+#[tokio::test]
+async fn an_end_that_comes_late_is_waited_for() {
+    // As some servers have it, the end of the stream comes by itself. Whoever left before it would
+    // take back each of his requests, and be sent away for that.
+    let authority = Authority::new("one");
+    let world = world(&authority, |_| ()).await;
+    let endpoint = answering(&authority, |(_, mut respond): Taken| async move {
+        let head = Response::builder().header("content-length", "2").body(()).unwrap();
+        let mut to = respond.send_response(head, false).unwrap();
+        to.send_data(Bytes::from_static(b"ok"), false).unwrap();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        to.send_data(Bytes::new(), true).unwrap();
+        let reset =
+            tokio::time::timeout(Duration::from_millis(20), poll_fn(|cx| to.poll_reset(cx)));
+        assert!(reset.await.is_err_and(|_| true), "it was taken back");
+    })
+    .await;
+    world.register(&told(endpoint.addr)).await;
+    for _ in 0..120 {
+        assert_eq!(world.get("web.test", "/").await.text(), "ok");
+    }
+    assert_eq!(endpoint.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_wants_a_certificate_says_so_over_http_2_as_well() {
+    let (authority, theirs) = (Authority::new("one"), Authority::new("theirs"));
+    let world = world(&authority, |_| ()).await;
+    let mut tls = proving(&authority.leaf(&["guid-0"]), Some(&theirs));
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let endpoint = Endpoint::secured(tls, |mut wire| async move {
+        wire.rest().await;
+    })
+    .await;
+    world.register(&told(endpoint.addr)).await;
+    let answer = world.get("web.test", "/").await;
+    assert_eq!(answer.status, 496, "{}", answer.head);
 }
 
 #[tokio::test]
