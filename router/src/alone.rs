@@ -34,6 +34,7 @@ use lattice_daemon::tasks::Tasks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+use crate::config::Identity;
 use crate::http::Status;
 use crate::{AccessLines, Handle, Listener, StartError, http, records};
 use handover::{HandoverError, Successors};
@@ -88,7 +89,7 @@ enum End {
 struct Front {
     listeners: Vec<Listener>,
     status: Status,
-    whose: (u32, String),
+    whose: Identity,
     start_delay: Duration,
     handover: Option<PathBuf>,
 }
@@ -118,7 +119,7 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
     let listeners = std::mem::take(&mut router.listeners);
     router.tcp.reserved.extend(listeners.iter().map(|listener| listener.addr.port()));
     router.hands_over = handover.is_some();
-    let whose = (router.identity.index, router.identity.id.clone());
+    let whose = router.identity.clone();
     let front = Front { listeners, status, whose, start_delay: lifecycle.start_delay, handover };
     let drain = router.limits.drain;
     let clock = Arc::new(SystemClock);

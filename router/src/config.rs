@@ -12,6 +12,7 @@ use std::time::Duration;
 use lattice_model::route::RESERVED_TCP_PORTS;
 use serde::Deserialize;
 
+use crate::Keeper;
 pub use crate::access_log::{ExtraField, Query};
 pub use crate::challenges::Challenges;
 pub use crate::error_page::ErrorPage;
@@ -52,6 +53,8 @@ pub struct Config {
     pub zone: Option<String>,
     /// Sockets may be handed over to a successor.
     pub hands_over: bool,
+    /// Who keeps the listening sockets while no router runs.
+    pub keeper: Option<Arc<dyn Keeper>>,
     /// How the router speaks of itself on the bus.
     pub identity: Identity,
     /// Which registrations are carried.
@@ -296,6 +299,9 @@ pub struct Limits {
     pub header_bytes_max: usize,
     /// Header lines in a request; never more than 256.
     pub headers_max: usize,
+    /// Bytes of a request's body; more is answered 413, or cut where the answer has begun. 0 for any
+    /// number: bodies pass through and are held nowhere.
+    pub body_bytes_max: u64,
     /// Bytes of an answer's head; more is answered 502.
     pub answer_header_bytes_max: usize,
     /// Header lines in an answer; never more than 256.
@@ -380,6 +386,7 @@ impl Config {
             reads_preamble: false,
             zone: None,
             hands_over: false,
+            keeper: None,
             identity: Identity::default(),
             sharding: Sharding::default(),
             freshness: Freshness::default(),
@@ -455,6 +462,7 @@ impl Default for Limits {
             connections_max: 20_000,
             header_bytes_max: 64 * 1024,
             headers_max: 100,
+            body_bytes_max: 0,
             answer_header_bytes_max: 64 * 1024,
             answer_headers_max: 100,
             proxy_header_timeout: Duration::from_millis(100),

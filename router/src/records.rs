@@ -37,6 +37,8 @@ pub struct Served {
     pub ended: Time,
     /// `X-Vcap-Request-Id`.
     pub request_id: String,
+    /// The ids of its trace and its span in it, if it is traced.
+    pub trace: Option<(String, String)>,
     /// The request line's method.
     pub method: String,
     /// Scheme, host and path.

@@ -11,6 +11,7 @@ pub mod person;
 pub mod registry;
 pub mod rest;
 pub mod soak;
+pub mod supervisor;
 pub mod terminal;
 pub mod web;
 

@@ -78,6 +78,20 @@ fn a_drain_goes_on_whatever_is_signalled_meanwhile() {
 }
 
 #[test]
+fn a_terminated_router_answers_what_is_under_way() {
+    let nats = Nats::start();
+    let router = Router::start(&[&nats], "drain_wait: 600s\ndrain_timeout: 600s");
+    let (mut client, mut instance) = request_under_way(&nats, &router);
+    router.signal("TERM");
+    eventually("it listens no more", || TcpStream::connect(("127.0.0.1", router.port)).is_err());
+    instance.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
+    assert_eq!(router.wait().code(), Some(0));
+}
+
+#[test]
 fn a_terminated_router_does_not_wait_for_what_never_ends() {
     let nats = Nats::start();
     let router = Router::start(&[&nats], "drain_wait: 600s\ndrain_timeout: 600s");

@@ -130,6 +130,32 @@ fn a_metron_agent_gets_the_lines_of_apps_as_envelopes() {
 }
 
 #[test]
+fn a_metron_agent_is_told_of_a_request_where_in_its_trace_it_stands() {
+    let (nats, agent) = (Nats::start(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let port = agent.local_addr().unwrap().port();
+    let keys = format!(
+        "send_http_start_stop_server_event: true\ntracing: {{enable_zipkin: true}}\n\
+         logging: {{level: debug, metron_address: \"127.0.0.1:{port}\"}}"
+    );
+    let router = router_with(&nats, &keys);
+    const IDS: [&str; 2] = ["463ac35c9f6413ad48485a3953bb6124", "a2fb4a1d1a96d312"];
+    let traced = format!(
+        "GET / HTTP/1.1\r\nHost: web.test\r\nConnection: close\r\nb3: {}-{}\r\n\r\n",
+        IDS[0], IDS[1]
+    );
+    assert_eq!(ask(router.port, &traced).status, 200);
+    loop {
+        let datagram = heard(&agent);
+        let told = String::from_utf8_lossy(&datagram);
+        if told.contains(IDS[0]) {
+            let words = ["trace_id", "span_id", IDS[1], "http://web.test/"];
+            assert!(words.iter().all(|word| told.contains(word)), "{told:?}");
+            return;
+        }
+    }
+}
+
+#[test]
 fn a_slow_syslog_server_holds_no_request_up_and_what_it_does_not_get_is_counted() {
     let (nats, server) = (Nats::start(), TcpListener::bind("127.0.0.1:0").unwrap());
     let (port, metrics) = (server.local_addr().unwrap().port(), free_port());

@@ -99,6 +99,7 @@ impl Metron {
         let mut datagrams = Vec::new();
         if let Some(served) = &record.served {
             let at = served.ended;
+            let tags = traced(served, &tags);
             let mut tell = |peer| {
                 let event = event(served, &record.envelope, peer);
                 datagrams.push(dropsonde::encode_request(ORIGIN, at, event, &tags));
@@ -151,6 +152,14 @@ fn event(served: &Served, envelope: &Envelope, peer: Peer) -> proto::HttpStartSt
     }
 }
 
+/// The tags of an event: the endpoint's, and where in a trace the request stands.
+fn traced(served: &Served, tags: &Labels) -> Labels {
+    let own = tags.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let ids =
+        served.trace.iter().flat_map(|(trace, span)| [("trace_id", trace), ("span_id", span)]);
+    own.chain(ids.map(|(name, id)| (name.to_owned(), id.clone()))).collect()
+}
+
 fn uuid(text: &str) -> Option<proto::Uuid> {
     let bytes = Uuid::try_parse(text).ok()?.into_bytes();
     let (low, high) = bytes.split_at(8);
@@ -176,6 +185,7 @@ mod tests {
             asked,
             ended: Time(9),
             request_id: APP.to_owned(),
+            trace: Some(("t".to_owned(), "s".to_owned())),
             method: "PUT".to_owned(),
             uri: "http://web.test/a".to_owned(),
             client: "10.0.0.1:5".to_owned(),
@@ -233,6 +243,10 @@ mod tests {
             (&served_only, Some(Time(2)), &[(2, 1)]),
         ] {
             let events = told(metron, &record(APP, Some(served(asked)), None));
+            for tag in [("component", "web"), ("trace_id", "t"), ("span_id", "s")] {
+                let value = |event: &proto::Envelope| event.tags.get(tag.0).cloned();
+                assert!(events.iter().all(|event| value(event).as_deref() == Some(tag.1)));
+            }
             let events: Vec<_> =
                 events.into_iter().map(|event| event.http_start_stop.unwrap()).collect();
             let seen: Vec<_> =

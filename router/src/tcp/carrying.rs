@@ -62,6 +62,9 @@ struct Held(Arc<Endpoint>);
 
 /// Takes connections of a port until it closes.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, port: Arc<Port>) {
+    if port.closing.run_until_cancelled(port.serving.cancelled()).await.is_none() {
+        return;
+    }
     loop {
         let accepted = tokio::select! {
             biased;

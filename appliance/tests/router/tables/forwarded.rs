@@ -45,6 +45,7 @@ macro_rules! replaced {
 
 const KEPT: &[Row] = &[
     filled_in!("in clear, nothing said", Plain, "http"),
+    replaced!("in clear, nothing behind the name", Plain, "", "http"),
     kept!("in clear, http", Plain, "http"),
     kept!("in clear, https", Plain, "https"),
     kept!("in clear, something else", Plain, "gopher"),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use crate::alone::stdout::Timestamps;
@@ -128,6 +129,12 @@ pub(super) struct File {
     #[serde(with = "duration")]
     pub(super) websocket_dial_timeout: Duration,
     #[serde(with = "duration")]
+    pub(super) tls_handshake_timeout: Duration,
+    #[serde(with = "duration::optional")]
+    pub(super) read_header_timeout: Option<Duration>,
+    #[serde(with = "duration")]
+    pub(super) nats_client_ping_interval: Duration,
+    #[serde(with = "duration")]
     pub(super) publish_active_apps_interval: Duration,
     #[serde(with = "duration")]
     pub(super) frontend_idle_timeout: Duration,
@@ -172,6 +179,7 @@ pub(super) struct Prometheus {
     pub(super) cert_path: String,
     pub(super) key_path: String,
     pub(super) ca_path: String,
+    pub(super) meters: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -184,8 +192,8 @@ pub(super) struct Nats {
     pub(super) ca_certs: Pems,
     pub(super) cert_chain: String,
     pub(super) private_key: String,
-    #[serde(with = "duration")]
-    pub(super) ping_interval: Duration,
+    #[serde(with = "duration::optional")]
+    pub(super) ping_interval: Option<Duration>,
 }
 
 /// Another source of routes; gorouter asks it where both are there.
@@ -335,6 +343,8 @@ fn usual() -> File {
         start_response_delay_interval: secs(5),
         endpoint_timeout: secs(60),
         endpoint_dial_timeout: secs(5),
+        tls_handshake_timeout: secs(10),
+        nats_client_ping_interval: secs(20),
         endpoint_keep_alive_probe_interval: secs(1),
         frontend_idle_timeout: secs(900),
         ..File::default()
@@ -371,14 +381,14 @@ impl Default for StatusTls {
 impl Default for Nats {
     fn default() -> Self {
         Self {
-            hosts: Vec::new(),
+            hosts: vec![NatsHost { hostname: "localhost".to_owned(), port: 4222 }],
             user: String::new(),
             pass: String::new(),
             tls_enabled: false,
             ca_certs: Pems::default(),
             cert_chain: String::new(),
             private_key: String::new(),
-            ping_interval: Duration::from_secs(20),
+            ping_interval: None,
         }
     }
 }
