@@ -96,6 +96,7 @@ pub use config::{
 pub use listening::Keeper;
 use listening::{Listening, Opened, Serves};
 use metrics::{OfComponent, Parts, Registrations, Times, Totals, Traffic};
+use records::Records;
 use registrar::Registrar;
 use reserved::ReservedHosts;
 use table::{Editor, Table};
@@ -149,6 +150,8 @@ struct Inner {
     bound: Mutex<Vec<Listener>>,
     registrations: Arc<Registrations>,
     traffic: Vec<Arc<Traffic>>,
+    /// Access lines that their writer could not write.
+    unwritten: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
     measures_apps: bool,
 }
@@ -219,7 +222,6 @@ pub async fn start(
     let ports = Ports::new(tcp, table_rules, rand::random(), opens, shared.logs.clone());
     let tcp_table = ports.table().clone();
     let registrar = Registrar::new((editor, ports), reserved, rules, clock.clone(), bus);
-    let registrations = registrar.counts.clone();
     let inner = Inner {
         ending,
         table,
@@ -227,8 +229,9 @@ pub async fn start(
         listening,
         retiring,
         bound: Mutex::default(),
-        registrations,
+        registrations: registrar.counts.clone(),
         traffic,
+        unwritten: shared.records.as_ref().map(Records::unwritten).unwrap_or_default(),
         clock,
         measures_apps: config.measures_apps,
     };
@@ -365,7 +368,10 @@ impl Handle {
 
     /// All that is counted.
     pub fn totals(&self) -> Totals {
-        Totals::sum(&self.inner.registrations, self.inner.traffic.iter().map(|t| &**t))
+        let workers = self.inner.traffic.iter().map(|t| &**t);
+        let mut totals = Totals::sum(&self.inner.registrations, workers);
+        totals.lines_lost += self.inner.unwritten.load(Ordering::Relaxed);
+        totals
     }
 
     /// How long the parts of what it does took.

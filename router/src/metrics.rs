@@ -178,7 +178,7 @@ pub struct Totals {
     pub upgrades_failed: u64,
     /// Connections opened to endpoints.
     pub dials: u64,
-    /// Access lines lost.
+    /// Access lines that did not fit, or could not be written.
     pub lines_lost: u64,
     /// Client connections open now.
     pub connections: u64,

@@ -2,6 +2,7 @@
 //! them than a log holds.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use lattice_daemon::log_ingress::{self, LogIngress, PENDING_MAX};
 use lattice_model::{Envelope, Time};
@@ -61,12 +62,24 @@ pub struct Served {
 pub struct Records {
     to: mpsc::Sender<Record>,
     wants_served: bool,
+    unwritten: Arc<AtomicU64>,
+}
+
+/// The writer's end.
+#[derive(Debug)]
+pub struct Written {
+    /// What arrives.
+    pub records: mpsc::Receiver<Record>,
+    /// How many arrived and could not be written, ever; for the writer to count.
+    pub unwritten: Arc<AtomicU64>,
 }
 
 /// A way, and its end at the writer, who may want to know each request itself.
-pub fn channel(wants_served: bool) -> (Records, mpsc::Receiver<Record>) {
+pub fn channel(wants_served: bool) -> (Records, Written) {
     let (to, records) = mpsc::channel(PENDING_MAX);
-    (Records { to, wants_served }, records)
+    let unwritten = Arc::new(AtomicU64::new(0));
+    let written = Written { records, unwritten: unwritten.clone() };
+    (Records { to, wants_served, unwritten }, written)
 }
 
 // === impl Record ===
@@ -84,6 +97,11 @@ impl Records {
     /// Whether records are to hold requests.
     pub(crate) fn wants_served(&self) -> bool {
         self.wants_served
+    }
+
+    /// How many the writer could not write; it goes on counting.
+    pub(crate) fn unwritten(&self) -> Arc<AtomicU64> {
+        self.unwritten.clone()
     }
 
     /// Hands all of them over, in their order; how many were lost.

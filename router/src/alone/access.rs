@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,12 @@ use lattice_daemon::tasks::Tasks;
 use lattice_model::Envelope;
 use lattice_model::envelope::{Log, Message};
 use serde::Deserialize;
-use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::agent::{Agent, socket_to};
 use super::metron::Metron;
 use crate::access_log;
-use crate::records::Record;
+use crate::records::{Record, Written};
 
 /// How many lines are written at once.
 const BATCH_MAX: usize = 1024;
@@ -100,7 +100,7 @@ impl Access {
 /// Starts the writer; it ends when the router has.
 pub fn start(
     access: Access,
-    records: mpsc::Receiver<Record>,
+    written: Written,
     tasks: &Tasks,
 ) -> Result<JoinHandle<()>, AccessError> {
     let file = access.file.map(|path| {
@@ -113,7 +113,7 @@ pub fn start(
         let agent = Agent::at(&metron.address, tasks);
         (metron, agent)
     });
-    let run = move || Writer { file, syslog, metron }.run(records);
+    let run = move || Writer { file, syslog, metron }.run(written);
     thread.spawn(run).map_err(AccessError::Thread)
 }
 
@@ -124,33 +124,41 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self, mut records: mpsc::Receiver<Record>) {
+    fn run(&mut self, written: Written) {
+        let Written { mut records, unwritten } = written;
         let mut batch = Vec::new();
         let mut text = Vec::new();
-        while records.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-            batch.drain(..).for_each(|record| self.write(&record, &mut text));
+        loop {
+            let many = records.blocking_recv_many(&mut batch, BATCH_MAX);
+            if many == 0 {
+                return;
+            }
+            for record in batch.drain(..) {
+                let is_lost = !self.write(&record, &mut text);
+                unwritten.fetch_add(is_lost.into(), Ordering::Relaxed);
+            }
             if let Some(file) = &mut self.file
                 && let Err(error) = file.write_all(&text)
             {
+                unwritten.fetch_add(many as u64, Ordering::Relaxed);
                 warn!(%error, "access lines were lost");
             }
             text.clear();
         }
     }
 
-    fn write(&mut self, record: &Record, text: &mut Vec<u8>) {
+    /// Whether the syslog server got it, where there is one.
+    fn write(&mut self, record: &Record, text: &mut Vec<u8>) -> bool {
         let envelope = &record.envelope;
-        let Message::Log(log) = &envelope.message else { return };
+        let Message::Log(log) = &envelope.message else { return true };
         if self.file.is_some() {
             text.extend_from_slice(&log.payload);
             text.push(b'\n');
         }
-        if let Some(syslog) = &mut self.syslog {
-            syslog.send(envelope, log);
-        }
         if let Some((metron, agent)) = &self.metron {
             metron.tell(record, agent);
         }
+        self.syslog.as_mut().is_none_or(|syslog| syslog.send(envelope, log))
     }
 }
 
@@ -173,15 +181,18 @@ impl Stream {
         Self { syslog, host, connected: None, failed_at: None }
     }
 
-    fn send(&mut self, envelope: &Envelope, log: &Log) {
+    /// Whether it was sent.
+    fn send(&mut self, envelope: &Envelope, log: &Log) -> bool {
         if self.failed_at.is_some_and(|at| at.elapsed() < SYSLOG_REST) {
-            return;
+            return false;
         }
         let message = message(&self.syslog, &self.host, envelope, log);
-        if let Err(error) = self.try_send(&message) {
+        let sent = self.try_send(&message);
+        if let Err(error) = &sent {
             warn!(%error, address = self.syslog.address, "access lines do not reach syslog");
             (self.connected, self.failed_at) = (None, Some(Instant::now()));
         }
+        sent.is_ok()
     }
 
     fn try_send(&mut self, message: &[u8]) -> io::Result<()> {
@@ -295,6 +306,26 @@ mod tests {
         let (length, message) = text.split_once(' ').unwrap();
         assert_eq!(length.parse::<usize>().unwrap(), message.len());
         assert_eq!(message.len(), 60);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted() {
+        for full in [
+            Access { file: Some("/dev/full".into()), ..Access::default() },
+            // Nobody listens on this port.
+            Access {
+                syslog: Some(syslog(Network::Tcp, "127.0.0.1:1".to_owned())),
+                ..Access::default()
+            },
+        ] {
+            let (ingress, egress) = records::channel(false);
+            let unwritten = ingress.unwritten();
+            let writer = start(full.clone(), egress, &Tasks::default()).unwrap();
+            (0..3).for_each(|_| assert!(ingress.emit(line("web", "a request"))));
+            drop(ingress);
+            writer.join().unwrap();
+            assert_eq!(unwritten.load(Ordering::Relaxed), 3, "{full:?}");
+        }
     }
 
     #[test]

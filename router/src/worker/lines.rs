@@ -159,7 +159,7 @@ mod tests {
             Message::Log(log) => log.payload.len(),
             Message::ContainerMetric(_) => 0,
         };
-        let written = writer.try_recv().unwrap();
+        let written = writer.records.try_recv().unwrap();
         let short = written.short.as_deref().map(<[u8]>::len);
         (length(&egress.envelopes.try_recv().unwrap()), length(&written.envelope), short)
     }
@@ -206,6 +206,6 @@ mod tests {
         assert_eq!(egress.lost.load(Ordering::Relaxed), 3);
         let (records, writer) = crate::records::channel(false);
         assert_eq!(lost_on(Way::Writer(records)), 3);
-        assert_eq!(writer.len(), log_ingress::PENDING_MAX);
+        assert_eq!(writer.records.len(), log_ingress::PENDING_MAX);
     }
 }

@@ -80,7 +80,10 @@ async fn a_writer_is_told_of_requests_themselves_where_it_wants_to_know() {
     let request = "PUT /a?b HTTP/1.1\r\nHost: web.test\r\nUser-Agent: me\r\n\r\n";
     assert_eq!(world.ask(request).await.status, 200);
     let mut next = async || {
-        tokio::time::timeout(PATIENCE, written.recv()).await.expect("a line").expect("it runs")
+        tokio::time::timeout(PATIENCE, written.records.recv())
+            .await
+            .expect("a line")
+            .expect("it runs")
     };
     let record = next().await;
     assert_eq!(record.facts.unwrap().tags.get("component"), Some("web"));
