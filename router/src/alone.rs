@@ -8,8 +8,11 @@
 //! | [`reload`] | certificates in files, which change |
 //! | [`stdout`] | its log, in gorouter's form |
 //! | [`access`], [`metron`] | where access lines go |
+//! | [`report`] | what is counted, for a metron agent |
+//! | `agent` | the way to such an agent |
 
 pub mod access;
+mod agent;
 pub mod gorouter;
 pub mod handover;
 pub mod metron;
@@ -20,6 +23,7 @@ mod route_services;
 pub mod settings;
 pub mod stdout;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,7 +115,7 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
     let (records, written) = records::channel(access.wants_served());
     router.lines = if access.is_empty() { AccessLines::None } else { AccessLines::All };
     router.records = Some(records.clone());
-    let writer = access::start(access, written)?;
+    let writer = access::start(access, written, &tasks)?;
     let listeners = std::mem::take(&mut router.listeners);
     router.tcp.reserved.extend(listeners.iter().map(|listener| listener.addr.port()));
     router.hands_over = handover.is_some();
@@ -121,15 +125,17 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
     let clock = Arc::new(SystemClock);
     let handle = crate::start(router, Arc::new(bus), Arc::new(records), clock, &tasks).await?;
     if let Some(report) = report {
-        let shutdown = tasks.shutdown().clone();
-        tasks.spawn("router-report", report.run(handle.clone(), shutdown));
+        report.start(handle.clone(), &tasks);
     }
     let end = tokio::select! {
         end = serve(front, &handle, &tasks) => end?,
         end = signals.any() => end,
         () = tasks.shutdown().cancelled() => End::Failed,
     };
-    finish(&end, handle, lifecycle.drain_wait, drain, &tasks).await;
+    tokio::select! {
+        () = finish(&end, handle, lifecycle.drain_wait, drain, &tasks) => {}
+        never = signals.pass_over() => match never {},
+    }
     let _ = tokio::task::spawn_blocking(move || writer.join()).await;
     info!("gorouter.stopped");
     match end {
@@ -190,7 +196,7 @@ async fn serve(front: Front, handle: &Handle, tasks: &Tasks) -> Result<End, Alon
     Ok(End::HandedOver)
 }
 
-/// Ends all tasks, each kind of end in its time. A second signal changes nothing.
+/// Ends all tasks, each kind of end in its time.
 async fn finish(end: &End, handle: Handle, wait: Duration, drain: Duration, tasks: &Tasks) {
     let drain = match end {
         End::Drain => {
@@ -239,10 +245,23 @@ impl Signals {
     }
 
     async fn any(&mut self) -> End {
+        self.next().await.1
+    }
+
+    /// Says of each that it changes nothing.
+    async fn pass_over(&mut self) -> Infallible {
+        loop {
+            let (signal, _) = self.next().await;
+            info!(signal, "ending already; the signal changes nothing");
+        }
+    }
+
+    /// The next one's name, and what it asks for.
+    async fn next(&mut self) -> (&'static str, End) {
         tokio::select! {
-            _ = self.drain.recv() => End::Drain,
-            _ = self.terminate.recv() => End::Terminate,
-            _ = self.interrupt.recv() => End::Terminate,
+            _ = self.drain.recv() => ("SIGUSR1", End::Drain),
+            _ = self.terminate.recv() => ("SIGTERM", End::Terminate),
+            _ = self.interrupt.recv() => ("SIGINT", End::Terminate),
         }
     }
 }

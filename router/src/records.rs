@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use lattice_daemon::log_ingress::{LogIngress, PENDING_MAX};
+use lattice_daemon::log_ingress::{self, LogIngress, PENDING_MAX};
 use lattice_model::{Envelope, Time};
 use tokio::sync::mpsc;
 
@@ -86,10 +86,9 @@ impl Records {
         self.wants_served
     }
 
-    /// Hands all of them over, and leaves none behind; how many were lost.
-    pub(crate) fn send_all(&self, records: &mut Vec<Record>) -> u64 {
-        let lost = |record| u64::from(self.to.try_send(record).is_err());
-        records.drain(..).map(lost).sum()
+    /// Hands all of them over, in their order; how many were lost.
+    pub(crate) fn send_all(&self, records: &mut dyn ExactSizeIterator<Item = Record>) -> u64 {
+        log_ingress::send_all(&self.to, records)
     }
 }
 

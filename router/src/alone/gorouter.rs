@@ -254,6 +254,7 @@ fn limits(file: &File) -> Limits {
         answer_headers_max: or(file.max_response_headers, 256).min(256),
         // gorouter knows no limits of this kind: descriptors are what a machine has.
         connections_max: usize::MAX,
+        proxy_header_timeout: file.proxy_header_timeout.unwrap_or(ours.proxy_header_timeout),
         header_read_timeout: file.read_header_timeout.map_or(ours.header_read_timeout, time),
         keep_alive_idle: time(file.frontend_idle_timeout),
         stream_idle: time(file.endpoint_timeout).max(ours.stream_idle),

@@ -1,21 +1,19 @@
 //! What a metron agent is told of each request: the line of the app's log, and events (facts 1.13
 //! and 1.14).
 
-use std::net::UdpSocket;
-
 use lattice_model::envelope::{Log, Message};
 use lattice_model::wire::dropsonde::{self, proto};
 use lattice_model::{Envelope, Labels};
-use tracing::warn;
 use uuid::Uuid;
 
+use super::agent::Agent;
 use super::report::ORIGIN;
 use crate::records::{Record, Served};
 
 /// Who is told, and what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metron {
-    /// The UDP address of the agent.
+    /// The UDP address of the agent, `host:port`.
     pub address: String,
     /// The router's place among routers, which lines are said to come from.
     pub index: u32,
@@ -25,12 +23,6 @@ pub struct Metron {
     pub tells_served: bool,
     /// Each request that the router asked of an endpoint.
     pub tells_asked: bool,
-}
-
-/// The way there.
-pub(super) struct Agent {
-    socket: UdpSocket,
-    metron: Metron,
 }
 
 /// Whose view of a request an event has.
@@ -96,15 +88,9 @@ impl Metron {
         self.tells_served || self.tells_asked
     }
 
-    /// The way there; none where there is no such name. Looking it up may take long.
-    pub(super) fn reach(self) -> Option<Agent> {
-        match super::access::agent(&self.address) {
-            Ok(socket) => Some(Agent { socket, metron: self }),
-            Err(error) => {
-                warn!(%error, agent = self.address, "requests are not told to the metron agent");
-                None
-            }
-        }
+    /// Tells it of a record.
+    pub(super) fn tell(&self, record: &Record, agent: &Agent) {
+        self.datagrams(record).iter().for_each(|datagram| agent.send(datagram));
     }
 
     /// The datagrams of a record.
@@ -138,18 +124,6 @@ impl Metron {
             *log = Log { payload: short.clone(), ..log.clone() };
         }
         dropsonde::encode_tagged(ORIGIN, &envelope, tags)
-    }
-}
-
-// === impl Agent ===
-
-impl Agent {
-    /// Tells it.
-    pub(super) fn tell(&self, record: &Record) {
-        for datagram in self.metron.datagrams(record) {
-            // As with every datagram, nobody says whether it arrived.
-            let _ = self.socket.send(&datagram);
-        }
     }
 }
 

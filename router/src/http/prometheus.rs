@@ -72,6 +72,7 @@ fn text(
         page.one("counter", name, value);
     }
     page.one("gauge", "lattice_client_connections", totals.connections);
+    page.one("gauge", "lattice_tasks", totals.tasks);
     page.of_tcp(&totals.tcp);
     for (name, responses) in [
         ("responses", totals.responses),

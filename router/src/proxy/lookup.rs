@@ -53,6 +53,10 @@ pub(crate) fn seek(
     if let Some(answer) = shared.challenges.file(&asked.host, &asked.path) {
         return Err(Failure::Challenge { answer });
     }
+    let max = shared.limits.body_bytes_max;
+    if max > 0 && head.length.is_some_and(|length| length > max) {
+        return Err(Failure::BodyTooLarge { max });
+    }
     let wanted = Wanted::read(head)?;
     let found = find(shared, peer.side, &asked);
     let Found { route, is_platform } = found.map_err(|failure| match (&wanted, failure) {
@@ -90,12 +94,14 @@ impl Sought {
     }
 }
 
-/// The place of a request on a route that spreads by a hash, if it has what decides.
+/// The place of a request on a route that spreads by a hash, if it has what decides; an empty value
+/// is none.
 fn hashed(head: &RequestHead<'_, '_>, route: &Route) -> Option<Hashed> {
     let by = (route.balance() == Balance::Hash).then(|| route.hash_by())??;
     let name = by.header.as_bytes();
     let mut lines = head.fields.lines();
     let (_, _, value) = lines.find(|(_, text, _)| text.eq_ignore_ascii_case(name))?;
+    let value = Some(value).filter(|value| !value.is_empty())?;
     Some(Hashed { key: hash_of(value), factor: by.factor })
 }
 

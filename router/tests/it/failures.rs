@@ -224,6 +224,26 @@ async fn an_endpoint_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_long_answer_is_not_a_slow_endpoint() {
+    let world = World::with(|config| {
+        config.limits.endpoint_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let endpoint = Endpoint::new(|mut wire| async move {
+        wire.request().await;
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n").await;
+        for _ in 0..12 {
+            // The pace is the point: many times the limit in all.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            wire.send("x").await;
+        }
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    assert_eq!(world.get("web.test", "/").await.text(), "xxxxxxxxxxxx");
+}
+
+#[tokio::test]
 async fn what_cannot_be_asked_twice_goes_on_no_connection_that_has_rested() {
     let world = World::with(|config| {
         config.workers = 1;

@@ -156,6 +156,10 @@ pub(super) const FAMILIES: &[Family] = &[
         tests: &[
             ("appliance/tests/router/tables/access_lines.rs", &[]),
             ("appliance/tests/router/lines.rs", &[]),
+            (
+                "appliance/tests/router/names.rs",
+                &["a_metron_agent_that_has_no_address_yet_is_found_when_it_has_one"],
+            ),
             ("router/src/access_log.rs", &[]),
             ("router/src/alone/access.rs", &[]),
             (
@@ -411,6 +415,7 @@ pub(super) const FAMILIES: &[Family] = &[
         tests: &[
             ("appliance/tests/router/tables/registrations.rs", &[]),
             ("appliance/tests/router/tables/connections.rs", &[]),
+            ("appliance/tests/router/names.rs", &["an_endpoint_may_have_a_name_that_leads_to_it"]),
             (
                 "router/src/registrar/tests.rs",
                 &[
@@ -546,6 +551,7 @@ pub(super) const FAMILIES: &[Family] = &[
             ("router/src/metrics/components.rs", &[]),
             ("router/src/metrics/histogram.rs", &[]),
             ("router/src/alone/report.rs", &[]),
+            ("router/src/alone/agent.rs", &[]),
             (
                 "router/src/registrar/tests.rs",
                 &["how_long_new_endpoints_were_on_their_way_is_measured_once_the_table_is_full"],

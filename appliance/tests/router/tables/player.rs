@@ -55,7 +55,7 @@ impl Town {
         let [health, routes, metrics, tls] = std::array::from_fn(|_| free_port());
         let keys = format!(
             "go_max_procs: 1\nenable_envelope_v1_metrics: false\n\
-             access_log: {{file: DIR/access.log}}\n\
+             access_log: {{file: <dir>/access.log}}\n\
              status: {{host: 127.0.0.1, port: {health}, user: admin, pass: secret, routes: {{port: {routes}}}}}\n\
              prometheus: {{port: {metrics}}}\n{}{more}",
             TRUST.keys(tls)

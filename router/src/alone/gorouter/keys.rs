@@ -56,6 +56,9 @@ pub(super) struct File {
     pub(super) forwarded_client_cert: String,
     pub(super) skip_ssl_validation: bool,
     pub(super) enable_proxy: bool,
+    /// Not gorouter's, which has a fixed one.
+    #[serde(with = "duration::optional")]
+    pub(super) proxy_header_timeout: Option<Duration>,
     pub(super) enable_http2: bool,
     pub(super) status: Status,
     pub(super) prometheus: Prometheus,

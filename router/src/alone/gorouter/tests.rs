@@ -69,6 +69,7 @@ fn a_usual_file_is_understood() {
     assert_eq!(router.sharding, Sharding::SharedAndSegments(segments));
     assert_eq!(router.balance, Balance::LeastConnection);
     assert_eq!((router.zone.as_deref(), router.reads_preamble), (Some("z1"), true));
+    assert_eq!(router.limits.proxy_header_timeout, Duration::from_millis(100), "as gorouter");
     assert_eq!(router.limits.attempts_max, 5);
     assert_eq!(router.limits.in_flight_per_endpoint_max, 500);
     assert_eq!(router.limits.failed_for, Duration::from_secs(25));
