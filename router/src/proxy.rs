@@ -187,7 +187,7 @@ async fn refuse_large(worker: &Rc<Worker>, client: &mut Client) -> After {
     };
     exchange.asks.keeps_alive = false;
     let failure = match route {
-        Err(failure @ (Failure::UnknownRoute { .. } | Failure::NoEndpoints { .. })) => failure,
+        Err(failure) if failure.is_of_lookup() => failure,
         Err(_) => Failure::HeadTooLarge,
         Ok(route) => {
             forward::appoint(&mut exchange, &route);

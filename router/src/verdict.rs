@@ -193,6 +193,19 @@ impl Failure {
         )
     }
 
+    /// Whether it is told of a request that is too large as well: it is found before that is looked
+    /// at (facts 1.3).
+    pub(crate) fn is_of_lookup(&self) -> bool {
+        matches!(
+            self,
+            Self::HealthCheck { .. }
+                | Self::UnknownRoute { .. }
+                | Self::NoEndpoints { .. }
+                | Self::UnknownInstance { .. }
+                | Self::MalformedInstance { .. }
+        )
+    }
+
     /// What the client is told.
     pub fn answer(&self) -> Answer {
         match self {

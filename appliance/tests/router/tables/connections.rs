@@ -1,6 +1,6 @@
 //! Which connections to endpoints are kept (families S7 and S19).
 
-use super::{GET, OK, Proof, Row, Script, Town, play, route, row};
+use super::{GET, OK, Over, Proof, Row, Script, Town, play, route, row};
 
 const KEPT: &[Row] = &[
     row("one connection for one request after the other").times(4).connections(&[1]),
@@ -38,6 +38,25 @@ const KEPT: &[Row] = &[
 #[test]
 fn a_connection_is_used_again_where_it_can_be() {
     play("", KEPT);
+}
+
+const UNLIMITED: &[Row] = &[
+    row("in clear").times(3).connections(&[1]),
+    row("under TLS")
+        .routes(&[route!("a", "<host>", r#","tls_port":<a>,"server_cert_domain_san":"guid-a""#)])
+        .backends(&[Script::Secured(Proof::Good, &[OK])])
+        .over(Over::Tls)
+        .times(3)
+        .connections(&[1]),
+];
+
+#[test]
+fn a_time_of_nothing_sets_no_limit() {
+    play(
+        "endpoint_timeout: 0s\nendpoint_dial_timeout: 0s\ntls_handshake_timeout: 0s\n\
+         frontend_idle_timeout: 0s\nread_header_timeout: 0s",
+        UNLIMITED,
+    );
 }
 
 const NONE_KEPT: &[Row] = &[

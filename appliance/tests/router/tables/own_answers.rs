@@ -352,6 +352,26 @@ const LARGE: &[Row] = &[
         .asks(&[(with!("A: 1\r\nA: 2\r\nA: 3\r\nA: 4\r\nA: 5"), TOO_LARGE)])
         .lines(&[LINE_OF_LARGE])
         .closes(),
+    row("nobody has the host, and its head is too large")
+        .routes(&[])
+        .asks(&[(with!("A: 1\r\nA: 2\r\nA: 3\r\nA: 4\r\nA: 5"), "404")])
+        .closes(),
+    row("a wish for an instance that is malformed, and a head that is too large")
+        .asks(&[(with!("X-CF-App-Instance: x\r\nA: 2\r\nA: 3\r\nA: 4\r\nA: 5"), "400")])
+        .closes(),
+    row("a wish for an instance of nobody, and a head that is too large")
+        .routes(&[])
+        .asks(&[(
+            with!(
+                "X-CF-App-Instance: 01234567-0123-0123-0123-0123456789ab:3\r\n\
+                 A: 2\r\nA: 3\r\nA: 4\r\nA: 5"
+            ),
+            "400",
+        )])
+        .closes(),
+    row("a load balancer's check, and a head that is too large")
+        .asks(&[(with!("User-Agent: HTTP-Monitor/1.1\r\nA: 2\r\nA: 3\r\nA: 4\r\nA: 5"), "200")])
+        .closes(),
 ];
 
 #[test]
