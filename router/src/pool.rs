@@ -120,9 +120,8 @@ pub struct Facts {
 }
 
 /// Orders the registrations of one endpoint: within one guid the higher index is the newer.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 pub struct Tag {
     /// Which sequence.
     pub guid: String,

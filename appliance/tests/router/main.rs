@@ -12,6 +12,7 @@ mod lines;
 mod nats;
 mod process;
 mod reload;
+mod routing_api;
 mod soak;
 mod status;
 mod tables;

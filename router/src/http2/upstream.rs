@@ -49,7 +49,10 @@ enum Receiving {
     /// Nothing was asked yet.
     Nothing,
     /// A head is awaited, the last one or one before it.
-    Head { answer: ResponseFuture, to_head: bool },
+    Head {
+        answer: ResponseFuture,
+        to_head: bool,
+    },
     Body(Inflow),
 }
 
@@ -182,9 +185,7 @@ impl Ends {
             return Ok(inflow::copy(&mut self.head, into));
         }
         match &mut self.answer {
-            Receiving::Body(body) if body.is_waiting() => {
-                body.take(into).map_err(super::broken)
-            }
+            Receiving::Body(body) if body.is_waiting() => body.take(into).map_err(super::broken),
             Receiving::Body(body) if body.is_ended() => Ok(0),
             Receiving::Nothing | Receiving::Head { .. } | Receiving::Body(_) => {
                 Err(io::ErrorKind::WouldBlock.into())

@@ -482,6 +482,7 @@ pub(super) const FAMILIES: &[Family] = &[
                     "tls_in_front_is_as_the_file_says",
                 ],
             ),
+            ("router/src/alone/gorouter/routing_api.rs", &[]),
             ("appliance/tests/router/files.rs", &[]),
             ("appliance/tests/router/reload.rs", &[]),
             ("router/src/alone/ours.rs", &[]),

@@ -282,7 +282,9 @@ async fn what_the_endpoint_does_not_take_goes_in_http_1() {
             }
         })
         .await;
-        world.register(&Registration { protocol: protocol.to_owned(), ..told(endpoint.addr) }).await;
+        world
+            .register(&Registration { protocol: protocol.to_owned(), ..told(endpoint.addr) })
+            .await;
         for _ in 0..2 {
             let answer = world.ask(asks).await;
             let line = asks.split("\r\n").next().unwrap();
@@ -296,7 +298,8 @@ async fn what_the_endpoint_does_not_take_goes_in_http_1() {
 async fn an_endpoint_in_clear_gets_http_1_whatever_it_registered_for() {
     let world = world(&Authority::new("one"), |_| ()).await;
     let endpoint = Endpoint::echoing_heads().await;
-    let told = Registration { protocol: "http2".to_owned(), ..registration("web.test", endpoint.addr) };
+    let told =
+        Registration { protocol: "http2".to_owned(), ..registration("web.test", endpoint.addr) };
     world.register(&told).await;
     assert!(world.get("web.test", "/a").await.text().starts_with("GET /a HTTP/1.1"));
 }
@@ -529,7 +532,8 @@ async fn a_request_in_http_2_is_asked_as_one_in_http_1_would_be() {
     let endpoint = answering(&authority, |(request, respond): Taken| async move {
         assert_eq!((request.version(), request.method()), (Version::HTTP_2, &Method::GET));
         let headers = request.headers();
-        for name in ["x-forwarded-for", "x-forwarded-proto", "x-request-start", "x-vcap-request-id"] {
+        for name in ["x-forwarded-for", "x-forwarded-proto", "x-request-start", "x-vcap-request-id"]
+        {
             assert!(headers.contains_key(name), "{name}");
         }
         assert_eq!(headers["x-cf-instanceid"], "guid-0");
