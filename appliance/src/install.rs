@@ -57,6 +57,8 @@ fn unit(program: &Path, up_args: &[String]) -> anyhow::Result<String> {
          Restart=on-failure\n\
          # A mistake in the command line does not mend itself.\n\
          RestartPreventExitStatus={EXIT_USAGE}\n\
+         # What is listened on is kept while a new process starts: nobody is turned away.\n\
+         FileDescriptorStoreMax=4096\n\
          Delegate=yes\n\
          LimitNOFILE=infinity\n\
          \n\

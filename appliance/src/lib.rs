@@ -5,12 +5,14 @@
 //! | [`args`] | the command line |
 //! | [`authority`] | who vouches for `https://*.DOMAIN` |
 //! | [`up`] | starts the roles in order, waits for a signal, ends them in order |
+//! | `front` | the router inside: where it listens, from when on, and how it leaves |
 //! | [`custom_domains`] | the brain's certificates, shown by the router |
 //! | [`preflight`] | what must be so before anything starts |
 //! | [`router`] | the router alone, from a file |
 //! | [`down`] | stops a running appliance; removes all that it made |
 //! | [`backup`] | copies what the brain keeps, and brings a copy back |
 //! | [`install`] | the systemd unit |
+//! | `sockets` | what is listened on, kept by the service manager from one process to the next |
 //! | [`machinery`] | runtime, images and network of a data directory |
 //! | [`data_directory`] | where all of it is kept |
 //! | [`lock`] | one appliance a data directory, and who it is |
@@ -22,12 +24,14 @@ pub mod backup;
 pub mod custom_domains;
 pub mod data_directory;
 pub mod down;
+mod front;
 pub mod install;
 pub mod lock;
 pub mod machinery;
 pub mod platform_routes;
 pub mod preflight;
 pub mod router;
+mod sockets;
 pub mod up;
 
 use std::process::ExitCode;

@@ -51,7 +51,7 @@ fn without_programs(data_dir: &Path) -> Option<String> {
 }
 
 /// Fails when a port is taken, before anything is made that would have to be taken down again.
-pub fn check_ports(args: &Up) -> Result<(), Usage> {
+pub fn check_ports(args: &Up, kept: &[SocketAddr]) -> Result<(), Usage> {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let wanted = [
         (loopback, args.http_port, "--http-port"),
@@ -64,6 +64,9 @@ pub fn check_ports(args: &Up) -> Result<(), Usage> {
     let mut mistakes: Vec<String> = Vec::new();
     for (ip, port, flag) in wanted {
         let address = SocketAddr::new(ip, port);
+        if kept.contains(&address) {
+            continue;
+        }
         let said = TcpListener::bind(address).err().map(|e| unbound(address, flag, &e));
         mistakes.extend(said.filter(|said| !mistakes.contains(said)));
     }

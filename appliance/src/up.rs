@@ -1,7 +1,7 @@
 //! `lattice up`: starts the roles in order, waits for a signal, and ends them in order.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,21 +25,20 @@ use lattice_daemon::log_ingress::{self, LogIngress};
 use lattice_daemon::tasks::Tasks;
 use lattice_daemon::telemetry::{self, Telemetry};
 use lattice_model::{CellId, CellPresence, RegistryCredentials, Resources};
-use lattice_router::tls::Certificates;
-use lattice_router::{Listener, Reserved, Side};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::Usage;
 use crate::args::{DEFAULT_DATA_DIR, Up};
-use crate::authority;
 use crate::custom_domains;
 use crate::data_directory;
+use crate::front::Front;
 use crate::lock::Lock;
 use crate::machinery::{self, Machinery, Settings};
 use crate::platform_routes::{self, PlatformRoute};
 use crate::preflight;
+use crate::sockets;
 
 /// How long apps have between SIGTERM and SIGKILL; the cell needs at most 5 s more to clear up.
 /// With what follows, a stop stays within 15 s.
@@ -64,13 +63,14 @@ const READY: Duration = Duration::from_secs(30);
 pub fn run(args: Up) -> anyhow::Result<()> {
     preflight::check(&args, &settings(&args))?;
     raise_open_files();
+    let kept = sockets::kept();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("lattice")
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let outcome = runtime.block_on(appliance(args));
+    let outcome = runtime.block_on(appliance(args, kept));
     runtime.shutdown_timeout(THREADS_STOP);
     outcome
 }
@@ -78,28 +78,31 @@ pub fn run(args: Up) -> anyhow::Result<()> {
 /// What has to be reached after the start.
 struct Platform {
     tasks: Tasks,
+    bus: Arc<dyn Bus>,
+    front: Front,
     cell: lattice_cell::Handle,
     brain: lattice_brain::Handle,
 }
 
 /// What every role is given.
-struct Carriers {
-    tasks: Tasks,
-    clock: Arc<dyn Clock>,
-    bus: Arc<dyn Bus>,
-    logs: Arc<dyn LogIngress>,
+pub(crate) struct Carriers {
+    pub(crate) tasks: Tasks,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) logs: Arc<dyn LogIngress>,
 }
 
-async fn appliance(args: Up) -> anyhow::Result<()> {
+async fn appliance(args: Up, kept: Vec<TcpListener>) -> anyhow::Result<()> {
     let data_dir = &args.data.data_dir;
     // Nothing is made before it is clear that this one may start.
     Lock::refuse_second(data_dir)?;
-    preflight::check_ports(&args)?;
+    let addresses: Vec<_> = kept.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+    preflight::check_ports(&args, &addresses)?;
     data_directory::make(data_dir)?;
     let _lock = Lock::take(data_dir)?;
     let mut signals = Signals::new()?;
     // A signal that comes meanwhile is heard afterwards: what was begun is then ended in order.
-    let platform = start(&args).await?;
+    let platform = start(&args, kept).await?;
     let ended = tokio::select! {
         failed = serve(&args, &platform) => failed.map(|()| Asked::Leave),
         asked = signals.any() => Ok(asked),
@@ -110,7 +113,10 @@ async fn appliance(args: Up) -> anyhow::Result<()> {
             info!("stopping the apps, which stay desired");
             platform.cell.stop_all(APPS_GRACE).await;
         }
-        Ok(Asked::Leave) | Err(_) => info!("the apps run on; the next `lattice up` finds them"),
+        Ok(Asked::Leave) | Err(_) => {
+            info!("the apps run on; the next `lattice up` finds them");
+            platform.front.leave().await;
+        }
     }
     platform.tasks.end(TASKS_STOP).await;
     ended.map(drop)
@@ -124,7 +130,7 @@ async fn serve(args: &Up, platform: &Platform) -> anyhow::Result<()> {
 }
 
 /// Starts the roles; each finds what it needs already there.
-async fn start(args: &Up) -> anyhow::Result<Platform> {
+async fn start(args: &Up, kept: Vec<TcpListener>) -> anyhow::Result<Platform> {
     let data_dir = &args.data.data_dir;
     let (ingress, egress) = log_ingress::channel();
     let carriers = Carriers {
@@ -169,7 +175,8 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     let (abilities, warnings) = machinery::try_abilities(data_dir).await?;
     settings.abilities = abilities;
     let machinery = Machinery::start(args.runtime.engine(), data_dir, &settings).await?;
-    let shown = start_router(args, &platform, machinery.network.gateway(), &carriers).await?;
+    let gateway = machinery.network.gateway();
+    let (front, shown) = Front::start(args, &platform, (gateway, kept), &carriers).await?;
     if let Some(certificates) = shown {
         let clock = Arc::clone(&carriers.clock);
         custom_domains::start(&args.acme, &brain, certificates, clock, tasks)?;
@@ -181,63 +188,7 @@ async fn start(args: &Up) -> anyhow::Result<Platform> {
     tasks.spawn("spare namespaces", spares);
     let cell = start_cell(args, (machinery, warnings), &brain, &carriers).await?;
     let _ = reps.0.set(Arc::new(cell.clone()));
-    Ok(Platform { tasks: carriers.tasks, cell, brain })
-}
-
-async fn start_router(
-    args: &Up,
-    platform: &[PlatformRoute],
-    gateway: Ipv4Addr,
-    carriers: &Carriers,
-) -> anyhow::Result<Option<Arc<Certificates>>> {
-    let mut config = lattice_router::Config::new(&args.domain);
-    let mut shown = None;
-    config.listeners = listeners(args, gateway);
-    config.tcp.addrs = public_addrs(args);
-    if args.https_port != 0 {
-        let (front, certificates) = authority::front(&args.data.data_dir, &args.domain)?;
-        config.front_tls = Some(Arc::new(front));
-        config.challenges = Arc::clone(certificates.challenges());
-        shown = Some(certificates);
-    }
-    let reserve =
-        |route: &PlatformRoute| Reserved { host: route.host.clone(), endpoint: route.endpoint };
-    config.reserved = platform.iter().map(reserve).collect();
-    // Here registrations come at once and cannot be missed, so a route that is gone is soon unknown.
-    config.freshness.prune_interval = Duration::from_secs(5);
-    config.freshness.empty_route_kept = Duration::from_secs(10);
-    config.platform_to_instances = args.allow_instances_to_platform;
-    let Carriers { tasks, clock, bus, logs } = carriers;
-    lattice_router::start(config, Arc::clone(bus), Arc::clone(logs), Arc::clone(clock), tasks)
-        .await
-        .context("the router did not start")?;
-    Ok(shown)
-}
-
-/// Loopback, and where it was asked for.
-fn public_addrs(args: &Up) -> Vec<IpAddr> {
-    let mut public: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into()];
-    if !args.listen.is_loopback() {
-        if args.listen.is_unspecified() {
-            public.clear();
-        }
-        public.push(args.listen);
-    }
-    public
-}
-
-/// The public side, in clear and under TLS; the instances' side in clear.
-fn listeners(args: &Up, gateway: Ipv4Addr) -> Vec<Listener> {
-    let public = public_addrs(args);
-    let mut listeners = Vec::new();
-    for (port, is_tls) in [(args.http_port, false), (args.https_port, true)] {
-        let on =
-            |ip: &IpAddr| Listener { addr: SocketAddr::new(*ip, port), side: Side::Public, is_tls };
-        listeners.extend(public.iter().filter(|_| port != 0).map(on));
-    }
-    let inside = SocketAddr::from((gateway, args.http_port));
-    listeners.push(Listener { addr: inside, side: Side::Instances, is_tls: false });
-    listeners
+    Ok(Platform { tasks: carriers.tasks, bus: carriers.bus, front, cell, brain })
 }
 
 async fn start_cell(
@@ -343,6 +294,7 @@ async fn ready(args: &Up, platform: &Platform) -> anyhow::Result<()> {
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    platform.front.open(&platform.bus).await?;
     let target = target(args);
     fs::write(args.data.data_dir.join("target"), &target)
         .context("cannot write the target file")?;

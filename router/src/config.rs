@@ -12,6 +12,7 @@ use std::time::Duration;
 use lattice_model::route::RESERVED_TCP_PORTS;
 use serde::Deserialize;
 
+use crate::Keeper;
 pub use crate::access_log::{ExtraField, Query};
 pub use crate::challenges::Challenges;
 pub use crate::error_page::ErrorPage;
@@ -52,6 +53,8 @@ pub struct Config {
     pub zone: Option<String>,
     /// Sockets may be handed over to a successor.
     pub hands_over: bool,
+    /// Who keeps the listening sockets while no router runs.
+    pub keeper: Option<Arc<dyn Keeper>>,
     /// How the router speaks of itself on the bus.
     pub identity: Identity,
     /// Which registrations are carried.
@@ -321,6 +324,15 @@ pub struct Limits {
     /// From the request, or the last byte of its upload, to the head of the answer.
     #[serde(with = "duration")]
     pub endpoint_timeout: Duration,
+    /// How long a body may take to come; beyond that it must bring 1 KiB a second.
+    #[serde(with = "duration")]
+    pub upload_timeout: Duration,
+    /// How long a silent client is left alone before the system asks whether it is still there.
+    #[serde(with = "duration")]
+    pub client_probe: Duration,
+    /// The same for an endpoint.
+    #[serde(with = "duration")]
+    pub endpoint_probe: Duration,
     /// Endpoints that are tried for one request.
     pub attempts_max: usize,
     /// Requests under way to one endpoint, over all workers; beyond it others are chosen, and 503
@@ -336,6 +348,10 @@ pub struct Limits {
     /// How long an idle connection to an endpoint is kept.
     #[serde(with = "duration")]
     pub endpoint_idle: Duration,
+    /// How long it may have been idle for what cannot be asked twice: the endpoint may be about to
+    /// close it.
+    #[serde(with = "duration")]
+    pub endpoint_rest: Duration,
     /// Requests at once on one connection in HTTP/2.
     pub streams_max: u32,
     /// How long requests under way may take to finish at shutdown.
@@ -363,6 +379,7 @@ impl Config {
             reads_preamble: false,
             zone: None,
             hands_over: false,
+            keeper: None,
             identity: Identity::default(),
             sharding: Sharding::default(),
             freshness: Freshness::default(),
@@ -447,12 +464,16 @@ impl Default for Limits {
             upgrade_dial_timeout: None,
             handshake_timeout: Duration::from_secs(10),
             endpoint_timeout: Duration::from_secs(900),
+            upload_timeout: Duration::from_secs(900),
+            client_probe: Duration::from_secs(15),
+            endpoint_probe: Duration::from_secs(15),
             attempts_max: 3,
             in_flight_per_endpoint_max: 0,
             failed_for: Duration::from_secs(30),
             idle_per_endpoint_max: 256,
             idle_max: 4096,
             endpoint_idle: Duration::from_secs(60),
+            endpoint_rest: Duration::from_secs(1),
             streams_max: 100,
             drain: Duration::from_secs(5),
         }

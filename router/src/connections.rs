@@ -25,7 +25,7 @@ use crate::names::Names;
 use crate::pool::Backend;
 use crate::tls::HTTP2;
 use crate::verdict::{Distrust, Trouble};
-use crate::wire::{Secured, Stream, Wire};
+use crate::wire::{self, Secured, Stream, Wire};
 use crate::worker::Shared;
 use trunks::Trunks;
 
@@ -101,8 +101,14 @@ impl Connections {
         Rc::new(Self { idle, kept, trunks, limits, spoken, names, traffic })
     }
 
-    /// A connection that others use as well, or the one used last that is still good.
-    pub(crate) fn reuse(&self, backend: &Arc<Backend>, offer: Offer) -> Option<Lease> {
+    /// A connection that others use as well, or the one used last that is still good and has rested
+    /// for no longer than `rest`.
+    pub(crate) fn reuse(
+        &self,
+        backend: &Arc<Backend>,
+        offer: Offer,
+        rest: Duration,
+    ) -> Option<Lease> {
         if offer == Offer::Http2
             && let Some(stream) = self.trunks.stream(backend)
         {
@@ -111,7 +117,7 @@ impl Connections {
         }
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&offer.key(backend))?;
-        while let Some(idle) = kept.pop() {
+        while let Some(idle) = kept.pop_if(|idle| idle.since.elapsed() <= rest) {
             self.kept.set(self.kept.get() - 1);
             if idle.stream.is_quiet() {
                 return Some(Lease::new(idle.stream, backend.clone(), offer));
@@ -184,7 +190,7 @@ impl Connections {
                 (connect_to_any(&addresses, backend.addr().port()).await?, Some(dns))
             }
         };
-        stream.set_nodelay(true)?;
+        wire::prepare(&stream, self.limits.endpoint_probe)?;
         Ok((stream, dns))
     }
 

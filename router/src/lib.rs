@@ -93,6 +93,7 @@ pub use config::{
     ForwardedProto, Freshness, HeaderRules, Identity, Limits, LineRules, Listener, Query, Reserved,
     Sharding, Side, Sticky, TcpRules, Tracing,
 };
+pub use listening::Keeper;
 use listening::{Listening, Opened, Serves};
 use metrics::{OfComponent, Parts, Registrations, Times, Totals, Traffic};
 use registrar::Registrar;
@@ -216,7 +217,7 @@ pub async fn start(
     let messages = bus.subscribe("router.*");
     let retiring = tasks.shutdown().child_token();
     let (orders, traffic) = start_workers(&shared, config.workers.max(1), (tasks, &retiring))?;
-    let listening = Listening::new(orders, config.hands_over);
+    let listening = Listening::new(orders, config.hands_over, config.keeper);
     tasks.spawn("router-listening", release(listening.clone(), retiring.clone()));
     let opens = Arc::new(listening.clone());
     let ports = Ports::new(tcp, table_rules, rand::random(), opens, shared.logs.clone());

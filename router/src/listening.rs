@@ -3,6 +3,7 @@
 
 use core::net::SocketAddr;
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,6 +18,16 @@ use crate::tcp::{Opens, Port};
 /// Connections the kernel holds for one worker until it accepts them.
 const BACKLOG: i32 = 4096;
 
+/// Keeps listening sockets for the process that comes after this one, however this one ends. Who
+/// connects meanwhile waits in their queues.
+pub trait Keeper: fmt::Debug + Send + Sync {
+    /// All sockets that listen on an address, some of which may be kept already.
+    fn keep(&self, addr: SocketAddr, sockets: &[TcpListener]);
+
+    /// Nothing listens there any more: nobody is to wait.
+    fn release(&self, addr: SocketAddr);
+}
+
 /// Who listens for a router: its workers, each with a socket of its own on each address. Cheap to
 /// clone.
 #[derive(Debug, Clone)]
@@ -28,6 +39,7 @@ pub(crate) struct Listening {
 struct Inner {
     workers: Vec<mpsc::Sender<Opened>>,
     sockets: Mutex<Sockets>,
+    keeper: Option<Arc<dyn Keeper>>,
 }
 
 /// The sockets that pass from one process to the next.
@@ -37,6 +49,8 @@ struct Sockets {
     inherited: HashMap<SocketAddr, Vec<TcpListener>>,
     /// Second descriptors of all that is listened on, where a successor may want them.
     held: Option<Vec<Held>>,
+    /// Where a port of TCP routes is listened on.
+    of_ports: Vec<(SocketAddr, Arc<Port>)>,
     /// A successor has them all.
     are_given_away: bool,
 }
@@ -70,9 +84,13 @@ pub(crate) enum Serves {
 
 impl Listening {
     /// Those workers, on no address yet. Sockets can be handed over only if they are held.
-    pub(crate) fn new(workers: Vec<mpsc::Sender<Opened>>, holds: bool) -> Self {
+    pub(crate) fn new(
+        workers: Vec<mpsc::Sender<Opened>>,
+        holds: bool,
+        keeper: Option<Arc<dyn Keeper>>,
+    ) -> Self {
         let sockets = Sockets { held: holds.then(Vec::new), ..Sockets::default() };
-        Self { inner: Arc::new(Inner { workers, sockets: Mutex::new(sockets) }) }
+        Self { inner: Arc::new(Inner { workers, sockets: Mutex::new(sockets), keeper }) }
     }
 
     /// Listens on one more address, with every worker or none, and says which one it became.
@@ -96,6 +114,10 @@ impl Listening {
             Serves::Tcp(port) => Some(port),
             Serves::Http(..) => None,
         };
+        if let Some(keeper) = &self.inner.keeper {
+            keeper.keep(bound, &listeners);
+        }
+        sockets.of_ports.extend(port.map(|port| (bound, port.clone())));
         for (place, listener) in places.into_iter().zip(listeners) {
             sockets.hold(&listener, port).map_err(refused)?;
             place.send(Opened { listener, serves: serves.clone() });
@@ -132,7 +154,10 @@ impl Listening {
     /// Closes what was inherited and is not wanted.
     pub(crate) fn disinherit(&self) -> Vec<SocketAddr> {
         let unwanted = std::mem::take(&mut self.sockets().inherited);
-        unwanted.into_iter().filter(|(_, left)| !left.is_empty()).map(|(addr, _)| addr).collect()
+        let unwanted = unwanted.into_iter().filter(|(_, left)| !left.is_empty());
+        let unwanted: Vec<_> = unwanted.map(|(addr, _)| addr).collect();
+        unwanted.iter().for_each(|addr| self.release_kept(*addr));
+        unwanted
     }
 
     /// Second descriptors of everything that is held and was not given yet.
@@ -165,6 +190,12 @@ impl Listening {
         sockets.inherited.clear();
     }
 
+    fn release_kept(&self, addr: SocketAddr) {
+        if let Some(keeper) = &self.inner.keeper {
+            keeper.release(addr);
+        }
+    }
+
     pub(crate) fn workers(&self) -> &[mpsc::Sender<Opened>] {
         &self.inner.workers
     }
@@ -182,8 +213,12 @@ impl Opens for Listening {
     fn close(&self, port: &Arc<Port>) {
         port.closing.cancel();
         let is_of = |held: &Held| held.port.as_ref().is_some_and(|of| Arc::ptr_eq(of, port));
-        if let Some(held) = &mut self.sockets().held {
+        let mut sockets = self.sockets();
+        if let Some(held) = &mut sockets.held {
             held.retain(|held| !is_of(held));
+        }
+        for (addr, _) in sockets.of_ports.extract_if(.., |(_, of)| Arc::ptr_eq(of, port)) {
+            self.release_kept(addr);
         }
     }
 }

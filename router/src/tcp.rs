@@ -29,6 +29,8 @@ use crate::table::Table;
 pub(crate) struct Port {
     /// The port as text, as the table knows it.
     pub(crate) name: Box<str>,
+    /// Its routes are in the table; until then who comes waits in the queue.
+    pub(crate) serving: CancellationToken,
     /// It has no routes any more.
     pub(crate) closing: CancellationToken,
     /// Places for its connections, over all workers.
@@ -63,8 +65,9 @@ impl Opens for NoDoors {
 impl Port {
     /// A port that takes so many connections at once.
     pub(crate) fn new(number: u16, connections_max: usize, table: Arc<Table>) -> Self {
-        let (name, closing) = (number.to_string().into(), CancellationToken::new());
-        Self { name, closing, places: Arc::new(Semaphore::new(connections_max)), table }
+        let name = number.to_string().into();
+        let (serving, closing) = (CancellationToken::new(), CancellationToken::new());
+        Self { name, serving, closing, places: Arc::new(Semaphore::new(connections_max)), table }
     }
 
     /// Whether the name a client asks for decides where it gets.

@@ -13,6 +13,9 @@ use crate::config::Limits;
 /// How long a client may take to read the answer to a request that was refused half-read.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// So many bytes of a body in each second win it one more second.
+const UPLOAD_BYTES_PER_SECOND: u64 = 1024;
+
 /// The worker's coarse clock: milliseconds since it began, as of the last look.
 pub(crate) type Ticks = Rc<Cell<u64>>;
 
@@ -22,6 +25,8 @@ pub(crate) struct Watch {
     ticks: Ticks,
     moved_at: Cell<u64>,
     since: Cell<u64>,
+    /// When the phase began, however often its time began anew.
+    entered: Cell<u64>,
     phase: Cell<Phase>,
     order: Cell<Order>,
     is_overdue: Cell<bool>,
@@ -77,6 +82,7 @@ impl Watch {
             ticks,
             moved_at: Cell::new(now),
             since: Cell::new(now),
+            entered: Cell::new(now),
             phase: Cell::new(Phase::Idle),
             order: Cell::new(Order::Serve),
             is_overdue: Cell::new(false),
@@ -93,7 +99,18 @@ impl Watch {
     pub(crate) fn enters(&self, phase: Phase) {
         if self.phase.replace(phase) != phase {
             self.since.set(self.ticks.get());
+            self.entered.set(self.ticks.get());
             self.moved();
+        }
+    }
+
+    /// So much of a body has come by now, and the endpoint's time begins anew; unless it takes longer
+    /// than `limit` and drips, which is how a few clients hold many endpoints.
+    pub(crate) fn uploaded(&self, bytes: u64, limit: Duration) {
+        let earned = bytes.saturating_mul(1000) / UPLOAD_BYTES_PER_SECOND;
+        let granted = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).saturating_add(earned);
+        if self.ticks.get().saturating_sub(self.entered.get()) <= granted {
+            self.goes_on();
         }
     }
 

@@ -1,6 +1,7 @@
 //! A socket with the bytes that were read from it and not yet used, and the moving of bodies
 //! between two of them.
 
+mod socket;
 mod stream;
 
 use std::io;
@@ -10,6 +11,7 @@ use crate::h1::Violation;
 use crate::h1::buffer::Buffer;
 use crate::h1::transfer::{Step, Transfer};
 use crate::memory::Memory;
+pub(crate) use socket::prepare;
 pub(crate) use stream::{Secured, Stream, is_passing};
 
 /// A connection's end.

@@ -106,6 +106,16 @@ impl Appliance {
         });
     }
 
+    /// Has it find these variables in its environment when it is started again, and no others.
+    pub fn with_env(&mut self, env: Vec<(String, String)>) {
+        self.env = env;
+    }
+
+    /// Has it be started again with these further arguments, and no others.
+    pub fn with_args(&mut self, up_args: &[&str]) {
+        self.up_args = up_args.iter().map(|arg| (*arg).to_owned()).collect();
+    }
+
     /// Puts another version in the place of the program and of the one that it carries, and removes the former's file if it was put
     /// there by this.
     pub fn upgrade(&mut self) {

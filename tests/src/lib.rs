@@ -6,11 +6,13 @@ pub mod image;
 pub mod inside;
 pub mod load;
 pub mod machine;
+
 pub mod neighbour;
 pub mod person;
 pub mod registry;
 pub mod rest;
 pub mod soak;
+pub mod supervisor;
 pub mod terminal;
 pub mod web;
 

@@ -18,7 +18,7 @@ const REQUESTS_A_CONNECTION: usize = 20;
 
 /// What the clients have seen.
 #[derive(Default)]
-struct Load {
+pub(crate) struct Load {
     is_over: AtomicBool,
     served: AtomicUsize,
 }
@@ -57,13 +57,28 @@ impl Load {
     }
 
     /// Waits until so many more requests are served.
-    fn goes_on(&self, requests: usize) {
+    pub(crate) fn goes_on(&self, requests: usize) {
         let before = self.served.load(Ordering::Relaxed);
         eventually("requests are served", PATIENCE, || {
             let served = self.served.load(Ordering::Relaxed);
             expect(served >= before + requests, served)
         });
     }
+}
+
+/// Does this while clients ask for the app `web`, each of whose requests is answered.
+pub(crate) fn without_loss(work: impl FnOnce(&Load)) -> usize {
+    let load = &Load::default();
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|nth| scope.spawn(move || load.run(nth))).collect();
+        let ends = Ends(load);
+        work(load);
+        drop(ends);
+        for client in clients {
+            client.join().expect("every request is answered");
+        }
+    });
+    load.served.load(Ordering::Relaxed)
 }
 
 /// The head of an answer, in lower case; its body is read as well.
@@ -88,10 +103,7 @@ fn scaling_and_a_new_version_lose_no_request() {
     let layout = image::layout(lattice.scratch(), "fixture-app", &["serve", "0.0.0.0:8080"]);
     let layout = layout.to_str().unwrap();
     lattice.ltc_ok(&["create", "web", layout, "-i", "3"]);
-    let load = &Load::default();
-    std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|nth| scope.spawn(move || load.run(nth))).collect();
-        let ends = Ends(load);
+    let served = without_loss(|load| {
         load.goes_on(200);
         lattice.ltc_ok(&["scale", "web", "1"]);
         load.goes_on(500);
@@ -101,10 +113,6 @@ fn scaling_and_a_new_version_lose_no_request() {
         load.goes_on(200);
         lattice.ltc_ok(&["remove", "web"]);
         load.goes_on(500);
-        drop(ends);
-        for client in clients {
-            client.join().expect("every request is answered");
-        }
     });
-    assert!(load.served.load(Ordering::Relaxed) >= 1900);
+    assert!(served >= 1900);
 }

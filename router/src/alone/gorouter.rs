@@ -227,6 +227,8 @@ fn limits(file: &File) -> Limits {
         answer_headers_max: or(file.max_response_headers, 256).min(256),
         keep_alive_idle: file.frontend_idle_timeout,
         endpoint_timeout: file.endpoint_timeout,
+        upload_timeout: file.endpoint_timeout,
+        endpoint_probe: file.endpoint_keep_alive_probe_interval,
         dial_timeout: file.endpoint_dial_timeout,
         upgrade_dial_timeout: Some(file.websocket_dial_timeout).filter(|time| !time.is_zero()),
         attempts_max: or(file.backends.max_attempts, ATTEMPTS_DEFAULT),

@@ -58,7 +58,8 @@ pub(crate) async fn send(
     let turn = route.next_turn();
     let mut tried = Vec::new();
     let mut failure = None;
-    for _ in 0..attempts_max(exchange) {
+    let mut left = attempts_max(exchange);
+    while left > 0 {
         let endpoint = match choose(exchange, route, turn, &tried) {
             Choice::Endpoint(endpoint) => endpoint,
             Choice::Nobody => break,
@@ -81,15 +82,22 @@ pub(crate) async fn send(
             let now = exchange.worker.shared.clock.now();
             endpoint.backend.mark_failed(now + limits.failed_for);
         }
-        if endpoint.backend.tls().is_some() && trouble.unmasks_endpoint() {
+        let is_unmasked = endpoint.backend.tls().is_some() && trouble.unmasks_endpoint();
+        if is_unmasked {
             exchange.worker.shared.suspect(&endpoint.backend);
+        }
+        // Who is not there any more costs no attempt: his departure may have been lost, and that of
+        // many at once. He is asked no second time.
+        let is_service = endpoint.backend.service().is_some();
+        if !is_unmasked || is_service || trouble == Trouble::DialTimeout {
+            left -= 1;
         }
         let may_retry = trouble.may_retry(exchange.asks.shape);
         failure = Some(Failure::Endpoint(trouble));
         if !may_retry {
             break;
         }
-        if endpoint.backend.service().is_none() {
+        if !is_service {
             tried.push(endpoint.backend.id);
         }
     }
@@ -149,7 +157,9 @@ async fn attempt(
 ) -> Result<Answered, Failure> {
     let _in_flight = InFlight::new(endpoint);
     let (shape, offer) = (exchange.asks.shape, offer_to(endpoint, exchange));
-    if let Some(lease) = exchange.worker.connections.reuse(&endpoint.backend, offer) {
+    let limits = &exchange.worker.shared.limits;
+    let rest = if shape.may_repeat() { limits.endpoint_idle } else { limits.endpoint_rest };
+    if let Some(lease) = exchange.worker.connections.reuse(&endpoint.backend, offer, rest) {
         match send_on(exchange, client, lease).await {
             Err(Failure::Endpoint(trouble)) if trouble.is_of_old_age(shape) => {}
             outcome => return outcome,

@@ -100,11 +100,14 @@ pub(crate) fn poll(
     }
     let (up, sent) = (&mut exchange.up, exchange.outbound.bytes());
     let mut head = &sent[up.head_sent..];
-    let watch = &client.watch;
-    let flow = (&exchange.worker.memory, || watch.goes_on());
+    let (watch, before) = (&client.watch, up.body.moved());
+    let flow = (&exchange.worker.memory, || watch.moved());
     let to = &lease.wire.stream;
     let outcome = poll_transfer(cx, (&mut head, &mut up.body), &mut client.wire, to, flow);
     up.head_sent = sent.len() - head.len();
+    if up.body.moved() > before {
+        watch.uploaded(up.body.moved(), exchange.worker.shared.limits.upload_timeout);
+    }
     match ready!(outcome) {
         Ok(()) => up.state = State::Done,
         Err(Broken::Source(_)) => return Poll::Ready(Err(Failure::ClientGone)),

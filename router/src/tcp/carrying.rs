@@ -9,11 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lattice_model::envelope::Log;
 use lattice_model::{Envelope, Time};
-use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
@@ -33,9 +32,6 @@ use crate::watch::{Phase, Watch};
 use crate::wire::{Broken, Stream, Wire};
 use crate::worker::Worker;
 use crate::worker::serving::{ACCEPT_REST, is_of_one_connection};
-
-/// How long a silent peer is left alone before the system asks whether it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// A connection, until its line is written.
 struct Carried {
@@ -66,6 +62,9 @@ struct Held(Arc<Endpoint>);
 
 /// Takes connections of a port until it closes.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, port: Arc<Port>) {
+    if port.closing.run_until_cancelled(port.serving.cancelled()).await.is_none() {
+        return;
+    }
     loop {
         let accepted = tokio::select! {
             biased;
@@ -112,25 +111,12 @@ async fn carry(
     (tcp, client): (TcpStream, SocketAddr),
     places: Places,
 ) {
-    if tcp.set_nodelay(true).is_err() {
-        return;
-    }
-    outlives_silence(&tcp);
     let watch = worker.watch();
     watch.enters(Phase::Through);
     let mut carried = Carried::new(worker.clone(), port, (tcp, client), places);
     let work = pin!(carried.carry(&watch));
     watch.over(work).await;
     worker.leave(&watch);
-}
-
-/// Has the system find out when a peer is gone without a word.
-fn outlives_silence(tcp: &TcpStream) {
-    let set = sockopt::set_socket_keepalive(tcp, true)
-        .and_then(|()| sockopt::set_tcp_keepidle(tcp, KEEP_ALIVE));
-    if let Err(error) = set {
-        debug!(%error, "a silent peer will not be missed");
-    }
 }
 
 // === impl Carried ===
@@ -177,9 +163,6 @@ impl Carried {
         };
         match reached {
             Ok(mut lease) => {
-                if let Stream::Plain(tcp) = &lease.wire.stream {
-                    outlives_silence(tcp);
-                }
                 lease.wire.stream = lease.wire.stream.through();
                 self.far = Some(lease);
             }

@@ -86,9 +86,10 @@ impl Ports {
         self.admit(port)?;
         let (key, mut announced) = read(told, addr)?;
         announced.facts.stale_after = Some(stale_after);
-        // First the port, so that a route that can be seen can be reached.
+        // First the port, so that a route that can be seen can be reached. Somebody may wait there.
         let opened = self.open(port);
         let registered = self.editor.register(&key, &announced, now);
+        self.serve(port);
         // A full table leaves a port without routes, and so does a tenant who left his address.
         self.close_unused();
         match registered {
@@ -143,6 +144,7 @@ impl Ports {
         for port in shut {
             // Why it is shut was said when it was first tried.
             let _ = self.open(port);
+            self.serve(port);
         }
     }
 
@@ -195,6 +197,12 @@ impl Ports {
                 self.ports.insert(number, State::Shut);
                 Err(Refused::Shut { port: number, why: cause(&why) })
             }
+        }
+    }
+
+    fn serve(&self, number: u16) {
+        if let Some(State::Open(port)) = self.ports.get(&number) {
+            port.serving.cancel();
         }
     }
 

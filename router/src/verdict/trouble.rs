@@ -165,7 +165,7 @@ impl fmt::Display for Trouble {
 
 impl Shape {
     /// Doing it twice is as good as once, and it can be done twice.
-    fn may_repeat(self) -> bool {
+    pub(crate) fn may_repeat(self) -> bool {
         self.is_idempotent && !self.has_body
     }
 }

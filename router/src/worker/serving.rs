@@ -25,7 +25,7 @@ use crate::proxy::client::Client;
 use crate::tcp::carrying;
 use crate::tls::HTTP2;
 use crate::watch::Phase;
-use crate::wire::{Secured, Stream};
+use crate::wire::{self, Secured, Stream};
 
 /// How long a load balancer may take to say for whom it speaks.
 const PREAMBLE_WAIT: Duration = Duration::from_millis(100);
@@ -40,6 +40,7 @@ type Kind = (Side, bool);
 /// Begins to accept from a listening socket.
 pub(super) fn listen(worker: Rc<Worker>, opened: Opened) -> io::Result<AbortHandle> {
     let listener = TcpListener::from_std(opened.listener)?;
+    wire::prepare(&listener, worker.shared.limits.client_probe)?;
     let accepting = match opened.serves {
         Serves::Http(side, is_tls) => {
             tokio::task::spawn_local(accept(worker, listener, (side, is_tls)))
@@ -77,9 +78,6 @@ pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn serve(worker: Rc<Worker>, tcp: TcpStream, addr: SocketAddr, kind: Kind, slot: Slot) {
-    if tcp.set_nodelay(true).is_err() {
-        return;
-    }
     let watch = worker.watch();
     let work = pin!(async {
         watch.enters(Phase::Head);

@@ -224,6 +224,32 @@ async fn an_endpoint_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_asked_twice_goes_on_no_connection_that_has_rested() {
+    let world = World::with(|config| {
+        config.workers = 1;
+        config.limits.endpoint_rest = Duration::ZERO;
+    })
+    .await;
+    // Each connection takes one request, and is closed as the second one comes.
+    let endpoint = Endpoint::new(|mut wire| async move {
+        wire.request().await;
+        wire.answer("ok").await;
+        wire.request().await;
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    let bare = "POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 0\r\n\r\n";
+    let body = "PUT / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 1\r\n\r\nx";
+    for (nth, asks) in [bare, body, bare].into_iter().enumerate() {
+        assert_eq!(world.ask(asks).await.text(), "ok");
+        assert_eq!(endpoint.connections(), nth + 1);
+    }
+    // What can be asked twice is.
+    assert_eq!(world.get("web.test", "/").await.text(), "ok");
+    assert_eq!(endpoint.connections(), 4);
+}
+
+#[tokio::test]
 async fn a_slow_upload_is_not_a_slow_endpoint() {
     let world = World::with(|config| {
         config.limits.endpoint_timeout = Duration::from_millis(400);

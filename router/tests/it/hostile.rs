@@ -230,6 +230,57 @@ async fn bodies_that_stand_still_are_given_up_and_free_the_endpoint() {
 }
 
 #[tokio::test]
+async fn bodies_that_drip_are_given_up_and_free_the_endpoint() {
+    for (framing, drop) in [
+        ("Content-Length: 900000\r\n\r\n", "x"),
+        ("Transfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"),
+    ] {
+        let world = World::with(|config| {
+            config.limits.endpoint_timeout = Duration::from_millis(300);
+            config.limits.upload_timeout = Duration::from_millis(300);
+        })
+        .await;
+        let endpoint = Endpoint::new(|mut wire| async move {
+            wire.rest().await;
+        })
+        .await;
+        world.route("web.test", endpoint.addr).await;
+        let mut client = world.client().await;
+        client.send(format!("POST / HTTP/1.1\r\nHost: web.test\r\n{framing}")).await;
+        let drip = async {
+            // A byte now and then does not help.
+            while endpoint.ends() == 0 {
+                let _ = client.try_send(drop).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, drip).await.expect("the endpoint is freed");
+        assert_eq!(client.response().await.status, 502);
+        eventually("no connection is left", || world.router.totals().connections == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_gone_without_a_word_is_asked_for() {
+    let world = World::start().await;
+    let endpoint = Endpoint::saying("ok").await;
+    world.route("web.test", endpoint.addr).await;
+    let mut client = world.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: web.test\r\n\r\n").await;
+    assert_eq!(client.response().await.text(), "ok");
+    // Both rest now, and a timer of keep-alives runs on the router's end of each.
+    let is_watched = |column: usize, port: u16| {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let port = format!(":{port:04X}");
+        let of_port = |line: &Vec<&str>| line[column].ends_with(&port) && line[3] == "01";
+        let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect());
+        lines.filter(of_port).any(|line| line[5].starts_with("02:"))
+    };
+    eventually("the client's connection is watched", || is_watched(1, world.addr.port())).await;
+    eventually("the endpoint's is, too", || is_watched(2, endpoint.addr.port())).await;
+}
+
+#[tokio::test]
 async fn answers_that_nobody_reads_are_given_up() {
     let world = World::with(|config| config.limits.stream_idle = Duration::from_millis(300)).await;
     let endpoint = Endpoint::new(|mut wire| async move {

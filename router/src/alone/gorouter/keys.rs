@@ -13,7 +13,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "debug_addr",
     "disable_keep_alive",
     "enable_http1_concurrent_read_write",
-    "endpoint_keep_alive_probe_interval",
     "load_balancer_healthy_threshold",
     "nats.hosts.",
     "per_request_metrics_reporting",
@@ -125,6 +124,8 @@ pub(super) struct File {
     pub(super) endpoint_timeout: Duration,
     #[serde(with = "duration")]
     pub(super) endpoint_dial_timeout: Duration,
+    #[serde(with = "duration")]
+    pub(super) endpoint_keep_alive_probe_interval: Duration,
     #[serde(with = "duration")]
     pub(super) websocket_dial_timeout: Duration,
     #[serde(with = "duration")]
@@ -356,6 +357,7 @@ fn usual() -> File {
         token_fetcher_expiration_buffer_time: 30,
         endpoint_timeout: secs(60),
         endpoint_dial_timeout: secs(5),
+        endpoint_keep_alive_probe_interval: secs(1),
         frontend_idle_timeout: secs(900),
         ..File::default()
     }

@@ -62,6 +62,24 @@ async fn an_endpoint_that_proves_itself_is_served_and_its_connection_kept() {
 }
 
 #[tokio::test]
+async fn those_who_are_gone_cost_no_attempt() {
+    for _ in 0..3 {
+        let authority = Authority::new("one");
+        let world = World::with(believing(&authority, None)).await;
+        for nth in 0..8 {
+            let gone = Registration {
+                private_instance_id: format!("gone-{nth}"),
+                ..told("web.test", Endpoint::refusing().await)
+            };
+            world.register(&gone).await;
+        }
+        let endpoint = answering(server(&authority.leaf(&[NAME]), None)).await;
+        world.register(&told("web.test", endpoint.addr)).await;
+        assert_eq!(world.get("web.test", "/").await.text(), "ok");
+    }
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_the_endpoint_closed_is_not_used_even_for_a_post() {
     let authority = Authority::new("one");
     let believes = believing(&authority, None);
