@@ -183,8 +183,7 @@ pub async fn start(
     let reserved = Arc::new(ReservedHosts::new(&config));
     let (table_rules, rules) = (table::Rules::of(&config), registrar::Rules::of(&config));
     let editor = Editor::new(table_rules, rand::random());
-    let table = editor.table().clone();
-    let tcp = tcp_rules(&config);
+    let (table, tcp) = (editor.table().clone(), tcp_rules(&config));
     let (limits, tcp_of_worker) = shares(&config, &tcp);
     let (suspecting, suspects) = mpsc::channel(SUSPECTS_MAX);
     let (telling, told) = mpsc::channel(TOLD_MAX);
@@ -223,7 +222,6 @@ pub async fn start(
     let ports = Ports::new(tcp, table_rules, rand::random(), opens, shared.logs.clone());
     let tcp_table = ports.table().clone();
     let registrar = Registrar::new((editor, ports), reserved, rules, clock.clone(), bus);
-    let registrations = registrar.counts.clone();
     let inner = Inner {
         ending,
         table,
@@ -231,7 +229,7 @@ pub async fn start(
         listening,
         retiring,
         bound: Mutex::default(),
-        registrations,
+        registrations: registrar.counts.clone(),
         telling,
         traffic,
         clock,

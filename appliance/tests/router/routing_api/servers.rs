@@ -107,8 +107,9 @@ impl Api {
     }
 
     pub(super) fn has_no_more_events(&self) {
+        let mut streams = self.followed();
         self.state.has_no_events.store(true, Ordering::SeqCst);
-        self.breaks_off();
+        streams.clear();
     }
 
     fn followed(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Both>>> {
