@@ -89,8 +89,9 @@ pub fn start(
 ) -> Result<(), AcmeError> {
     let line = Arc::new(Https::new(&config)?);
     info!(directory = config.directory, "certificates are ordered");
+    let directory = config.directory.clone();
     let authority = Arc::new(Acme::new(config, line, brain.clone(), responder));
-    let orders = Orders::new(brain.clone(), authority, clock);
+    let orders = Orders::new(brain.clone(), (authority, &directory), clock);
     tasks.critical("brain-certificates", orders.run(tasks.shutdown().clone()));
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(crate) enum Request {
     /// Looks at the board; what is to be told is told after the commit that made what was seen.
     Read(Look),
     /// Keeps, or forgets, what is not the board's.
-    Keep(Secret, oneshot::Sender<Result<Answer, BrainError>>),
+    Keep(Box<Secret>, oneshot::Sender<Result<Answer, BrainError>>),
 }
 
 /// What is kept beside the board, and shown to nobody who asks for lists.
@@ -184,7 +184,7 @@ impl Actor {
             }
             Request::Read(look) => turn.releases.push(look(&self.board, now)),
             Request::Keep(secret, reply) => {
-                let result = self.keep(secret, now, turn).map_err(BrainError::Refused);
+                let result = self.keep(*secret, now, turn).map_err(BrainError::Refused);
                 turn.releases.push(Box::new(move |committed| {
                     let _ = reply.send(committed.and(result).map(|()| Answer::Done));
                 }));

@@ -9,8 +9,11 @@
 //! | [`reload`] | certificates in files, which change |
 //! | [`stdout`] | its log, in gorouter's form |
 //! | [`access`], [`metron`] | where access lines go |
+//! | [`report`] | what is counted, for a metron agent |
+//! | `agent` | the way to such an agent |
 
 pub mod access;
+mod agent;
 pub mod gorouter;
 pub mod handover;
 pub mod metron;
@@ -22,6 +25,7 @@ pub mod routing_api;
 pub mod settings;
 pub mod stdout;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +36,7 @@ use lattice_daemon::tasks::Tasks;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+use crate::config::Identity;
 use crate::http::Status;
 use crate::{AccessLines, Handle, Listener, StartError, http, records};
 use handover::{HandoverError, Successors};
@@ -89,7 +94,7 @@ enum End {
 struct Front {
     listeners: Vec<Listener>,
     status: Status,
-    whose: (u32, String),
+    whose: Identity,
     start_delay: Duration,
     handover: Option<PathBuf>,
 }
@@ -122,18 +127,17 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
     let (records, written) = records::channel(access.wants_served());
     router.lines = if access.is_empty() { AccessLines::None } else { AccessLines::All };
     router.records = Some(records.clone());
-    let writer = access::start(access, written)?;
+    let writer = access::start(access, written, &tasks)?;
     let listeners = std::mem::take(&mut router.listeners);
     router.tcp.reserved.extend(listeners.iter().map(|listener| listener.addr.port()));
     router.hands_over = handover.is_some();
-    let whose = (router.identity.index, router.identity.id.clone());
+    let whose = router.identity.clone();
     let front = Front { listeners, status, whose, start_delay: lifecycle.start_delay, handover };
     let drain = router.limits.drain;
     let clock = Arc::new(SystemClock);
     let handle = crate::start(router, Arc::new(bus), Arc::new(records), clock, &tasks).await?;
     if let Some(report) = report {
-        let shutdown = tasks.shutdown().clone();
-        tasks.spawn("router-report", report.run(handle.clone(), shutdown));
+        report.start(handle.clone(), &tasks);
     }
     if let Some(follower) = routing_api {
         let following = follower.run(handle.clone(), tasks.shutdown().clone());
@@ -144,7 +148,10 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
         end = signals.any() => end,
         () = tasks.shutdown().cancelled() => End::Failed,
     };
-    finish(&end, handle, lifecycle.drain_wait, drain, &tasks).await;
+    tokio::select! {
+        () = finish(&end, handle, lifecycle.drain_wait, drain, &tasks) => {}
+        never = signals.pass_over() => match never {},
+    }
     let _ = tokio::task::spawn_blocking(move || writer.join()).await;
     info!("gorouter.stopped");
     match end {
@@ -205,7 +212,7 @@ async fn serve(front: Front, handle: &Handle, tasks: &Tasks) -> Result<End, Alon
     Ok(End::HandedOver)
 }
 
-/// Ends all tasks, each kind of end in its time. A second signal changes nothing.
+/// Ends all tasks, each kind of end in its time.
 async fn finish(end: &End, handle: Handle, wait: Duration, drain: Duration, tasks: &Tasks) {
     let drain = match end {
         End::Drain => {
@@ -254,10 +261,23 @@ impl Signals {
     }
 
     async fn any(&mut self) -> End {
+        self.next().await.1
+    }
+
+    /// Says of each that it changes nothing.
+    async fn pass_over(&mut self) -> Infallible {
+        loop {
+            let (signal, _) = self.next().await;
+            info!(signal, "ending already; the signal changes nothing");
+        }
+    }
+
+    /// The next one's name, and what it asks for.
+    async fn next(&mut self) -> (&'static str, End) {
         tokio::select! {
-            _ = self.drain.recv() => End::Drain,
-            _ = self.terminate.recv() => End::Terminate,
-            _ = self.interrupt.recv() => End::Terminate,
+            _ = self.drain.recv() => ("SIGUSR1", End::Drain),
+            _ = self.terminate.recv() => ("SIGTERM", End::Terminate),
+            _ = self.interrupt.recv() => ("SIGINT", End::Terminate),
         }
     }
 }

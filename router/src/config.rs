@@ -299,10 +299,17 @@ pub struct Limits {
     pub header_bytes_max: usize,
     /// Header lines in a request; never more than 256.
     pub headers_max: usize,
+    /// Bytes of a request's body; more is answered 413, or cut where the answer has begun. 0 for any
+    /// number: bodies pass through and are held nowhere.
+    pub body_bytes_max: u64,
     /// Bytes of an answer's head; more is answered 502.
     pub answer_header_bytes_max: usize,
     /// Header lines in an answer; never more than 256.
     pub answer_headers_max: usize,
+    /// From a connection's begin to the end of the header by which a load balancer says for whom it
+    /// speaks; who has sent none by then speaks for himself.
+    #[serde(with = "duration")]
+    pub proxy_header_timeout: Duration,
     /// From the first byte of a request's head to its last.
     #[serde(with = "duration")]
     pub header_read_timeout: Duration,
@@ -455,8 +462,10 @@ impl Default for Limits {
             connections_max: 20_000,
             header_bytes_max: 64 * 1024,
             headers_max: 100,
+            body_bytes_max: 0,
             answer_header_bytes_max: 64 * 1024,
             answer_headers_max: 100,
+            proxy_header_timeout: Duration::from_millis(100),
             header_read_timeout: Duration::from_secs(30),
             keep_alive_idle: Duration::from_secs(120),
             stream_idle: Duration::from_secs(900),

@@ -9,6 +9,7 @@
 //! | `/healthz`, `/varz`, `/routes` | the same for old tooling, if it is asked for | the plain health port |
 //! | `/metrics` | Prometheus' text | the metrics' port |
 
+mod process;
 mod prometheus;
 mod rates;
 mod routes;
@@ -37,7 +38,8 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::Handle;
-pub(crate) use prometheus::open_files;
+use crate::config::Identity;
+pub(crate) use process::open_files;
 use rates::Rates;
 
 /// How often requests are looked at for rates.
@@ -90,12 +92,14 @@ pub struct ListenError {
 /// What the pages are made of.
 pub(crate) struct View {
     pub(crate) router: Handle,
-    pub(crate) index: u32,
-    pub(crate) id: String,
+    pub(crate) identity: Identity,
+    /// Where the pages of old tooling are.
+    pub(crate) host: String,
     pub(crate) user: String,
     pub(crate) password: String,
     pub(crate) began: Instant,
     pub(crate) rates: Mutex<Rates>,
+    load: Mutex<process::Load>,
     is_open: AtomicBool,
 }
 
@@ -122,17 +126,20 @@ impl Teller {
 pub async fn start(
     status: Status,
     router: Handle,
-    (index, id): (u32, String),
+    identity: Identity,
     tasks: &Tasks,
 ) -> Result<Teller, ListenError> {
+    let own = identity.hosts.first().map_or("", String::as_str);
+    let host = status.health.map(|addr| format!("{own}:{}", addr.port()));
     let view = Arc::new(View {
         router,
-        index,
-        id,
+        host: host.unwrap_or_default(),
+        identity,
         user: status.user.clone(),
         password: status.password.clone(),
         began: Instant::now(),
         rates: Mutex::default(),
+        load: Mutex::default(),
         is_open: AtomicBool::default(),
     });
     let health = health_pages(&view);
@@ -181,6 +188,7 @@ async fn tick(view: Arc<View>) {
         ticks.tick().await;
         let requests = view.router.totals().requests;
         view.rates.lock().expect("no holder panics").tick(requests, TICK);
+        view.load.lock().expect("no holder panics").tick(process::taken(), TICK);
     }
 }
 

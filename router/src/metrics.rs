@@ -4,10 +4,11 @@ mod components;
 mod histogram;
 
 use core::time::Duration;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use lattice_model::Time;
+use tokio::runtime::RuntimeMetrics;
 
 use crate::table::{Pruned, Registered};
 use crate::verdict::{DISTRUSTS, Distrust};
@@ -84,6 +85,8 @@ pub struct Traffic {
     pub connections: AtomicU64,
     /// What TCP routes carry.
     pub tcp: TcpTraffic,
+    /// Who knows how many tasks the worker has.
+    pub runtime: OnceLock<RuntimeMetrics>,
     responses: [AtomicU64; GROUPS],
     responses_of_services: [AtomicU64; GROUPS],
     latencies: [Histogram<Requests>; COMPONENTS_MAX],
@@ -179,6 +182,8 @@ pub struct Totals {
     pub lines_lost: u64,
     /// Client connections open now.
     pub connections: u64,
+    /// Tasks of all workers: two for each, one for each address, and those of connections.
+    pub tasks: usize,
     /// Answers by the group of their status.
     pub responses: [u64; GROUPS],
     /// The same for answers of route services.
@@ -355,6 +360,7 @@ impl Totals {
             totals.dials += read(&worker.dials);
             totals.lines_lost += read(&worker.lines_lost);
             totals.connections += read(&worker.connections);
+            totals.tasks += worker.runtime.get().map_or(0, RuntimeMetrics::num_alive_tasks);
             totals.tcp.add(&worker.tcp);
             for (sums, groups) in [
                 (&mut totals.responses, &worker.responses),

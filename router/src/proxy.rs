@@ -90,7 +90,7 @@ async fn handle(worker: &Rc<Worker>, client: &mut Client, length: usize) -> Afte
         }
     };
     client.wire.input.consume(length);
-    client.watch.enters(Phase::Awaiting);
+    client.watch.enters(exchange.asks.awaiting());
     let answered = match route {
         Ok(route) => forward::send(&mut exchange, client, &route).await,
         Err(failure) => Err(failure),
@@ -124,16 +124,8 @@ async fn refuse(exchange: &mut Exchange, client: &mut Client, failure: &Failure)
         && !answer.closes
         && !exchange.asks.is_upgrade
         && !client.watch.is_finishing();
-    let added = Added {
-        asks: exchange.asks,
-        request_id: &exchange.request_id,
-        at: exchange.at,
-        cookie: None,
-        endpoint: exchange.endpoint.as_ref().map(|endpoint| endpoint.backend.label()),
-        keeps_alive,
-        rules: &exchange.worker.shared.headers,
-    };
-    answer::refuse(exchange.down.before(), &answer, added);
+    let (added, out) = exchange.heading(None, keeps_alive);
+    answer::refuse(out, &answer, added);
     let [bytes, ..] = exchange.down.slices(&client.wire.input);
     let bytes = bytes.to_vec();
     if !client.answer(&bytes).await {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use lattice_daemon::log_ingress::{LogIngress, PENDING_MAX};
+use lattice_daemon::log_ingress::{self, LogIngress, PENDING_MAX};
 use lattice_model::{Envelope, Time};
 use tokio::sync::mpsc;
 
@@ -36,6 +36,8 @@ pub struct Served {
     pub ended: Time,
     /// `X-Vcap-Request-Id`.
     pub request_id: String,
+    /// The ids of its trace and its span in it, if it is traced.
+    pub trace: Option<(String, String)>,
     /// The request line's method.
     pub method: String,
     /// Scheme, host and path.
@@ -84,10 +86,9 @@ impl Records {
         self.wants_served
     }
 
-    /// Hands all of them over, and leaves none behind; how many were lost.
-    pub(crate) fn send_all(&self, records: &mut Vec<Record>) -> u64 {
-        let lost = |record| u64::from(self.to.try_send(record).is_err());
-        records.drain(..).map(lost).sum()
+    /// Hands all of them over, in their order; how many were lost.
+    pub(crate) fn send_all(&self, records: &mut dyn ExactSizeIterator<Item = Record>) -> u64 {
+        log_ingress::send_all(&self.to, records)
     }
 }
 

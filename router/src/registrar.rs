@@ -13,6 +13,7 @@ use lattice_model::wire::registration::{
     GREET, REGISTER, REGISTER_TCP, START, TcpRegistration, UNREGISTER, UNREGISTER_TCP,
 };
 use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -49,6 +50,8 @@ pub(crate) struct Rules {
     pub(crate) freshness: Freshness,
     pub(crate) sharding: Sharding,
     pub(crate) identity: Identity,
+    /// How often the queue of messages is looked at, and whether some were lost in it.
+    queue_poll: Duration,
     pub(crate) http2_to_endpoints: bool,
 }
 
@@ -60,6 +63,7 @@ impl Rules {
             freshness: config.freshness,
             sharding: config.sharding.clone(),
             identity: config.identity.clone(),
+            queue_poll: Duration::from_secs(5),
             http2_to_endpoints: config.http2_to_endpoints,
         }
     }
@@ -103,21 +107,18 @@ impl Registrar {
     ) {
         self.announce(START);
         let interval = self.rules.freshness.prune_interval;
-        let mut looks = tokio::time::interval(if interval.is_zero() { RESYNC } else { interval });
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // Of its own: messages, however many, do not put it off.
-        let mut retries = tokio::time::interval(PORT_RETRY);
-        retries.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Of their own: messages, however many, do not put them off.
+        let mut looks = every(interval.max(Duration::from_nanos(1)));
+        let mut polls = every(self.rules.queue_poll);
+        let mut retries = every(PORT_RETRY);
         let mut link = self.bus.link();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                _ = looks.tick() => {
+                _ = looks.tick(), if !interval.is_zero() => self.prune(),
+                _ = polls.tick() => {
                     self.counts.queue_is(messages.waiting(), messages.dropped());
                     self.resync_if_missed(messages.dropped());
-                    if !interval.is_zero() {
-                        self.prune();
-                    }
                 }
                 Ok(()) = link.changed() => {
                     let now = *link.borrow_and_update();
@@ -323,8 +324,15 @@ impl Registrar {
     /// Says why a registration was ignored, once for each reason and offender.
     fn ignore(&mut self, why: &Ignored) {
         self.counts.ignored();
-        if self.is_new(why.to_string()) {
-            warn!(reason = %why, "registration ignored");
+        if !self.is_new(why.to_string()) {
+            return;
+        }
+        match why {
+            // gorouter's word for what is no message.
+            Ignored::NotJson(_) | Ignored::RouteService { .. } => {
+                warn!(reason = %why, "validation-error");
+            }
+            _ => warn!(reason = %why, "registration ignored"),
         }
     }
 
@@ -336,8 +344,11 @@ impl Registrar {
 /// How long a port that could not be opened is left alone.
 const PORT_RETRY: Duration = Duration::from_millis(250);
 
-/// How often lost registrations are looked for where nothing is ever pruned.
-const RESYNC: Duration = Duration::from_secs(30);
+fn every(interval: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
 
 #[cfg(test)]
 mod tests;

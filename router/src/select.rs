@@ -16,8 +16,8 @@ pub struct Asked<'a> {
     pub turn: usize,
     /// Backends that were tried already, by id; never chosen again.
     pub tried: &'a [u64],
-    /// The instance a sticky client asks for. A wish: when it is gone, has failed or is busy,
-    /// another is chosen.
+    /// The instance a sticky client asks for. A wish: when it is gone, was tried or is busy, another
+    /// is chosen. A failure of a moment ago is no reason to take it from who depends on it.
     pub preferred: Option<&'a str>,
     /// What decides for [`Balance::Hash`]; without it requests go round.
     pub hashed: Option<Hashed>,
@@ -59,7 +59,7 @@ pub fn select(pool: &[Arc<Endpoint>], asked: &Asked<'_>) -> Choice {
     let sound = |endpoint: &&Arc<Endpoint>| !endpoint.backend.is_failed(asked.now);
     if let Some(wish) = asked.preferred {
         let mut wished = pool.iter().filter(|e| e.backend.instance_id() == wish);
-        if let Some(endpoint) = wished.find(|e| untried(e) && free(e) && sound(e)) {
+        if let Some(endpoint) = wished.find(|e| untried(e) && free(e)) {
             return Choice::Endpoint(endpoint.clone());
         }
     }

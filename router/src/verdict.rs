@@ -68,6 +68,11 @@ pub enum Failure {
     Malformed(Violation),
     /// A head beyond the limits.
     HeadTooLarge,
+    /// A body beyond the limit.
+    BodyTooLarge {
+        /// So many bytes are taken.
+        max: u64,
+    },
     /// HTTP/1, and neither of its versions.
     MinorVersion,
     /// A version of HTTP that begins in another way.
@@ -234,6 +239,7 @@ impl Failure {
             Self::HeadTooLarge => {
                 Answer::new(Fault::Client, 431, "max-request-size-exceeded").closing()
             }
+            Self::BodyTooLarge { max } => Answer::too_large(*max),
             Self::MinorVersion => Answer::new(Fault::Client, 400, None).bare(),
             Self::MajorVersion => Answer::new(Fault::Client, 505, None)
                 .says("505 HTTP Version Not Supported: unsupported protocol version")
@@ -268,6 +274,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        413 => "Content Too Large",
         417 => "Expectation Failed",
         496 => "SSL Certificate Required",
         525 => "SSL Handshake Failed",
@@ -286,6 +293,12 @@ pub(crate) fn reason(status: u16) -> &'static str {
 // === impl Answer ===
 
 impl Answer {
+    fn too_large(max: u64) -> Self {
+        Self::new(Fault::Client, 413, "body_too_large")
+            .says(format!("413 Content Too Large: this router takes bodies of {max} bytes"))
+            .closing()
+    }
+
     fn new<'e>(fault: Fault, status: u16, error: impl Into<Option<&'e str>>) -> Self {
         let error = error.into().map(str::to_owned);
         let (cache_control, body) = (None, String::new());

@@ -42,6 +42,8 @@ pub(crate) enum Phase {
     Head,
     /// An endpoint is asked, and has not begun its answer.
     Awaiting,
+    /// The same where all that is asked for is an upgrade, which may take any time (facts 1.10).
+    Upgrading,
     /// An answer is on its way.
     Streaming,
     /// The last answer was given; the client may still be sending.
@@ -124,7 +126,7 @@ impl Watch {
     /// Whether an answer is on its way, or what may come in its place.
     pub(crate) fn is_answering(&self) -> bool {
         match self.phase.get() {
-            Phase::Idle | Phase::Head | Phase::Awaiting => false,
+            Phase::Idle | Phase::Head | Phase::Awaiting | Phase::Upgrading => false,
             Phase::Streaming | Phase::Lingering | Phase::Through | Phase::Carrying => true,
         }
     }
@@ -177,6 +179,7 @@ impl Watch {
             Phase::Idle
             | Phase::Head
             | Phase::Awaiting
+            | Phase::Upgrading
             | Phase::Streaming
             | Phase::Lingering
             | Phase::Through

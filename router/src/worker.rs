@@ -145,6 +145,7 @@ pub(crate) fn spawn(
             Ok(runtime) => runtime,
             Err(why) => return drop(began.send(Err(why))),
         };
+        let _ = traffic.runtime.set(runtime.metrics());
         let _ = began.send(Ok(()));
         let worker = Worker::new(shared, traffic);
         runtime.block_on(worker.run(orders, shutdown));

@@ -52,7 +52,7 @@ impl Alone {
         let keys = keys.replace("ADDRESS", &format!("127.0.0.1:{}", PORT + nth));
         let tables = tables.replace("DIR", dir.path().to_str().unwrap());
         let settings = format!(
-            "{keys}\n[lifecycle]\nstart_delay = \"0s\"\n\
+            "workers = 2\n{keys}\n[lifecycle]\nstart_delay = \"0s\"\n\
              [nats]\nservers = [\"localhost:{nats_port}\"]\n[log]\nlevel = \"error\"\n\
              [status]\nmetrics = \"127.0.0.1:{metrics_port}\"\n{tables}\n"
         );

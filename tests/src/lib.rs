@@ -6,7 +6,6 @@ pub mod image;
 pub mod inside;
 pub mod load;
 pub mod machine;
-
 pub mod neighbour;
 pub mod person;
 pub mod registry;

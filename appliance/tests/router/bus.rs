@@ -17,7 +17,13 @@ fn a_registration_is_served_until_it_is_withdrawn() {
     let mut bus = nats.client();
     assert_eq!(router.get("web.test").status, 404);
     bus.publish("router.register", "{nonsense");
-    bus.publish("router.other", &web);
+    for other in ["router.other", "router.registered", "router.start"] {
+        bus.publish(other, &web);
+    }
+    // Its answer comes behind what was published before.
+    bus.request("router.greet");
+    assert_eq!(router.get("web.test").status, 404);
+    assert!(router.has_said("validation-error"), "{}", router.said());
     bus.publish("router.register", &web);
     router.answers("web.test", 200);
     assert_eq!(router.get("WEB.test").body, "web");

@@ -66,6 +66,7 @@ fn a_drain_goes_on_whatever_is_signalled_meanwhile() {
     router.has_eventually_said("gorouter-draining");
     for name in ["USR1", "TERM", "INT"] {
         router.signal(name);
+        router.has_eventually_said(&format!("\"SIG{name}\""));
         assert_eq!(router.get("nobody.test").status, 404, "{name}");
     }
     instance.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
@@ -74,6 +75,20 @@ fn a_drain_goes_on_whatever_is_signalled_meanwhile() {
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
     assert_eq!(router.get("nobody.test").status, 404, "it still waits");
     assert!(!router.has_said("gorouter.stopped"), "{}", router.said());
+}
+
+#[test]
+fn a_terminated_router_answers_what_is_under_way() {
+    let nats = Nats::start();
+    let router = Router::start(&[&nats], "drain_wait: 600s\ndrain_timeout: 600s");
+    let (mut client, mut instance) = request_under_way(&nats, &router);
+    router.signal("TERM");
+    eventually("it listens no more", || TcpStream::connect(("127.0.0.1", router.port)).is_err());
+    instance.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
+    assert_eq!(router.wait().code(), Some(0));
 }
 
 #[test]

@@ -40,7 +40,8 @@ impl Stage {
              [status]\nhealth = \"127.0.0.1:{health}\"\nmetrics = \"127.0.0.1:{metrics}\"\n\
              [nats]\nservers = [\"localhost:{nats}\"]\nuser = \"nats\"\npassword = \"12345\"\n",
         );
-        fs::write(stage.path("router.toml"), ours).unwrap();
+        fs::write(stage.path("router.toml"), &ours).unwrap();
+        fs::write(stage.path("fewer.toml"), ours.replace("workers = 3", "workers = 1")).unwrap();
         let more = format!(
             "start_response_delay_interval: 300ms\ndrain_timeout: 20s\ngo_max_procs: 2\n\
              status: {{port: {}, routes: {{port: {}}}}}\n",
@@ -159,9 +160,9 @@ fn routers_follow_each_other_under_load_and_no_request_is_lost() {
             let before = served[0].load(Ordering::Relaxed);
             eventually(what, || served[0].load(Ordering::Relaxed) > before + 200);
         };
-        for (option, name) in [("--config", "router.toml"), ("--config", "router.toml")] {
+        for name in ["fewer.toml", "router.toml", "router.toml"] {
             goes_on("requests are served before");
-            let next = stage.next(option, name);
+            let next = stage.next("--config", name);
             let before = std::mem::replace(&mut router, next);
             assert_eq!(before.wait().code(), Some(0));
             goes_on("requests are served after");

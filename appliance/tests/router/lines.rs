@@ -1,10 +1,12 @@
 //! Where access lines go beside their file (family S9): a syslog server, a metron agent.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 
-use crate::nats::Nats;
-use crate::process::{PATIENCE, Router, eventually, instance, registration};
+use crate::nats::{Nats, free_port};
+use crate::process::{PATIENCE, Router, ask, eventually, instance, registration};
 
 fn router_with(nats: &Nats, more: &str) -> Router {
     let router = Router::start(&[nats], more);
@@ -128,6 +130,32 @@ fn a_metron_agent_gets_the_lines_of_apps_as_envelopes() {
 }
 
 #[test]
+fn a_metron_agent_is_told_of_a_request_where_in_its_trace_it_stands() {
+    let (nats, agent) = (Nats::start(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let port = agent.local_addr().unwrap().port();
+    let keys = format!(
+        "send_http_start_stop_server_event: true\ntracing: {{enable_zipkin: true}}\n\
+         logging: {{level: debug, metron_address: \"127.0.0.1:{port}\"}}"
+    );
+    let router = router_with(&nats, &keys);
+    const IDS: [&str; 2] = ["463ac35c9f6413ad48485a3953bb6124", "a2fb4a1d1a96d312"];
+    let traced = format!(
+        "GET / HTTP/1.1\r\nHost: web.test\r\nConnection: close\r\nb3: {}-{}\r\n\r\n",
+        IDS[0], IDS[1]
+    );
+    assert_eq!(ask(router.port, &traced).status, 200);
+    loop {
+        let datagram = heard(&agent);
+        let told = String::from_utf8_lossy(&datagram);
+        if told.contains(IDS[0]) {
+            let words = ["trace_id", "span_id", IDS[1], "http://web.test/"];
+            assert!(words.iter().all(|word| told.contains(word)), "{told:?}");
+            return;
+        }
+    }
+}
+
+#[test]
 fn a_slow_syslog_server_holds_no_request_up() {
     let (nats, server) = (Nats::start(), TcpListener::bind("127.0.0.1:0").unwrap());
     let port = server.local_addr().unwrap().port();
@@ -148,4 +176,49 @@ fn a_slow_syslog_server_holds_no_request_up() {
         assert!(chunk[..length].starts_with(b"HTTP/1.1 404 "));
     }
     drop(server);
+}
+
+/// Sends so many requests at once, and reads as many answers.
+fn ask_many(client: &mut TcpStream, many: usize) {
+    client
+        .write_all("GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n".repeat(many).as_bytes())
+        .unwrap();
+    let (mut answers, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
+    while String::from_utf8_lossy(&answers).matches("does not exist.\n").count() < many {
+        let length = client.read(&mut chunk).unwrap();
+        assert!(length > 0, "it hung up: {}", String::from_utf8_lossy(&answers));
+        answers.extend_from_slice(&chunk[..length]);
+    }
+}
+
+/// How many lines the router says it has lost.
+fn lost(metrics: u16) -> u64 {
+    let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let page = ask(metrics, request).body;
+    let line = page.lines().find_map(|line| line.strip_prefix("lattice_access_lines_lost "));
+    line.unwrap_or_else(|| panic!("no count in {page}")).parse().unwrap()
+}
+
+#[test]
+fn a_writer_that_is_stuck_holds_no_request_up_and_what_does_not_fit_meanwhile_is_counted() {
+    let (nats, metrics, dir) = (Nats::start(), free_port(), tempfile::tempdir().unwrap());
+    // A pipe that nobody reads: 64 KiB fit into it, and then the writer waits for good.
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let _open = File::options().read(true).write(true).open(&pipe).unwrap();
+    let keys = format!(
+        "access_log: {{file: {}}}\nlogging: {{level: info}}\nprometheus: {{port: {metrics}}}",
+        pipe.display()
+    );
+    let router = Router::start(&[&nats], &keys);
+    let mut client = TcpStream::connect(("127.0.0.1", router.port)).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    // 16,384 lines may wait, and some on their way there and in the writer's hands.
+    for _ in 0..200 {
+        ask_many(&mut client, 100);
+    }
+    eventually("what was lost is counted", || lost(metrics) > 0);
+    let before = lost(metrics);
+    ask_many(&mut client, 100);
+    eventually("none of them fits", || lost(metrics) >= before + 100);
 }

@@ -9,6 +9,7 @@ mod ends;
 mod files;
 mod handover;
 mod lines;
+mod names;
 mod nats;
 mod process;
 mod reload;

@@ -2,10 +2,15 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
 
 use crate::process::{PATIENCE, eventually};
+
+/// How many ports tests are given.
+const PORTS: u32 = 20_000;
 
 /// A server; it ends with its value.
 pub(crate) struct Nats {
@@ -27,18 +32,29 @@ pub(crate) struct Heard {
     pub(crate) payload: String,
 }
 
-/// A port that nobody has at this moment. It is below those that the kernel gives to clients, and
-/// each test's process begins to look elsewhere.
+/// A port that nobody has, and that no other test is given as long as this one's process lives. It
+/// is below those that the kernel gives to clients.
 pub(crate) fn free_port() -> u16 {
-    static PICKED: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let nth = PICKED.fetch_add(1, Ordering::Relaxed);
-        let place = std::process::id().wrapping_mul(131).wrapping_add(nth) % 20_000;
+    static CLAIMS: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    let mut claims = CLAIMS.lock().unwrap();
+    let first = std::process::id().wrapping_mul(131);
+    for nth in 0..PORTS {
+        let place = first.wrapping_add(nth) % PORTS;
         let port = u16::try_from(10_000 + place).expect("30,000 is a port");
+        let Ok(claim) = claim(port) else { continue };
         if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            claims.push(claim);
             return port;
         }
     }
+    panic!("all of {PORTS} ports are taken");
+}
+
+/// A port's name among sockets, which one process at a time can have in each network, as it is with
+/// the port; it is free again when the process has ended.
+fn claim(port: u16) -> std::io::Result<UnixListener> {
+    let name = format!("lattice-tests/router/port-{port}");
+    UnixListener::bind_addr(&SocketAddr::from_abstract_name(name)?)
 }
 
 impl Nats {

@@ -75,9 +75,14 @@ impl Router {
     /// Runs it until it serves, and until the first server knows what it wants to hear: it says who
     /// it is behind that.
     pub(crate) fn start(servers: &[&Nats], more: &str) -> Self {
+        Self::start_by(lattice(), servers, more)
+    }
+
+    /// The same, where another command runs the words that follow it.
+    pub(crate) fn start_by(command: Command, servers: &[&Nats], more: &str) -> Self {
         let mut bus = servers[0].client();
         bus.subscribe("router.start");
-        let router = Self::begin(servers, more);
+        let router = Self::begin_by(command, servers, more);
         eventually("it serves", || router.has_said("gorouter.started"));
         assert_eq!(bus.next().subject, "router.start");
         router
@@ -85,16 +90,24 @@ impl Router {
 
     /// Runs it.
     pub(crate) fn begin(servers: &[&Nats], more: &str) -> Self {
+        Self::begin_by(lattice(), servers, more)
+    }
+
+    fn begin_by(command: Command, servers: &[&Nats], more: &str) -> Self {
         let port = free_port();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("gorouter.yml");
-        let more = more.replace("DIR", dir.path().to_str().unwrap());
+        // No certificate has such characters in it.
+        let more = more.replace("<dir>", dir.path().to_str().unwrap());
         std::fs::write(&path, file(servers, port, &more)).unwrap();
-        Self::run(dir, port, &["router", "-c", path.to_str().unwrap()])
+        Self::run_by(command, dir, port, &["router", "-c", path.to_str().unwrap()])
     }
 
     pub(crate) fn run(dir: tempfile::TempDir, port: u16, args: &[&str]) -> Self {
-        let mut command = lattice();
+        Self::run_by(lattice(), dir, port, args)
+    }
+
+    fn run_by(mut command: Command, dir: tempfile::TempDir, port: u16, args: &[&str]) -> Self {
         let command = command.args(args).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut process = command.spawn().unwrap();
         let said = Arc::<Mutex<String>>::default();
@@ -177,7 +190,12 @@ pub(crate) fn ask(port: u16, request: &str) -> Answer {
 
 /// An instance that answers every request with its name; its port.
 pub(crate) fn instance(name: &'static str) -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    instance_at("127.0.0.1", name)
+}
+
+/// The same at this address.
+pub(crate) fn instance_at(ip: &str, name: &'static str) -> u16 {
+    let listener = TcpListener::bind((ip, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {

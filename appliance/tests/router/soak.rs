@@ -76,7 +76,8 @@ fn every_failure_is_one_that_was_injected_and_nothing_is_left_behind() {
     let (seconds, seed) = (told("LATTICE_SOAK_SECONDS", 60), told("LATTICE_SOAK_SEED", 1));
     let part = Duration::from_secs(seconds.div_ceil(2));
     let mut soak = Soak::begin(seed);
-    let files = soak.rest();
+    let (files, tasks) = (soak.rest(), soak.figure("lattice_tasks"));
+    assert!(tasks > 0.0, "tasks are counted");
     let (rests, stops) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
     let clients = soak.clients(&rests, &stops);
     let mut memory = Vec::new();
@@ -85,7 +86,9 @@ fn every_failure_is_one_that_was_injected_and_nothing_is_left_behind() {
         soak.hurt_for(part);
         rests.store(true, Ordering::Relaxed);
         soak.cure_all();
-        eventually("connections and files are closed", || soak.rest() <= files);
+        eventually("connections and files are closed, and tasks have ended", || {
+            soak.rest() <= files && soak.figure("lattice_tasks") <= tasks
+        });
         memory.push(soak.memory_mb());
     }
     stops.store(true, Ordering::Relaxed);

@@ -149,9 +149,14 @@ fn old_tooling_finds_its_paths_if_they_are_asked_for() {
     assert_eq!(varz["responses_4xx"].as_u64().unwrap(), before + 1);
     assert!(varz["tags"]["component"]["emitter"]["requests"].as_u64().unwrap() >= 1, "{varz}");
     assert!(varz["bad_requests"].as_u64().unwrap() > before, "{varz}");
-    for key in ["uptime", "uuid", "credentials", "rate", "latency", "num_cores", "start"] {
-        assert!(!varz[key].is_null(), "{key} is missing: {varz}");
-    }
+    let keys: Vec<&str> = varz.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected = "bad_gateways bad_requests cpu credentials droplets host index latency log_counts \
+        mem ms_since_last_registry_update num_cores rate requests requests_per_sec responses_2xx \
+        responses_3xx responses_4xx responses_5xx responses_xxx start tags top10_app_requests type \
+        uptime urls uuid";
+    assert_eq!(keys.join(" "), expected);
+    assert!(varz["host"].as_str().unwrap().ends_with(&format!(":{}", ports.health)), "{varz}");
+    assert!(varz["mem"].as_u64().unwrap() > 1000, "{varz}");
 }
 
 #[test]

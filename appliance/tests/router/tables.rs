@@ -49,6 +49,7 @@ pub(crate) struct Row {
     holds: &'static [&'static str],
     asks: &'static [(&'static str, &'static str)],
     times: usize,
+    between: &'static [&'static str],
     closes: bool,
     saw: Option<&'static [&'static str]>,
     shares: Option<&'static [usize]>,
@@ -102,6 +103,7 @@ pub(crate) const fn row(about: &'static str) -> Row {
         holds: &[],
         asks: &[(GET, "200")],
         times: 1,
+        between: &[],
         closes: false,
         saw: None,
         shares: None,
@@ -138,7 +140,8 @@ impl Row {
         self
     }
 
-    /// Requests that are under way meanwhile: a backend never answers what is asked of `/hold`.
+    /// Requests that are under way meanwhile: a backend never answers what is asked of `/hold`, and
+    /// what is asked of `/held` it answers as usual and does not end.
     pub(crate) const fn holds(mut self, holds: &'static [&'static str]) -> Self {
         self.holds = holds;
         self
@@ -154,6 +157,12 @@ impl Row {
     /// All that is asked is asked so many times.
     pub(crate) const fn times(mut self, times: usize) -> Self {
         self.times = times;
+        self
+    }
+
+    /// What is published between one time and the next.
+    pub(crate) const fn between(mut self, messages: &'static [&'static str]) -> Self {
+        self.between = messages;
         self
     }
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeHandle, ChallengeType, Error, Identifier, NewAccount,
-    NewOrder, Order, OrderStatus, Problem, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, ChallengeHandle, ChallengeType, Error,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus, Problem, RetryPolicy,
 };
 use lattice_model::CustomDomain;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tracing::warn;
 
 use super::orders::Authority;
 use super::transport::{Line, Transport};
@@ -39,6 +41,16 @@ pub(super) struct Acme {
     responder: Arc<dyn Responder>,
     /// Held while we introduce ourselves, so that we do it once.
     introducing: Mutex<()>,
+}
+
+/// What is kept of an account, as JSON: our name and our key there, and where the authority was told
+/// that it may write to.
+#[derive(Serialize, Deserialize)]
+struct Known {
+    #[serde(flatten)]
+    credentials: AccountCredentials,
+    #[serde(default)]
+    email: Option<String>,
 }
 
 /// How a host is proved to be ours, in the order of trying: behind a middle-man one may work where
@@ -102,11 +114,16 @@ impl Acme {
         if let Some(known) =
             self.brain.shelf.holdings().account(directory).filter(|_| !is_forgotten)
         {
-            let credentials = serde_json::from_str(&known.credentials)
-                .map_err(|_| "what is kept of our account there cannot be read".to_owned())?;
-            return builder.from_credentials(credentials).await.map_err(words);
+            let Known { credentials, email } = read(known)?;
+            let account = builder.from_credentials(credentials).await.map_err(words)?;
+            if email != self.config.email
+                && let Err(problem) = self.move_to(&account, read(known)?.credentials).await
+            {
+                warn!(directory, problem, "the authority does not know yet where to write to");
+            }
+            return Ok(account);
         }
-        let contact = self.config.email.as_ref().map(|email| format!("mailto:{email}"));
+        let contact = self.contact();
         let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
         let wanted = NewAccount {
             contact: &contact,
@@ -115,11 +132,31 @@ impl Acme {
         };
         let made = builder.create(&wanted, directory.clone(), None).await;
         let (account, credentials) = made.map_err(words)?;
-        let credentials = serde_json::to_string(&credentials).map_err(|e| e.to_string())?;
-        let change = Change::Account(AcmeAccount { directory: directory.clone(), credentials });
-        let kept = self.brain.keep(Secret::Host(change), Patience::Wait).await;
-        kept.map_err(|e| e.to_string())?;
+        self.keep(credentials).await?;
         Ok(account)
+    }
+
+    /// Where the authority may write to, as an URL.
+    fn contact(&self) -> Option<String> {
+        self.config.email.as_ref().map(|email| format!("mailto:{email}"))
+    }
+
+    /// Tells the authority where it may write to from now on.
+    async fn move_to(&self, account: &Account, ours: AccountCredentials) -> Result<(), String> {
+        let contact = self.contact();
+        let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
+        account.update_contacts(&contact).await.map_err(words)?;
+        self.keep(ours).await
+    }
+
+    /// Keeps who we are to the authority, and what it knows.
+    async fn keep(&self, credentials: AccountCredentials) -> Result<(), String> {
+        let known = Known { credentials, email: self.config.email.clone() };
+        let credentials = serde_json::to_string(&known).map_err(|e| e.to_string())?;
+        let directory = self.config.directory.clone();
+        let change = Change::Account(AcmeAccount { directory, credentials });
+        let kept = self.brain.keep(Secret::Host(change), Patience::Wait).await;
+        kept.map_err(|e| e.to_string())
     }
 
     /// Proves in this way that the host is ours.
@@ -166,6 +203,11 @@ impl Authority for Acme {
         let ordered = ordered.unwrap_or_else(|_| Err(format!("it took more than {ORDER:?}")));
         ordered.map_err(|problem| OrderFailure { problem, retry_after: transport.rest() })
     }
+}
+
+fn read(account: &AcmeAccount) -> Result<Known, String> {
+    serde_json::from_str(&account.credentials)
+        .map_err(|_| "what is kept of our account there cannot be read".to_owned())
 }
 
 async fn new_order(account: &Account, host: &str) -> Result<Order, Error> {

@@ -36,6 +36,8 @@ pub(super) trait Authority: Send + Sync + 'static {
 pub(super) struct Orders {
     brain: Handle,
     authority: Arc<dyn Authority>,
+    /// The URL of the authority's directory.
+    directory: Arc<str>,
     clock: Arc<dyn Clock>,
 }
 
@@ -51,12 +53,19 @@ struct UnderWay {
 // === impl Orders ===
 
 impl Orders {
-    pub(super) fn new(brain: Handle, authority: Arc<dyn Authority>, clock: Arc<dyn Clock>) -> Self {
-        Self { brain, authority, clock }
+    pub(super) fn new(
+        brain: Handle,
+        (authority, directory): (Arc<dyn Authority>, &str),
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { brain, authority, directory: directory.into(), clock }
     }
 
     /// Serves until the end; orders under way are then given up.
     pub(super) async fn run(self, end: CancellationToken) {
+        if end.run_until_cancelled(self.turn()).await.is_none() {
+            return;
+        }
         let mut followed = self.brain.shelf.follow_enrolments();
         let mut under_way = UnderWay::default();
         loop {
@@ -79,6 +88,20 @@ impl Orders {
         }
     }
 
+    /// Sees to it that what was ordered from another authority is ordered from this one.
+    async fn turn(&self) {
+        let hosts = self.brain.shelf.holdings().asked_elsewhere(&self.directory);
+        if hosts.is_empty() {
+            return;
+        }
+        let (directory, hosts) = (&*self.directory, hosts.len());
+        warn!(directory, hosts, "another authority was asked before; all is ordered anew");
+        let change = Change::TurnTo(directory.to_owned());
+        if let Err(error) = self.brain.keep(Secret::Host(change), Patience::Wait).await {
+            error!(%error, "nothing is ordered anew before it is due");
+        }
+    }
+
     async fn order(self, enrolment: Arc<Enrolment>) -> Result<(), BrainError> {
         let host = enrolment.host.as_str();
         info!(host, failures = enrolment.failures, "certificate ordered");
@@ -94,13 +117,13 @@ impl Orders {
             Ok(examined) => {
                 let facts = &examined.facts;
                 info!(host, issuer = facts.issuer, "certificate came");
-                let then = enrolment.obtained(facts, now, dice);
+                let then = enrolment.obtained(facts, now, dice).by(&self.directory);
                 Change::Obtained(examined, then)
             }
             Err(failure) => {
                 let kept = self.brain.shelf.holdings().certificates.get(host).cloned();
                 let is_good = kept.is_some_and(|kept| kept.facts.not_after > now);
-                let then = enrolment.failed(&failure, is_good, now, dice);
+                let then = enrolment.failed(&failure, is_good, now, dice).by(&self.directory);
                 warn!(
                     host,
                     problem = then.problem,

@@ -102,7 +102,7 @@ impl Handle {
 
     pub(crate) async fn keep(&self, secret: Secret, patience: Patience) -> Result<(), BrainError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Keep(secret, reply), patience).await?;
+        self.send(Request::Keep(Box::new(secret), reply), patience).await?;
         answer.await.map_err(|_| stopping())?.map(|_| ())
     }
 

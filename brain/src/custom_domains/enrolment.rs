@@ -35,6 +35,13 @@ pub struct Enrolment {
     pub problem: String,
     /// When the next one is made; none when the host was given up.
     pub next_order_at: Option<Time>,
+    /// Until when the authority wants to be left alone, whoever asks.
+    #[serde(default)]
+    pub left_alone_until: Option<Time>,
+    /// The directory of the authority that was asked last; none before the first order, and where an
+    /// earlier version asked.
+    #[serde(default)]
+    pub asked: Option<String>,
 }
 
 /// Why an order came to nothing.
@@ -51,7 +58,21 @@ pub(crate) struct OrderFailure {
 impl Enrolment {
     /// A certificate is wanted at once.
     pub(crate) fn new(host: String, now: Time) -> Self {
-        Self { host, failures: 0, problem: String::new(), next_order_at: Some(now) }
+        let (problem, next_order_at) = (String::new(), Some(now));
+        Self { host, failures: 0, problem, next_order_at, left_alone_until: None, asked: None }
+    }
+
+    /// An owner asks anew: a certificate is wanted at once, or as soon as the authority lets us.
+    pub(crate) fn again(&self, now: Time) -> Self {
+        match self.left_alone_until.filter(|until| *until > now) {
+            None => Self::new(self.host.clone(), now),
+            until => Self { next_order_at: until, ..self.clone() },
+        }
+    }
+
+    /// After this authority was asked.
+    pub(crate) fn by(self, directory: &str) -> Self {
+        Self { asked: Some(directory.to_owned()), ..self }
     }
 
     /// Whether it is time for an order.
@@ -65,7 +86,7 @@ impl Enrolment {
         let left = life.mul_f64(RENEWED_AT + SPREAD * dice);
         let at = facts.not_after - left;
         let next_order_at = Some(at.max(now + RENEWED_AFTER_MIN));
-        Self { host: self.host.clone(), failures: 0, problem: String::new(), next_order_at }
+        Self { next_order_at, ..Self::new(self.host.clone(), now) }
     }
 
     /// After an order came to nothing; `is_good` says whether there is a certificate that is good,
@@ -81,10 +102,11 @@ impl Enrolment {
         let doubled = REST.saturating_mul(1 << (failures - 1).min(16)).min(REST_MAX);
         // From three quarters to five.
         let rest = doubled.mul_f64(0.75 + dice / 2.0);
-        let asked = failure.retry_after.unwrap_or_default().min(ASKED_REST_MAX);
-        let next_order_at = (is_good || failures < FAILURES_MAX).then(|| now + rest.max(asked));
+        let left_alone_until = failure.retry_after.map(|asked| now + asked.min(ASKED_REST_MAX));
+        let next = (now + rest).max(left_alone_until.unwrap_or_default());
+        let next_order_at = (is_good || failures < FAILURES_MAX).then_some(next);
         let problem = printable(&failure.problem);
-        Self { host: self.host.clone(), failures, problem, next_order_at }
+        Self { failures, problem, next_order_at, left_alone_until, ..self.clone() }
     }
 
     /// What may be told of it.

@@ -64,6 +64,9 @@ pub(crate) enum Change {
     Forget(String),
     /// We are somebody to an authority.
     Account(AcmeAccount),
+    /// The authority with this directory is asked from now on; what was ordered from another is
+    /// ordered anew, at once.
+    TurnTo(String),
 }
 
 // === impl AcmeAccount ===
@@ -122,6 +125,11 @@ impl Holdings {
             Change::Failed(begun, then) if self.enrolments.get(&begun.host) == Some(&begun) => {
                 Ok(vec![self.note(then)])
             }
+            // But the authority is left alone all the same.
+            Change::Failed(_, then) if self.is_enrolled(&then.host) => {
+                let is_left_alone = then.left_alone_until.is_some_and(|until| until > now);
+                Ok(is_left_alone.then(|| self.note(then.again(now))).into_iter().collect())
+            }
             Change::Obtained(..) | Change::Failed(..) => Ok(Vec::new()),
             Change::Forget(host) => self.forget(host),
             Change::Account(account) => {
@@ -129,12 +137,23 @@ impl Holdings {
                 self.accounts = others.cloned().chain([account.clone()]).collect();
                 Ok(vec![Write::PutAcmeAccount(account)])
             }
+            Change::TurnTo(directory) => {
+                let hosts = self.asked_elsewhere(&directory);
+                Ok(hosts.into_iter().map(|host| self.note(Enrolment::new(host, now))).collect())
+            }
         }
     }
 
     /// Who we are to this authority.
     pub(crate) fn account(&self, directory: &str) -> Option<&AcmeAccount> {
         self.accounts.iter().find(|account| account.directory == directory)
+    }
+
+    /// The hosts for which another authority was asked last.
+    pub(crate) fn asked_elsewhere(&self, directory: &str) -> Vec<String> {
+        let is_elsewhere =
+            |one: &&Arc<Enrolment>| one.asked.as_ref().is_some_and(|a| a != directory);
+        self.enrolments.values().filter(is_elsewhere).map(|one| one.host.clone()).collect()
     }
 
     /// What is told of every host, in their order.
@@ -199,14 +218,16 @@ impl Holdings {
         Write::PutEnrolment(enrolment)
     }
 
-    /// Orders one at once, unless there is one that an authority gave and all is well with it.
+    /// Orders one at once, or as soon as the authority lets us, unless there is one that it gave and
+    /// all is well with it.
     fn enrol(&mut self, host: String, now: Time) -> Vec<Write> {
         let is_good = self.certificates.get(&host).is_some_and(|c| c.facts.not_after > now);
-        let is_well = |enrolment: &Arc<Enrolment>| enrolment.failures == 0 && is_good;
-        if self.enrolments.get(&host).is_some_and(is_well) {
-            return Vec::new();
-        }
-        vec![self.note(Enrolment::new(host, now))]
+        let enrolment = match self.enrolments.get(&host) {
+            Some(known) if known.failures == 0 && is_good => return Vec::new(),
+            Some(known) => known.again(now),
+            None => Enrolment::new(host, now),
+        };
+        vec![self.note(enrolment)]
     }
 
     fn forget(&mut self, host: String) -> Result<Vec<Write>, Refusal> {

@@ -169,6 +169,25 @@ fn a_failure_does_not_end_what_was_asked_for_while_it_came() {
 }
 
 #[test]
+fn an_authority_that_wants_to_be_left_alone_is_whoever_asks() {
+    let mut holdings = after(vec![Change::Enrol("a.test".to_owned())]);
+    let begun = Arc::clone(&holdings.enrolments["a.test"]);
+    let limited = OrderFailure { retry_after: Some(days(1)), ..failure() };
+    let failed = begun.failed(&limited, false, NOW, 0.5);
+    let mut due = |change: Change, now: Time| {
+        holdings.apply(change, now).unwrap();
+        holdings.enrolments["a.test"].next_order_at
+    };
+    let again = || Change::Enrol("a.test".to_owned());
+    assert_eq!(due(again(), NOW + days(0)), Some(NOW));
+    assert_eq!(due(Change::Failed(begun.clone(), failed.clone()), NOW), Some(NOW + days(1)));
+    assert_eq!(due(again(), NOW + days(1) / 2), Some(NOW + days(1)));
+    let later = NOW + days(1);
+    assert_eq!(due(again(), later), Some(later), "its time is over");
+    assert_eq!(due(Change::Failed(begun, failed), later), Some(later));
+}
+
+#[test]
 fn a_certificate_that_was_lost_with_the_stores_key_is_ordered_at_once() {
     let came = given("a.test", 2030);
     let begun = Enrolment::new("a.test".to_owned(), NOW);

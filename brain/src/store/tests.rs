@@ -53,7 +53,8 @@ fn draining(cell: &str, max_in_flight: u32) -> Draining {
 
 fn enrolment(host: &str, failures: u32) -> Enrolment {
     let (problem, next_order_at) = ("no such host".to_owned(), Some(Time(7)));
-    Enrolment { host: host.to_owned(), failures, problem, next_order_at }
+    let (left_alone_until, asked) = (Some(Time(6)), Some("https://ca.test/dir".to_owned()));
+    Enrolment { host: host.to_owned(), failures, problem, next_order_at, left_alone_until, asked }
 }
 
 fn acme_account(credentials: &str) -> AcmeAccount {

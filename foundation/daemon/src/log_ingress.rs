@@ -14,9 +14,9 @@ pub trait LogIngress: Send + Sync {
     /// Hands one envelope over; false when it was lost.
     fn emit(&self, envelope: Envelope) -> bool;
 
-    /// Hands all of them over, in their order, and leaves none behind; how many were lost.
-    fn emit_all(&self, envelopes: &mut Vec<Envelope>) -> u64 {
-        envelopes.drain(..).map(|envelope| u64::from(!self.emit(envelope))).sum()
+    /// Hands all of them over, in their order; how many were lost.
+    fn emit_all(&self, envelopes: &mut dyn ExactSizeIterator<Item = Envelope>) -> u64 {
+        envelopes.map(|envelope| u64::from(!self.emit(envelope))).sum()
     }
 }
 
@@ -44,6 +44,18 @@ pub fn channel() -> (ChannelIngress, ChannelEgress) {
     (ingress, ChannelEgress { envelopes, lost })
 }
 
+/// Sends all of them in their order, as far as they fit, with one reservation for all; how many were
+/// lost.
+pub fn send_all<T>(to: &mpsc::Sender<T>, items: &mut dyn ExactSizeIterator<Item = T>) -> u64 {
+    let fitting = items.len().min(to.capacity());
+    match to.try_reserve_many(fitting) {
+        Ok(places) => places.zip(&mut *items).for_each(|(place, item)| place.send(item)),
+        // Others were faster, or nobody listens any more.
+        Err(_) => return items.map(|item| u64::from(to.try_send(item).is_err())).sum(),
+    }
+    items.map(|_lost| 1).sum()
+}
+
 impl LogIngress for ChannelIngress {
     fn emit(&self, envelope: Envelope) -> bool {
         let taken = self.envelopes.try_send(envelope).is_ok();
@@ -53,16 +65,8 @@ impl LogIngress for ChannelIngress {
         taken
     }
 
-    fn emit_all(&self, envelopes: &mut Vec<Envelope>) -> u64 {
-        let taken = envelopes.len().min(self.envelopes.capacity());
-        let Ok(places) = self.envelopes.try_reserve_many(taken) else {
-            // Others were faster, or nobody listens any more.
-            return envelopes.drain(..).map(|envelope| u64::from(!self.emit(envelope))).sum();
-        };
-        let lost = (envelopes.len() - taken) as u64;
-        for (place, envelope) in places.zip(envelopes.drain(..)) {
-            place.send(envelope);
-        }
+    fn emit_all(&self, envelopes: &mut dyn ExactSizeIterator<Item = Envelope>) -> u64 {
+        let lost = send_all(&self.envelopes, envelopes);
         self.lost.fetch_add(lost, Ordering::Relaxed);
         lost
     }
@@ -83,11 +87,8 @@ mod tests {
     #[test]
     fn a_batch_arrives_in_order_and_what_does_not_fit_is_counted() {
         let (ingress, mut egress) = channel();
-        let mut batch = lines(PENDING_MAX - 2);
-        assert_eq!(ingress.emit_all(&mut batch), 0);
-        assert!(batch.is_empty());
-        assert_eq!(ingress.emit_all(&mut lines(5)), 3);
-        assert_eq!(ingress.emit_all(&mut lines(1)), 1);
+        let emit = |n| ingress.emit_all(&mut lines(n).into_iter());
+        assert_eq!([PENDING_MAX - 2, 0, 5, 1, 0].map(emit), [0, 0, 3, 1, 0]);
         assert_eq!(egress.lost.load(Ordering::Relaxed), 4);
         assert_eq!(egress.envelopes.len(), PENDING_MAX);
         for expected in lines(PENDING_MAX - 2).iter().chain(&lines(2)) {
@@ -100,7 +101,7 @@ mod tests {
         let (ingress, egress) = channel();
         let lost = egress.lost.clone();
         drop(egress);
-        assert_eq!(ingress.emit_all(&mut lines(2)), 2);
+        assert_eq!(ingress.emit_all(&mut lines(2).into_iter()), 2);
         assert_eq!(lost.load(Ordering::Relaxed), 2);
     }
 }

@@ -2,32 +2,34 @@
 
 use super::*;
 
-/// A line about nothing in particular.
-fn line() -> Line<'static> {
-    Line {
-        host: b"web.test",
-        at: Time(0),
-        method: b"GET",
-        target: b"/",
-        version: "HTTP/1.1",
-        status: 200,
-        received: 0,
-        sent: 0,
-        referer: b"",
-        user_agent: b"",
-        client: "",
-        backend: "",
-        forwarded_for: b"",
-        forwarded_proto: b"",
-        request_id: b"",
-        took: Duration::ZERO,
-        took_here: Duration::ZERO,
-        app: "web",
-        index: "0",
-        instance_id: "",
-        error: "",
-        extra: &[],
-        headers: &[],
+impl Line<'static> {
+    /// A line about nothing in particular.
+    pub(crate) fn for_test() -> Self {
+        Self {
+            host: b"web.test",
+            at: Time(0),
+            method: b"GET",
+            target: b"/",
+            version: "HTTP/1.1",
+            status: 200,
+            received: 0,
+            sent: 0,
+            referer: b"",
+            user_agent: b"",
+            client: "",
+            backend: "",
+            forwarded_for: b"",
+            forwarded_proto: b"",
+            request_id: b"",
+            took: Duration::ZERO,
+            took_here: Duration::ZERO,
+            app: "web",
+            index: "0",
+            instance_id: "",
+            error: "",
+            extra: &[],
+            headers: &[],
+        }
     }
 }
 
@@ -142,7 +144,7 @@ fn a_short_line_says_what_it_left_out_and_a_whole_one_leaves_nothing_out() {
         forwarded_for: &long[..1001],
         forwarded_proto: &long[..1001],
         headers: &extra,
-        ..line()
+        ..Line::for_test()
     };
     let mut whole = Vec::new();
     write(&mut whole, &line);

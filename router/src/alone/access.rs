@@ -8,13 +8,15 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use lattice_daemon::tasks::Tasks;
 use lattice_model::Envelope;
 use lattice_model::envelope::{Log, Message};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::metron::{Agent, Metron};
+use super::agent::{Agent, socket_to};
+use super::metron::Metron;
 use crate::access_log;
 use crate::records::Record;
 
@@ -99,6 +101,7 @@ impl Access {
 pub fn start(
     access: Access,
     records: mpsc::Receiver<Record>,
+    tasks: &Tasks,
 ) -> Result<JoinHandle<()>, AccessError> {
     let file = access.file.map(|path| {
         let opened = OpenOptions::new().create(true).append(true).open(&path);
@@ -106,24 +109,18 @@ pub fn start(
     });
     let (file, syslog) = (file.transpose()?, access.syslog.map(Stream::new));
     let thread = std::thread::Builder::new().name("access-log".to_owned());
-    let run = move || {
-        let metron = access.metron.and_then(Metron::reach);
-        Writer { file, syslog, metron }.run(records);
-    };
+    let metron = access.metron.map(|metron| {
+        let agent = Agent::at(&metron.address, tasks);
+        (metron, agent)
+    });
+    let run = move || Writer { file, syslog, metron }.run(records);
     thread.spawn(run).map_err(AccessError::Thread)
-}
-
-/// A socket that sends to this address only.
-pub(super) fn agent(address: &str) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(("0.0.0.0", 0))?;
-    socket.connect(address)?;
-    Ok(socket)
 }
 
 struct Writer {
     file: Option<File>,
     syslog: Option<Stream>,
-    metron: Option<Agent>,
+    metron: Option<(Metron, Agent)>,
 }
 
 impl Writer {
@@ -151,8 +148,8 @@ impl Writer {
         if let Some(syslog) = &mut self.syslog {
             syslog.send(envelope, log);
         }
-        if let Some(metron) = &self.metron {
-            metron.tell(record);
+        if let Some((metron, agent)) = &self.metron {
+            metron.tell(record, agent);
         }
     }
 }
@@ -205,11 +202,11 @@ impl Stream {
 
 impl Syslog {
     fn connect(&self) -> io::Result<Connected> {
+        let mut addrs = self.address.to_socket_addrs()?;
+        let addr = addrs.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
         match self.network {
-            Network::Udp => agent(&self.address).map(Connected::Udp),
+            Network::Udp => socket_to(addr).map(Connected::Udp),
             Network::Tcp => {
-                let mut addrs = self.address.to_socket_addrs()?;
-                let addr = addrs.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
                 let stream = TcpStream::connect_timeout(&addr, SYSLOG_TIMEOUT)?;
                 stream.set_write_timeout(Some(SYSLOG_TIMEOUT))?;
                 Ok(Connected::Tcp(stream))
@@ -264,7 +261,7 @@ mod tests {
             }),
         };
         let (ingress, egress) = records::channel(false);
-        let writer = start(access, egress).unwrap();
+        let writer = start(access, egress, &Tasks::default()).unwrap();
         ingress.emit(line("", "unknown route"));
         ingress.emit(line("web", "a request"));
         drop(ingress);
@@ -288,7 +285,7 @@ mod tests {
         let syslog = Syslog { bytes_max: 60, ..syslog(Network::Tcp, address) };
         let (ingress, egress) = records::channel(false);
         let access = Access { syslog: Some(syslog), ..Access::default() };
-        let writer = start(access, egress).unwrap();
+        let writer = start(access, egress, &Tasks::default()).unwrap();
         ingress.emit(line("web", &"x".repeat(100)));
         drop(ingress);
         let (mut stream, _) = server.accept().unwrap();
@@ -303,7 +300,8 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_is_named() {
         let access = Access { file: Some("/nowhere/access.log".into()), ..Access::default() };
-        let error = start(access, records::channel(false).1).unwrap_err().to_string();
+        let error =
+            start(access, records::channel(false).1, &Tasks::default()).unwrap_err().to_string();
         assert_eq!(error, "cannot append access lines to /nowhere/access.log");
     }
 }

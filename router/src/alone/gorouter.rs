@@ -88,7 +88,7 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
     router.measures_apps = file.per_app_prometheus_http_metrics_reporting;
     let settings = Settings {
         router,
-        nats: nats(&file.nats, &mut judge),
+        nats: nats(&file, &mut judge),
         reload: None,
         logging: Logging {
             level: judge.take(level(&file.logging.level), "info".to_owned()),
@@ -108,11 +108,22 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
 
 /// What is asked for, and left undone.
 fn remarks(file: &File) -> Vec<String> {
-    let undone = [(
-        !file.publish_active_apps_interval.is_zero(),
-        "publish_active_apps_interval: router.active_apps is not published; nothing has read it \
-         since DEAs are gone",
-    )];
+    let undone = [
+        (
+            !file.publish_active_apps_interval.is_zero(),
+            "publish_active_apps_interval: router.active_apps is not published; nothing has read \
+             it since DEAs are gone",
+        ),
+        (
+            file.status.enable_deprecated_varz_healthz_endpoints,
+            "status.enable_deprecated_varz_healthz_endpoints: the pages are there, but \
+             vcap.component.announce is not published and vcap.component.discover not answered",
+        ),
+        (
+            file.prometheus.meters.is_some(),
+            "prometheus.meters: the buckets of histograms are those that gorouter has without it",
+        ),
+    ];
     undone.into_iter().filter(|(is_so, _)| *is_so).map(|(_, why)| why.to_owned()).collect()
 }
 
@@ -175,8 +186,8 @@ fn freshness(file: &File) -> Freshness {
         empty_route_kept: if keeps_empty { file.empty_pool_timeout } else { Duration::ZERO },
         keep_when_silent: false,
         keep_when_cut: file.suspend_pruning_if_nats_unavailable,
+        routes_max: usize::MAX,
         arrivals_unmeasured: file.route_latency_metric_muzzle_duration,
-        ..Freshness::default()
     }
 }
 
@@ -210,8 +221,12 @@ fn headers(file: &File) -> HeaderRules {
     }
 }
 
+/// How long is meant by 0, which sets no limit in gorouter.
+const FOREVER: Duration = Duration::from_secs(1 << 32);
+
 fn limits(file: &File) -> Limits {
     let ours = Limits::default();
+    let time = |time: Duration| if time.is_zero() { FOREVER } else { time };
     let or = |value: usize, instead: usize| if value == 0 { instead } else { value };
     let (idle, per_host) = match file.disable_keep_alives {
         true => (0, 0),
@@ -225,11 +240,17 @@ fn limits(file: &File) -> Limits {
         headers_max: or(file.max_request_headers, 256).min(256),
         answer_header_bytes_max: or(file.max_response_header_bytes, 1024 * 1024).min(1024 * 1024),
         answer_headers_max: or(file.max_response_headers, 256).min(256),
-        keep_alive_idle: file.frontend_idle_timeout,
-        endpoint_timeout: file.endpoint_timeout,
-        upload_timeout: file.endpoint_timeout,
+        // gorouter knows no limits of this kind: descriptors are what a machine has.
+        connections_max: usize::MAX,
+        proxy_header_timeout: file.proxy_header_timeout.unwrap_or(ours.proxy_header_timeout),
+        header_read_timeout: file.read_header_timeout.map_or(ours.header_read_timeout, time),
+        keep_alive_idle: time(file.frontend_idle_timeout),
+        stream_idle: time(file.endpoint_timeout).max(ours.stream_idle),
+        endpoint_timeout: time(file.endpoint_timeout),
+        upload_timeout: time(file.endpoint_timeout),
         endpoint_probe: file.endpoint_keep_alive_probe_interval,
-        dial_timeout: file.endpoint_dial_timeout,
+        dial_timeout: time(file.endpoint_dial_timeout),
+        handshake_timeout: time(file.tls_handshake_timeout),
         upgrade_dial_timeout: Some(file.websocket_dial_timeout).filter(|time| !time.is_zero()),
         attempts_max: or(file.backends.max_attempts, ATTEMPTS_DEFAULT),
         in_flight_per_endpoint_max: file.backends.max_conns,
@@ -237,20 +258,21 @@ fn limits(file: &File) -> Limits {
         idle_per_endpoint_max: per_host,
         idle_max: idle,
         endpoint_idle: Duration::from_secs(90),
-        drain: file.drain_timeout.unwrap_or(file.endpoint_timeout),
+        drain: file.drain_timeout.filter(|t| !t.is_zero()).unwrap_or(file.endpoint_timeout),
         streams_max: STREAMS_MAX,
         ..ours
     }
 }
 
-fn nats(nats: &keys::Nats, judge: &mut Judge) -> NatsConfig {
+fn nats(file: &File, judge: &mut Judge) -> NatsConfig {
+    let nats = &file.nats;
     let server = |host: &keys::NatsHost| format!("{}:{}", host.hostname, host.port);
     NatsConfig {
         servers: nats.hosts.iter().map(server).collect(),
         user: nats.user.clone(),
         password: nats.pass.clone(),
         tls: secrets::nats(nats, judge),
-        ping_interval: nats.ping_interval,
+        ping_interval: nats.ping_interval.unwrap_or(file.nats_client_ping_interval),
     }
 }
 

@@ -1,21 +1,19 @@
 //! What a metron agent is told of each request: the line of the app's log, and events (facts 1.13
 //! and 1.14).
 
-use std::net::UdpSocket;
-
 use lattice_model::envelope::{Log, Message};
 use lattice_model::wire::dropsonde::{self, proto};
 use lattice_model::{Envelope, Labels};
-use tracing::warn;
 use uuid::Uuid;
 
+use super::agent::Agent;
 use super::report::ORIGIN;
 use crate::records::{Record, Served};
 
 /// Who is told, and what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metron {
-    /// The UDP address of the agent.
+    /// The UDP address of the agent, `host:port`.
     pub address: String,
     /// The router's place among routers, which lines are said to come from.
     pub index: u32,
@@ -25,12 +23,6 @@ pub struct Metron {
     pub tells_served: bool,
     /// Each request that the router asked of an endpoint.
     pub tells_asked: bool,
-}
-
-/// The way there.
-pub(super) struct Agent {
-    socket: UdpSocket,
-    metron: Metron,
 }
 
 /// Whose view of a request an event has.
@@ -96,15 +88,9 @@ impl Metron {
         self.tells_served || self.tells_asked
     }
 
-    /// The way there; none where there is no such name. Looking it up may take long.
-    pub(super) fn reach(self) -> Option<Agent> {
-        match super::access::agent(&self.address) {
-            Ok(socket) => Some(Agent { socket, metron: self }),
-            Err(error) => {
-                warn!(%error, agent = self.address, "requests are not told to the metron agent");
-                None
-            }
-        }
+    /// Tells it of a record.
+    pub(super) fn tell(&self, record: &Record, agent: &Agent) {
+        self.datagrams(record).iter().for_each(|datagram| agent.send(datagram));
     }
 
     /// The datagrams of a record.
@@ -113,6 +99,7 @@ impl Metron {
         let mut datagrams = Vec::new();
         if let Some(served) = &record.served {
             let at = served.ended;
+            let tags = traced(served, &tags);
             let mut tell = |peer| {
                 let event = event(served, &record.envelope, peer);
                 datagrams.push(dropsonde::encode_request(ORIGIN, at, event, &tags));
@@ -137,18 +124,6 @@ impl Metron {
             *log = Log { payload: short.clone(), ..log.clone() };
         }
         dropsonde::encode_tagged(ORIGIN, &envelope, tags)
-    }
-}
-
-// === impl Agent ===
-
-impl Agent {
-    /// Tells it.
-    pub(super) fn tell(&self, record: &Record) {
-        for datagram in self.metron.datagrams(record) {
-            // As with every datagram, nobody says whether it arrived.
-            let _ = self.socket.send(&datagram);
-        }
     }
 }
 
@@ -177,6 +152,14 @@ fn event(served: &Served, envelope: &Envelope, peer: Peer) -> proto::HttpStartSt
     }
 }
 
+/// The tags of an event: the endpoint's, and where in a trace the request stands.
+fn traced(served: &Served, tags: &Labels) -> Labels {
+    let own = tags.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let ids =
+        served.trace.iter().flat_map(|(trace, span)| [("trace_id", trace), ("span_id", span)]);
+    own.chain(ids.map(|(name, id)| (name.to_owned(), id.clone()))).collect()
+}
+
 fn uuid(text: &str) -> Option<proto::Uuid> {
     let bytes = Uuid::try_parse(text).ok()?.into_bytes();
     let (low, high) = bytes.split_at(8);
@@ -202,6 +185,7 @@ mod tests {
             asked,
             ended: Time(9),
             request_id: APP.to_owned(),
+            trace: Some(("t".to_owned(), "s".to_owned())),
             method: "PUT".to_owned(),
             uri: "http://web.test/a".to_owned(),
             client: "10.0.0.1:5".to_owned(),
@@ -259,6 +243,10 @@ mod tests {
             (&served_only, Some(Time(2)), &[(2, 1)]),
         ] {
             let events = told(metron, &record(APP, Some(served(asked)), None));
+            for tag in [("component", "web"), ("trace_id", "t"), ("span_id", "s")] {
+                let value = |event: &proto::Envelope| event.tags.get(tag.0).cloned();
+                assert!(events.iter().all(|event| value(event).as_deref() == Some(tag.1)));
+            }
             let events: Vec<_> =
                 events.into_iter().map(|event| event.http_start_stop.unwrap()).collect();
             let seen: Vec<_> =

@@ -2,14 +2,12 @@
 //! (facts 1.14). gorouter counts by an event for each request; here requests are summed up, and sums
 //! and averages are sent every few seconds, which costs requests nothing.
 
-use std::io;
-use std::net::UdpSocket;
 use std::time::Duration;
 
+use lattice_daemon::tasks::Tasks;
 use lattice_model::wire::dropsonde::{self, Metric};
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
+use super::agent::Agent;
 use crate::Handle;
 use crate::http::open_files;
 use crate::metrics::{OfComponent, Parts, Times, Totals};
@@ -28,7 +26,7 @@ pub(super) const ORIGIN: &str = "gorouter";
 /// Who is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The UDP address of a metron agent.
+    /// The UDP address of a metron agent, `host:port`.
     pub agent: String,
 }
 
@@ -48,39 +46,30 @@ struct Seen {
 
 impl Report {
     /// Tells until shutdown. A router without its agent is one all the same.
-    pub(super) async fn run(self, handle: Handle, shutdown: CancellationToken) {
-        let Some(socket) = self.socket().await else { return };
-        let mut before = Seen::of(&handle);
-        let mut beats = tokio::time::interval(BEAT);
-        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut uptime = 0_u64;
-        while shutdown.run_until_cancelled(beats.tick()).await.is_some() {
-            let mut metrics = vec![value("uptime", uptime as f64, "seconds")];
-            if uptime.is_multiple_of(BEATS_OF_REPORT) {
-                let now = Seen::of(&handle);
-                metrics.extend(now.since(&before));
-                before = now;
-            }
-            for metric in metrics {
-                // As with every datagram, nobody says whether it arrived.
-                let _ = socket.send(&dropsonde::encode_metric(ORIGIN, handle.now(), &metric));
-            }
-            uptime += 1;
-        }
+    pub(super) fn start(&self, handle: Handle, tasks: &Tasks) {
+        let agent = Agent::at(&self.agent, tasks);
+        let shutdown = tasks.shutdown().clone();
+        tasks.spawn("router-report", async move {
+            shutdown.run_until_cancelled(tell(handle, agent)).await;
+        });
     }
 }
 
-impl Report {
-    /// A socket to the agent, whose name may take long to be looked up.
-    async fn socket(&self) -> Option<UdpSocket> {
-        let address = self.agent.clone();
-        let found = tokio::task::spawn_blocking(move || super::access::agent(&address)).await;
-        match found.unwrap_or_else(|panicked| Err(io::Error::other(panicked))) {
-            Ok(socket) => Some(socket),
-            Err(error) => {
-                warn!(%error, agent = self.agent, "metrics are not sent to the metron agent");
-                None
-            }
+/// Tells an agent every few seconds.
+async fn tell(handle: Handle, agent: Agent) {
+    let mut before = Seen::of(&handle);
+    let mut beats = tokio::time::interval(BEAT);
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for uptime in 0_u64.. {
+        beats.tick().await;
+        let mut metrics = vec![value("uptime", uptime as f64, "seconds")];
+        if uptime.is_multiple_of(BEATS_OF_REPORT) {
+            let now = Seen::of(&handle);
+            metrics.extend(now.since(&before));
+            before = now;
+        }
+        for metric in metrics {
+            agent.send(&dropsonde::encode_metric(ORIGIN, handle.now(), &metric));
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::View;
+use super::{View, open_files};
 use crate::metrics::{OfComponent, Parts, TcpTotals, Times, Totals};
 use crate::verdict::Distrust;
 
@@ -36,11 +36,6 @@ pub(super) async fn page(State(view): State<Arc<View>>) -> Response {
     let mut text = text(&view.router.totals(), &view.router.components(), &apps, &levels);
     text.push_str(&of_parts(&view.router.parts()));
     (TEXT, text).into_response()
-}
-
-/// How many files this process has open.
-pub(crate) fn open_files() -> usize {
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
 fn text(
@@ -77,6 +72,7 @@ fn text(
         page.one("counter", name, value);
     }
     page.one("gauge", "lattice_client_connections", totals.connections);
+    page.one("gauge", "lattice_tasks", totals.tasks);
     page.of_tcp(&totals.tcp);
     for (name, responses) in [
         ("responses", totals.responses),

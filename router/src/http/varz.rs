@@ -8,7 +8,7 @@ use axum::extract::State;
 use lattice_model::Time;
 use serde_json::{Value, json};
 
-use super::View;
+use super::{View, process};
 use crate::metrics::{OfComponent, Totals};
 
 /// The page.
@@ -19,12 +19,16 @@ pub(super) async fn page(State(view): State<Arc<View>>) -> Json<Value> {
     let uptime = view.began.elapsed();
     let mut page = json!({
         "type": "Router",
-        "index": view.index,
-        "uuid": view.id,
+        "index": view.identity.index,
+        "uuid": view.identity.id,
+        "host": view.host,
         "credentials": [view.user, view.password],
         "start": rfc3339(Time(now.0 - i64::try_from(uptime.as_nanos()).unwrap_or(0))),
         "uptime": text_of(uptime),
         "num_cores": std::thread::available_parallelism().map_or(1, usize::from),
+        "mem": process::memory_peak_kib(),
+        "cpu": view.load.lock().expect("no holder panics").cores(),
+        "log_counts": {},
         "urls": totals.routes,
         "droplets": view.router.endpoints(),
         "rate": rates,

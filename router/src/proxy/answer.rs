@@ -134,19 +134,28 @@ pub(crate) fn relay(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, added: Added
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes an informational head, or the 101 that ends HTTP.
-pub(crate) fn inform(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, request_id: Option<&[u8]>) {
+/// Writes an informational head.
+pub(crate) fn inform(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>) {
     status_line(out, Version::Http11, head.status, head.reason);
     passed_on(out, head);
-    if head.status == 101 {
-        line(out, b"Connection", b"Upgrade");
-        if let Some(protocol) = head.fields.values(Name::Upgrade).next() {
-            line(out, b"Upgrade", protocol);
-        }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the 101 that ends HTTP.
+pub(crate) fn switch(out: &mut Vec<u8>, head: &ResponseHead<'_, '_>, added: Added<'_>) {
+    status_line(out, Version::Http11, head.status, head.reason);
+    passed_on(out, head);
+    line(out, b"Connection", b"Upgrade");
+    if let Some(protocol) = head.fields.values(Name::Upgrade).next() {
+        line(out, b"Upgrade", protocol);
     }
-    if let Some(id) = request_id.filter(|_| !head.fields.has(Name::RequestId)) {
-        line(out, b"X-Vcap-Request-Id", id);
+    if !head.fields.has(Name::RequestId) {
+        line(out, b"X-Vcap-Request-Id", added.request_id);
     }
+    if let Some(cookie) = added.cookie {
+        line(out, b"Set-Cookie", cookie.as_bytes());
+    }
+    added.trace(out);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -9,10 +9,11 @@ use lattice_model::envelope::Log;
 use lattice_model::{Envelope, Time};
 use tracing::debug;
 
+use super::answer::Added;
 use super::lookup::{self, Sought};
 use super::outbound::{Outbound, Told};
 use super::service::Passage;
-use super::trace::Trace;
+use super::trace::{Ids, Trace};
 use super::upload::Upload;
 use crate::access_log::{Amount, ExtraField, Line};
 use crate::config::{AccessLines, HeaderRules};
@@ -20,13 +21,14 @@ use crate::connections::Effort;
 use crate::h1::head::Slots;
 use crate::h1::name::Name;
 use crate::h1::request::{Expects, RequestHead};
+use crate::h1::response::ResponseHead;
 use crate::h1::transfer::Transfer;
 use crate::h1::{Version, Violation};
 use crate::metrics::count;
 use crate::pool::{Endpoint, Route};
 use crate::records::{Record, Records, Served};
-use crate::table::key;
 use crate::verdict::{Answer, Failure, Shape, Trouble};
+use crate::watch::Phase;
 use crate::worker::{Peer, Worker};
 
 /// What is logged for a client that left before the answer was complete.
@@ -41,6 +43,8 @@ pub(crate) struct Exchange {
     /// When the request came.
     pub(crate) at: Time,
     pub(crate) request_id: [u8; 36],
+    /// Where in a trace it stands, if it is traced.
+    trace: Option<Ids>,
     pub(crate) outbound: Outbound,
     /// The request, from the client to the endpoint.
     pub(crate) up: Upload,
@@ -129,6 +133,7 @@ impl Exchange {
             up: Upload::new(memory.lend_text(), head.body, Asks::of(&head, rules).expects_continue),
             down: Transfer::new(memory.lend_text()),
             asks: Asks::of(&head, rules),
+            trace: trace.ids,
             sought,
             error: String::new(),
             endpoint: None,
@@ -146,15 +151,34 @@ impl Exchange {
         self.endpoint = Some(endpoint.clone());
     }
 
-    /// The host that was asked for, for messages.
+    /// The host that was asked for as the client wrote it, for messages.
     pub(crate) fn host(&self) -> String {
-        let host = String::from_utf8_lossy(self.outbound.at(&self.outbound.marks.host));
-        key::host_of(&host).into_owned()
+        String::from_utf8_lossy(self.outbound.at(&self.outbound.marks.host)).into_owned()
     }
 
     /// Whether it is on its way to a route service.
     pub(crate) fn is_outing(&self) -> bool {
         matches!(self.sought.passage, Passage::To(_))
+    }
+
+    /// The cookie that names the instance to the client, if it will need it.
+    pub(crate) fn cookie(&self, head: &ResponseHead<'_, '_>) -> Option<String> {
+        let instance = self.endpoint.as_ref().map(|endpoint| endpoint.backend.instance_id());
+        let rules = &self.worker.shared.sticky;
+        self.sought.stickiness.mark(rules, head, instance.unwrap_or_default())
+    }
+
+    /// What the head of an answer gains, and where it is written.
+    pub(crate) fn heading<'e>(
+        &'e mut self,
+        cookie: Option<&'e str>,
+        keeps_alive: bool,
+    ) -> (Added<'e>, &'e mut Vec<u8>) {
+        let endpoint = self.endpoint.as_ref().map(|endpoint| endpoint.backend.label());
+        let (asks, at, request_id) = (self.asks, self.at, &self.request_id);
+        let rules = &self.worker.shared.headers;
+        let added = Added { asks, request_id, at, cookie, keeps_alive, endpoint, rules };
+        (added, self.down.before())
     }
 
     /// Why no endpoint is left: all have enough to do, or there is none.
@@ -240,6 +264,7 @@ impl Exchange {
             asked: self.course.asked.map(|(_, last)| at(last)),
             ended,
             request_id: String::from_utf8_lossy(&self.request_id).into_owned(),
+            trace: self.trace.as_ref().map(|ids| (ids.trace.clone(), ids.span.clone())),
             method: text(&marks.method),
             uri: format!("{scheme}://{}{path}", text(&marks.host)),
             client: self.peer.label.clone(),
@@ -251,6 +276,15 @@ impl Exchange {
                 .endpoint
                 .as_ref()
                 .map_or_else(String::new, |endpoint| endpoint.backend.instance_id().to_owned()),
+        }
+    }
+
+    /// What was wrong; where nothing else was, what is said in the line only.
+    fn error_logged(&self) -> &str {
+        let target = self.outbound.at(&self.outbound.marks.target);
+        match self.error.is_empty() && target.contains(&b';') {
+            true => SEMICOLON,
+            false => &self.error,
         }
     }
 
@@ -298,8 +332,7 @@ impl Exchange {
             app: of_endpoint(|e| &e.facts.app),
             index: of_endpoint(|e| &e.index),
             instance_id: of_endpoint(|e| e.backend.instance_id()),
-            // Said in the line only, whatever else is wrong.
-            error: if target.contains(&b';') { SEMICOLON } else { &self.error },
+            error: self.error_logged(),
             extra,
             headers,
         }
@@ -315,7 +348,10 @@ impl Drop for Exchange {
         if !self.is_complete {
             count(&self.worker.traffic.cancelled);
         }
-        debug!(host = %self.host(), status = self.status_logged(), "request ended");
+        let ids = self.trace.as_ref().map(|ids| (&*ids.trace, &*ids.span)).unzip();
+        let (trace_id, span_id) = ids;
+        let status = self.status_logged();
+        debug!(host = %self.host(), status, trace_id, span_id, "request ended");
         let (took, component) = (self.course.started.elapsed(), self.endpoint.as_ref());
         let component = component.map_or(0, |endpoint| endpoint.facts.component);
         let traffic = &self.worker.traffic;
@@ -350,6 +386,14 @@ impl Asks {
             expects_continue: false,
             ends_endpoint: false,
             is_traced: false,
+        }
+    }
+
+    /// How it waits for an endpoint. Who still has to send a body cannot wait for ever.
+    pub(crate) fn awaiting(self) -> Phase {
+        match self.is_upgrade && !self.shape.has_body {
+            true => Phase::Upgrading,
+            false => Phase::Awaiting,
         }
     }
 
@@ -417,7 +461,7 @@ impl Course {
 /// A fresh uuid, or the trace's id as one. The thread's own generator: asking the kernel for each
 /// request would cost a call.
 fn request_id(trace: &Trace) -> [u8; 36] {
-    let known = trace.id.as_deref().and_then(|id| u128::from_str_radix(id, 16).ok());
+    let known = trace.ids.as_ref().and_then(|ids| u128::from_str_radix(&ids.trace, 16).ok());
     let uuid = match known {
         Some(id) => uuid::Uuid::from_u128(id),
         None => uuid::Builder::from_random_bytes(rand::random()).into_uuid(),

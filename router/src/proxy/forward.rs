@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use super::answer::{self, Added, Passage};
+use super::answer::{self, Passage};
 use super::client::Client;
 use super::exchange::Exchange;
 use super::upload;
@@ -316,9 +316,15 @@ fn read_head(
     })?;
     match head.status {
         101 if !asks.is_upgrade => Err(garbled("101 to a request that asks for no upgrade")),
+        // What is left of it could be taken for the other protocol.
+        101 if exchange.up.state != upload::State::Done => {
+            Err(garbled("101 before the request was read"))
+        }
         101 => {
             exchange.answered(101);
-            answer::inform(exchange.down.before(), &head, Some(&exchange.request_id));
+            let cookie = exchange.cookie(&head);
+            let (added, out) = exchange.heading(cookie.as_deref(), false);
+            answer::switch(out, &head, added);
             Ok(Some(Read {
                 is_switch: true,
                 endpoint_keeps: false,
@@ -332,7 +338,7 @@ fn read_head(
         100..=199 => {
             *informed += 1;
             if asks.version == Version::Http11 {
-                answer::inform(exchange.down.before(), &head, None);
+                answer::inform(exchange.down.before(), &head);
             }
             if head.status == 100 {
                 exchange.up.open();
@@ -357,19 +363,9 @@ fn relay(exchange: &mut Exchange, client: &Client, head: &ResponseHead<'_, '_>) 
         && !is_premature
         && !exchange.up.is_held()
         && !client.watch.is_finishing();
-    let instance = exchange.endpoint.as_ref().map(|endpoint| endpoint.backend.instance_id());
-    let instance = instance.unwrap_or_default();
-    let cookie = exchange.sought.stickiness.mark(&exchange.worker.shared.sticky, head, instance);
-    let added = Added {
-        asks,
-        request_id: &exchange.request_id,
-        at: exchange.at,
-        cookie: cookie.as_deref(),
-        keeps_alive: client_keeps,
-        endpoint: exchange.endpoint.as_ref().map(|endpoint| endpoint.backend.label()),
-        rules: &exchange.worker.shared.headers,
-    };
-    answer::relay(exchange.down.before(), head, added);
+    let cookie = exchange.cookie(head);
+    let (added, out) = exchange.heading(cookie.as_deref(), client_keeps);
+    answer::relay(out, head, added);
     exchange.down.begin(head.body, passage.in_chunks);
     exchange.answered(head.status);
     Read {

@@ -16,39 +16,38 @@ pub(crate) struct Wanted<'b> {
     index: Option<&'b str>,
 }
 
-/// The endpoints that a request may go to, if it asks for certain ones.
-pub(crate) fn narrow(
-    head: &RequestHead<'_, '_>,
-    route: &Route,
-    host: &str,
-) -> Result<Option<Vec<Arc<Endpoint>>>, Failure> {
-    let Some(wanted) = read(head)? else { return Ok(None) };
-    let found: Vec<_> = route.pool.load().iter().filter(|e| wanted.is(e)).cloned().collect();
-    if found.is_empty() {
-        return Err(Failure::UnknownInstance {
-            whose: wanted.whose,
-            index: wanted.index.unwrap_or_default().to_owned(),
-            guid: wanted.guid.to_owned(),
-            host: host.to_owned(),
-        });
-    }
-    Ok(Some(found))
-}
-
-fn read<'b>(head: &RequestHead<'_, 'b>) -> Result<Option<Wanted<'b>>, Failure> {
-    for (name, whose) in [(Name::AppInstance, Whose::App), (Name::ProcessInstance, Whose::Process)]
-    {
-        if let Some(value) = head.fields.values(name).next().filter(|value| !value.is_empty()) {
-            let wanted = Wanted::parse(whose, value);
-            return wanted.map(Some).ok_or(Failure::MalformedInstance { whose });
-        }
-    }
-    Ok(None)
-}
-
 // === impl Wanted ===
 
 impl<'b> Wanted<'b> {
+    /// Reads what a request asks for, if it asks for a certain instance.
+    pub(crate) fn read(head: &RequestHead<'_, 'b>) -> Result<Option<Self>, Failure> {
+        const NAMES: [(Name, Whose); 2] =
+            [(Name::AppInstance, Whose::App), (Name::ProcessInstance, Whose::Process)];
+        for (name, whose) in NAMES {
+            if let Some(value) = head.fields.values(name).next().filter(|value| !value.is_empty()) {
+                let wanted = Self::parse(whose, value);
+                return wanted.map(Some).ok_or(Failure::MalformedInstance { whose });
+            }
+        }
+        Ok(None)
+    }
+
+    /// The endpoints of a route that the request may go to.
+    pub(crate) fn among(&self, route: &Route, host: &str) -> Result<Vec<Arc<Endpoint>>, Failure> {
+        let found: Vec<_> = route.pool.load().iter().filter(|e| self.is(e)).cloned().collect();
+        if found.is_empty() { Err(self.unknown(host.to_owned())) } else { Ok(found) }
+    }
+
+    /// That the host does not have it.
+    pub(crate) fn unknown(&self, host: String) -> Failure {
+        Failure::UnknownInstance {
+            whose: self.whose,
+            index: self.index.unwrap_or_default().to_owned(),
+            guid: self.guid.to_owned(),
+            host,
+        }
+    }
+
     /// `GUID:INDEX`, or for a process `GUID` alone.
     fn parse(whose: Whose, value: &'b [u8]) -> Option<Self> {
         let value = std::str::from_utf8(value).ok()?;

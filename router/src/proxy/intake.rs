@@ -15,6 +15,8 @@ use crate::verdict::Failure;
 /// What the request asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Asked<'b> {
+    /// As sent.
+    pub(crate) named: &'b str,
     /// Lower-case, without port.
     pub(crate) host: Cow<'b, str>,
     /// Without query; as sent.
@@ -50,7 +52,7 @@ pub(crate) fn read<'b>(head: &RequestHead<'_, 'b>, client: IpAddr) -> Result<Ask
         return Err(Failure::EmptyHost);
     }
     let path = target.origin.split(|&b| b == b'?').next().unwrap_or_default();
-    Ok(Asked { host, path: String::from_utf8_lossy(path) })
+    Ok(Asked { named, host, path: String::from_utf8_lossy(path) })
 }
 
 // === impl Target ===
@@ -84,7 +86,7 @@ fn named_host<'b>(head: &RequestHead<'_, 'b>, target: &Target<'b>) -> Result<&'b
         None if head.version == Version::Http10 => return Err(Failure::EmptyHost),
         None => return Err(Failure::MalformedHost),
     };
-    if hosts.next().is_some() || !host.iter().all(|&b| is_host_byte(b)) {
+    if hosts.next().is_some() || !is_host(host) {
         return Err(Failure::MalformedHost);
     }
     if target.authority.is_some_and(|authority| !authority.eq_ignore_ascii_case(host)) {
@@ -92,6 +94,15 @@ fn named_host<'b>(head: &RequestHead<'_, 'b>, target: &Target<'b>) -> Result<&'b
         return Err(Failure::Ambiguous(why));
     }
     std::str::from_utf8(host).map_err(|_| Failure::MalformedHost)
+}
+
+/// Whether it can be a host, and has no more than one port.
+fn is_host(host: &[u8]) -> bool {
+    let name = if host.starts_with(b"[") { host.iter().position(|&b| b == b']') } else { Some(0) };
+    let Some(name) = name else { return false };
+    let mut port = host[name..].splitn(2, |&b| b == b':').skip(1);
+    host.iter().all(|&b| is_host_byte(b))
+        && port.next().is_none_or(|port| port.iter().all(u8::is_ascii_digit))
 }
 
 fn is_host_byte(b: u8) -> bool {
@@ -108,8 +119,9 @@ mod tests {
         let mut slots = Slots::new();
         let head = format!("{head}\r\n\r\n");
         let parsed = RequestHead::parse(head.as_bytes(), 10, &mut slots).unwrap();
-        let expected = expected.map(|(host, path)| Asked { host: host.into(), path: path.into() });
-        assert_eq!(read(&parsed, "10.1.1.1".parse().unwrap()), expected, "{head}");
+        let asked = read(&parsed, "10.1.1.1".parse().unwrap());
+        let asked = asked.as_ref().map(|asked| (&*asked.host, &*asked.path));
+        assert_eq!(asked, expected.as_ref().copied(), "{head}");
     }
 
     #[test]
@@ -122,6 +134,8 @@ mod tests {
             ("GET http://web.test HTTP/1.1\r\nHost: web.test", "web.test", "/"),
             ("OPTIONS * HTTP/1.1\r\nHost: web.test", "web.test", "*"),
             ("GET //a//b HTTP/1.1\r\nHost: web.test", "web.test", "//a//b"),
+            ("GET / HTTP/1.1\r\nHost: web.test:", "web.test", "/"),
+            ("GET / HTTP/1.1\r\nHost: [::1]:80", "[::1]", "/"),
         ] {
             check(head, Ok((host, path)));
         }
@@ -141,6 +155,11 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a,b", MalformedHost),
             ("GET / HTTP/1.1\r\nHost: a/b", MalformedHost),
             ("GET / HTTP/1.1\r\nHost: user@a", MalformedHost),
+            ("GET / HTTP/1.1\r\nHost: a:b", MalformedHost),
+            ("GET / HTTP/1.1\r\nHost: a:80:b", MalformedHost),
+            ("GET / HTTP/1.1\r\nHost: a:80:81", MalformedHost),
+            ("GET / HTTP/1.1\r\nHost: [::1]:80:81", MalformedHost),
+            ("GET / HTTP/1.1\r\nHost: [::1", MalformedHost),
             ("CONNECT a:80 HTTP/1.1\r\nHost: a", Unsupported),
             ("GET / HTTP/1.1\r\nHost: a\r\nExpect: x", Expectation),
         ] {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lattice_model::Time;
 
-use super::instance;
+use super::instance::Wanted;
 use super::intake::{self, Asked};
 use super::service::{Passage, Standing};
 use super::sticky::Stickiness;
@@ -53,8 +53,20 @@ pub(crate) fn seek(
     if let Some(answer) = shared.challenges.file(&asked.host, &asked.path) {
         return Err(Failure::Challenge { answer });
     }
-    let Found { route, is_platform } = find(shared, peer.side, &asked)?;
-    let narrowed = instance::narrow(head, &route, &asked.host)?;
+    let max = shared.limits.body_bytes_max;
+    if max > 0 && head.length.is_some_and(|length| length > max) {
+        return Err(Failure::BodyTooLarge { max });
+    }
+    let wanted = Wanted::read(head)?;
+    let found = find(shared, peer.side, &asked);
+    let Found { route, is_platform } = found.map_err(|failure| match (&wanted, failure) {
+        // There is no such instance, either, and that is what was asked for.
+        (Some(wanted), Failure::UnknownRoute { host } | Failure::NoEndpoints { host }) => {
+            wanted.unknown(host)
+        }
+        (_, failure) => failure,
+    })?;
+    let narrowed = wanted.map(|wanted| wanted.among(&route, asked.named)).transpose()?;
     let (services, table, reserved) = (shared.services.as_ref(), &shared.table, &shared.reserved);
     let standing = Standing { services, table, reserved, now: at };
     let passage = standing.of(head, &route, rand::random)?;
@@ -82,19 +94,21 @@ impl Sought {
     }
 }
 
-/// The place of a request on a route that spreads by a hash, if it has what decides.
+/// The place of a request on a route that spreads by a hash, if it has what decides; an empty value
+/// is none.
 fn hashed(head: &RequestHead<'_, '_>, route: &Route) -> Option<Hashed> {
     let by = (route.balance() == Balance::Hash).then(|| route.hash_by())??;
     let name = by.header.as_bytes();
     let mut lines = head.fields.lines();
     let (_, _, value) = lines.find(|(_, text, _)| text.eq_ignore_ascii_case(name))?;
+    let value = Some(value).filter(|value| !value.is_empty())?;
     Some(Hashed { key: hash_of(value), factor: by.factor })
 }
 
 /// The route that serves the request. A wildcard never serves a host of the platform: an app must
 /// not receive what is meant for it while it is not there.
 fn find(shared: &Shared, side: Side, asked: &Asked<'_>) -> Result<Found, Failure> {
-    let told = || asked.host.to_string();
+    let told = || asked.named.to_owned();
     let host = shared.reserved.translate(Cow::Borrowed(&asked.host));
     let is_platform = shared.reserved.contains(&host);
     if !shared.reserved.is_served(&host, side) {

@@ -158,7 +158,7 @@ impl Outbound {
         for (name, text, value) in head.fields.lines() {
             let is_dropped = name.is_of_hop()
                 || is_ours(name)
-                || told.replaces(name)
+                || told.replaces(name, value)
                 || (name == Name::ForwardedClientCert && !told.passes_certificate())
                 || told.trace.replaces(name)
                 || (has_connection && told.is_taken_away(head, name, text));
@@ -253,10 +253,10 @@ impl Told<'_> {
 
     /// Whether a line of the client's has one of ours in its place, or none: what the route's
     /// service has brought back was said by a router, and counts.
-    fn replaces(&self, name: Name) -> bool {
+    fn replaces(&self, name: Name, value: &[u8]) -> bool {
         match (name, self.passage) {
             (Name::ForwardedProto, Passage::Straight | Passage::To(_)) => {
-                self.rules.replaces_proto()
+                self.rules.replaces_proto() || value.is_empty()
             }
             (Name::ForwardedProto, Passage::Returned) => false,
             (

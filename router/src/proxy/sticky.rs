@@ -80,10 +80,10 @@ impl Stickiness {
         if rules.negotiate && head.fields.values(Name::WwwAuthenticate).any(negotiates) {
             cookie.push_str(NEGOTIATION);
         } else if let Some(trigger) = trigger {
-            attributes(trigger).for_each(|attribute| {
+            for attribute in attributes(trigger) {
                 cookie.push_str("; ");
                 cookie.push_str(attribute);
-            });
+            }
         } else if self.wish().is_none_or(|wish| wish == instance_id) {
             return None;
         }
@@ -114,10 +114,16 @@ fn name_of(cookie: &str) -> &str {
 /// What the instance's cookie takes over: where it may be sent, and how long it lives.
 fn attributes(cookie: &str) -> impl Iterator<Item = &str> {
     let attributes = cookie.split(';').skip(1).map(str::trim);
-    attributes.filter(|attribute| {
-        let name = name_of(attribute).to_ascii_lowercase();
-        let is_expiry = name == "max-age" && attribute.contains("=-");
-        is_expiry || ["secure", "samesite", "expires", "partitioned"].contains(&name.as_str())
+    attributes.filter_map(|attribute| {
+        match name_of(attribute).to_ascii_lowercase().as_str() {
+            "secure" | "samesite" | "expires" | "partitioned" => Some(attribute),
+            // The end of the trigger is the end of this one; how long it lives is its own matter.
+            "max-age" => {
+                let age: i64 = attribute.split_once('=')?.1.trim().parse().ok()?;
+                (age <= 0).then_some("Max-Age=0")
+            }
+            _ => None,
+        }
     })
 }
 

@@ -13,19 +13,19 @@ const VENDOR: &str = "gorouter";
 /// What a request's trace headers come to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Trace {
-    /// The trace's id: 32 hexadecimal digits.
-    pub(crate) id: Option<String>,
+    /// Where in which trace the request stands.
+    pub(crate) ids: Option<Ids>,
     /// Lines for the endpoint, in place of the client's.
     pub(crate) lines: Vec<(&'static str, String)>,
     replaces_b3: bool,
     replaces_w3c: bool,
 }
 
-/// A trace and a span in it, as hexadecimal digits.
+/// A trace and a span in it, in 32 and 16 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Ids {
-    trace: String,
-    span: String,
+pub(crate) struct Ids {
+    pub(crate) trace: String,
+    pub(crate) span: String,
 }
 
 // === impl Trace ===
@@ -52,7 +52,11 @@ impl Trace {
         }
         if rules.zipkin {
             match b3(head) {
-                Some(known) if parent.is_none() => ids.trace = known,
+                Some(known) if parent.is_none() => {
+                    ids.trace = known.trace;
+                    // With W3C's headers a span of our own begins.
+                    ids.span = if rules.w3c { ids.span } else { known.span };
+                }
                 Some(_) => {}
                 None => trace.begin_b3(&ids),
             }
@@ -65,7 +69,7 @@ impl Trace {
             trace.lines.push(("tracestate", state(others, rules, &ids.span)));
             trace.replaces_w3c = true;
         }
-        trace.id = Some(ids.trace);
+        trace.ids = Some(ids);
         trace
     }
 
@@ -86,6 +90,19 @@ impl Trace {
     }
 }
 
+// === impl Ids ===
+
+impl Ids {
+    /// Those of a client, with the trace's padded to 32 digits.
+    fn known(trace: &str, span: &str) -> Option<Self> {
+        let is_good = (is_id(trace, 16) || is_id(trace, 32)) && is_id(span, 16);
+        is_good.then(|| Self {
+            trace: format!("{trace:0>32}").to_ascii_lowercase(),
+            span: span.to_ascii_lowercase(),
+        })
+    }
+}
+
 /// What `traceparent` says.
 struct Parent {
     trace: String,
@@ -103,27 +120,26 @@ impl Parent {
     }
 }
 
-/// The trace id of B3 headers that are right, padded to 32 digits.
-fn b3(head: &RequestHead<'_, '_>) -> Option<String> {
+/// What B3 headers say that are right: the one line before the several.
+fn b3(head: &RequestHead<'_, '_>) -> Option<Ids> {
     let text =
         |name| head.fields.values(name).next().and_then(|value| std::str::from_utf8(value).ok());
-    let trace = match text(Name::B3) {
-        Some(b3) => {
-            let mut parts = b3.split('-');
-            let (trace, span) = (parts.next()?, parts.next()?);
-            let sampling = parts.next().is_none_or(|s| matches!(s, "0" | "1" | "d"));
-            let parent = parts.next().is_none_or(|parent| is_id(parent, 16));
-            let is_good = is_id(span, 16) && sampling && parent && parts.next().is_none();
-            is_good.then_some(trace)?
-        }
-        None => {
-            let is_good = is_id(text(Name::B3SpanId)?, 16)
-                && text(Name::B3ParentSpanId).is_none_or(|parent| is_id(parent, 16));
-            is_good.then_some(text(Name::B3TraceId)?)?
-        }
+    let pair = || Some((text(Name::B3TraceId)?, text(Name::B3SpanId)?));
+    let in_several = || {
+        let is_good = text(Name::B3ParentSpanId).is_none_or(|parent| is_id(parent, 16));
+        pair().filter(|_| is_good).and_then(|(trace, span)| Ids::known(trace, span))
     };
-    let is_good = is_id(trace, 16) || is_id(trace, 32);
-    is_good.then(|| format!("{trace:0>32}").to_ascii_lowercase())
+    text(Name::B3).and_then(in_one).or_else(in_several)
+}
+
+/// `TRACE-SPAN`, perhaps with `-SAMPLING` and that with `-PARENT`.
+fn in_one(b3: &str) -> Option<Ids> {
+    let mut parts = b3.split('-');
+    let (trace, span) = (parts.next()?, parts.next()?);
+    let sampling = parts.next().is_none_or(|s| matches!(s, "0" | "1" | "d"));
+    let parent = parts.next().is_none_or(|parent| is_id(parent, 16));
+    let is_good = sampling && parent && parts.next().is_none();
+    is_good.then(|| Ids::known(trace, span)).flatten()
 }
 
 /// The client's `tracestate`, with our span at its front and nowhere else. Without a parent of his

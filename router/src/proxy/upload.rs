@@ -105,6 +105,10 @@ pub(crate) fn poll(
     let to = &lease.wire.stream;
     let outcome = poll_transfer(cx, (&mut head, &mut up.body), &mut client.wire, to, flow);
     up.head_sent = sent.len() - head.len();
+    let max = exchange.worker.shared.limits.body_bytes_max;
+    if max > 0 && up.body.moved() > max {
+        return Poll::Ready(Err(Failure::BodyTooLarge { max }));
+    }
     if up.body.moved() > before {
         watch.uploaded(up.body.moved(), exchange.worker.shared.limits.upload_timeout);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use lattice_daemon::bus::InProcessBus;
+use lattice_daemon::bus::{InProcessBus, PENDING_MAX};
 use lattice_daemon::log_ingress;
 
 use super::*;
@@ -89,8 +89,16 @@ fn a_message_registers_each_uri_and_unregisters_it() {
     let mut bench = Bench::new(false);
     bench.hear(REGISTER, WEB);
     bench.holds(&[("web.test", &["10.0.0.1:80"]), ("web.test/a", &["10.0.0.1:80"])]);
-    bench.hear("router.other", WEB).hear(UNREGISTER, WEB);
+    bench.hear(UNREGISTER, WEB);
     bench.holds(&[("web.test", &[]), ("web.test/a", &[])]);
+}
+
+#[test]
+fn other_subjects_neither_register_nor_withdraw() {
+    let mut bench = Bench::new(false);
+    bench.hear("router.other", WEB).holds(&[]);
+    bench.hear(REGISTER, WEB).hear("router.other", WEB);
+    bench.holds(&[("web.test", &["10.0.0.1:80"]), ("web.test/a", &["10.0.0.1:80"])]);
 }
 
 #[test]
@@ -295,4 +303,38 @@ fn how_long_new_endpoints_were_on_their_way_is_measured_once_the_table_is_full()
     }
     let times = Parts::sum(&bench.registrar.counts, std::iter::empty()).arrivals;
     assert_eq!(times.nanos, 1_000_000_000, "one came after a second, and one before its time");
+}
+
+#[tokio::test]
+async fn what_was_lost_in_a_full_queue_is_asked_for_again_and_once() {
+    let bus = Arc::new(InProcessBus::default());
+    let mut heard = bus.subscribe(START);
+    let mut bench = Bench::new(false);
+    bench.registrar.bus = bus;
+    for dropped in [0, 3, 3, 5] {
+        bench.registrar.resync_if_missed(dropped);
+    }
+    assert_eq!(heard.waiting(), 2);
+    heard.next().await;
+}
+
+#[tokio::test]
+async fn a_full_queue_is_noticed_however_seldom_routes_are_pruned() {
+    let bus = Arc::new(InProcessBus::default());
+    let mut heard = bus.subscribe(START);
+    let mut bench = Bench::new(false);
+    bench.registrar.bus = bus.clone();
+    bench.registrar.rules.freshness.prune_interval = Duration::from_secs(3600);
+    bench.registrar.rules.queue_poll = Duration::from_millis(1);
+    let (messages, shutdown) = (bus.subscribe("router.*"), CancellationToken::new());
+    let (_suspects, suspects) = mpsc::channel(1);
+    let running = tokio::spawn(bench.registrar.run(messages, suspects, shutdown.clone()));
+    heard.next().await.expect("it starts");
+    // Nobody reads meanwhile: the reader is on this thread.
+    for _ in 0..=PENDING_MAX {
+        bus.publish("router.other", b"");
+    }
+    heard.next().await.expect("it asks again");
+    shutdown.cancel();
+    running.await.unwrap();
 }

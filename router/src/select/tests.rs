@@ -65,7 +65,8 @@ fn turns_go_round_and_skip_what_was_tried_or_failed() {
         (0, &[0], None, 2),
         (0, &[0], Some("guid-2"), 2),
         (2, &[], Some("guid-0"), 0),
-        (2, &[], Some("guid-1"), 2),
+        (2, &[], Some("guid-1"), 1),
+        (2, &[1], Some("guid-1"), 2),
         (2, &[], Some("nobody"), 2),
     ] {
         let chosen = pick(&pool, Asked { tried, preferred, ..asked(turn) });

@@ -72,15 +72,17 @@ pub(crate) fn rule_without_authority<'r>(
     rules.iter().find(|rule| !known.iter().any(|names| names.subject == rule.issuer_in_chain))
 }
 
-/// Whether a chain whose signatures are right obeys the rules.
+/// Whether a chain whose signatures are right obeys the rules. Whoever cannot be read could be an
+/// authority that a rule is for: then nobody is let in.
 fn judge(
     rules: &[SubjectRule],
     leaf: &CertificateDer<'_>,
     others: &[CertificateDer<'_>],
 ) -> Result<(), Error> {
     let unreadable = Error::InvalidCertificate(CertificateError::BadEncoding);
-    let leaf = Names::of(leaf).ok_or(unreadable)?;
-    let others: Vec<Names> = others.iter().filter_map(Names::of).collect();
+    let leaf = Names::of(leaf).ok_or_else(|| unreadable.clone())?;
+    let others: Option<Vec<Names>> = others.iter().map(Names::of).collect();
+    let others = others.ok_or(unreadable)?;
     let above = authorities_above(&leaf, &others);
     let broken = rules.iter().find(|rule| {
         above.contains(&&rule.issuer_in_chain) && !rule.valid_cert_subjects.contains(&leaf.subject)

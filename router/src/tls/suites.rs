@@ -37,10 +37,10 @@ const OPENSSL: [(&str, &str); 6] = [
 ];
 
 impl Version {
-    /// As gorouter's file has it, such as `TLSv1.2`.
+    /// As gorouter's file has it, such as `TLSv1.2`, which it means by nothing as well.
     pub(crate) fn of_gorouter(text: &str) -> Result<Self, String> {
         match text {
-            "TLSv1.2" => Ok(Self::Tls12),
+            "" | "TLSv1.2" => Ok(Self::Tls12),
             "TLSv1.3" => Ok(Self::Tls13),
             other => Err(format!("`{other}` is not spoken here; take TLSv1.2 or TLSv1.3")),
         }
@@ -103,5 +103,6 @@ fn versions_are_those_between_two() {
         assert_eq!(Versions { min, max }.listed().len(), count);
     }
     assert!(Versions { min: Tls13, max: Tls12 }.listed().is_empty());
+    assert_eq!(Version::of_gorouter(""), Ok(Tls12));
     assert!(Version::of_gorouter("TLSv1.1").is_err());
 }

@@ -34,6 +34,7 @@ fn every_failure() -> Vec<Failure> {
         Failure::Ambiguous("why"),
         Failure::Malformed(Violation::Chunk),
         Failure::HeadTooLarge,
+        Failure::BodyTooLarge { max: 1024 },
         Failure::MinorVersion,
         Failure::MajorVersion,
         Failure::Panicked,

@@ -58,11 +58,8 @@ impl Way {
 
     fn hand_over(&self, waiting: &mut Vec<Record>) -> u64 {
         match self {
-            Self::Log(logs) => {
-                let mut lines = waiting.drain(..).map(|record| record.envelope).collect();
-                logs.emit_all(&mut lines)
-            }
-            Self::Writer(records) => records.send_all(waiting),
+            Self::Log(logs) => logs.emit_all(&mut waiting.drain(..).map(|record| record.envelope)),
+            Self::Writer(records) => records.send_all(&mut waiting.drain(..)),
         }
     }
 }
@@ -137,47 +134,19 @@ mod tests {
 
     use super::*;
 
-    fn line() -> Line<'static> {
-        Line {
-            host: b"web.test",
-            at: Time(0),
-            method: b"GET",
-            target: b"/",
-            version: "HTTP/1.1",
-            status: 200,
-            received: 0,
-            sent: 0,
-            referer: b"",
-            user_agent: b"",
-            client: "",
-            backend: "",
-            forwarded_for: b"",
-            forwarded_proto: b"",
-            request_id: b"",
-            took: Duration::ZERO,
-            took_here: Duration::ZERO,
-            app: "web",
-            index: "0",
-            instance_id: "",
-            error: "",
-            extra: &[],
-            headers: &[],
-        }
-    }
-
     fn record(text: &[u8]) -> Record {
         Envelope::log("web".into(), "0".into(), Time(0), Log::out("RTR".into(), text)).into()
     }
 
     fn add(lines: &Lines, n: usize) {
         for _ in 0..n {
-            lines.add(&line(), record);
+            lines.add(&Line::for_test(), record);
         }
     }
 
     /// The length of what a log gets of a line with such a target, or a writer, with the short form.
     fn lengths_of(target: &[u8]) -> (usize, usize, Option<usize>) {
-        let line = Line { target, ..line() };
+        let line = Line { target, ..Line::for_test() };
         let (ingress, mut egress) = log_ingress::channel();
         let logs = Lines::new(Way::Log(Arc::new(ingress)), Arc::default());
         logs.add(&line, record);
@@ -222,15 +191,21 @@ mod tests {
         assert_eq!(egress.envelopes.len(), WAITING_MAX);
     }
 
+    /// How many of more lines than fit are counted as lost.
+    fn lost_on(way: Way) -> u64 {
+        let traffic = Arc::new(Traffic::default());
+        add(&Lines::new(way, traffic.clone()), log_ingress::PENDING_MAX + 3);
+        traffic.lines_lost.load(Ordering::Relaxed)
+    }
+
     #[test]
     fn what_waits_at_the_end_is_handed_over_and_losses_are_counted() {
         let (ingress, egress) = log_ingress::channel();
-        let traffic = Arc::new(Traffic::default());
-        let lines = Lines::new(Way::Log(Arc::new(ingress)), traffic.clone());
-        add(&lines, log_ingress::PENDING_MAX + 3);
-        drop(lines);
+        assert_eq!(lost_on(Way::Log(Arc::new(ingress))), 3);
         assert_eq!(egress.envelopes.len(), log_ingress::PENDING_MAX);
-        assert_eq!(traffic.lines_lost.load(Ordering::Relaxed), 3);
         assert_eq!(egress.lost.load(Ordering::Relaxed), 3);
+        let (records, writer) = crate::records::channel(false);
+        assert_eq!(lost_on(Way::Writer(records)), 3);
+        assert_eq!(writer.len(), log_ingress::PENDING_MAX);
     }
 }

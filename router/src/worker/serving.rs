@@ -27,9 +27,7 @@ use crate::tls::HTTP2;
 use crate::watch::Phase;
 use crate::wire::{self, Secured, Stream};
 
-/// How long a load balancer may take to say for whom it speaks.
-const PREAMBLE_WAIT: Duration = Duration::from_millis(100);
-/// So much is read at once until then.
+/// So much is read at once until it is clear for whom a load balancer speaks.
 const PREAMBLE_BYTES: usize = 512;
 /// How long accepting rests when the machine has no descriptors left.
 pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -83,7 +81,8 @@ async fn serve(worker: Rc<Worker>, tcp: TcpStream, addr: SocketAddr, kind: Kind,
         watch.enters(Phase::Head);
         let local = tcp.local_addr().ok();
         let reads = worker.shared.reads_preamble && kind.0 == Side::Public;
-        let Some((source, early)) = introduced(&tcp, reads).await else { return };
+        let wait = reads.then_some(worker.shared.limits.proxy_header_timeout);
+        let Some((source, early)) = introduced(&tcp, wait).await else { return };
         let Some((stream, known)) = meet(&worker, (tcp, &early), kind.1).await else { return };
         watch.enters(Phase::Idle);
         let addrs = (source.unwrap_or(addr), local);
@@ -106,12 +105,13 @@ async fn serve(worker: Rc<Worker>, tcp: TcpStream, addr: SocketAddr, kind: Kind,
 
 /// For whom a load balancer speaks, and what it sent beyond that. Nothing where nobody may say it;
 /// none for what is a header and makes no sense.
-async fn introduced(tcp: &TcpStream, reads: bool) -> Option<(Option<SocketAddr>, Vec<u8>)> {
+async fn introduced(
+    tcp: &TcpStream,
+    wait: Option<Duration>,
+) -> Option<(Option<SocketAddr>, Vec<u8>)> {
     let mut early = Vec::new();
-    if !reads {
-        return Some((None, early));
-    }
-    let patience = tokio::time::Instant::now() + PREAMBLE_WAIT;
+    let Some(wait) = wait else { return Some((None, early)) };
+    let patience = tokio::time::Instant::now() + wait;
     loop {
         match Preamble::read(&early) {
             Preamble::Absent => return Some((None, early)),

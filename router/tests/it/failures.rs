@@ -27,7 +27,7 @@ async fn an_unknown_host_is_told_so() {
         404,
         Some("unknown_route"),
         Some("no-cache, no-store"),
-        "404 Not Found: Requested route ('nobody.test') does not exist.\n",
+        "404 Not Found: Requested route ('Nobody.test:80') does not exist.\n",
     );
     assert!(world.has_no_line());
 }
@@ -221,6 +221,26 @@ async fn an_endpoint_that_never_answers_is_given_up() {
     assert_eq!(answer.status, 502);
     let error = answer.header("x-cf-routererror").unwrap();
     assert_eq!(error, "endpoint_failure (context deadline exceeded)");
+}
+
+#[tokio::test]
+async fn a_long_answer_is_not_a_slow_endpoint() {
+    let world = World::with(|config| {
+        config.limits.endpoint_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let endpoint = Endpoint::new(|mut wire| async move {
+        wire.request().await;
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n").await;
+        for _ in 0..12 {
+            // The pace is the point: many times the limit in all.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            wire.send("x").await;
+        }
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    assert_eq!(world.get("web.test", "/").await.text(), "xxxxxxxxxxxx");
 }
 
 #[tokio::test]

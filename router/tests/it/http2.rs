@@ -19,8 +19,17 @@ use crate::tls::{Authority, client as believing};
 
 /// A router that speaks HTTP/2 to who believes the authority.
 pub(crate) async fn world(change: impl FnOnce(&mut Config)) -> (World, Authority) {
-    lattice_daemon::install_crypto();
     let authority = Authority::new("one");
+    let world = World::with(|config| {
+        speaks_http2(config, &authority);
+        change(config);
+    });
+    (world.await, authority)
+}
+
+/// Has a router speak HTTP/2 to who believes the authority.
+pub(crate) fn speaks_http2(config: &mut Config, authority: &Authority) {
+    lattice_daemon::install_crypto();
     let leaf = authority.leaf(&["web.test"]).identity();
     let front = Front {
         certificates: Arc::new(Certificates::new(vec![leaf]).unwrap()),
@@ -31,13 +40,8 @@ pub(crate) async fn world(change: impl FnOnce(&mut Config)) -> (World, Authority
         speaks_http2: true,
         answers_challenges: false,
     };
-    let world = World::with(|config| {
-        config.front_tls = Some(Arc::new(front.config().unwrap()));
-        config.listeners[0].is_tls = true;
-        change(config);
-    })
-    .await;
-    (world, authority)
+    config.front_tls = Some(Arc::new(front.config().unwrap()));
+    config.listeners[0].is_tls = true;
 }
 
 /// What a client speaks that asks for HTTP/2.

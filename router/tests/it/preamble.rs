@@ -1,11 +1,15 @@
 //! The PROXY protocol in front of connections: whom endpoints and access lines are told of.
 
+use std::time::Duration;
+
 use lattice_router::Config;
 
 use crate::support::{Endpoint, World};
 
 fn reading(config: &mut Config) {
     config.reads_preamble = true;
+    // However busy the machine is, whoever says nothing yet is waited for.
+    config.limits.proxy_header_timeout = Duration::from_secs(3600);
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: web.test\r\n\r\n";

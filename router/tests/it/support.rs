@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lattice_daemon::bus::{Bus, InProcessBus};
-use lattice_daemon::clock::SystemClock;
+use lattice_daemon::clock::{Clock, SystemClock};
 use lattice_daemon::log_ingress::{self, ChannelEgress};
 use lattice_daemon::tasks::Tasks;
 use lattice_model::envelope::Message;
@@ -82,13 +82,17 @@ impl World {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::by(Arc::new(SystemClock), change).await
+    }
+
+    /// One that takes the time from this clock.
+    pub(crate) async fn by(clock: Arc<dyn Clock>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new("test");
         config.workers = 2;
         config.listeners = vec![Listener { addr: anywhere(), side: Side::Public, is_tls: false }];
         change(&mut config);
         let (tasks, bus) = (Tasks::default(), Arc::new(InProcessBus::default()));
         let (ingress, logs) = log_ingress::channel();
-        let clock = Arc::new(SystemClock);
         let router =
             lattice_router::start(config, bus.clone(), Arc::new(ingress), clock, &tasks).await;
         let router = router.unwrap();

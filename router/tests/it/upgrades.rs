@@ -1,7 +1,11 @@
 //! WebSocket and other upgrades.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{Endpoint, World, eventually};
@@ -99,4 +103,61 @@ async fn a_101_that_nobody_asked_for_is_the_endpoints_fault() {
     .await;
     world.route("web.test", endpoint.addr).await;
     assert_eq!(world.get("web.test", "/").await.status, 502);
+}
+
+#[tokio::test]
+async fn a_101_before_the_requests_end_is_the_endpoints_fault() {
+    let world = World::start().await;
+    let endpoint = Endpoint::new(|mut wire| async move {
+        wire.head().await;
+        wire.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nsecret").await;
+        wire.rest().await;
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    for half in ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n5\r\nha"] {
+        let mut client = world.client().await;
+        let upgrade = "Host: web.test\r\nConnection: Upgrade\r\nUpgrade: x";
+        client.send(format!("POST / HTTP/1.1\r\n{upgrade}\r\n{half}")).await;
+        let answer = client.response().await;
+        assert_eq!(answer.status, 502, "{half}");
+        assert!(!answer.text().contains("secret"), "{half}");
+        assert!(client.is_closed().await, "{half}");
+    }
+    assert_eq!(world.router.totals().upgrades, 0);
+}
+
+/// A plain request that is asked for later has run out of time before the upgrade is answered.
+#[tokio::test]
+async fn an_upgrade_may_take_longer_than_an_endpoints_answer() {
+    let world = World::with(|config| {
+        config.workers = 1;
+        config.limits.endpoint_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let late = Arc::new(Notify::new());
+    let answers = late.clone();
+    let endpoint = Endpoint::new(move |mut wire| {
+        let answers = answers.clone();
+        async move {
+            let head = wire.head().await.unwrap();
+            if head.contains("Upgrade") {
+                answers.notified().await;
+                wire.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nhi").await;
+            }
+            wire.rest().await;
+        }
+    })
+    .await;
+    world.route("web.test", endpoint.addr).await;
+    let mut client = world.client().await;
+    client
+        .send("GET / HTTP/1.1\r\nHost: web.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+        .await;
+    eventually("the endpoint is asked", || endpoint.connections() == 1).await;
+    assert_eq!(world.get("web.test", "/").await.status, 502);
+    late.notify_one();
+    let head = client.head().await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert_eq!(client.take(2).await, b"hi");
 }

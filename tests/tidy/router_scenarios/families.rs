@@ -156,6 +156,10 @@ pub(super) const FAMILIES: &[Family] = &[
         tests: &[
             ("appliance/tests/router/tables/access_lines.rs", &[]),
             ("appliance/tests/router/lines.rs", &[]),
+            (
+                "appliance/tests/router/names.rs",
+                &["a_metron_agent_that_has_no_address_yet_is_found_when_it_has_one"],
+            ),
             ("router/src/access_log.rs", &[]),
             ("router/src/alone/access.rs", &[]),
             (
@@ -411,6 +415,7 @@ pub(super) const FAMILIES: &[Family] = &[
         tests: &[
             ("appliance/tests/router/tables/registrations.rs", &[]),
             ("appliance/tests/router/tables/connections.rs", &[]),
+            ("appliance/tests/router/names.rs", &["an_endpoint_may_have_a_name_that_leads_to_it"]),
             (
                 "router/src/registrar/tests.rs",
                 &[
@@ -420,6 +425,9 @@ pub(super) const FAMILIES: &[Family] = &[
                     "a_stranger_can_neither_serve_nor_withdraw_a_platform_host",
                     "a_hash_needs_a_header_and_no_share_below_the_average",
                     "a_router_that_starts_or_is_greeted_asks_for_registrations",
+                    "other_subjects_neither_register_nor_withdraw",
+                    "what_was_lost_in_a_full_queue_is_asked_for_again_and_once",
+                    "a_full_queue_is_noticed_however_seldom_routes_are_pruned",
                 ],
             ),
             (
@@ -480,6 +488,11 @@ pub(super) const FAMILIES: &[Family] = &[
                     "an_empty_file_means_gorouters_defaults",
                     "what_cannot_be_is_refused_with_what_to_do",
                     "tls_in_front_is_as_the_file_says",
+                    "a_time_of_0_sets_no_limit_as_in_gorouter",
+                    "an_answer_may_stand_still_as_long_as_an_endpoint_may_take",
+                    "connections_and_routes_are_as_many_as_the_machine_carries",
+                    "nats_is_asked_as_often_as_either_key_says_and_on_this_machine_where_none_is_named",
+                    "what_is_asked_for_and_not_done_is_named",
                 ],
             ),
             ("router/src/alone/gorouter/routing_api.rs", &[]),
@@ -520,6 +533,7 @@ pub(super) const FAMILIES: &[Family] = &[
             ),
             ("router/src/http/varz.rs", &[]),
             ("router/src/http/rates.rs", &[]),
+            ("router/src/http/process.rs", &[]),
         ],
         fewer: "",
     },
@@ -538,6 +552,7 @@ pub(super) const FAMILIES: &[Family] = &[
             ("router/src/metrics/components.rs", &[]),
             ("router/src/metrics/histogram.rs", &[]),
             ("router/src/alone/report.rs", &[]),
+            ("router/src/alone/agent.rs", &[]),
             (
                 "router/src/registrar/tests.rs",
                 &["how_long_new_endpoints_were_on_their_way_is_measured_once_the_table_is_full"],

@@ -86,6 +86,25 @@ const ROWS: &[Row] = &[
             r#"x_forwarded_for:"127.0.0.1""#,
             r#""deprecated-semicolon-params""#
         )]),
+    row("a semicolon, and something that is wrong")
+        .backends(&[Script::Answers(&[HANGS_UP])])
+        .asks(&[("POST /a;b HTTP/1.1\r\nHost: <host>\r\nContent-Length: 2\r\n\r\nhi", "502")])
+        .lines(&[line!(
+            "POST /a;b HTTP/1.1",
+            "502 2 67",
+            r#""-" "-""#,
+            r#"x_forwarded_for:"127.0.0.1""#,
+            r#""endpoint_failure (EOF)""#
+        )]),
+    row("a semicolon, and nobody")
+        .routes(&[])
+        .asks(&[("GET /a;b HTTP/1.1\r\nHost: <host>\r\n\r\n", "404")])
+        .lines(&[concat!(
+            r#"<host> - [<stamp>] "GET /a;b HTTP/1.1" 404 0 64 "-" "-" "127.0.0.1:<port>" "-" "#,
+            r#"x_forwarded_for:"127.0.0.1" x_forwarded_proto:"http" vcap_request_id:"<uuid>" "#,
+            r#"response_time:<seconds> gorouter_time:<seconds> app_id:"-" app_index:"-" "#,
+            r#"instance_id:"-" x_cf_routererror:"unknown_route""#
+        )]),
     row("an endpoint that hangs up").backends(&[Script::Answers(&[HANGS_UP])])
         .asks(&[("POST / HTTP/1.1\r\nHost: <host>\r\nContent-Length: 2\r\n\r\nhi", "502")])
         .lines(&[line!(
@@ -157,11 +176,22 @@ fn lines_hide_what_the_file_hides() {
     );
     play(
         "logging: {redact_query_params: hash}",
-        &[row("a query's hash")
-            .asks(&[("GET /a?secret HTTP/1.1\r\nHost: <host>\r\n\r\n", "200")])
-            .lines(&[line!(
-                "GET /a?hash=e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4 HTTP/1.1",
-                "200 0 2"
-            )])],
+        &[
+            row("a query's hash")
+                .asks(&[("GET /a?secret HTTP/1.1\r\nHost: <host>\r\n\r\n", "200")])
+                .lines(&[line!(
+                    "GET /a?hash=e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4 HTTP/1.1",
+                    "200 0 2"
+                )]),
+            row("a semicolon that is not shown")
+                .asks(&[("GET /a?b;c HTTP/1.1\r\nHost: <host>\r\n\r\n", "200")])
+                .lines(&[line!(
+                    "GET /a?hash=f424221701e0559143856fec880d336b31e7eb25 HTTP/1.1",
+                    "200 0 2",
+                    r#""-" "-""#,
+                    r#"x_forwarded_for:"127.0.0.1""#,
+                    r#""deprecated-semicolon-params""#
+                )]),
+        ],
     );
 }

@@ -103,6 +103,7 @@ impl Part {
         while let Some(request) = framing::request(&mut stream, &mut buffer) {
             let request = String::from_utf8_lossy(&request).into_owned();
             let is_held = request.split(' ').nth(1) == Some("/hold");
+            let stays = is_held_open(&request);
             self.seen.lock().unwrap().push((self.nth, request));
             let answer = match is_held {
                 true => SAYS_NOTHING,
@@ -111,11 +112,17 @@ impl Part {
                     self.answers.get(given).or(self.answers.last()).copied().unwrap_or(HANGS_UP)
                 }
             };
-            if !give(&mut stream, answer) {
+            if !give(&mut stream, answer) && !stays {
                 return;
             }
         }
     }
+}
+
+/// Whether a request, or a line about it, is for what is answered and goes on: whatever the answer
+/// says, the backend ends nothing.
+pub(super) fn is_held_open(text: &str) -> bool {
+    text.contains(" /held ")
 }
 
 /// Answers; whether the connection stays.

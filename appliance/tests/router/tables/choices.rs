@@ -202,6 +202,108 @@ fn the_fewest_under_way_nearby_and_else_among_all() {
     );
 }
 
+/// `a`, `b` and `c` on a route that spreads by a hash with these options.
+macro_rules! hashing {
+    ($options:literal) => {
+        &[hashed!("a", $options), hashed!("b", $options), hashed!("c", $options)]
+    };
+}
+macro_rules! hashed {
+    ($backend:literal, $options:literal) => {
+        concat!(
+            r#"{"host":"127.0.0.1","port":<"#,
+            $backend,
+            r#">,"uris":["<host>"],"private_instance_id":"guid-"#,
+            $backend,
+            r#"","options":{"loadbalancing":"hash""#,
+            $options,
+            "}}"
+        )
+    };
+}
+const BY_TENANT: Routes = hashing!(r#","hash_header":"X-Tenant""#);
+const IN_SHARES: Routes = hashing!(r#","hash_header":"X-Tenant","hash_balance":1.25"#);
+
+/// What becomes of six requests with these lines.
+macro_rules! with {
+    ($about:literal, $lines:literal, $routes:expr, $held:expr, $shares:expr) => {
+        six($about, $routes, &[ON, ON, ON], $held, $shares).asks(&[(asking!($lines), "200")])
+    };
+}
+macro_rules! asking {
+    ($lines:literal) => {
+        concat!("GET / HTTP/1.1\r\nHost: <host>\r\n", $lines, "\r\n")
+    };
+}
+
+/// By the hash tenant 6 goes best with `a`, then with `b`, then with `c`; tenant 4 with `b`.
+const BY_HASH: &[Row] = &[
+    with!("where the value leads", "X-Tenant: 6\r\n", BY_TENANT, &[], &[6, 0, 0]),
+    row("another value leads elsewhere")
+        .routes(BY_TENANT)
+        .backends(&[ON, ON, ON])
+        .asks(&[
+            (asking!("X-Tenant: 4\r\n"), "200"),
+            (asking!("X-Tenant: 6\r\n"), "200"),
+            (asking!("X-Tenant: 4\r\n"), "200"),
+        ])
+        .times(2)
+        .shares(&[2, 4, 0]),
+    with!("the header's name in small letters", "x-tenant: 6\r\n", BY_TENANT, &[], &[6, 0, 0]),
+    with!("without the header in turn", "", BY_TENANT, &[], &[2, 2, 2]),
+    with!("with nothing in it as well", "X-Tenant:\r\n", BY_TENANT, &[], &[2, 2, 2]),
+    with!("another header means nothing", "X-Tenants: 6\r\n", BY_TENANT, &[], &[2, 2, 2]),
+    with!("its own is busy", "X-Tenant: 6\r\n", BY_TENANT, &[A], &[0, 6, 0]),
+    with!("the next is busy, too", "X-Tenant: 6\r\n", BY_TENANT, &[A, B], &[0, 0, 6]),
+    with!(
+        "a client stays with its instance",
+        "X-Tenant: 6\r\nCookie: JSESSIONID=1; __VCAP_ID__=guid-c\r\n",
+        BY_TENANT,
+        &[],
+        &[0, 0, 6]
+    ),
+    with!("its own is gone", "X-Tenant: 6\r\n", BY_TENANT, &[], &[0, 6, 0])
+        .backends(&[GONE, ON, ON]),
+    with!("the next is gone, too", "X-Tenant: 6\r\n", BY_TENANT, &[], &[0, 0, 6])
+        .backends(&[GONE, GONE, ON]),
+    refused!("all gone", BY_TENANT, &[GONE, GONE, GONE], &[], "502"),
+    refused!("all busy", BY_TENANT, &[ON, ON, ON], &[A, B, C], "503"),
+    with!("no header is named", "X-Tenant: 6\r\n", hashing!(""), &[], &[2, 2, 2]),
+    with!(
+        "a share below the average cannot be",
+        "X-Tenant: 6\r\n",
+        hashing!(r#","hash_header":"X-Tenant","hash_balance":0.5"#),
+        &[],
+        &[2, 2, 2]
+    ),
+];
+
+#[test]
+fn a_header_decides_past_who_is_gone_or_busy() {
+    play("backends: {max_conns: 1}", BY_HASH);
+}
+
+const BY_HASH_IN_SHARES: &[Row] = &[
+    with!("any number", "X-Tenant: 6\r\n", BY_TENANT, &[A, A, A], &[6, 0, 0]),
+    with!("more than its share", "X-Tenant: 6\r\n", IN_SHARES, &[A, A, A], &[0, 6, 0]),
+    with!("the next has, too", "X-Tenant: 6\r\n", IN_SHARES, &[A, A, A, B, B, B], &[0, 0, 6]),
+    with!("as many as all have", "X-Tenant: 6\r\n", IN_SHARES, &[A, B, C], &[6, 0, 0]),
+    with!("more than its share, but another's", "X-Tenant: 4\r\n", IN_SHARES, &[A, A], &[0, 6, 0]),
+    with!(
+        "less than a large share",
+        "X-Tenant: 6\r\n",
+        hashing!(r#","hash_header":"X-Tenant","hash_balance":10"#),
+        &[A, A],
+        &[6, 0, 0]
+    ),
+    with!("without the header as the file says", "", IN_SHARES, &[A, B], &[0, 0, 6]),
+];
+
+#[test]
+fn a_header_decides_past_who_has_more_than_his_share() {
+    play("balancing_algorithm: least-connection", BY_HASH_IN_SHARES);
+}
+
 /// Two instances of an app, of which a request wishes for one by this line.
 macro_rules! wished {
     ($about:literal, $line:literal, $status:literal, $shares:expr) => {

@@ -76,6 +76,16 @@ impl Client {
         all
     }
 
+    /// Waits until a whole head has come.
+    pub(super) fn begins(&mut self) {
+        while !self.buffer.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+            let mut chunk = [0; 1024];
+            let n = self.stream.read(&mut chunk).expect("an answer begins");
+            assert_ne!(n, 0, "the connection ended before an answer began");
+            self.buffer.extend_from_slice(&chunk[..n]);
+        }
+    }
+
     /// The next message, informational or not; nothing if none comes.
     pub(super) fn message(&mut self, is_to_head: bool) -> Option<String> {
         let bytes = framing::answer(&mut self.stream, &mut self.buffer, is_to_head)?;

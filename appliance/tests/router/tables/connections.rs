@@ -8,6 +8,11 @@ const KEPT: &[Row] = &[
         .routes(&[route!("a"), route!("a")])
         .times(4)
         .connections(&[1]),
+    row("also where it has another zone and other tags meanwhile")
+        .times(3)
+        .between(&[route!("a", "<host>", r#","availability_zone":"z2","tags":{"x":"y"}"#)])
+        .shares(&[3])
+        .connections(&[1]),
     row("also where another host leads there, too")
         .routes(&[route!("a"), route!("a", "two.<host>")])
         .asks(&[(GET, "200"), ("GET / HTTP/1.1\r\nHost: two.<host>\r\n\r\n", "200")])

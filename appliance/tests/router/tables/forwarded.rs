@@ -4,7 +4,7 @@ use super::{Over, Row, play, row};
 
 /// A request with these lines; what its endpoint sees of them, and what the router says behind.
 macro_rules! told {
-    ($about:literal, $over:ident, $given:literal, $kept:literal, $own:literal) => {
+    ($about:literal, $over:ident, $given:expr, $kept:expr, $own:expr) => {
         row($about)
             .over(Over::$over)
             .asks(&[(concat!("GET / HTTP/1.1\r\nHost: <host>\r\n", $given, "\r\n"), "200")])
@@ -18,28 +18,41 @@ macro_rules! told {
     };
 }
 
-/// What the client says is passed on.
-macro_rules! kept {
-    ($about:literal, $over:ident, $given:literal) => {
-        told!($about, $over, $given, $given, "")
+/// What says that the client came by this scheme.
+macro_rules! by {
+    ($scheme:literal) => {
+        concat!("X-Forwarded-Proto: ", $scheme, "\r\n")
     };
 }
-/// The router says this instead.
+/// The client says so, and it is passed on.
+macro_rules! kept {
+    ($about:literal, $over:ident, $said:literal) => {
+        told!($about, $over, by!($said), by!($said), "")
+    };
+}
+/// The client says nothing, and the router this.
+macro_rules! filled_in {
+    ($about:literal, $over:ident, $scheme:literal) => {
+        told!($about, $over, "", "", by!($scheme))
+    };
+}
+/// The client says so, and the router this instead.
 macro_rules! replaced {
-    ($about:literal, $over:ident, $given:literal, $scheme:literal) => {
-        told!($about, $over, $given, "", $scheme)
+    ($about:literal, $over:ident, $said:literal, $scheme:literal) => {
+        told!($about, $over, by!($said), "", by!($scheme))
     };
 }
 
 const KEPT: &[Row] = &[
-    replaced!("in clear, nothing said", Plain, "", "X-Forwarded-Proto: http\r\n"),
-    kept!("in clear, http", Plain, "X-Forwarded-Proto: http\r\n"),
-    kept!("in clear, https", Plain, "X-Forwarded-Proto: https\r\n"),
-    kept!("in clear, something else", Plain, "X-Forwarded-Proto: gopher\r\n"),
-    replaced!("under TLS, nothing said", Tls, "", "X-Forwarded-Proto: https\r\n"),
-    kept!("under TLS, http", Tls, "X-Forwarded-Proto: http\r\n"),
-    kept!("under TLS, https", Tls, "X-Forwarded-Proto: https\r\n"),
-    kept!("under TLS, something else", Tls, "X-Forwarded-Proto: gopher\r\n"),
+    filled_in!("in clear, nothing said", Plain, "http"),
+    replaced!("in clear, nothing behind the name", Plain, "", "http"),
+    kept!("in clear, http", Plain, "http"),
+    kept!("in clear, https", Plain, "https"),
+    kept!("in clear, something else", Plain, "gopher"),
+    filled_in!("under TLS, nothing said", Tls, "https"),
+    kept!("under TLS, http", Tls, "http"),
+    kept!("under TLS, https", Tls, "https"),
+    kept!("under TLS, something else", Tls, "gopher"),
 ];
 
 #[test]
@@ -48,44 +61,14 @@ fn what_the_client_says_is_kept_and_else_filled_in() {
 }
 
 const SANITIZED: &[Row] = &[
-    replaced!("in clear, nothing said", Plain, "", "X-Forwarded-Proto: http\r\n"),
-    replaced!(
-        "in clear, http",
-        Plain,
-        "X-Forwarded-Proto: http\r\n",
-        "X-Forwarded-Proto: http\r\n"
-    ),
-    replaced!(
-        "in clear, https",
-        Plain,
-        "X-Forwarded-Proto: https\r\n",
-        "X-Forwarded-Proto: http\r\n"
-    ),
-    replaced!(
-        "in clear, something else",
-        Plain,
-        "X-Forwarded-Proto: gopher\r\n",
-        "X-Forwarded-Proto: http\r\n"
-    ),
-    replaced!("under TLS, nothing said", Tls, "", "X-Forwarded-Proto: https\r\n"),
-    replaced!(
-        "under TLS, http",
-        Tls,
-        "X-Forwarded-Proto: http\r\n",
-        "X-Forwarded-Proto: https\r\n"
-    ),
-    replaced!(
-        "under TLS, https",
-        Tls,
-        "X-Forwarded-Proto: https\r\n",
-        "X-Forwarded-Proto: https\r\n"
-    ),
-    replaced!(
-        "under TLS, something else",
-        Tls,
-        "X-Forwarded-Proto: gopher\r\n",
-        "X-Forwarded-Proto: https\r\n"
-    ),
+    filled_in!("in clear, nothing said", Plain, "http"),
+    replaced!("in clear, http", Plain, "http", "http"),
+    replaced!("in clear, https", Plain, "https", "http"),
+    replaced!("in clear, something else", Plain, "gopher", "http"),
+    filled_in!("under TLS, nothing said", Tls, "https"),
+    replaced!("under TLS, http", Tls, "http", "https"),
+    replaced!("under TLS, https", Tls, "https", "https"),
+    replaced!("under TLS, something else", Tls, "gopher", "https"),
 ];
 
 #[test]
@@ -94,44 +77,14 @@ fn what_the_client_says_is_replaced_where_the_file_says_so() {
 }
 
 const FORCED: &[Row] = &[
-    replaced!("in clear, nothing said", Plain, "", "X-Forwarded-Proto: https\r\n"),
-    replaced!(
-        "in clear, http",
-        Plain,
-        "X-Forwarded-Proto: http\r\n",
-        "X-Forwarded-Proto: https\r\n"
-    ),
-    replaced!(
-        "in clear, https",
-        Plain,
-        "X-Forwarded-Proto: https\r\n",
-        "X-Forwarded-Proto: https\r\n"
-    ),
-    replaced!(
-        "in clear, something else",
-        Plain,
-        "X-Forwarded-Proto: gopher\r\n",
-        "X-Forwarded-Proto: https\r\n"
-    ),
-    replaced!("under TLS, nothing said", Tls, "", "X-Forwarded-Proto: https\r\n"),
-    replaced!(
-        "under TLS, http",
-        Tls,
-        "X-Forwarded-Proto: http\r\n",
-        "X-Forwarded-Proto: https\r\n"
-    ),
-    replaced!(
-        "under TLS, https",
-        Tls,
-        "X-Forwarded-Proto: https\r\n",
-        "X-Forwarded-Proto: https\r\n"
-    ),
-    replaced!(
-        "under TLS, something else",
-        Tls,
-        "X-Forwarded-Proto: gopher\r\n",
-        "X-Forwarded-Proto: https\r\n"
-    ),
+    filled_in!("in clear, nothing said", Plain, "https"),
+    replaced!("in clear, http", Plain, "http", "https"),
+    replaced!("in clear, https", Plain, "https", "https"),
+    replaced!("in clear, something else", Plain, "gopher", "https"),
+    filled_in!("under TLS, nothing said", Tls, "https"),
+    replaced!("under TLS, http", Tls, "http", "https"),
+    replaced!("under TLS, https", Tls, "https", "https"),
+    replaced!("under TLS, something else", Tls, "gopher", "https"),
 ];
 
 #[test]

@@ -61,6 +61,16 @@ const ROUTES: &[Row] = &[
         ("responses{status_group=\"4xx\"}", 1),
         ("total_requests{component=\"\"}", 1),
     ]),
+    row("a host is told as it was written").routes(&[]).asks(&[(
+        "GET / HTTP/1.1\r\nHost: Nobody.Test:8080\r\n\r\n",
+        says!(
+            "404 Not Found",
+            "Cache-Control: no-cache, no-store\r\n",
+            "X-Cf-Routererror: unknown_route\r\n",
+            "68",
+            "404 Not Found: Requested route ('Nobody.Test:8080') does not exist.\n"
+        ),
+    )]),
     row("nobody has the path").routes(&[route!("a", "<host>/only")]).asks(&[(GET, UNKNOWN)]),
     row("a HEAD gets the same head alone").routes(&[]).asks(&[(
         "HEAD / HTTP/1.1\r\nHost: <host>\r\n\r\n",
@@ -88,6 +98,18 @@ const ROUTES: &[Row] = &[
     row("no host").asks(&[("GET / HTTP/1.1\r\n\r\n", MALFORMED_HOST)]).closes(),
     row("a host that is none")
         .asks(&[("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", MALFORMED_HOST)])
+        .closes(),
+    row("a host in the place of a port")
+        .asks(&[("GET / HTTP/1.1\r\nHost: <host>:other.test\r\n\r\n", MALFORMED_HOST)])
+        .saw(&[])
+        .closes(),
+    row("something behind the port")
+        .asks(&[("GET / HTTP/1.1\r\nHost: <host>:80:x\r\n\r\n", MALFORMED_HOST)])
+        .saw(&[])
+        .closes(),
+    row("a second port")
+        .asks(&[("GET / HTTP/1.1\r\nHost: <host>:80:81\r\n\r\n", MALFORMED_HOST)])
+        .saw(&[])
         .closes(),
 ];
 
@@ -137,6 +159,27 @@ const INSTANCES: &[Row] = &[
             "143",
             "400 Bad Request: Requested instance ('3') with process guid \
              ('01234567-0123-0123-0123-0123456789ab') does not exist for route ('<host>')\n"
+        ),
+    )]),
+    row("a wish for an instance of nobody").routes(&[]).asks(&[(
+        with!("X-CF-App-Instance: 01234567-0123-0123-0123-0123456789ab:3"),
+        says!(
+            "400 Bad Request",
+            "Cache-Control: no-cache, no-store\r\n",
+            "X-Cf-Routererror: unknown_route\r\n",
+            "135",
+            "400 Bad Request: Requested instance ('3') with guid \
+                 ('01234567-0123-0123-0123-0123456789ab') does not exist for route ('<host>')\n"
+        ),
+    )]),
+    row("a wish that is malformed, and nobody").routes(&[]).asks(&[(
+        with!("X-CF-Process-Instance: x"),
+        says!(
+            "400 Bad Request",
+            "Cache-Control: no-cache, no-store\r\n",
+            "X-Cf-Routererror: invalid_cf_process_instance_header\r\n",
+            "54",
+            "400 Bad Request: Invalid X-CF-Process-Instance Header\n"
         ),
     )]),
 ];
@@ -241,6 +284,24 @@ const BUSY: &[Row] = &[row("every endpoint has enough to do")
         ),
     )])];
 
+const ENOUGH: &[Row] = &[
+    row("a tunnel is nothing that its endpoint has under way")
+        .backends(&[Script::Answers(&[
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+            super::OK,
+        ])])
+        .holds(&["GET /held HTTP/1.1\r\nHost: <host>\r\nConnection: Upgrade\r\n\
+            Upgrade: x\r\n\r\n"])
+        .shares(&[1]),
+    row("nor is an answer that has begun")
+        .backends(&[Script::Answers(&[
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+            super::OK,
+        ])])
+        .holds(&["GET /held HTTP/1.1\r\nHost: <host>\r\n\r\n"])
+        .shares(&[1]),
+];
+
 const EMPTY: &[Row] = &[row("a route without endpoints")
     .routes(&[route!("a"), concat!("-", route!("a"))])
     .asks(&[(
@@ -258,6 +319,7 @@ const EMPTY: &[Row] = &[row("a route without endpoints")
 #[test]
 fn a_route_that_nobody_can_serve_now_is_unavailable() {
     play("backends: {max_conns: 1}", BUSY);
+    play("backends: {max_conns: 1}", ENOUGH);
     play("empty_pool_response_code_503: true\nempty_pool_timeout: 60s", EMPTY);
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 use super::Row;
-use super::backend::{Backend, Seen};
+use super::backend::{Backend, Seen, is_held_open};
 use super::client::{Client, Doors, Over};
 use super::template::{self, Names};
 use super::trust::TRUST;
@@ -55,7 +55,7 @@ impl Town {
         let [health, routes, metrics, tls] = std::array::from_fn(|_| free_port());
         let keys = format!(
             "go_max_procs: 1\nenable_envelope_v1_metrics: false\n\
-             access_log: {{file: DIR/access.log}}\n\
+             access_log: {{file: <dir>/access.log}}\n\
              status: {{host: 127.0.0.1, port: {health}, user: admin, pass: secret, routes: {{port: {routes}}}}}\n\
              prometheus: {{port: {metrics}}}\n{}{more}",
             TRUST.keys(tls)
@@ -83,7 +83,7 @@ impl Town {
         self.rows += 1;
         let mut play = Play::new(self, row);
         let silent = play.town.counters();
-        play.register();
+        play.publish(row.routes);
         let registered = play.town.counters();
         play.look_at_counters("with what was published", row.hears, (&silent, &registered));
         let held = play.hold();
@@ -186,10 +186,11 @@ impl<'t> Play<'t> {
         }
     }
 
-    /// Publishes the row's messages.
-    fn register(&mut self) {
-        let messages: Vec<String> = self.row.routes.iter().map(|m| self.fill(m)).collect();
-        self.town.publish(&messages);
+    fn publish(&mut self, messages: &[&str]) {
+        if !messages.is_empty() {
+            let messages: Vec<String> = messages.iter().map(|m| self.fill(m)).collect();
+            self.town.publish(&messages);
+        }
     }
 
     /// Requests that are left under way, as soon as their backends have them.
@@ -197,10 +198,14 @@ impl<'t> Play<'t> {
         let mut held = Vec::new();
         for request in self.row.holds {
             let mut client = Client::new(self.town.doors, Over::Plain, "");
-            client.send(&self.fill(request));
+            let request = self.fill(request);
+            client.send(&request);
             held.push(client);
             let seen = self.seen.clone();
             eventually("a backend holds it", || seen.lock().unwrap().len() == held.len());
+            if is_held_open(&request) {
+                held.last_mut().expect("one was added").begins();
+            }
         }
         self.seen.lock().unwrap().clear();
         held
@@ -210,7 +215,10 @@ impl<'t> Play<'t> {
         let row = self.row;
         let connect = |town: &Town| Client::new(town.doors, row.over, row.announces);
         let mut client = connect(self.town);
-        for (request, expected) in self.row.asks.repeat(self.row.times) {
+        for (nth, (request, expected)) in row.asks.repeat(row.times).iter().enumerate() {
+            if nth > 0 && nth % row.asks.len() == 0 {
+                self.publish(row.between);
+            }
             let request = self.fill(request);
             client.send(&request);
             let got = client.answer(&request);
@@ -261,7 +269,7 @@ impl<'t> Play<'t> {
         let asked = self.row.asks.len() * self.row.times;
         let many = self.row.lines.map_or(asked, <[_]>::len);
         let mut lines = self.town.next_lines(self.row.about, many + held);
-        lines.retain(|line| !line.contains(" /hold "));
+        lines.retain(|line| !line.contains(" /hold ") && !is_held_open(line));
         for (expected, line) in self.row.lines.unwrap_or_default().iter().zip(&lines) {
             self.check("access line", expected, line);
         }

@@ -17,6 +17,8 @@ const IGNORED: &[Row] = &[
     ignored!("no JSON", "nonsense"),
     ignored!("half of it", r#"{"host":"127.0.0.1","port":<a>,"uris":["<host>"#),
     ignored!("a list", r#"[{"host":"127.0.0.1","port":<a>,"uris":["<host>"]}]"#),
+    ignored!("uris of nothing", r#"{"host":"127.0.0.1","port":<a>,"uris":[null]}"#),
+    ignored!("a host of nothing", r#"{"host":null,"port":<a>,"uris":["<host>"]}"#),
     ignored!("no host", r#"{"port":<a>,"uris":["<host>"]}"#),
     ignored!("no port", r#"{"host":"127.0.0.1","uris":["<host>"]}"#),
     ignored!("a port that is none", r#"{"host":"127.0.0.1","port":99999,"uris":["<host>"]}"#),
@@ -67,6 +69,25 @@ const KEYS: &[Row] = &[
         .shows(&[("<host>", usual!("120", r#","tags":{}"#))])
         .saw(&["GET / HTTP/1.1\r\nHost: <host>\r\n<forwarded>X-CF-ApplicationID: \r\n\
              X-CF-InstanceID: 127.0.0.1:<a>\r\nX-CF-InstanceIndex: \r\n\r\n"]),
+    row("nothing, as Go writes it")
+        .routes(&[r#"{"host":"127.0.0.1","port":<a>,"tls_port":null,"uris":["<host>"],
+            "app":null,"private_instance_id":null,"private_instance_index":null,"tags":null,
+            "stale_threshold_in_seconds":null,"route_service_url":null,
+            "server_cert_domain_san":null,"isolation_segment":null,"protocol":null,
+            "availability_zone":null,"endpoint_updated_at_ns":null,"modification_tag":null,
+            "options":null}"#])
+        .shows(&[("<host>", usual!("120", r#","tags":{}"#))])
+        .hears(&[("registry_message{action=\"added\",component=\"\"}", 1)]),
+    keyed!(
+        "no tags, as route-registrar writes it",
+        r#","tags":null"#,
+        usual!("120", r#","tags":{},"private_instance_id":"guid-a""#)
+    ),
+    keyed!(
+        "options of nothing",
+        r#","options":{"loadbalancing":null,"hash_header":null,"hash_balance":null}"#,
+        usual!("120", r#","tags":{},"private_instance_id":"guid-a""#)
+    ),
     keyed!("the usual", "", usual!("120", r#","tags":{},"private_instance_id":"guid-a""#)),
     keyed!(
         "keys that nobody knows",

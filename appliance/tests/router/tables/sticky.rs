@@ -1,6 +1,6 @@
 //! Clients that stay with their instance (family S13).
 
-use super::{GET, OK, Row, Script, play, route, row};
+use super::{GET, OK, RESETS, Row, Script, play, route, row};
 
 const PAIR: &[&str] = &[route!("a"), route!("b")];
 const BOTH: &[Script] = &[Script::Answers(&[OK]), Script::Answers(&[OK])];
@@ -86,6 +86,15 @@ const WISHES: &[Row] = &[
             "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Vcap-Request-Id: <uuid>\r\nDate: <date>\r\n\
              Set-Cookie: __VCAP_ID__=guid-a; Path=/; HttpOnly\r\n\r\nok",
         )]),
+    row("one that failed a moment ago is asked all the same")
+        .routes(PAIR)
+        .backends(&[Script::Answers(&[OK]), Script::Answers(&[RESETS, OK])])
+        .asks(&[
+            (with!("JSESSIONID=x; __VCAP_ID__=guid-b"), "502"),
+            (with!("JSESSIONID=x; __VCAP_ID__=guid-b"), "200"),
+            (with!("JSESSIONID=x; __VCAP_ID__=guid-b"), "200"),
+        ])
+        .shares(&[0, 3]),
 ];
 
 #[test]
@@ -107,7 +116,12 @@ const MARKS: &[Row] = &[
     sets!(
         "its end is taken over",
         "Set-Cookie: JSESSIONID=x; Max-Age=-1\r\n",
-        "Set-Cookie: __VCAP_ID__=guid-a; Path=/; HttpOnly; Max-Age=-1\r\n"
+        "Set-Cookie: __VCAP_ID__=guid-a; Path=/; HttpOnly; Max-Age=0\r\n"
+    ),
+    sets!(
+        "so is one that is none of its time",
+        "Set-Cookie: JSESSIONID=x; max-age=0\r\n",
+        "Set-Cookie: __VCAP_ID__=guid-a; Path=/; HttpOnly; Max-Age=0\r\n"
     ),
     sets!(
         "its age and its domain are not",
@@ -152,4 +166,53 @@ fn cookies_have_the_names_and_the_safety_that_the_file_gives_them() {
                 )]),
         ],
     );
+}
+
+/// A request of a client that negotiates its authentication with the instance of `b`.
+const NEGOTIATES: &str = "GET / HTTP/1.1\r\nHost: <host>\r\nAuthorization: Negotiate abc\r\n\
+    Cookie: __VCAP_ID__=guid-b\r\n\r\n";
+const GONE: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    X-Cf-Routererror: endpoint_failure (<why>\r\nX-Content-Type-Options: nosniff\r\n\
+    X-Vcap-Request-Id: <uuid>\r\nDate: <date>\r\nContent-Length: 67\r\n\r\n\
+    502 Bad Gateway: Registered endpoint failed to handle the request.\n";
+
+const DEMANDS: &[Row] = &[
+    row("its instance is there")
+        .routes(PAIR)
+        .backends(BOTH)
+        .asks(&[(NEGOTIATES, "200")])
+        .times(4)
+        .shares(&[0, 4]),
+    row("its instance is gone, and no other will do")
+        .routes(&[route!("a"), route!("b"), concat!("-", route!("b"))])
+        .backends(BOTH)
+        .asks(&[(NEGOTIATES, GONE)])
+        .times(2)
+        .shares(&[0, 0]),
+    row("its instance has enough to do, and no other will do")
+        .routes(PAIR)
+        .backends(BOTH)
+        .holds(&["GET /hold HTTP/1.1\r\nHost: <host>\r\n\
+            Cookie: JSESSIONID=x; __VCAP_ID__=guid-b\r\n\r\n"])
+        .asks(&[(NEGOTIATES, GONE)])
+        .shares(&[0, 0]),
+    row("its instance does not answer, and no other will do")
+        .routes(PAIR)
+        .backends(&[Script::Answers(&[OK]), Script::Refuses])
+        .asks(&[(NEGOTIATES, "502")])
+        .shares(&[0, 0]),
+    row("an instance that begins to negotiate is named for a minute")
+        .backends(&[Script::Answers(&[
+            "HTTP/1.1 401 No\r\nWWW-Authenticate: Negotiate\r\nContent-Length: 0\r\n\r\n",
+        ])])
+        .asks(&[(
+            GET,
+            "HTTP/1.1 401 No\r\nWWW-Authenticate: Negotiate\r\nContent-Length: 0\r\n<answered>\
+             Set-Cookie: __VCAP_ID__=guid-a; Path=/; HttpOnly; Max-Age=60; SameSite=Strict\r\n\r\n",
+        )]),
+];
+
+#[test]
+fn who_negotiates_stays_with_one_instance_or_is_refused() {
+    play("sticky_sessions_for_auth_negotiate: true\nbackends: {max_conns: 1}", DEMANDS);
 }

@@ -59,6 +59,11 @@ const ZIPKIN: &[Row] = &[
         "X-B3-TraceId: 463ac35c9f6413ad48485a3953bb6124\r\nX-B3-SpanId: a2fb4a1d1a96d312\r\n\
          X-B3-ParentSpanId: 0020000000000001\r\nX-B3-Sampled: 1\r\nX-B3-Flags: 1\r\n"
     ),
+    zipkin_kept!(
+        "two lines beside one that is wrong",
+        "b3: 463ac35c9f6413ad48485a3953bb6124\r\n\
+         X-B3-TraceId: 463ac35c9f6413ad48485a3953bb6124\r\nX-B3-SpanId: a2fb4a1d1a96d312\r\n"
+    ),
     zipkin_new!("half of one", "b3: 463ac35c9f6413ad48485a3953bb6124\r\n"),
     zipkin_new!("no digits", "b3: 463ac35c9f6413ad48485a3953bb6124-x2fb4a1d1a96d312\r\n"),
     zipkin_new!("too short", "b3: 463ac35c-a2fb4a1d1a96d312\r\n"),

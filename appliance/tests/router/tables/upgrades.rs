@@ -41,6 +41,29 @@ const ROWS: &[Row] = &[
             ("websocket_upgrades", 1),
         ])
         .closes(),
+    row("one that names itself, and a client that may know which it is")
+        .backends(&[Script::Answers(&["HTTP/1.1 101 Switching Protocols\r\n\
+             Set-Cookie: JSESSIONID=x\r\nUpgrade: websocket\r\n\r\n"])])
+        .asks(&[(
+            "GET /chat HTTP/1.1\r\nHost: <host>\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nX-Vcap-Trace: key\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\nSet-Cookie: JSESSIONID=x\r\n\
+             Connection: Upgrade\r\nUpgrade: websocket\r\nX-Vcap-Request-Id: <uuid>\r\n\
+             Set-Cookie: __VCAP_ID__=guid-a; Path=/; HttpOnly\r\nX-Vcap-Router: <reason>\r\n\
+             X-Vcap-Backend: 127.0.0.1:<a>\r\nX-Cf-RouteEndpoint: 127.0.0.1:<a>\r\n\r\n",
+        )])
+        .closes(),
+    row("a request with a body, which goes up first")
+        .backends(&[Script::Answers(&["HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nhi"])])
+        .asks(&[(
+            "POST / HTTP/1.1\r\nHost: <host>\r\nConnection: upgrade\r\nUpgrade: x\r\n\
+             Content-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\
+             X-Vcap-Request-Id: <uuid>\r\n\r\nhi",
+        )])
+        .saw(&["POST / HTTP/1.1\r\nHost: <host>\r\nContent-Length: 5\r\n\
+             Connection: upgrade\r\nUpgrade: x\r\n<forwarded><app-a>\r\nhello"])
+        .closes(),
     row("one that answers instead")
         .asks(&[(UPGRADE, super::GETS_OK), (super::GET, super::GETS_OK)])
         .counts(&[
@@ -62,5 +85,5 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn an_upgrade_is_the_endpoints_matter() {
-    play("", ROWS);
+    play("trace_key: key", ROWS);
 }

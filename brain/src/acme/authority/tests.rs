@@ -73,6 +73,40 @@ async fn we_introduce_ourselves_once_however_many_orders_there_are() {
 }
 
 #[tokio::test]
+async fn an_authority_is_told_once_where_it_may_write_to_from_now_on() {
+    let mut world = World::new(&[]).await;
+    let mut told = vec!["mailto:ops@example.com"];
+    world.acme.obtain(HOST).await.unwrap();
+    for (email, contact) in [(Some("new@example.com"), "mailto:new@example.com"), (None, "")] {
+        world.acme.config.email = email.map(str::to_owned);
+        // Who does not take it gives certificates all the same, and is told again.
+        world.pretend.will(&[Fault::BadContact]);
+        world.acme.obtain(HOST).await.unwrap();
+        assert_eq!(world.pretend.contacts(), told);
+        told.push(contact);
+        for _ in 0..2 {
+            world.acme.obtain(HOST).await.unwrap();
+            assert_eq!(world.pretend.contacts(), told);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_an_earlier_version_kept_is_ours() {
+    let world = World::new(&[]).await;
+    world.acme.obtain(HOST).await.unwrap();
+    let kept = world.brain.shelf.holdings().account(DIRECTORY).unwrap().credentials.clone();
+    let mut earlier: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    earlier.as_object_mut().unwrap().remove("email").unwrap();
+    let (directory, credentials) = (DIRECTORY.to_owned(), earlier.to_string());
+    let change = Change::Account(AcmeAccount { directory, credentials });
+    world.brain.keep(Secret::Host(change), Patience::Wait).await.unwrap();
+    world.acme.obtain(HOST).await.unwrap();
+    assert_eq!(world.pretend.contacts(), ["mailto:ops@example.com"; 2], "it is told to be sure");
+    assert_eq!(world.brain.shelf.holdings().account(DIRECTORY).unwrap().credentials, kept);
+}
+
+#[tokio::test]
 async fn what_passes_is_survived() {
     for faults in [
         &[Fault::BadNonce, Fault::BadNonce][..],

@@ -15,6 +15,7 @@ use crate::store::fake::InMemory;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const HOST: &str = "shop.test";
+const DIRECTORY: &str = "https://ca.test/dir";
 
 #[derive(Debug)]
 struct ManualClock(AtomicI64);
@@ -82,10 +83,14 @@ struct World {
 impl World {
     async fn new(failures: &[OrderFailure]) -> Self {
         let clock = Arc::new(ManualClock(AtomicI64::new(Time::from_secs(1_780_272_000).0)));
-        Self::on(InMemory::default(), clock, failures).await
+        Self::on(InMemory::default(), clock, (DIRECTORY, failures)).await
     }
 
-    async fn on(store: InMemory, clock: Arc<ManualClock>, failures: &[OrderFailure]) -> Self {
+    async fn on(
+        store: InMemory,
+        clock: Arc<ManualClock>,
+        (directory, failures): (&str, &[OrderFailure]),
+    ) -> Self {
         let tasks = Tasks::default();
         let mut config = crate::Config::new("/nonexistent");
         config.orders_certificates = true;
@@ -100,15 +105,20 @@ impl World {
             at_once: Mutex::default(),
             permits: Semaphore::new(0),
         });
-        let orders = Orders::new(brain.clone(), Arc::clone(&authority) as _, time);
+        let orders = Orders::new(brain.clone(), (Arc::clone(&authority) as _, directory), time);
         tasks.critical("orders", orders.run(tasks.shutdown().clone()));
         Self { brain, authority, clock, store, tasks }
     }
 
     /// The brain stops and another starts on what its store kept.
     async fn restart(self) -> Self {
+        self.turn_to(DIRECTORY).await
+    }
+
+    /// As [`World::restart`], and it asks the authority with this directory.
+    async fn turn_to(self, directory: &str) -> Self {
         assert!(self.tasks.end(PATIENCE).await);
-        Self::on(self.store, self.clock, &[]).await
+        Self::on(self.store, self.clock, (directory, &[])).await
     }
 
     async fn pass(&self, time: Duration) {
@@ -207,6 +217,54 @@ async fn an_owner_who_asks_again_does_not_wait() {
     world.brain.order_certificate(HOST).await.unwrap();
     let came = world.until("it came", |status| status.state == CertificateState::Valid).await;
     assert_eq!((came.order.unwrap().failures, came.warning.as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn an_owner_who_asks_again_waits_as_long_as_the_authority_wants() {
+    let world = World::new(&[failure(Some(3 * 3_600)), failure(Some(3 * 3_600))]).await;
+    world.brain.order_certificate(HOST).await.unwrap();
+    world.until_asked(1).await;
+    // Whoever asks while the order is under way gets none of their own then.
+    world.pass(Duration::from_secs(1)).await;
+    world.brain.order_certificate(HOST).await.unwrap();
+    world.authority.permits.add_permits(100);
+    let failed = world.until("it failed", is_over).await;
+    let again = world.brain.order_certificate(HOST).await.unwrap();
+    assert_eq!(again, failed, "and it says why");
+    assert!(again.warning.contains("the next order is in 180 minutes"), "{}", again.warning);
+    let world = world.restart().await;
+    let again = world.brain.order_certificate(HOST).await.unwrap();
+    assert_eq!(again, failed);
+    assert_eq!(world.authority.asked(), 0);
+    world.authority.permits.add_permits(100);
+    world.pass(Duration::from_secs(3 * 3_600)).await;
+    world.until("it came", |status| status.state == CertificateState::Valid).await;
+}
+
+#[tokio::test]
+async fn another_authority_is_asked_for_all_that_one_was_asked_for_before() {
+    let world = World::new(&[]).await;
+    world.authority.permits.add_permits(100);
+    world.brain.order_certificate(HOST).await.unwrap();
+    let came = |status: &CustomDomainStatus| status.certificate.is_some() && is_over(status);
+    let first = world.until("it came", came).await;
+
+    let world = world.restart().await;
+    assert_eq!(world.until("it is kept", came).await, first);
+    let world = world.turn_to("https://other.test/dir").await;
+    world.until_asked(1).await;
+    let meanwhile = world.until("it is ordered", |status| !is_over(status)).await;
+    assert_eq!(
+        (meanwhile.state, &meanwhile.certificate),
+        (CertificateState::Valid, &first.certificate)
+    );
+    world.authority.permits.add_permits(100);
+    world.until("another came", |s| came(s) && world.authority.asked() == 1).await;
+    let world = world.turn_to("https://other.test/dir").await;
+    world.until("it is kept", came).await;
+    world.brain.order_certificate("second.test").await.unwrap();
+    world.until_asked(1).await;
+    assert_eq!(*world.authority.asked.lock().unwrap(), ["second.test"], "once is enough");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The subject that announces an endpoint; repeated as its heartbeat.
 pub const REGISTER: &str = "router.register";
@@ -23,49 +23,52 @@ pub const GREET: &str = "router.greet";
 #[serde(default)]
 pub struct Registration {
     /// The endpoint's address.
+    #[serde(deserialize_with = "said")]
     pub host: String,
     /// The endpoint's port.
+    #[serde(deserialize_with = "said")]
     pub port: u16,
     /// Replaces `port` and turns TLS on when it is not 0.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub tls_port: u16,
     /// Host names, each of which may carry a path and may begin with `*.`.
+    #[serde(deserialize_with = "said")]
     pub uris: Vec<String>,
     /// The app's log guid.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub app: String,
     /// The instance guid.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub private_instance_id: String,
     /// The instance's index as text.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub private_instance_index: String,
     /// Copied to metrics; `component` names who registered.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub tags: BTreeMap<String, String>,
     /// Seconds after which the endpoint is forgotten without a heartbeat; 0 is the router's own.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub stale_threshold_in_seconds: u32,
     /// A service each request passes first.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub route_service_url: String,
     /// The name to verify in the endpoint's certificate.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub server_cert_domain_san: String,
     /// Which routers carry it, where routers are told to carry only some.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub isolation_segment: String,
     /// `http1` or `http2`; empty for `http1`.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub protocol: String,
     /// Where the endpoint stands, for routers that prefer those nearby.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub availability_zone: String,
     /// When the endpoint last changed, in nanoseconds since 1970; 0 where it was not told.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub endpoint_updated_at_ns: i64,
     /// How requests are spread over the route's endpoints.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub options: Options,
 }
 
@@ -74,25 +77,28 @@ pub struct Registration {
 #[serde(default)]
 pub struct TcpRegistration {
     /// The endpoint's address.
+    #[serde(deserialize_with = "said")]
     pub host: String,
     /// The endpoint's port.
+    #[serde(deserialize_with = "said")]
     pub port: u16,
     /// The router's port.
+    #[serde(deserialize_with = "said")]
     pub external_port: u16,
     /// The name a client must ask for in the greeting of TLS; empty for any, and for none.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub sni_hostname: String,
     /// The app's log guid.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub app: String,
     /// The instance guid.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub private_instance_id: String,
     /// The instance's index as text.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub private_instance_index: String,
     /// Seconds after which the endpoint is forgotten without a heartbeat; 0 is the router's own.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub stale_threshold_in_seconds: u32,
 }
 
@@ -101,18 +107,27 @@ pub struct TcpRegistration {
 #[serde(default)]
 pub struct Options {
     /// `round-robin`, `least-connection` or `hash`; empty for the router's own.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub loadbalancing: String,
     /// For `hash`: the header whose value decides.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub hash_header: String,
     /// For `hash`: how many times the average an instance may have under way; 0 for any number.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub hash_balance: f64,
 }
 
 /// JSON has no number that differs from itself.
 impl Eq for Options {}
+
+/// A value, or the default where it is `null`, which is what Go writes for a map or a list of nothing.
+fn said<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use crate::alone::stdout::Timestamps;
@@ -53,6 +54,9 @@ pub(super) struct File {
     pub(super) forwarded_client_cert: String,
     pub(super) skip_ssl_validation: bool,
     pub(super) enable_proxy: bool,
+    /// Not gorouter's, which has a fixed one.
+    #[serde(with = "duration::optional")]
+    pub(super) proxy_header_timeout: Option<Duration>,
     pub(super) enable_http2: bool,
     pub(super) status: Status,
     pub(super) prometheus: Prometheus,
@@ -129,6 +133,12 @@ pub(super) struct File {
     #[serde(with = "duration")]
     pub(super) websocket_dial_timeout: Duration,
     #[serde(with = "duration")]
+    pub(super) tls_handshake_timeout: Duration,
+    #[serde(with = "duration::optional")]
+    pub(super) read_header_timeout: Option<Duration>,
+    #[serde(with = "duration")]
+    pub(super) nats_client_ping_interval: Duration,
+    #[serde(with = "duration")]
     pub(super) publish_active_apps_interval: Duration,
     #[serde(with = "duration")]
     pub(super) frontend_idle_timeout: Duration,
@@ -173,6 +183,7 @@ pub(super) struct Prometheus {
     pub(super) cert_path: String,
     pub(super) key_path: String,
     pub(super) ca_path: String,
+    pub(super) meters: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -185,8 +196,8 @@ pub(super) struct Nats {
     pub(super) ca_certs: Pems,
     pub(super) cert_chain: String,
     pub(super) private_key: String,
-    #[serde(with = "duration")]
-    pub(super) ping_interval: Duration,
+    #[serde(with = "duration::optional")]
+    pub(super) ping_interval: Option<Duration>,
 }
 
 /// Another source of routes, which is asked where both `uri` and `port` are there.
@@ -357,6 +368,8 @@ fn usual() -> File {
         token_fetcher_expiration_buffer_time: 30,
         endpoint_timeout: secs(60),
         endpoint_dial_timeout: secs(5),
+        tls_handshake_timeout: secs(10),
+        nats_client_ping_interval: secs(20),
         endpoint_keep_alive_probe_interval: secs(1),
         frontend_idle_timeout: secs(900),
         ..File::default()
@@ -393,14 +406,14 @@ impl Default for StatusTls {
 impl Default for Nats {
     fn default() -> Self {
         Self {
-            hosts: Vec::new(),
+            hosts: vec![NatsHost { hostname: "localhost".to_owned(), port: 4222 }],
             user: String::new(),
             pass: String::new(),
             tls_enabled: false,
             ca_certs: Pems::default(),
             cert_chain: String::new(),
             private_key: String::new(),
-            ping_interval: Duration::from_secs(20),
+            ping_interval: None,
         }
     }
 }

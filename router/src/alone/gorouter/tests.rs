@@ -69,6 +69,7 @@ fn a_usual_file_is_understood() {
     assert_eq!(router.sharding, Sharding::SharedAndSegments(segments));
     assert_eq!(router.balance, Balance::LeastConnection);
     assert_eq!((router.zone.as_deref(), router.reads_preamble), (Some("z1"), true));
+    assert_eq!(router.limits.proxy_header_timeout, Duration::from_millis(100), "as gorouter");
     assert_eq!(router.limits.attempts_max, 5);
     assert_eq!(router.limits.in_flight_per_endpoint_max, 500);
     assert_eq!(router.limits.failed_for, Duration::from_secs(25));
@@ -139,6 +140,71 @@ fn answers_heads_are_bounded_as_the_file_says_and_dials_of_websockets_too() {
 }
 
 #[test]
+fn a_time_of_0_sets_no_limit_as_in_gorouter() {
+    let limits = |text: &str| read(text).unwrap().router.limits;
+    for (key, time) in [
+        ("endpoint_timeout", (|l| l.endpoint_timeout) as fn(Limits) -> Duration),
+        ("endpoint_dial_timeout", |l| l.dial_timeout),
+        ("tls_handshake_timeout", |l| l.handshake_timeout),
+        ("frontend_idle_timeout", |l| l.keep_alive_idle),
+        ("read_header_timeout", |l| l.header_read_timeout),
+    ] {
+        for (text, expected) in [("0", FOREVER), ("0s", FOREVER), ("7s", Duration::from_secs(7))] {
+            assert_eq!(time(limits(&format!("{key}: {text}"))), expected, "{key}: {text}");
+        }
+    }
+    let secs = Duration::from_secs;
+    let ours = limits("");
+    assert_eq!((ours.handshake_timeout, ours.header_read_timeout), (secs(10), secs(30)));
+    for (text, expected) in [
+        ("drain_timeout: 0s", secs(60)),
+        ("drain_timeout: 0s\nendpoint_timeout: 9s", secs(9)),
+        ("drain_timeout: 3s\nendpoint_timeout: 0s", secs(3)),
+        ("drain_timeout: 0s\nendpoint_timeout: 0s", secs(0)),
+    ] {
+        assert_eq!(limits(text).drain, expected, "{text}");
+    }
+}
+
+#[test]
+fn an_answer_may_stand_still_as_long_as_an_endpoint_may_take() {
+    let idle = |text: &str| read(text).unwrap().router.limits.stream_idle;
+    for (text, expected) in [
+        ("", 900),
+        ("endpoint_timeout: 20s", 900),
+        ("endpoint_timeout: 3600s", 3600),
+        ("endpoint_timeout: 0", FOREVER.as_secs()),
+    ] {
+        assert_eq!(idle(text), Duration::from_secs(expected), "{text}");
+    }
+}
+
+#[test]
+fn connections_and_routes_are_as_many_as_the_machine_carries() {
+    let router = read("").unwrap().router;
+    assert_eq!(
+        (router.limits.connections_max, router.freshness.routes_max),
+        (usize::MAX, usize::MAX)
+    );
+}
+
+#[test]
+fn nats_is_asked_as_often_as_either_key_says_and_on_this_machine_where_none_is_named() {
+    for (text, server, secs) in [
+        ("", "localhost:4222", 20),
+        ("nats_client_ping_interval: 3s", "localhost:4222", 3),
+        ("nats: {ping_interval: 4s}\nnats_client_ping_interval: 3s", "localhost:4222", 4),
+        ("nats: {hosts: [{hostname: a, port: 1}]}", "a:1", 20),
+    ] {
+        let settings = read(text).unwrap();
+        assert!(settings.unknown_keys.is_empty(), "{text}");
+        assert_eq!(settings.nats.servers, [server], "{text}");
+        assert_eq!(settings.nats.ping_interval, Duration::from_secs(secs), "{text}");
+    }
+    assert!(read("nats: {hosts: []}").unwrap().nats.servers.is_empty());
+}
+
+#[test]
 fn a_connection_of_a_100_continue_is_kept_where_the_file_says_so() {
     let closes = |text: &str| read(text).unwrap().router.headers.closes_after_continue;
     assert!(closes("") && closes("keep_alive_100_continue_requests: false"));
@@ -175,8 +241,19 @@ fn metrics_are_shown_on_their_port_unless_that_is_turned_off() {
 #[test]
 fn what_is_asked_for_and_not_done_is_named() {
     assert!(read("publish_active_apps_interval: 0s").unwrap().remarks.is_empty());
-    let remarks = read("publish_active_apps_interval: 5s").unwrap().remarks;
-    assert!(remarks[0].starts_with("publish_active_apps_interval: "), "{remarks:?}");
+    for (text, named) in [
+        ("publish_active_apps_interval: 5s", "publish_active_apps_interval: "),
+        (
+            "status: {enable_deprecated_varz_healthz_endpoints: true}",
+            "status.enable_deprecated_varz_healthz_endpoints: ",
+        ),
+        ("prometheus: {meters: {latency: {buckets: [1]}}}", "prometheus.meters: "),
+    ] {
+        let settings = read(text).unwrap();
+        assert!(settings.unknown_keys.is_empty(), "{:?}", settings.unknown_keys);
+        let remarks = settings.remarks;
+        assert!(remarks.len() == 1 && remarks[0].starts_with(named), "{remarks:?}");
+    }
 }
 
 #[test]
@@ -302,7 +379,13 @@ fn secured(more: &str) -> String {
 fn tls_in_front_is_as_the_file_says() {
     let suites =
         "cipher_suites: ECDHE-RSA-AES128-GCM-SHA256:TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
-    for more in ["", suites, "max_tls_version: TLSv1.3", "client_cert_validation: require"] {
+    for more in [
+        "",
+        suites,
+        "max_tls_version: TLSv1.3",
+        "min_tls_version: \"\"\nmax_tls_version: \"\"",
+        "client_cert_validation: require",
+    ] {
         let settings = read(&secured(more)).unwrap();
         let listeners: Vec<_> =
             settings.router.listeners.iter().map(|l| (l.addr.port(), l.is_tls)).collect();

@@ -73,10 +73,18 @@ fn an_instance_that_sets_the_trigger_is_named() {
             "Set-Cookie: sid=x; Path=/; Secure; SameSite=Lax; Max-Age=-1; HttpOnly; Partitioned\r\n",
             "g",
             Some(
-                "__VCAP_ID__=g; Path=/app; HttpOnly; Secure; SameSite=Lax; Max-Age=-1; Partitioned",
+                "__VCAP_ID__=g; Path=/app; HttpOnly; Secure; SameSite=Lax; Max-Age=0; Partitioned",
             ),
         ),
         (None, "", "Set-Cookie: sid=x; Max-Age=5; Domain=d\r\n", "g", plain),
+        (None, "", "Set-Cookie: sid=x; Max-Age=soon-\r\n", "g", plain),
+        (
+            None,
+            "",
+            "Set-Cookie: sid=x; max-age=0\r\n",
+            "g",
+            Some("__VCAP_ID__=g; Path=/; HttpOnly; Max-Age=0"),
+        ),
         (
             None,
             "",

@@ -18,6 +18,10 @@ fn lines(trace: &Trace) -> Vec<String> {
     trace.lines.iter().map(|(name, value)| format!("{name}: {value}")).collect()
 }
 
+fn ids(trace: &Trace) -> Option<(&str, &str)> {
+    trace.ids.as_ref().map(|ids| (&*ids.trace, &*ids.span))
+}
+
 #[test]
 fn nothing_is_said_unless_asked_for() {
     assert_eq!(traced("b3: x\r\ntraceparent: y\r\n", false, false), Trace::default());
@@ -30,16 +34,18 @@ fn b3_headers_that_are_right_are_left_alone() {
         format!("b3: {ID}-a2fb4a1d1a96d312-1\r\n"),
         format!("b3: {ID}-a2fb4a1d1a96d312-d-0020000000000001\r\n"),
         format!("X-B3-TraceId: {ID}\r\nX-B3-SpanId: a2fb4a1d1a96d312\r\nX-B3-Sampled: 1\r\n"),
+        format!("b3: {ID}\r\nX-B3-TraceId: {ID}\r\nX-B3-SpanId: a2fb4a1d1a96d312\r\n"),
         format!(
             "X-B3-TraceId: {ID}\r\nX-B3-SpanId: a2fb4a1d1a96d312\r\nX-B3-ParentSpanId: 0020000000000001\r\n"
         ),
     ] {
         let trace = traced(&headers, true, false);
-        assert_eq!((lines(&trace), trace.id.as_deref()), (vec![], Some(ID)), "{headers}");
+        let kept = Some((ID, "a2fb4a1d1a96d312"));
+        assert_eq!((lines(&trace), ids(&trace)), (vec![], kept), "{headers}");
         assert!(!trace.replaces(Name::B3), "{headers}");
     }
     let short = traced("b3: a2fb4a1d1a96d312-a2fb4a1d1a96d312\r\n", true, false);
-    assert_eq!(short.id.as_deref(), Some("0000000000000000a2fb4a1d1a96d312"));
+    assert_eq!(ids(&short), Some(("0000000000000000a2fb4a1d1a96d312", "a2fb4a1d1a96d312")));
 }
 
 #[test]
@@ -62,7 +68,7 @@ fn b3_headers_that_are_not_are_replaced() {
             format!("X-B3-SpanId: {SPAN}"),
             format!("b3: {NEW}-{SPAN}"),
         ];
-        assert_eq!((lines(&trace), trace.id.as_deref()), (expected.into(), Some(NEW)), "{headers}");
+        assert_eq!((lines(&trace), ids(&trace)), (expected.into(), Some((NEW, SPAN))), "{headers}");
         assert!(trace.replaces(Name::B3SpanId) && !trace.replaces(Name::TraceParent));
     }
 }
@@ -137,6 +143,7 @@ fn both_ways_of_tracing_share_one_trace() {
     );
     let known = traced(&format!("b3: {ID}-a2fb4a1d1a96d312\r\n"), true, true);
     assert_eq!(lines(&known)[0], format!("traceparent: 00-{ID}-{SPAN}-01"));
+    assert_eq!(ids(&known), Some((ID, SPAN)));
     let told = traced(&format!("traceparent: 00-{ID}-00f067aa0ba902b7-00\r\n"), true, true);
     let expected = [format!("b3: {ID}-{SPAN}"), format!("traceparent: 00-{ID}-{SPAN}-00")];
     assert_eq!(lines(&told)[2..4], expected);

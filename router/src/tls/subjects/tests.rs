@@ -70,8 +70,27 @@ fn who_has_an_authority_in_his_chain_must_have_a_name_that_is_listed_for_it() {
     ] {
         assert_eq!(judge(&rules, leaf, others).is_ok(), is_let_in, "{about}");
     }
+}
+
+#[test]
+fn a_chain_of_which_a_certificate_cannot_be_read_is_refused() {
+    let root = CertifiedIssuer::self_signed(authority("root"), key()).unwrap();
+    let between = CertifiedIssuer::signed_by(authority("between"), key(), &root).unwrap();
+    let leaf = named("client", &[]).signed_by(&key(), &*between).unwrap().der().clone();
+    let between = between.der().clone();
     let nonsense = CertificateDer::from(vec![1, 2, 3]);
-    assert!(judge(&[], &nonsense, &[]).is_err());
+    let cut = CertificateDer::from(between[..between.len() - 1].to_vec());
+    let rules = [rule("elsewhere", &[])];
+    let unreadable = Err(Error::InvalidCertificate(CertificateError::BadEncoding));
+    for (about, leaf, others, expected) in [
+        ("all can be read", &leaf, vec![&between], Ok(())),
+        ("not the client's own", &nonsense, vec![], unreadable.clone()),
+        ("not the one above", &leaf, vec![&cut], unreadable.clone()),
+        ("one that nobody needs", &leaf, vec![&between, &nonsense], unreadable),
+    ] {
+        let others: Vec<_> = others.into_iter().cloned().collect();
+        assert_eq!(judge(&rules, leaf, &others), expected, "{about}");
+    }
 }
 
 #[test]

@@ -390,6 +390,18 @@ async fn what_breaks_the_protocol_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_head_that_does_not_come_to_its_end_is_not_waited_for() {
+    let (world, authority) = world(|config| {
+        config.limits.keep_alive_idle = Duration::from_millis(300);
+    })
+    .await;
+    let mut raw = Raw::connect(&world, &authority).await;
+    raw.send(HEADERS, 0, 1, &packed(&GET)).await;
+    while raw.next().await.is_some() {}
+    eventually("no connection is left", || world.router.totals().connections == 0).await;
+}
+
+#[tokio::test]
 async fn what_is_no_http_2_is_hung_up_on() {
     let (world, authority) = world(|config| {
         config.limits.header_read_timeout = Duration::from_millis(300);

@@ -11,7 +11,7 @@ use lattice_router::{Config, ForwardedCertificate};
 use rustls::ClientConfig;
 
 use super::{Authority, Leaf, client, connect};
-use crate::support::{Endpoint, World};
+use crate::support::{Endpoint, Wire, World};
 
 const BOTH: Versions = Versions { min: Version::Tls12, max: Version::Tls13 };
 
@@ -116,12 +116,33 @@ async fn who_does_not_speak_tls_is_hung_up_on() {
     let impatient =
         |config: &mut Config| config.limits.header_read_timeout = Duration::from_millis(300);
     let world = world(&certificates, (Clients::Unasked, newest), impatient).await;
-    for nonsense in [GET, "\x16\x03\x01\x7f\x7fxxxxxxxxxxxxxx", "\x15\x03\x01\0\x02\x01\0"] {
+    let endpoint = Endpoint::saying("ok").await;
+    world.route("web.test", endpoint.addr).await;
+    let mut neighbour = connect(world.addr, "web.test", client(&authority, None)).await.unwrap();
+    let greeting = b"\x16\x03\x01\x00\x80\x01\x00\x00\x7c\x03\x03xxxxxxxxx";
+    let beyond = [b"\x16\x03\x01\xff\xff\x01".as_slice(), &[b'x'; 70_000]].concat();
+    for nonsense in [
+        GET.as_bytes(),
+        b"\x16\x03\x01\x7f\x7fxxxxxxxxxxxxxx",
+        b"\x15\x03\x01\0\x02\x01\0",
+        // Half a greeting, and no more; a record beyond all; an empty one again and again.
+        greeting,
+        &beyond,
+        &b"\x16\x03\x01\0\0".repeat(1000),
+    ] {
         let mut plain = world.client().await;
-        plain.send(nonsense).await;
+        let _ = plain.try_send(nonsense).await;
         let rest = plain.rest().await;
         assert!(!rest.starts_with(b"HTTP/"), "{rest:?}");
     }
+    // In the clear where records are due.
+    let secured = connect(world.addr, "web.test", client(&authority, None)).await.unwrap();
+    let mut beneath = Wire::over(secured.into_stream().into_inner().0);
+    beneath.send(GET).await;
+    let rest = beneath.rest().await;
+    assert!(!String::from_utf8_lossy(&rest).contains("HTTP/"), "{rest:?}");
+    neighbour.send(GET).await;
+    assert_eq!(neighbour.response().await.text(), "ok", "others notice nothing");
     let old = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS12])
         .with_root_certificates(authority.roots())
         .with_no_client_auth();

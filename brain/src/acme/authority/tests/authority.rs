@@ -35,6 +35,8 @@ pub(super) enum Fault {
     Unproved(&'static str),
     NotOffered(&'static str),
     BadCsr,
+    /// Another contact is not taken.
+    BadContact,
     /// A proof is judged, and not taken, when it is offered.
     Judged,
     /// A proof or an order that never ends.
@@ -52,6 +54,7 @@ struct State {
     nonces: BTreeSet<String>,
     /// The key and its thumbprint, by the account's URL.
     accounts: BTreeMap<String, (Value, String)>,
+    /// Where it was told that it may write to, each time.
     contacts: Vec<String>,
     orders: Vec<Placed>,
     shown: BTreeMap<String, Challenge>,
@@ -201,6 +204,7 @@ impl State {
         let mut words = path.trim_matches('/').split('/');
         let (noun, nth) = (words.next().unwrap(), words.next().map(|nth| nth.parse().unwrap()));
         match (noun, nth, words.next()) {
+            ("account", Some(_), _) => self.hear_of(&payload),
             ("order", None, _) => self.place(&payload),
             ("order", Some(nth), _) => (200, self.order(nth), Vec::new()),
             ("proofs", Some(nth), _) => (200, self.proofs(nth), Vec::new()),
@@ -219,6 +223,16 @@ impl State {
         let url = format!("{BASE}/account/{}", self.contacts.len());
         self.accounts.insert(url.clone(), (key.clone(), thumbprint(key)));
         (201, json!({"status": "valid"}), vec![("Location", url)])
+    }
+
+    fn hear_of(&mut self, payload: &Value) -> Answer {
+        if self.fault(|f| *f == Fault::BadContact).is_some() {
+            return problem(400, "invalidContact", "we cannot write there");
+        }
+        let contacts: Vec<&str> =
+            payload["contact"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
+        self.contacts.push(contacts.join(" "));
+        (200, json!({"status": "valid"}), Vec::new())
     }
 
     fn place(&mut self, payload: &Value) -> Answer {
