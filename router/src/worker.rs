@@ -107,7 +107,7 @@ pub(crate) struct Peer {
     pub(crate) side: Side,
     /// The address without port.
     pub(crate) forwarded_for: String,
-    /// The router's own address on this connection.
+    /// The router's own address on this connection, where lines show it.
     pub(crate) local: Option<SocketAddr>,
     /// What its handshake came to; none in clear.
     pub(crate) tls: Option<Known>,

@@ -119,6 +119,8 @@ impl Client {
     pub(crate) async fn end(&mut self, after: After, memory: &Memory) {
         match after {
             After::Keep => {}
+            // Closing it says all there is to say.
+            After::Close if self.wire.stream.is_plain() => {}
             After::Close => {
                 // Under TLS the end is said, or the client could not tell it from a cut.
                 let _ = poll_fn(|cx| self.wire.stream.poll_shutdown(cx)).await;

@@ -49,6 +49,11 @@ impl Stream {
         }
     }
 
+    /// Whether it is no more than a socket.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_) | Self::Through(_))
+    }
+
     /// Ready when something can be read, if only the end.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 use super::{Known, Peer, Slot, Worker};
 use crate::challenges::ACME_TLS;
-use crate::config::Side;
+use crate::config::{ExtraField, Side};
 use crate::http2;
 use crate::listening::{Opened, Serves};
 use crate::preamble::Preamble;
@@ -79,7 +79,10 @@ async fn serve(worker: Rc<Worker>, tcp: TcpStream, addr: SocketAddr, kind: Kind,
     let watch = worker.watch();
     let work = pin!(async {
         watch.enters(Phase::Head);
-        let local = tcp.local_addr().ok();
+        let local = match worker.shared.line_rules.extra.contains(&ExtraField::LocalAddress) {
+            true => tcp.local_addr().ok(),
+            false => None,
+        };
         let reads = worker.shared.reads_preamble && kind.0 == Side::Public;
         let wait = reads.then_some(worker.shared.limits.proxy_header_timeout);
         let Some((source, early)) = introduced(&tcp, wait).await else { return };
