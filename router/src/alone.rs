@@ -5,6 +5,7 @@
 //! | [`settings`] | all that such a process is told, from either kind of file |
 //! | [`gorouter`], [`ours`] | the two kinds of file |
 //! | [`handover`] | the listening sockets, from one process to the next |
+//! | [`routing_api`] | routes of a routing API, beside those of the bus |
 //! | [`reload`] | certificates in files, which change |
 //! | [`stdout`] | its log, in gorouter's form |
 //! | [`access`], [`metron`] | where access lines go |
@@ -20,6 +21,7 @@ pub mod ours;
 pub mod reload;
 pub mod report;
 mod route_services;
+pub mod routing_api;
 pub mod settings;
 pub mod stdout;
 
@@ -66,6 +68,9 @@ pub enum AloneError {
     /// The listening sockets do not pass from one process to the next.
     #[error(transparent)]
     Handover(#[from] HandoverError),
+    /// The routing API is not there.
+    #[error("no routing API")]
+    RoutingApi(#[from] routing_api::Fault),
     /// Signals cannot be heard.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
@@ -98,11 +103,18 @@ struct Front {
 pub async fn run(settings: Settings) -> Result<(), AloneError> {
     info!("starting");
     let Settings { mut router, nats, reload, status, access, lifecycle, handover, .. } = settings;
-    let report = settings.report;
+    let (report, routing_api) = (settings.report, settings.routing_api);
     say_what_is_carried(&router.sharding);
     let mut signals = Signals::new().map_err(AloneError::Signals)?;
     let tasks = Tasks::default();
     let bus = NatsBus::connect(nats, &tasks).await?;
+    let routing_api = tokio::select! {
+        connected = routing_api::connect(routing_api) => connected?,
+        _ = signals.any() => {
+            info!("gorouter.stopped");
+            return Ok(());
+        }
+    };
     if let Some(reload) = reload {
         let shutdown = tasks.shutdown().clone();
         tasks.spawn("router-certificates", async move {
@@ -126,6 +138,10 @@ pub async fn run(settings: Settings) -> Result<(), AloneError> {
     let handle = crate::start(router, Arc::new(bus), Arc::new(records), clock, &tasks).await?;
     if let Some(report) = report {
         report.start(handle.clone(), &tasks);
+    }
+    if let Some(follower) = routing_api {
+        let following = follower.run(handle.clone(), tasks.shutdown().clone());
+        tasks.critical("routing-api", following);
     }
     let end = tokio::select! {
         end = serve(front, &handle, &tasks) => end?,

@@ -3,6 +3,7 @@
 mod cookies;
 mod hosts;
 mod lines;
+mod routing_api;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -32,6 +33,7 @@ use crate::tcp::ports::Ports;
 pub use cookies::cookies;
 pub use hosts::{asked, route_uri};
 pub use lines::access_line;
+pub use routing_api::routing_api;
 
 /// Reads a text as gorouter's configuration, which may be refused and nothing else.
 pub fn gorouter_file(text: &str) {

@@ -79,7 +79,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lattice_daemon::bus::Bus;
+use lattice_daemon::bus::{Bus, Message};
 use lattice_daemon::clock::Clock;
 use lattice_daemon::log_ingress::LogIngress;
 use lattice_daemon::tasks::Tasks;
@@ -107,6 +107,8 @@ use worker::{Ending, Shared};
 const LISTENERS_MAX: usize = 4096;
 /// Endpoints that wait to be forgotten; more are found out again by the next request.
 const SUSPECTS_MAX: usize = 1024;
+/// Registrations from beside the bus that wait to be read; whoever has more waits.
+const TOLD_MAX: usize = 1024;
 
 /// Why a router did not start, or does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +151,7 @@ struct Inner {
     retiring: CancellationToken,
     bound: Mutex<Vec<Listener>>,
     registrations: Arc<Registrations>,
+    telling: mpsc::Sender<Message>,
     traffic: Vec<Arc<Traffic>>,
     /// Access lines that their writer could not write.
     unwritten: Arc<AtomicU64>,
@@ -183,10 +186,10 @@ pub async fn start(
     let reserved = Arc::new(ReservedHosts::new(&config));
     let (table_rules, rules) = (table::Rules::of(&config), registrar::Rules::of(&config));
     let editor = Editor::new(table_rules, rand::random());
-    let table = editor.table().clone();
-    let tcp = tcp_rules(&config);
+    let (table, tcp) = (editor.table().clone(), tcp_rules(&config));
     let (limits, tcp_of_worker) = shares(&config, &tcp);
     let (suspecting, suspects) = mpsc::channel(SUSPECTS_MAX);
+    let (telling, told) = mpsc::channel(TOLD_MAX);
     let ending = Arc::new(Ending::new(config.limits.drain));
     let shared = Arc::new(Shared {
         table: table.clone(),
@@ -230,6 +233,7 @@ pub async fn start(
         retiring,
         bound: Mutex::default(),
         registrations: registrar.counts.clone(),
+        telling,
         traffic,
         unwritten: shared.records.as_ref().map(Records::unwritten).unwrap_or_default(),
         clock,
@@ -239,7 +243,7 @@ pub async fn start(
     for listener in &config.listeners {
         handle.listen(*listener)?;
     }
-    let following = registrar.run(messages, suspects, tasks.shutdown().clone());
+    let following = registrar.run(messages, suspects, told, tasks.shutdown().clone());
     tasks.critical("router-registrar", following);
     Ok(handle)
 }
@@ -316,6 +320,13 @@ impl Handle {
     /// Where it listens, in the order of asking, with the ports that were picked.
     pub fn listeners(&self) -> Vec<Listener> {
         self.inner.bound.lock().expect("no holder panics").clone()
+    }
+
+    /// Registers and unregisters beside the bus, with the messages that it would carry. They are
+    /// taken in their order, none is lost, and who tells more than is read waits.
+    pub async fn tell(&self, message: Message) {
+        // Whoever has ended needs no routes.
+        let _ = self.inner.telling.send(message).await;
     }
 
     /// Tells load balancers that ask to go elsewhere; requests are served as before. Whoever ends

@@ -120,7 +120,7 @@ pub struct Facts {
 }
 
 /// Orders the registrations of one endpoint: within one guid the higher index is the newer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Tag {
     /// Which sequence.

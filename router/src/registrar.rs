@@ -97,11 +97,12 @@ impl Registrar {
         }
     }
 
-    /// Announces the router and follows the bus until shutdown.
+    /// Announces the router and follows the bus, and what is told beside it, until shutdown.
     pub(crate) async fn run(
         mut self,
         mut messages: Subscription,
         mut suspects: mpsc::Receiver<Arc<Backend>>,
+        mut told: mpsc::Receiver<Message>,
         shutdown: CancellationToken,
     ) {
         self.announce(START);
@@ -125,6 +126,7 @@ impl Registrar {
                 }
                 _ = retries.tick(), if self.ports.has_shut() => self.retry_ports(),
                 Some(suspect) = suspects.recv() => self.evict(&suspect),
+                Some(message) = told.recv() => self.hear(&message),
                 message = messages.next() => match message {
                     Some(message) => self.hear(&message),
                     None => return,

@@ -35,6 +35,7 @@ const PURE: &[&str] = &[
     "log-aggregator/src/ring.rs",
     "router/src/access_log.rs",
     "router/src/alone/gorouter/keys.rs",
+    "router/src/alone/routing_api/routes.rs",
     "router/src/calendar.rs",
     "router/src/decimal.rs",
     "router/src/error_page.rs",

@@ -46,7 +46,25 @@ const WRONG: &[(&str, &str)] = &[
     ("routing_table_sharding_mode: none", "take all, segments or shared-and-segments"),
     ("routing_table_sharding_mode: segments", "name some in isolation_segments"),
     ("isolation_segments: is1", "isolation_segments"),
-    ("routing_api: {uri: http://routing-api, port: 3000}", "takes routes from NATS only"),
+    ("routing_api: {uri: http://routing-api, port: 3000}", "UAA client requires TLS enabled"),
+    (
+        "routing_api: {uri: http://routing-api, port: 3000}\n\
+         oauth: {token_endpoint: uaa, port: -1}",
+        "UAA client requires TLS enabled",
+    ),
+    (
+        "routing_api: {uri: routing-api, port: 3000, auth_disabled: true}",
+        "routing_api.uri: take http://HOST or https://HOST",
+    ),
+    (
+        "routing_api: {uri: https://routing-api, port: 3000, auth_disabled: true, ca_certs: x}",
+        "routing_api: ca_certs: there is no certificate in it",
+    ),
+    (
+        "routing_api: {uri: http://routing-api, port: 3000}\n\
+         oauth: {token_endpoint: uaa, port: 8443, ca_certs: /nowhere}",
+        "oauth: ca_certs: cannot read /nowhere",
+    ),
     ("disable_http: true", "nothing would listen"),
     ("enable_ssl: true", "give at least one cert_chain and private_key"),
     ("enable_ssl: true\ntls_pem: [{cert_chain: x, private_key: y}]", "no private key in it"),

@@ -13,6 +13,7 @@ mod names;
 mod nats;
 mod process;
 mod reload;
+mod routing_api;
 mod soak;
 mod status;
 mod tables;

@@ -1,4 +1,5 @@
 //! Bytes that several roles speak.
 
 pub mod dropsonde;
+pub mod event_stream;
 pub mod registration;

@@ -3,6 +3,7 @@
 
 mod keys;
 mod ports;
+mod routing_api;
 mod secrets;
 
 use std::path::Path;
@@ -44,7 +45,9 @@ pub(crate) fn read(text: &str) -> Read {
 
 fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
     let mut judge = Judge::default();
-    refuse_unsupported(&file, &mut judge);
+    if file.disable_http && !file.enable_ssl {
+        judge.refuse("disable_http without enable_ssl: nothing would listen");
+    }
     let mut router = Config::new("");
     // The platform's own names are not gorouter's business.
     router.apps_internal_suffix.clear();
@@ -94,28 +97,13 @@ fn settings_of(file: File, unknown_keys: Vec<String>) -> Read {
         status: status(&file, &mut judge),
         access: access(&file, &mut judge),
         report: report(&file),
+        routing_api: routing_api::routing_api(&file, &mut judge),
         lifecycle: Lifecycle { start_delay, drain_wait: file.drain_wait },
         handover: None,
         remarks: remarks(&file),
         unknown_keys,
     };
     judge.over(settings)
-}
-
-/// What gorouter can, and this router cannot.
-fn refuse_unsupported(file: &File, judge: &mut Judge) {
-    let lacks = [
-        (
-            file.routing_api.as_ref().is_some_and(|api| !api.uri.is_empty() && api.port != 0),
-            "routing_api names a server: this router takes routes from NATS only; leave its uri \
-             out, and have its routes registered over NATS",
-        ),
-        (
-            file.disable_http && !file.enable_ssl,
-            "disable_http without enable_ssl: nothing would listen",
-        ),
-    ];
-    lacks.into_iter().filter(|(is_so, _)| *is_so).for_each(|(_, why)| judge.refuse(why));
 }
 
 /// What is asked for, and left undone.

@@ -203,6 +203,7 @@ pub(super) fn read(text: &str) -> Read {
         logging: Logging { level: file.log.level, timestamps: file.log.timestamps },
         access: Access { file: path, syslog, metron },
         report,
+        routing_api: None,
         lifecycle: Lifecycle { start_delay, drain_wait },
         handover: None,
         remarks: Vec::new(),

@@ -10,6 +10,7 @@ use lattice_daemon::bus::nats::NatsConfig;
 use super::access::Access;
 use super::reload::Reload;
 use super::report::Report;
+use super::routing_api::RoutingApi;
 use super::stdout::Logging;
 use super::{gorouter, ours};
 use crate::config::{Config, ErrorPage, Identity};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub access: Access,
     /// Who is told what is counted, beside those who ask.
     pub report: Option<Report>,
+    /// Where routes come from beside the bus.
+    pub routing_api: Option<RoutingApi>,
     /// Its first and last moments.
     pub lifecycle: Lifecycle,
     /// Where the listening sockets pass from one process to the next.

@@ -328,7 +328,8 @@ async fn a_full_queue_is_noticed_however_seldom_routes_are_pruned() {
     bench.registrar.rules.queue_poll = Duration::from_millis(1);
     let (messages, shutdown) = (bus.subscribe("router.*"), CancellationToken::new());
     let (_suspects, suspects) = mpsc::channel(1);
-    let running = tokio::spawn(bench.registrar.run(messages, suspects, shutdown.clone()));
+    let (_telling, told) = mpsc::channel(1);
+    let running = tokio::spawn(bench.registrar.run(messages, suspects, told, shutdown.clone()));
     heard.next().await.expect("it starts");
     // Nobody reads meanwhile: the reader is on this thread.
     for _ in 0..=PENDING_MAX {

@@ -495,6 +495,7 @@ pub(super) const FAMILIES: &[Family] = &[
                     "what_is_asked_for_and_not_done_is_named",
                 ],
             ),
+            ("router/src/alone/gorouter/routing_api.rs", &[]),
             ("appliance/tests/router/files.rs", &[]),
             ("appliance/tests/router/reload.rs", &[]),
             ("router/src/alone/ours.rs", &[]),

@@ -18,11 +18,9 @@ const WITHOUT_EFFECT: &[&str] = &[
     "nats.hosts.",
     "per_request_metrics_reporting",
     "prometheus.meters",
-    "routing_api",
     "pid_file",
     "publish_start_message_interval",
     "route_services_internal_server_port",
-    "token_fetcher_",
 ];
 
 /// Whether gorouter knows a key, and nothing has to be done about it.
@@ -80,6 +78,12 @@ pub(super) struct File {
     pub(super) html_error_template_file: String,
     pub(super) per_app_prometheus_http_metrics_reporting: bool,
     pub(super) routing_api: Option<RoutingApi>,
+    pub(super) oauth: Option<OAuth>,
+    pub(super) token_fetcher_max_retries: u32,
+    #[serde(with = "duration")]
+    pub(super) token_fetcher_retry_interval: Duration,
+    /// Seconds.
+    pub(super) token_fetcher_expiration_buffer_time: i64,
     pub(super) keep_alive_100_continue_requests: bool,
     pub(super) send_http_start_stop_server_event: bool,
     pub(super) send_http_start_stop_client_event: bool,
@@ -196,12 +200,30 @@ pub(super) struct Nats {
     pub(super) ping_interval: Option<Duration>,
 }
 
-/// Another source of routes; gorouter asks it where both are there.
+/// Another source of routes, which is asked where both `uri` and `port` are there.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RoutingApi {
     pub(super) uri: String,
     pub(super) port: u16,
+    pub(super) auth_disabled: bool,
+    pub(super) ca_certs: Pems,
+    pub(super) cert_chain: String,
+    pub(super) private_key: String,
+}
+
+/// Who gives tokens for it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OAuth {
+    pub(super) token_endpoint: String,
+    /// -1 says that it speaks no TLS.
+    pub(super) port: i64,
+    pub(super) skip_ssl_validation: bool,
+    pub(super) client_name: String,
+    pub(super) client_secret: String,
+    /// The path of a file.
+    pub(super) ca_certs: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -341,6 +363,9 @@ fn usual() -> File {
         enable_envelope_v1_metrics: true,
         prune_stale_droplets_interval: secs(30),
         start_response_delay_interval: secs(5),
+        token_fetcher_max_retries: 3,
+        token_fetcher_retry_interval: secs(5),
+        token_fetcher_expiration_buffer_time: 30,
         endpoint_timeout: secs(60),
         endpoint_dial_timeout: secs(5),
         tls_handshake_timeout: secs(10),

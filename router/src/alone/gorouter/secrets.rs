@@ -145,7 +145,7 @@ pub(super) fn forwarded(file: &File, judge: &mut Judge) -> ForwardedCertificate 
     }
 }
 
-fn identity(chain: &str, key: &str) -> Result<Option<Identity>, String> {
+pub(super) fn identity(chain: &str, key: &str) -> Result<Option<Identity>, String> {
     if chain.is_empty() && key.is_empty() {
         return Ok(None);
     }
@@ -153,7 +153,7 @@ fn identity(chain: &str, key: &str) -> Result<Option<Identity>, String> {
 }
 
 /// Those in the file, and those whom the machine trusts.
-fn trusted(listed: &Pems) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn trusted(listed: &Pems) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut trusted = Vec::new();
     for pem in listed.0.iter().filter(|pem| !pem.trim().is_empty()) {
         trusted.extend(tls::certificates(pem).map_err(|error| error.to_string())?);

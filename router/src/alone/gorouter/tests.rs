@@ -257,21 +257,6 @@ fn what_is_asked_for_and_not_done_is_named() {
 }
 
 #[test]
-fn a_routing_api_that_is_not_turned_on_is_passed_over() {
-    for text in [
-        "routing_api: {}",
-        "routing_api: null",
-        "routing_api: {uri: \"\", port: 0, auth_disabled: false, ca_certs: \"\"}",
-        "routing_api: {uri: http://routing-api.internal, port: 0}",
-        "routing_api: {uri: \"\", port: 3000}",
-    ] {
-        assert!(read(text).unwrap().unknown_keys.is_empty(), "{text}");
-    }
-    let refused = mistakes("routing_api: {uri: http://routing-api.internal, port: 3000}");
-    assert!(refused[0].starts_with("routing_api names a server"), "{refused:?}");
-}
-
-#[test]
 fn the_error_page_is_that_of_its_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("error.html");
