@@ -188,8 +188,8 @@ pub async fn start(
     let editor = Editor::new(table_rules, rand::random());
     let (table, tcp) = (editor.table().clone(), tcp_rules(&config));
     let (limits, tcp_of_worker) = shares(&config, &tcp);
-    let (suspecting, suspects) = mpsc::channel(SUSPECTS_MAX);
-    let (telling, told) = mpsc::channel(TOLD_MAX);
+    let ((suspecting, suspects), (telling, told)) =
+        (mpsc::channel(SUSPECTS_MAX), mpsc::channel(TOLD_MAX));
     let ending = Arc::new(Ending::new(config.limits.drain));
     let shared = Arc::new(Shared {
         table: table.clone(),
@@ -240,11 +240,9 @@ pub async fn start(
         measures_apps: config.measures_apps,
     };
     let handle = Handle { inner: Arc::new(inner) };
-    for listener in &config.listeners {
-        handle.listen(*listener)?;
-    }
-    let following = registrar.run(messages, suspects, told, tasks.shutdown().clone());
-    tasks.critical("router-registrar", following);
+    config.listeners.iter().try_for_each(|listener| handle.listen(*listener).map(drop))?;
+    let shutdown = tasks.shutdown().clone();
+    tasks.critical("router-registrar", registrar.run(messages, suspects, told, shutdown));
     Ok(handle)
 }
 
