@@ -144,7 +144,8 @@ fn unknown_and_emptied_routes_say_which_they_are() {
     let (lattice, web) = stage();
     let unknown = web.get("nobody", "/").unwrap();
     assert_eq!((unknown.status, unknown.router_error.as_deref()), (404, Some("unknown_route")));
-    let words = "404 Not Found: Requested route ('nobody.lattice.localhost') does not exist.\n";
+    let words =
+        "404 Not Found: Requested route ('nobody.lattice.localhost:8080') does not exist.\n";
     assert_eq!(unknown.body, words);
     lattice.ltc_ok(&["scale", "fixture", "0"]);
     eventually("it is said to have no endpoints", PATIENCE, || {
