@@ -41,6 +41,8 @@ pub fn route_uri(uri: &str) {
 /// Reads texts as a request's target and host. What it asks for is said without case and port, and
 /// is the same as when the target is a URL with that host.
 pub fn asked(target: &str, host: &str) {
+    // What stands around a value in its line is none of it.
+    let host = host.trim_matches([' ', '\t']);
     let Some((asked_host, path)) = read(target, host) else { return };
     assert_eq!(asked_host, asked_host.to_ascii_lowercase());
     assert!(!asked_host.is_empty());
@@ -83,4 +85,9 @@ proptest::proptest! {
     ) {
         asked(&target, &host);
     }
+}
+
+#[test]
+fn white_space_around_a_host_is_none_of_it() {
+    asked("/", "\tX\t");
 }
