@@ -36,7 +36,7 @@ use crate::watch::{Phase, Watch};
 use crate::wire::{Secured, Stream};
 use crate::worker::{Peer, Slot, Worker};
 pub(crate) use head::has_words_for;
-use socket::Socket;
+use socket::{Outlet, Socket};
 pub(crate) use substream::Substream;
 pub(crate) use trunk::Trunk;
 pub(crate) use upstream::Upstream;
@@ -57,6 +57,7 @@ type Taken = (Request<RecvStream>, SendResponse<Bytes>);
 /// One connection.
 struct Carrier {
     connection: Connection<Socket, Bytes>,
+    outlet: Outlet,
     watch: Rc<Watch>,
     conduct: Rc<Conduct>,
     goodbye: Option<Pin<Box<Sleep>>>,
@@ -86,13 +87,16 @@ pub(crate) async fn serve(
         .max_concurrent_streams(limits.streams_max)
         .max_header_list_size(limits.header_bytes_max.try_into().unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER_BYTES);
-    let connection = match builder.handshake(Socket::new(secured)).await {
+    let socket = Socket::new(secured);
+    let outlet = socket.outlet();
+    let connection = match builder.handshake(socket).await {
         Ok(connection) => connection,
         Err(error) => return debug!(%error, "a client does not speak HTTP/2"),
     };
     watch.enters(Phase::Idle);
     let conduct = Rc::new(Conduct::new(watch.clone()));
-    let mut carrier = Carrier { connection, watch: watch.clone(), conduct, goodbye: None };
+    outlet.takes_over();
+    let mut carrier = Carrier { connection, outlet, watch: watch.clone(), conduct, goodbye: None };
     while let Some(taken) = poll_fn(|cx| carrier.poll(cx)).await {
         if !carrier.conduct.has_room(limits.streams_max) {
             // Those that were taken back just now end first: who replaces a request is served.
@@ -157,7 +161,15 @@ impl Carrier {
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => {}
         }
-        self.poll_goodbye(cx).map(|()| None)
+        match self.outlet.poll_flush(cx) {
+            Poll::Ready(Ok(())) => self.poll_goodbye(cx).map(|()| None),
+            Poll::Ready(Err(error)) => {
+                debug!(%error, "a client takes nothing any more");
+                Poll::Ready(None)
+            }
+            // Nobody leaves before that is said.
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Ready when a client that was told of the end has nothing more to come.

@@ -1,5 +1,7 @@
 //! Heads between HTTP/2 and HTTP/1, whose rules the stages after this one know. Pure.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -158,12 +160,14 @@ pub(super) fn fields(lines: &[u8]) -> Option<HeaderMap> {
 
 fn uri(origin: &[u8], host: &[u8]) -> Option<Uri> {
     // A URL may have a query and no path; a request has one (RFC 9113 8.3.1).
-    let whole = [b"/", origin].concat();
-    let origin = if origin.starts_with(b"?") { &whole } else { origin };
-    let path = PathAndQuery::try_from(origin).ok()?;
+    let origin = match origin.starts_with(b"?") {
+        true => Cow::Owned([b"/", origin].concat()),
+        false => Cow::Borrowed(origin),
+    };
+    let path = PathAndQuery::try_from(&*origin).ok()?;
     let authority = Authority::try_from(host).ok()?;
     // What it does not like it may leave out, or take for something else.
-    if path.as_str().as_bytes() != origin || authority.as_str().contains('@') {
+    if path.as_str().as_bytes() != &*origin || authority.as_str().contains('@') {
         return None;
     }
     let mut parts = http::uri::Parts::default();

@@ -106,13 +106,15 @@ impl Substream {
         if sending.waiting.len() >= WAITING_BYTES_MAX {
             ready!(self.poll_send(cx, &mut sending))?;
         }
+        let length = parts.iter().map(|part| part.len()).sum();
+        sending.waiting.reserve(length);
         for part in parts {
             sending.waiting.extend_from_slice(part);
         }
         if let Poll::Ready(Err(error)) = self.poll_send(cx, &mut sending) {
             return Poll::Ready(Err(error));
         }
-        Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
+        Poll::Ready(Ok(length))
     }
 
     /// Ready when all that was written is on its way, as far as it makes a whole.

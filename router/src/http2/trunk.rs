@@ -2,8 +2,11 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -78,14 +81,24 @@ impl Trunk {
             .max_header_list_size(head_max.try_into().unwrap_or(u32::MAX))
             .max_send_buffer_size(SEND_BUFFER_BYTES);
         let fault = Fault::default();
-        let begun = builder.handshake(Socket::noting(secured, fault.clone())).await;
-        let (requests, connection) =
+        let socket = Socket::noting(secured, fault.clone());
+        let outlet = socket.outlet();
+        let begun = builder.handshake(socket).await;
+        let (requests, mut connection) =
             begun.map_err(|error| of_tls(&fault).unwrap_or_else(|| io::Error::other(error)))?;
         let is_over = Rc::new(Cell::new(false));
         let ends = Ends(is_over.clone());
+        outlet.takes_over();
         tokio::task::spawn_local(async move {
             let _ends = ends;
-            if let Err(error) = connection.await {
+            let carried = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(ended.map_err(io::Error::other)),
+                Poll::Pending => match outlet.poll_flush(cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+                },
+            });
+            if let Err(error) = carried.await {
                 debug!(%error, "a connection in HTTP/2 to an endpoint broke off");
             }
         });
