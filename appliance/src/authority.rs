@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use lattice_router::tls::{Certificates, Clients, Front, Identity, Version, Versions};
+use lattice_router::tls::{Certificates, Clients, Front, FrontTls, Identity, Version, Versions};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, GeneralSubtree, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, NameConstraints,
@@ -22,10 +22,7 @@ const DAYS: i64 = 820;
 
 /// What the router speaks in front, for a domain's names, and what it shows, to which more can be
 /// added; the authority is made if there is none.
-pub fn front(
-    data_dir: &Path,
-    domain: &str,
-) -> anyhow::Result<(rustls::ServerConfig, Arc<Certificates>)> {
+pub fn front(data_dir: &Path, domain: &str) -> anyhow::Result<(FrontTls, Arc<Certificates>)> {
     let authority = Authority::load_or_create(data_dir, domain)?;
     let certificates = Arc::new(Certificates::new(vec![authority.identity(domain)?])?);
     let front = Front {

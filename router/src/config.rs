@@ -19,7 +19,7 @@ pub use crate::error_page::ErrorPage;
 pub use crate::pool::Balance;
 pub use crate::records::Records;
 pub use crate::services::Services;
-pub use crate::tls::BackendTls;
+pub use crate::tls::{BackendTls, FrontTls};
 
 /// Everything a router needs to know. [`Config::new`] has the defaults.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub struct Config {
     /// Threads that carry requests, each with its own runtime, listeners and connections.
     pub workers: usize,
     /// What is spoken on listeners under TLS.
-    pub front_tls: Option<Arc<rustls::ServerConfig>>,
+    pub front_tls: Option<Arc<FrontTls>>,
     /// What authorities are answered that ask whether a host is ours.
     pub challenges: Arc<Challenges>,
     /// What is spoken to endpoints under TLS; without it nobody is trusted.
@@ -328,7 +328,8 @@ pub struct Limits {
     /// Until an endpoint has proved itself.
     #[serde(with = "duration")]
     pub handshake_timeout: Duration,
-    /// From the request, or the last byte of its upload, to the head of the answer.
+    /// From the request, or the last byte of its upload, to the head of the answer, for each endpoint
+    /// that is asked.
     #[serde(with = "duration")]
     pub endpoint_timeout: Duration,
     /// How long a body may take to come; beyond that it must bring 1 KiB a second.

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, Connection, HandshakeKind, RootCertStore, ServerConfig};
 
 use crate::challenges::ACME_TLS;
 
@@ -89,6 +89,13 @@ pub struct Front {
     pub answers_challenges: bool,
 }
 
+/// What clients under TLS are met with.
+#[derive(Debug, Clone)]
+pub struct FrontTls {
+    pub(crate) server: Arc<ServerConfig>,
+    clients: Arc<dyn ClientCertVerifier>,
+}
+
 /// What is spoken to endpoints under TLS; by default nobody is trusted.
 #[derive(Debug, Clone)]
 pub struct BackendTls(pub(crate) Arc<ClientConfig>);
@@ -126,16 +133,21 @@ impl BackendTls {
 }
 
 impl Front {
-    /// As `rustls` takes it.
-    pub fn config(self) -> Result<ServerConfig, PemError> {
+    /// As listeners take it.
+    pub fn config(self) -> Result<FrontTls, PemError> {
         let provider = suites::provider(&self.cipher_suites)?;
         let versions = self.versions.listed();
         let clients = subjects::guarded(verifier(self.clients)?, self.subject_rules);
         let config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&versions)
             .map_err(refused)?
-            .with_client_cert_verifier(clients);
+            .with_client_cert_verifier(clients.clone());
         let mut config = config.with_cert_resolver(self.certificates);
+        // Clients order suites for servers they do not know; as gorouter, this one has its own order.
+        config.ignore_client_order = true;
+        // A session is resumed by what its client keeps, however many there are.
+        config.ticketer = ring::Ticketer::new().map_err(refused)?;
+        config.send_tls13_tickets = 1;
         // The last is for whoever asks for nothing else.
         let known = [
             (HTTP2, self.speaks_http2),
@@ -144,7 +156,20 @@ impl Front {
         ];
         let spoken = known.into_iter().filter(|(_, is_spoken)| *is_spoken);
         config.alpn_protocols = spoken.map(|(name, _)| name.to_vec()).collect();
-        Ok(config)
+        Ok(FrontTls { server: Arc::new(config), clients })
+    }
+}
+
+impl FrontTls {
+    /// Whether who is met here is whom the certificate says. `rustls` looks at that in full
+    /// handshakes alone, and a session can be resumed again and again.
+    pub(crate) fn believes(&self, met: &Connection) -> bool {
+        match met.peer_certificates() {
+            Some([leaf, others @ ..]) if met.handshake_kind() == Some(HandshakeKind::Resumed) => {
+                self.clients.verify_client_cert(leaf, others, UnixTime::now()).is_ok()
+            }
+            _ => true,
+        }
     }
 }
 
@@ -212,4 +237,80 @@ fn verifier(clients: Clients) -> Result<Arc<dyn ClientCertVerifier>, PemError> {
 
 fn refused(error: impl Display) -> PemError {
     PemError::Refused(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConnection, ServerConnection};
+
+    use super::*;
+
+    fn authority() -> CertifiedIssuer<'static, KeyPair> {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn identity(authority: &CertifiedIssuer<'_, KeyPair>) -> Identity {
+        let (key, names) = (KeyPair::generate().unwrap(), vec!["web.test".to_owned()]);
+        let made = CertificateParams::new(names).unwrap().signed_by(&key, authority).unwrap();
+        Identity::of_pem(&made.pem(), &key.serialize_pem()).unwrap()
+    }
+
+    fn required(authority: &CertifiedIssuer<'_, KeyPair>) -> Clients {
+        Clients::Required(roots(&authority.pem()).unwrap())
+    }
+
+    /// What the router knows after a handshake with such a client, and the ticket that follows it.
+    fn meet(front: &FrontTls, client: &Arc<ClientConfig>) -> Connection {
+        let name = ServerName::try_from("web.test").unwrap();
+        let mut near = Connection::from(ServerConnection::new(front.server.clone()).unwrap());
+        let mut far = Connection::from(ClientConnection::new(client.clone(), name).unwrap());
+        while near.wants_write() || far.wants_write() {
+            pass(&mut far, &mut near);
+            pass(&mut near, &mut far);
+        }
+        near
+    }
+
+    fn pass(from: &mut Connection, to: &mut Connection) {
+        let mut bytes = Vec::new();
+        while from.wants_write() {
+            from.write_tls(&mut bytes as &mut dyn Write).unwrap();
+        }
+        let mut bytes = bytes.as_slice();
+        while !bytes.is_empty() {
+            to.read_tls(&mut bytes as &mut dyn Read).unwrap();
+            to.process_new_packets().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_looked_at_whenever_a_session_is_resumed() {
+        let (ours, other) = (authority(), authority());
+        let front = Front {
+            certificates: Arc::new(Certificates::new(vec![identity(&ours)]).unwrap()),
+            clients: required(&ours),
+            subject_rules: Vec::new(),
+            versions: Versions { min: Version::Tls12, max: Version::Tls13 },
+            cipher_suites: Vec::new(),
+            speaks_http2: false,
+            answers_challenges: false,
+        };
+        let front = front.config().unwrap();
+        let client = Arc::new(client(&[], Some(identity(&ours)), false).unwrap());
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+            let met = meet(&front, &client);
+            assert_eq!(met.handshake_kind(), Some(kind));
+            assert!(front.believes(&met), "{kind:?}");
+        }
+        let stricter = FrontTls { clients: verifier(required(&other)).unwrap(), ..front };
+        let met = meet(&stricter, &client);
+        assert_eq!(met.handshake_kind(), Some(HandshakeKind::Resumed));
+        assert!(!stricter.believes(&met));
+    }
 }

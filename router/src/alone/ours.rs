@@ -22,7 +22,7 @@ use crate::config::{
     Side, Sticky, duration,
 };
 use crate::http::Status;
-use crate::tls::{BackendTls, Clients, Front, Version, Versions};
+use crate::tls::{BackendTls, Clients, Front, FrontTls, Version, Versions};
 use nats::Nats;
 use tcp::Tcp;
 
@@ -269,7 +269,7 @@ fn reload(file: &File, judge: &mut Judge) -> Option<Reload> {
     }
 }
 
-fn front(tls: &Tls, reload: &Reload, judge: &mut Judge) -> Option<Arc<rustls::ServerConfig>> {
+fn front(tls: &Tls, reload: &Reload, judge: &mut Judge) -> Option<Arc<FrontTls>> {
     if tls.min > tls.max {
         judge.refuse("tls.min is newer than tls.max: nothing would be spoken");
         return None;

@@ -36,6 +36,9 @@ const OPENSSL: [(&str, &str); 6] = [
     ("ECDHE-RSA-CHACHA20-POLY1305", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
 ];
 
+/// Ciphers, the one that is preferred first.
+const PREFERRED: [&str; 3] = ["AES_128", "AES_256", "CHACHA20"];
+
 impl Version {
     /// As gorouter's file has it, such as `TLSv1.2`, which it means by nothing as well.
     pub(crate) fn of_gorouter(text: &str) -> Result<Self, String> {
@@ -56,9 +59,14 @@ impl Versions {
     }
 }
 
-/// What carries these suites of TLS 1.2, and all of TLS 1.3; all if none is named.
+/// What carries these suites of TLS 1.2, and all of TLS 1.3; all if none is named. They are in the
+/// order in which a Go server prefers them: those first that are safe and take the least work.
 pub(super) fn provider(names: &[String]) -> Result<CryptoProvider, PemError> {
     let mut provider = ring::default_provider();
+    provider.cipher_suites.sort_by_cached_key(|suite| {
+        let name = format!("{:?}", suite.suite());
+        PREFERRED.iter().position(|cipher| name.contains(cipher)).unwrap_or(PREFERRED.len())
+    });
     if names.is_empty() {
         return Ok(provider);
     }
@@ -94,6 +102,15 @@ fn suites_have_two_names_each() {
     }
     let refused = provider(&["AES128-SHA".to_owned()]).unwrap_err().to_string();
     assert!(refused.contains("ECDHE-RSA-AES128-GCM-SHA256"), "{refused}");
+}
+
+#[test]
+fn what_takes_the_least_work_is_preferred() {
+    let suites = provider(&[]).unwrap().cipher_suites;
+    let names: Vec<String> = suites.iter().map(|suite| format!("{:?}", suite.suite())).collect();
+    let ciphers = ["AES_128", "AES_256", "CHACHA20"].map(|cipher| [cipher; 3]).concat();
+    assert_eq!(names.len(), ciphers.len());
+    assert!(names.iter().zip(ciphers).all(|(name, cipher)| name.contains(cipher)), "{names:?}");
 }
 
 #[test]

@@ -10,15 +10,15 @@ use crate::alone::settings::Judge;
 use crate::config::{ForwardedCertificate, Services};
 use crate::services::{Hairpins, Keys};
 use crate::tls::{
-    self, BackendTls, Certificates, Clients, Front, Identity, PemError, SubjectRule, Version,
-    Versions,
+    self, BackendTls, Certificates, Clients, Front, FrontTls, Identity, PemError, SubjectRule,
+    Version, Versions,
 };
 
 /// Whom the machine trusts, where its distribution keeps them.
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// What is spoken to clients.
-pub(super) fn front(file: &File, judge: &mut Judge) -> Option<Arc<rustls::ServerConfig>> {
+pub(super) fn front(file: &File, judge: &mut Judge) -> Option<Arc<FrontTls>> {
     if !file.enable_ssl {
         return None;
     }

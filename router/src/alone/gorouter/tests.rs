@@ -398,7 +398,7 @@ fn tls_in_front_is_as_the_file_says() {
         ("enable_http2: false", vec![b"http/1.1".to_vec()]),
     ] {
         let front = read(&secured(more)).unwrap().router.front_tls.unwrap();
-        assert_eq!(front.alpn_protocols, spoken, "{more}");
+        assert_eq!(front.server.alpn_protocols, spoken, "{more}");
     }
     for (more, part) in [
         ("min_tls_version: TLSv1.0", "take TLSv1.2 or TLSv1.3"),

@@ -8,7 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lattice_router::tls::{Certificates, Clients, Front, Subject, SubjectRule, Version, Versions};
 use lattice_router::{Config, ForwardedCertificate};
-use rustls::ClientConfig;
+use rustls::{CipherSuite, ClientConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::{Authority, Leaf, client, connect};
 use crate::support::{Endpoint, Wire, World};
@@ -262,5 +264,59 @@ async fn an_authority_vouches_only_for_whom_its_rule_names() {
             Ok(mut wire) => wire.try_send(GET).await.is_ok() && wire.head().await.is_some(),
         };
         assert_eq!(is_served, is_let_in, "{issuer} {valid}");
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_resumed() {
+    use rustls::HandshakeKind::{Full, Resumed};
+    let authority = Authority::new("one");
+    let certificates = shown(&[&authority.leaf(&["web.test"])]);
+    let leaf = authority.leaf(&["client.test"]);
+    for (clients, versions) in [
+        (Clients::Unasked, BOTH),
+        (Clients::Unasked, Versions { max: Version::Tls12, ..BOTH }),
+        (Clients::Required(authority.roots()), BOTH),
+        (Clients::Asked(authority.roots()), Versions { max: Version::Tls12, ..BOTH }),
+    ] {
+        let world = world(&certificates, (clients, versions), |_| {}).await;
+        let config = Arc::new(client(&authority, Some(&leaf)));
+        for expected in [Full, Resumed, Resumed] {
+            let tcp = TcpStream::connect(world.addr).await.unwrap();
+            let name = "web.test".try_into().unwrap();
+            let stream = TlsConnector::from(config.clone()).connect(name, tcp).await.unwrap();
+            assert_eq!(stream.get_ref().1.handshake_kind(), Some(expected), "{versions:?}");
+            let mut wire = Wire::over(stream);
+            wire.send(GET).await;
+            // A ticket comes before the answer.
+            assert_eq!(wire.response().await.status, 404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_routers_order_of_suites_is_taken() {
+    use rustls::crypto::ring;
+    let authority = Authority::new("one");
+    let certificates = shown(&[&authority.leaf(&["web.test"])]);
+    for (versions, suite) in [
+        (BOTH, CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (
+            Versions { max: Version::Tls12, ..BOTH },
+            CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        ),
+    ] {
+        let world = world(&certificates, (Clients::Unasked, versions), |_| {}).await;
+        let mut provider = ring::default_provider();
+        // ChaCha20 first.
+        provider.cipher_suites.reverse();
+        let config = ClientConfig::builder_with_provider(Arc::new(provider));
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let config = config.with_root_certificates(authority.roots()).with_no_client_auth();
+        let tcp = TcpStream::connect(world.addr).await.unwrap();
+        let name = "web.test".try_into().unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+        let agreed = stream.get_ref().1.negotiated_cipher_suite().map(|suite| suite.suite());
+        assert_eq!(agreed, Some(suite));
     }
 }
