@@ -39,9 +39,10 @@ impl Drop for Ends {
 // === impl Alone ===
 
 impl Alone {
-    /// The nth of those that run at the same time, with these settings beside the usual: keys, in
-    /// which ADDRESS is where it listens, and tables, in which DIR is a folder of its own.
-    pub(crate) fn start(nth: u16, keys: &str, tables: &str) -> Self {
+    /// The nth of those that run at the same time, with so many workers and these settings beside the
+    /// usual: keys, in which ADDRESS is where it listens, and tables, in which DIR is a folder of its
+    /// own.
+    pub(crate) fn start((nth, workers): (u16, usize), keys: &str, tables: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("nats.log");
         let (nats_port, metrics_port) = (NATS_PORT + nth, METRICS_PORT + nth);
@@ -52,7 +53,7 @@ impl Alone {
         let keys = keys.replace("ADDRESS", &format!("127.0.0.1:{}", PORT + nth));
         let tables = tables.replace("DIR", dir.path().to_str().unwrap());
         let settings = format!(
-            "workers = 2\n{keys}\n[lifecycle]\nstart_delay = \"0s\"\n\
+            "workers = {workers}\n{keys}\n[lifecycle]\nstart_delay = \"0s\"\n\
              [nats]\nservers = [\"localhost:{nats_port}\"]\n[log]\nlevel = \"error\"\n\
              [status]\nmetrics = \"127.0.0.1:{metrics_port}\"\n{tables}\n"
         );
@@ -65,8 +66,8 @@ impl Alone {
     }
 
     /// One that listens in clear, keeps clients for long and has no access lines.
-    pub(crate) fn plain(nth: u16) -> Self {
-        Self::start(nth, "listen = [\"ADDRESS\"]", "[limits]\nkeep_alive_idle = \"10m\"")
+    pub(crate) fn plain(nth: u16, workers: usize) -> Self {
+        Self::start((nth, workers), "listen = [\"ADDRESS\"]", "[limits]\nkeep_alive_idle = \"10m\"")
     }
 
     /// Where it listens on loopback.

@@ -1,10 +1,58 @@
-//! What else the machine was doing: rounds in which it was taken from us are repeated.
+//! What else the machine was doing: rounds in which it was taken from us are repeated. And who runs
+//! on which of its processors.
 
 use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Rounds with more of the machine's time stolen than this are repeated.
 const STEAL_MAX: f64 = 0.03;
 const REPEATS_MAX: usize = 3;
+
+/// The processors, one half for what is measured and the other for those who ask it and answer it:
+/// so nobody waits for a processor that another one's load has.
+pub(crate) struct Sides {
+    measured: CpuSet,
+    beside: CpuSet,
+    /// Processors that what is measured has, each of which is to have a worker.
+    pub(crate) workers: usize,
+}
+
+// === impl Sides ===
+
+impl Sides {
+    /// Of the processors that this process may use; a single one is on both sides.
+    pub(crate) fn of_machine() -> Self {
+        let usable = sched_getaffinity(None).expect("the kernel tells where a thread may run");
+        let all: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| usable.is_set(*cpu)).collect();
+        let (beside, measured) = all.split_at(all.len() / 2);
+        let beside = if beside.is_empty() { measured } else { beside };
+        let set = |side: &[usize]| {
+            let mut set = CpuSet::new();
+            side.iter().for_each(|cpu| set.set(*cpu));
+            set
+        };
+        Self { measured: set(measured), beside: set(beside), workers: measured.len() }
+    }
+
+    /// Has this thread, and all that it starts from now on, run beside what is measured.
+    pub(crate) fn step_aside(&self) {
+        sched_setaffinity(None, &self.beside).expect("these processors are there");
+    }
+
+    /// Has a process with all its threads run where it is measured.
+    pub(crate) fn measure(&self, pid: i32) {
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+            let name = thread.unwrap().file_name();
+            let thread = name.to_str().and_then(|name| Pid::from_raw(name.parse().ok()?));
+            let pinned = sched_setaffinity(Some(thread.expect("a number")), &self.measured);
+            // A thread that has ended meanwhile runs nowhere.
+            assert!(matches!(pinned, Ok(()) | Err(Errno::SRCH)), "{pinned:?}");
+        }
+    }
+}
 
 /// Runs a round until it was not disturbed, at most a few times; says so when it was.
 pub(crate) fn undisturbed<T>(mut round: impl FnMut() -> T) -> T {

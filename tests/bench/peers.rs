@@ -1,4 +1,4 @@
-//! Proxies of others, as Debian has them, each with two workers, in front of one server.
+//! Proxies of others, as Debian has them, in front of one server.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ pub(crate) struct Backend {
     pub(crate) certificate: Option<PathBuf>,
     /// Where the proxy may keep files.
     pub(crate) dir: PathBuf,
+    /// How many processes or threads it has for requests.
+    pub(crate) workers: usize,
 }
 
 /// A running proxy; ended when dropped.
@@ -30,9 +32,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Two processes beside the one that watches them.
+    /// Processes beside the one that watches them.
     pub(crate) fn nginx(backend: &Backend) -> Self {
-        let Backend { address, dir, .. } = backend;
+        let Backend { address, dir, workers, .. } = backend;
         let dir = dir.display();
         let log = match backend.is_logged {
             true => format!("{dir}/nginx.access combined"),
@@ -49,7 +51,7 @@ impl Peer {
             }
         };
         let config = format!(
-            "daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.log; worker_processes 2;\n\
+            "daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.log; worker_processes {workers};\n\
              worker_rlimit_nofile 65536; events {{ worker_connections 32768; }}\n\
              http {{ access_log {log}; keepalive_requests 1000000000;\n\
              keepalive_timeout 600s; client_body_buffer_size 64k;\n\
@@ -66,11 +68,13 @@ impl Peer {
         std::fs::write(&path, config).unwrap();
         let nginx = Self::start("nginx", 9001, &["-c", path.to_str().unwrap()], backend);
         // It listens before it has them, and what they spend is to be counted.
-        eventually("nginx has its workers", PATIENCE, || expect(nginx.pids().len() == 3, "less"));
+        eventually("nginx has its workers", PATIENCE, || {
+            expect(nginx.pids().len() == 1 + workers, "less")
+        });
         nginx
     }
 
-    /// Two threads.
+    /// One process with threads.
     pub(crate) fn haproxy(backend: &Backend) -> Self {
         let log = match backend.is_logged {
             true => " log stdout format raw local0\n option httplog\n",
@@ -83,12 +87,12 @@ impl Peer {
             }
         };
         let config = format!(
-            "global\n nbthread 2\n no strict-limits\n maxconn 15000\ndefaults\n mode http\n timeout connect 5s\n \
+            "global\n nbthread {}\n no strict-limits\n maxconn 15000\ndefaults\n mode http\n timeout connect 5s\n \
              timeout client 600s\n timeout server 600s\n timeout tunnel 600s\n \
              maxconn 15000\n option forwardfor\n http-reuse always\n\
              {log}frontend in\n bind 127.0.0.1:9002{tls}\n default_backend app\n\
              backend app\n server one {}\n",
-            backend.address
+            backend.workers, backend.address
         );
         let path = backend.dir.join("haproxy.cfg");
         std::fs::write(&path, config).unwrap();

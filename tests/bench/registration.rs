@@ -16,7 +16,7 @@ const ROUTES: usize = 500;
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 pub(crate) fn run(effort: Effort) {
-    let router = Alone::plain(0);
+    let router = Alone::plain(0, 2);
     let instance = serve();
     let mut emitter = router.emitter();
     let mut client = TcpStream::connect(("127.0.0.1", router.port())).unwrap();

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::alone::open_many_files;
 use crate::effort::Effort;
+use crate::machine::Sides;
 use crate::peers::{Backend, Peer};
 pub(crate) use held::{child as held_child, echo_child};
 use load::Load;
@@ -42,13 +43,24 @@ pub(crate) fn run(effort: Effort) {
 
 /// Kinds of requests and connections.
 pub(crate) fn alone(effort: Effort) {
-    fronts::run(effort);
+    aside(|sides| fronts::run(effort, sides));
 }
 
 /// Many connections at once.
 pub(crate) fn held(effort: Effort) {
     let files = open_many_files();
-    held::run(effort, files);
+    aside(|sides| held::run(effort, files, sides));
+}
+
+/// Runs what keeps to its side of the processors.
+fn aside(run: impl FnOnce(&Sides) + Send) {
+    let sides = Sides::of_machine();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            sides.step_aside();
+            run(&sides);
+        });
+    });
 }
 
 /// Many routes.
@@ -67,7 +79,8 @@ fn in_an_appliance(effort: Effort) {
         let address = format!("{}:8080", instance["instance_address"].as_str().unwrap());
         let dir = lattice.scratch().join(name);
         std::fs::create_dir(&dir).unwrap();
-        let backend = Backend { address, is_logged, certificate: None, dir: dir.clone() };
+        let backend =
+            Backend { address, is_logged, certificate: None, dir: dir.clone(), workers: 2 };
         let peers = [Peer::nginx(&backend), Peer::haproxy(&backend)];
         let mut proxies: Vec<Proxy> = peers.iter().map(Proxy::of).collect();
         proxies.push(Proxy::new("lattice", HTTP_PORT, vec![ours]));

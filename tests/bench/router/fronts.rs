@@ -1,5 +1,6 @@
-//! A router alone beside nginx and haproxy, with two threads each, in front of one nginx that
-//! answers by itself: what a proxy meets in front.
+//! A router alone beside nginx and haproxy in front of one nginx that answers by itself: what a
+//! proxy meets in front. Each of the three has a worker for each processor on its side, and is
+//! pinned there; who asks and who answers runs on the other side.
 
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use super::load::Load;
 use super::proxies::{Case, Proxy, compare};
 use crate::alone::{self, Alone, Ends, start};
 use crate::effort::Effort;
+use crate::machine::Sides;
 use crate::peers::{Backend, Peer};
 
 /// Where the server listens that all lead to.
@@ -38,24 +40,31 @@ const IN_CLEAR: [Row; 5] = [
 ];
 /// Each writes its lines into a file of its own.
 const LOGGED: [Row; 1] = [("alone-get-1k-log-c50", "/kilobyte", http1(50, &[], ""))];
-/// With certificates of ECDSA on P-256; `new` is a full handshake for each request.
-const UNDER_TLS: [Row; 3] = [
+/// With certificates of ECDSA on P-256. A handshake for each request is a full one with `ab`; `wrk`
+/// resumes its sessions.
+const UNDER_TLS: [Row; 4] = [
     ("alone-tls-get-1k-c50", "/kilobyte", http1(50, &[], "")),
-    ("alone-tls-new-c50", "/kilobyte", http1(50, CLOSE, "")),
+    ("alone-tls-new-c50", "/kilobyte", Load::Handshakes { connections: 50 }),
+    ("alone-tls-resumed-c50", "/kilobyte", http1(50, CLOSE, "")),
     ("alone-h2-get-1k-c10-m10", "/kilobyte", Load::Http2 { connections: 10, streams: 10 }),
 ];
 
-pub(super) fn run(effort: Effort) {
+pub(super) fn run(effort: Effort, sides: &Sides) {
     let dir = tempfile::tempdir().unwrap();
     let _server = serve(dir.path());
     for (rows, is_logged, is_tls) in
         [(&IN_CLEAR[..], false, false), (&LOGGED, true, false), (&UNDER_TLS, false, true)]
     {
-        in_one_setting(rows, (is_logged, is_tls), effort, dir.path());
+        in_one_setting(rows, (is_logged, is_tls), (effort, sides), dir.path());
     }
 }
 
-fn in_one_setting(rows: &[Row], (is_logged, is_tls): (bool, bool), effort: Effort, dir: &Path) {
+fn in_one_setting(
+    rows: &[Row],
+    (is_logged, is_tls): (bool, bool),
+    (effort, sides): (Effort, &Sides),
+    dir: &Path,
+) {
     let folder = is_tls.then(|| certificate(dir));
     let (key, scheme) = if is_tls { ("listen_tls", "https") } else { ("listen", "http") };
     let mut keys = format!("{key} = [\"ADDRESS\"]");
@@ -67,16 +76,18 @@ fn in_one_setting(rows: &[Row], (is_logged, is_tls): (bool, bool), effort: Effor
         );
     }
     let log = if is_logged { "[access_log]\nfile = \"DIR/access.log\"" } else { "" };
-    let router = Alone::start(0, &keys, log);
+    let router = Alone::start((0, sides.workers), &keys, log);
     let address = format!("127.0.0.1:{SERVER_PORT}");
     router.route(HOST, &address);
-    let backend = Backend { address, is_logged, certificate: folder, dir: dir.to_owned() };
+    let (dir, workers) = (dir.to_owned(), sides.workers);
+    let backend = Backend { address, is_logged, certificate: folder, dir, workers };
     let peers = [Peer::nginx(&backend), Peer::haproxy(&backend)];
     for (name, path, load) in rows {
-        let mut proxies: Vec<Proxy> = peers.iter().map(Proxy::of).collect();
-        proxies.push(Proxy::new("lattice", router.port(), vec![router.pid()]));
+        let ours = Proxy::new("lattice", router.port(), vec![router.pid()]);
+        let all = peers.iter().map(Proxy::of).chain([ours]);
+        let mut proxies: Vec<Proxy> = all.map(|proxy| proxy.keep_to(sides)).collect();
         let case = Case { name, scheme, host: HOST, path, load: *load };
-        compare(case, &mut proxies, effort, dir);
+        compare(case, &mut proxies, effort, &backend.dir);
     }
 }
 

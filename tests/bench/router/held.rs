@@ -19,6 +19,7 @@ use super::proxies::{Case, Proxy, compare};
 use crate::alone::{self, Alone, Ends, start};
 use crate::effort::Effort;
 use crate::figure::Figure;
+use crate::machine::Sides;
 use crate::peers::{Backend, Peer};
 
 const MANY: usize = 10_000;
@@ -49,22 +50,22 @@ struct Holder {
     answers: BufReader<ChildStdout>,
 }
 
-pub(super) fn run(effort: Effort, files: usize) {
+pub(super) fn run(effort: Effort, files: usize, sides: &Sides) {
     let dir = tempfile::tempdir().unwrap();
     let _server = serve(dir.path());
-    idle(effort, dir.path());
+    idle((effort, sides), dir.path());
     // An upgraded connection is two of a proxy's files.
-    upgraded(effort, dir.path(), MANY.min(files.saturating_sub(FILES_BESIDE) / 2));
+    upgraded((effort, sides), dir.path(), MANY.min(files.saturating_sub(FILES_BESIDE) / 2));
 }
 
 /// Connections that are kept after one request, and requests on others beside them.
-fn idle(effort: Effort, dir: &Path) {
+fn idle((effort, sides): (Effort, &Sides), dir: &Path) {
     let name = "alone-idle-10k";
-    let address = || format!("127.0.0.1:{SERVER_PORT}");
-    let peers = [Peer::nginx(&backend(address(), dir)), Peer::haproxy(&backend(address(), dir))];
-    let router = Alone::plain(0);
-    router.route(HOST, &address());
-    let mut proxies = all(&peers, &router);
+    let backend = backend(format!("127.0.0.1:{SERVER_PORT}"), dir, sides);
+    let peers = [Peer::nginx(&backend), Peer::haproxy(&backend)];
+    let router = Alone::plain(0, sides.workers);
+    router.route(HOST, &backend.address);
+    let mut proxies = all(&peers, &router, sides);
     let _held = hold(name, (IDLE, MANY), &proxies);
     let load = Load::Http1 { connections: 50, words: &[], script: "" };
     let case = Case { name, scheme: "http", host: HOST, path: "/kilobyte", load };
@@ -72,29 +73,31 @@ fn idle(effort: Effort, dir: &Path) {
 }
 
 /// Connections that were upgraded, and messages over all of them.
-fn upgraded(effort: Effort, dir: &Path, count: usize) {
+fn upgraded((effort, sides): (Effort, &Sides), dir: &Path, count: usize) {
     let name = "alone-websockets-10k";
     let _echoes = [0, 1, 2].map(|nth| {
         let echo = start(&itself(), &["--echo", &(ECHO_PORT + nth).to_string()]);
         alone::listens(ECHO_PORT + nth);
         echo
     });
-    let address = |nth| format!("127.0.0.1:{}", ECHO_PORT + nth);
-    let peers = [Peer::nginx(&backend(address(0), dir)), Peer::haproxy(&backend(address(1), dir))];
-    let router = Alone::plain(0);
-    router.route(HOST, &address(2));
-    let proxies = all(&peers, &router);
+    let to = |nth| backend(format!("127.0.0.1:{}", ECHO_PORT + nth), dir, sides);
+    let peers = [Peer::nginx(&to(0)), Peer::haproxy(&to(1))];
+    let router = Alone::plain(0, sides.workers);
+    router.route(HOST, &to(2).address);
+    let proxies = all(&peers, &router, sides);
     let mut held = hold(name, (UPGRADED, count), &proxies);
     speak((name, count), &mut held, &proxies, effort);
 }
 
-fn backend(address: String, dir: &Path) -> Backend {
-    Backend { address, is_logged: false, certificate: None, dir: dir.into() }
+fn backend(address: String, dir: &Path, sides: &Sides) -> Backend {
+    let (dir, workers) = (dir.into(), sides.workers);
+    Backend { address, is_logged: false, certificate: None, dir, workers }
 }
 
-fn all(peers: &[Peer], router: &Alone) -> Vec<Proxy> {
+fn all(peers: &[Peer], router: &Alone, sides: &Sides) -> Vec<Proxy> {
     let ours = Proxy::new("lattice", router.port(), vec![router.pid()]);
-    peers.iter().map(Proxy::of).chain([ours]).collect()
+    let all = peers.iter().map(Proxy::of).chain([ours]);
+    all.map(|proxy| proxy.keep_to(sides)).collect()
 }
 
 /// Opens many connections through each, and prints how much memory one costs there.

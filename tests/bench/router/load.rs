@@ -1,4 +1,4 @@
-//! What a proxy is asked for: by `wrk`, or in HTTP/2 by `h2load`.
+//! What a proxy is asked for: by `wrk`, under new handshakes by `ab`, or in HTTP/2 by `h2load`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +11,9 @@ pub(crate) enum Load<'a> {
     /// Over so many connections in HTTP/1.1, with further words for `wrk`, and a beginning of its
     /// script.
     Http1 { connections: u32, words: &'a [&'a str], script: &'a str },
+    /// Over so many connections at once, each of which ends with its request, as does its session of
+    /// TLS.
+    Handshakes { connections: u32 },
     /// Over so many connections in HTTP/2, each with so many requests at once.
     Http2 { connections: u32, streams: u32 },
 }
@@ -58,6 +61,16 @@ impl Load<'_> {
                 let usual = ["-t", "1", "-c", &connections, "-d", &time, "-s", file, "-H", &host];
                 http1(&run("wrk", &[&usual, words, &[url.as_str()]].concat()))
             }
+            Load::Handshakes { connections } => {
+                let file = dir.join("ab.times");
+                let (connections, host) = (connections.to_string(), format!("Host: {host}"));
+                let (url, file) =
+                    (format!("{scheme}://127.0.0.1:{port}{path}"), file.to_str().unwrap());
+                // A number of requests that the time is too short for.
+                let usual = ["-q", "-t", &seconds, "-n", "100000000", "-c", &connections];
+                let said = run("ab", &[&usual[..], &["-g", file, "-H", &host, &url]].concat());
+                handshakes(&said, &std::fs::read_to_string(file).unwrap())
+            }
             Load::Http2 { connections, streams } => {
                 let file = dir.join("h2load.log");
                 let _ = std::fs::remove_file(&file);
@@ -90,15 +103,32 @@ fn http1(said: &str) -> Served {
     }
 }
 
+/// The fifth column of the table is how many milliseconds a request took with its handshake.
+fn handshakes(said: &str, table: &str) -> Served {
+    let number = |name: &str| -> f64 {
+        let line = said.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("{said}"))
+    };
+    assert!(number("Failed requests:") == 0.0 && !said.contains("Non-2xx"), "{said}");
+    let lines = table.lines().skip(1);
+    let times = lines.map(|line| line.split('\t').nth(4).unwrap().parse().unwrap()).collect();
+    served(times, Duration::from_secs_f64(number("Time taken for tests:")))
+}
+
 /// The log has a line for each request: when, the status, and how many microseconds it took.
 fn http2(said: &str, log: &str, time: Duration) -> Served {
-    let mut times: Vec<f64> = Vec::new();
-    for line in log.lines() {
+    let time_of = |line: &str| {
         let columns: Vec<&str> = line.split('\t').collect();
         assert_eq!(columns[1], "200", "{said}");
-        times.push(columns[2].parse::<f64>().unwrap() / 1000.0);
-    }
-    assert!(!times.is_empty(), "{said}");
+        columns[2].parse::<f64>().unwrap() / 1000.0
+    };
+    served(log.lines().map(time_of).collect(), time)
+}
+
+/// What came of requests that took so many milliseconds each.
+fn served(mut times: Vec<f64>, time: Duration) -> Served {
+    assert!(!times.is_empty(), "nothing was served");
     times.sort_by(f64::total_cmp);
     let at = |share: usize| times[(times.len() * share / 1000).min(times.len() - 1)];
     let requests = times.len() as f64;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::load::{Load, Served};
 use crate::effort::Effort;
 use crate::figure::Figure;
-use crate::machine::{cpu_time, memory_mb, undisturbed};
+use crate::machine::{Sides, cpu_time, memory_mb, undisturbed};
 use crate::peers::Peer;
 
 /// A proxy, and what was seen of it.
@@ -41,6 +41,12 @@ impl Proxy {
 
     pub(crate) fn of(peer: &Peer) -> Self {
         Self::new(peer.name, peer.port, peer.pids())
+    }
+
+    /// Has all of it run where it is measured.
+    pub(crate) fn keep_to(self, sides: &Sides) -> Self {
+        self.pids.iter().for_each(|pid| sides.measure(*pid));
+        self
     }
 
     /// A second of its own CPU time, in all.

@@ -59,7 +59,7 @@ fn registration(subject: &str, endpoint: usize, routes: usize) -> Vec<u8> {
 /// addresses.
 fn filled(nth: u16, routes: usize, endpoints: usize, addresses: usize) -> Alone {
     eprintln!("alone-100k-routes: filling a table with {routes} routes");
-    let router = Alone::plain(nth);
+    let router = Alone::plain(nth, 2);
     let told = |n: usize| message("router.register", &host(n % routes), &address(n % addresses));
     let messages: Vec<_> = (0..endpoints).map(told).collect();
     router.send(&messages, FILLED_PER_SECOND);
