@@ -6,13 +6,13 @@ mod trunks;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::FixedState;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use tokio::net::TcpStream;
@@ -24,16 +24,20 @@ use crate::metrics::{Traffic, count};
 use crate::names::Names;
 use crate::pool::Backend;
 use crate::tls::HTTP2;
-use crate::verdict::{Distrust, Trouble};
-use crate::wire::{self, Secured, Stream, Wire};
+use crate::verdict::{Distrust, Shape, Trouble};
+use crate::wire::{self, Ear, Secured, Stream, Wire};
 use crate::worker::Shared;
 use trunks::Trunks;
+
+/// Of a connection that was used so short a time ago the runtime's news are believed, which are as
+/// old as its last look at all sockets, if the request can be sent twice.
+const FRESH: Duration = Duration::from_millis(1);
 
 /// The connections that wait for requests.
 #[derive(Debug)]
 pub(crate) struct Connections {
-    /// Those of HTTP/1, by backend and by what was offered to it.
-    idle: RefCell<HashMap<u64, Vec<Idle>, BuildHasherDefault<Spread>>>,
+    /// Those of HTTP/1, by backend and by what was offered to it: numbers that nobody else chooses.
+    idle: RefCell<HashMap<u64, Vec<Idle>, FixedState>>,
     /// How many there are.
     kept: Cell<usize>,
     trunks: Trunks,
@@ -81,10 +85,6 @@ pub(crate) struct Effort {
     pub(crate) tls: Option<Duration>,
 }
 
-/// Spreads numbers that nobody else chooses.
-#[derive(Debug, Default)]
-struct Spread(u64);
-
 #[derive(Debug)]
 struct Idle {
     stream: Stream,
@@ -101,14 +101,17 @@ impl Connections {
         Rc::new(Self { idle, kept, trunks, limits, spoken, names, traffic })
     }
 
-    /// A connection that others use as well, or the one used last that is still good and has rested
-    /// for no longer than `rest`.
+    /// A connection that others use as well, or the one used last that is still good for such a
+    /// request. What cannot be sent twice goes on none that has rested for long.
     pub(crate) fn reuse(
         &self,
         backend: &Arc<Backend>,
         offer: Offer,
-        rest: Duration,
+        shape: Shape,
+        now: Instant,
     ) -> Option<Lease> {
+        let limits = &self.limits;
+        let rest = if shape.may_repeat() { limits.endpoint_idle } else { limits.endpoint_rest };
         if offer == Offer::Http2
             && let Some(stream) = self.trunks.stream(backend, rest)
         {
@@ -117,9 +120,11 @@ impl Connections {
         }
         let mut idle = self.idle.borrow_mut();
         let kept = idle.get_mut(&offer.key(backend))?;
-        while let Some(idle) = kept.pop_if(|idle| idle.since.elapsed() <= rest) {
+        let rested = |idle: &Idle| now.saturating_duration_since(idle.since);
+        while let Some(idle) = kept.pop_if(|idle| rested(idle) <= rest) {
             self.kept.set(self.kept.get() - 1);
-            if idle.stream.is_quiet() {
+            let is_fresh = shape.may_repeat() && rested(&idle) < FRESH;
+            if idle.stream.is_quiet(if is_fresh { Ear::News } else { Ear::System }) {
                 return Some(Lease::new(idle.stream, backend.clone(), offer));
             }
         }
@@ -197,8 +202,8 @@ impl Connections {
         Ok((stream, dns))
     }
 
-    /// Keeps a connection whose last answer was read to its end.
-    pub(crate) fn keep(&self, lease: Lease) {
+    /// Keeps a connection whose last answer was read, and taken by the client, to its end.
+    pub(crate) fn keep(&self, lease: Lease, now: Instant) {
         // What is shared is kept already, by all who use it.
         let is_shared = matches!(lease.wire.stream, Stream::Upstream(_));
         if is_shared || lease.backend.is_gone() || !lease.wire.input.is_empty() {
@@ -210,7 +215,7 @@ impl Connections {
         if kept.len() < limits.idle_per_endpoint_max && self.kept.get() < limits.idle_max {
             self.kept.set(self.kept.get() + 1);
             let (stream, backend) = (lease.wire.stream, lease.backend);
-            kept.push(Idle { stream, backend, since: Instant::now() });
+            kept.push(Idle { stream, backend, since: now });
         }
     }
 
@@ -220,7 +225,7 @@ impl Connections {
         let good = |idle: &Idle| {
             !idle.backend.is_gone()
                 && now.saturating_duration_since(idle.since) < endpoint_idle
-                && idle.stream.is_quiet()
+                && idle.stream.is_quiet(Ear::System)
         };
         let mut all = 0;
         self.idle.borrow_mut().retain(|_, kept| {
@@ -273,23 +278,6 @@ impl Offer {
     /// what the endpoint would have agreed to.
     fn key(self, backend: &Backend) -> u64 {
         backend.id << 1 | u64::from(self == Self::Http2)
-    }
-}
-
-// === impl Spread ===
-
-impl Hasher for Spread {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // Fibonacci hashing: neighbours come to lie far apart.
-        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0.rotate_left(32)
     }
 }
 

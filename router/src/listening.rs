@@ -98,17 +98,28 @@ impl Listening {
     /// An address is first taken alone: `SO_REUSEPORT` would let two routers of one user share it,
     /// and each would get half of the other's requests.
     pub(crate) fn open(&self, addr: SocketAddr, serves: &Serves) -> Result<SocketAddr, StartError> {
-        let workers = &self.inner.workers;
         let mut sockets = self.sockets();
         if sockets.are_given_away {
             return Ok(addr);
         }
         let inherited = sockets.inherited.remove(&addr).unwrap_or_default();
-        let refused = |source| {
+        let is_kept = !inherited.is_empty();
+        let opened = self.open_with(&mut sockets, (addr, inherited), serves);
+        if opened.is_err() && is_kept {
             // Where nobody accepts nobody is to wait.
             self.release_kept(addr);
-            StartError::Listen { addr, source }
-        };
+        }
+        opened
+    }
+
+    fn open_with(
+        &self,
+        sockets: &mut Sockets,
+        (addr, inherited): (SocketAddr, Vec<TcpListener>),
+        serves: &Serves,
+    ) -> Result<SocketAddr, StartError> {
+        let workers = &self.inner.workers;
+        let refused = |source| StartError::Listen { addr, source };
         let (bound, listeners) = complete(addr, inherited, workers.len()).map_err(refused)?;
         // No worker has more than its share, and none has nothing.
         let takers = workers.iter().cycle().take(listeners.len());
@@ -118,12 +129,12 @@ impl Listening {
             Serves::Tcp(port) => Some(port),
             Serves::Http(..) => None,
         };
+        sockets.hold(&listeners, port).map_err(refused)?;
         if let Some(keeper) = &self.inner.keeper {
             keeper.keep(bound, &listeners);
         }
         sockets.of_ports.extend(port.map(|port| (bound, port.clone())));
         for (place, listener) in places.into_iter().zip(listeners) {
-            sockets.hold(&listener, port).map_err(refused)?;
             place.send(Opened { listener, serves: serves.clone() });
         }
         Ok(bound)
@@ -141,7 +152,7 @@ impl Listening {
                 socket
             }
         };
-        sockets.hold(&listener, None)?;
+        sockets.hold(std::slice::from_ref(&listener), None)?;
         Ok(listener)
     }
 
@@ -228,11 +239,14 @@ impl Opens for Listening {
 }
 
 impl Sockets {
-    fn hold(&mut self, listener: &TcpListener, port: Option<&Arc<Port>>) -> io::Result<()> {
-        if let Some(held) = &mut self.held {
+    /// Takes second descriptors of all of these, or of none.
+    fn hold(&mut self, listeners: &[TcpListener], port: Option<&Arc<Port>>) -> io::Result<()> {
+        let Some(held) = &mut self.held else { return Ok(()) };
+        let second = |listener: &TcpListener| {
             let (socket, port) = (listener.try_clone()?, port.cloned());
-            held.push(Held { socket, port, is_given: false });
-        }
+            Ok(Held { socket, port, is_given: false })
+        };
+        held.extend(listeners.iter().map(second).collect::<io::Result<Vec<_>>>()?);
         Ok(())
     }
 }

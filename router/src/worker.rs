@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::FixedState;
 use lattice_daemon::clock::Clock;
 use lattice_daemon::log_ingress::LogIngress;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -34,6 +35,7 @@ use crate::pool::{Backend, Balance};
 use crate::records::Records;
 use crate::reserved::ReservedHosts;
 use crate::table::Table;
+use crate::tls::FrontTls;
 use crate::watch::{self, Order, Ticks, Watch};
 use lines::{Lines, Way};
 
@@ -58,7 +60,7 @@ pub(crate) struct Shared {
     /// Takes endpoints that are not what was registered.
     pub(crate) suspecting: mpsc::Sender<Arc<Backend>>,
     /// What listeners under TLS speak.
-    pub(crate) front_tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) front_tls: Option<Arc<FrontTls>>,
     pub(crate) challenges: Arc<Challenges>,
     pub(crate) backend_tls: BackendTls,
     pub(crate) services: Option<Services>,
@@ -92,7 +94,7 @@ pub(crate) struct Worker {
     pub(crate) memory: Memory,
     /// Places for connections of TCP routes.
     pub(crate) tcp_places: Arc<Semaphore>,
-    watches: RefCell<HashMap<*const Watch, Rc<Watch>>>,
+    watches: RefCell<HashMap<*const Watch, Rc<Watch>, FixedState>>,
     open: Cell<usize>,
     slot_free: Notify,
     stirred: Notify,
@@ -303,6 +305,10 @@ impl Worker {
 
     /// The notes on a connection, which is waited for at the end.
     pub(crate) fn watch(&self) -> Rc<Watch> {
+        if self.watches.borrow().is_empty() {
+            // Nobody may have looked at the clock for long.
+            self.tell_time();
+        }
         let watch = Rc::new(Watch::new(self.ticks.clone()));
         self.watches.borrow_mut().insert(Rc::as_ptr(&watch), watch.clone());
         self.stirred.notify_one();

@@ -22,6 +22,9 @@ use crate::records::{Record, Written};
 
 /// How many lines are written at once.
 const BATCH_MAX: usize = 1024;
+/// How long lines gather before the next ones are written: to be woken for a few of them takes more
+/// than to write many.
+const GATHER: Duration = Duration::from_millis(5);
 /// User-level messages, informational (RFC 5424 6.2.1).
 const PRIORITY: u8 = 14;
 /// How long a syslog server that is gone is left alone.
@@ -144,6 +147,9 @@ impl Writer {
                 warn!(%error, "access lines were lost");
             }
             text.clear();
+            if many < BATCH_MAX {
+                std::thread::sleep(GATHER);
+            }
         }
     }
 

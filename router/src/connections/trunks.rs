@@ -2,18 +2,18 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Spread;
+use foldhash::fast::FixedState;
+
 use crate::http2::{Trunk, Upstream};
 use crate::pool::Backend;
 
 /// The connections, by backend.
 #[derive(Debug, Default)]
-pub(super) struct Trunks(RefCell<HashMap<u64, Kept, BuildHasherDefault<Spread>>>);
+pub(super) struct Trunks(RefCell<HashMap<u64, Kept, FixedState>>);
 
 #[derive(Debug)]
 struct Kept {

@@ -72,6 +72,8 @@ pub(crate) struct Course {
     started: Instant,
     /// When the first endpoint was asked, and the last.
     asked: Option<(Instant, Instant)>,
+    /// When the answer's last byte was passed on.
+    ended: Option<Instant>,
     attempts: usize,
     /// What the connection to the last one took.
     pub(crate) effort: Effort,
@@ -204,9 +206,11 @@ impl Exchange {
         self.is_complete = true;
     }
 
-    /// Notes that the answer was passed on to its last byte.
-    pub(crate) fn completed(&mut self) {
+    /// Notes that the answer was passed on to its last byte, and when, unless more than an answer
+    /// follows.
+    pub(crate) fn completed(&mut self, at: Option<Instant>) {
         self.is_complete = true;
+        self.course.ended = at;
     }
 
     /// Notes that the endpoint ended its answer too early.
@@ -352,7 +356,7 @@ impl Drop for Exchange {
         let (trace_id, span_id) = ids;
         let status = self.status_logged();
         debug!(host = %self.host(), status, trace_id, span_id, "request ended");
-        let (took, component) = (self.course.started.elapsed(), self.endpoint.as_ref());
+        let (took, component) = (self.course.took(), self.endpoint.as_ref());
         let component = component.map_or(0, |endpoint| endpoint.facts.component);
         let traffic = &self.worker.traffic;
         if self.worker.shared.measures_apps {
@@ -424,15 +428,26 @@ type Extra = (ExtraField, Option<Amount>);
 impl Course {
     fn begin() -> Self {
         let effort = Effort::default();
-        Self { started: Instant::now(), asked: None, attempts: 0, effort }
+        Self { started: Instant::now(), asked: None, ended: None, attempts: 0, effort }
     }
 
-    /// Notes that an endpoint is asked.
-    pub(crate) fn attempt(&mut self) {
+    /// Notes that an endpoint is asked now.
+    pub(crate) fn attempt(&mut self) -> Instant {
         let now = Instant::now();
         self.asked = Some((self.asked.map_or(now, |(first, _)| first), now));
         self.attempts += 1;
         self.effort = Effort::default();
+        now
+    }
+
+    /// Whether endpoints were asked for that long.
+    pub(crate) fn has_sought_for(&self, limit: Duration) -> bool {
+        self.asked.is_some_and(|(first, _)| first.elapsed() > limit)
+    }
+
+    /// How long all of it took by now.
+    fn took(&self) -> Duration {
+        self.ended.map_or_else(|| self.started.elapsed(), |at| at.duration_since(self.started))
     }
 
     /// How long the router took by itself.

@@ -3,10 +3,10 @@
 
 use std::fmt::Display;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::answer::{self, Passage};
 use super::client::Client;
@@ -25,6 +25,8 @@ use crate::wire::{Broken, poll_transfer};
 
 /// How many informational answers one request may have.
 const INFORMATIONAL_MAX: u32 = 5;
+/// How long endpoints that are gone cost a request no attempt.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// An answer whose head was read, and stands before the body on its way to the client.
 pub(crate) struct Answered {
@@ -72,7 +74,6 @@ pub(crate) async fn send(
             count(&exchange.worker.traffic.retries);
         }
         exchange.goes_to(&endpoint);
-        exchange.course.attempt();
         let trouble = match attempt(exchange, client, &endpoint).await {
             Ok(answer) => return Ok(answer),
             Err(Failure::Endpoint(trouble)) => trouble,
@@ -89,7 +90,8 @@ pub(crate) async fn send(
         // Who is not there any more costs no attempt: his departure may have been lost, and that of
         // many at once. He is asked no second time.
         let is_service = endpoint.backend.service().is_some();
-        if !is_unmasked || is_service || trouble == Trouble::DialTimeout {
+        let is_gone = is_unmasked && !is_service && trouble != Trouble::DialTimeout;
+        if !is_gone || exchange.course.has_sought_for(GONE_WITHIN) {
             left -= 1;
         }
         let may_retry = trouble.may_retry(exchange.asks.shape);
@@ -157,9 +159,8 @@ async fn attempt(
 ) -> Result<Answered, Failure> {
     let _in_flight = InFlight::new(endpoint);
     let (shape, offer) = (exchange.asks.shape, offer_to(endpoint, exchange));
-    let limits = &exchange.worker.shared.limits;
-    let rest = if shape.may_repeat() { limits.endpoint_idle } else { limits.endpoint_rest };
-    if let Some(lease) = exchange.worker.connections.reuse(&endpoint.backend, offer, rest) {
+    let now = exchange.course.attempt();
+    if let Some(lease) = exchange.worker.connections.reuse(&endpoint.backend, offer, shape, now) {
         match send_on(exchange, client, lease).await {
             Err(Failure::Endpoint(trouble)) if trouble.is_of_old_age(shape) => {}
             outcome => return outcome,
@@ -194,7 +195,8 @@ async fn dial(
     let limits = &worker.shared.limits;
     let of_upgrades = limits.upgrade_dial_timeout.filter(|_| exchange.asks.is_upgrade);
     let patience = of_upgrades.unwrap_or(limits.dial_timeout);
-    let mut dialing = pin!(worker.connections.dial(&endpoint.backend, offer, patience));
+    // Few requests dial; the others are not to carry what that takes.
+    let mut dialing = Box::pin(worker.connections.dial(&endpoint.backend, offer, patience));
     poll_fn(|cx| {
         if let Poll::Ready(dialed) = dialing.as_mut().poll(cx) {
             return Poll::Ready(dialed.map_err(Failure::Endpoint));
@@ -210,6 +212,8 @@ async fn send_on(
     mut lease: Lease,
 ) -> Result<Answered, Failure> {
     exchange.up.restart();
+    // Each endpoint that is asked has its own time.
+    client.watch.goes_on();
     let mut informed = 0;
     let head = poll_fn(|cx| poll_answer(cx, exchange, client, &mut lease, &mut informed)).await?;
     Ok(Answered { lease, head })

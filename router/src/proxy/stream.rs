@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::client::{After, Client};
 use super::exchange::Exchange;
@@ -30,17 +31,19 @@ pub(crate) async fn relay(
     let Answered { mut lease, head } = answered;
     client.watch.enters(Phase::Streaming);
     match poll_fn(|cx| poll_relay(cx, exchange, client, &mut lease)).await {
-        Ok(()) => exchange.completed(),
+        Ok(()) => {}
         Err(Cut::Client) => return After::Close,
         Err(Cut::Endpoint(why)) => {
             exchange.broke_off(&why);
             return if head.until_close { After::Reset } else { After::Close };
         }
     }
+    let now = Instant::now();
+    exchange.completed(Some(now));
     let is_sent = exchange.up.state == State::Done;
     if head.endpoint_keeps && is_sent {
         lease.wire.rest(&exchange.worker.memory);
-        exchange.worker.connections.keep(lease);
+        exchange.worker.connections.keep(lease, now);
     }
     match (head.client_keeps, is_sent && client.wire.input.is_empty()) {
         (true, _) if is_sent => After::Keep,

@@ -76,7 +76,9 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, port: Arc<
                 let taking = port.closing.run_until_cancelled(places(&worker, &port));
                 // Who waits for a place at a port that closes is closed with it.
                 let Some(Some(places)) = taking.await else { return };
-                let carrying = carry(worker.clone(), port.clone(), (stream, addr), places);
+                // From now on it is waited for at the worker's end.
+                let watch = worker.watch();
+                let carrying = carry(worker.clone(), port.clone(), (stream, addr), places, watch);
                 tokio::task::spawn_local(carrying);
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -110,8 +112,8 @@ async fn carry(
     port: Arc<Port>,
     (tcp, client): (TcpStream, SocketAddr),
     places: Places,
+    watch: Rc<Watch>,
 ) {
-    let watch = worker.watch();
     watch.enters(Phase::Through);
     let mut carried = Carried::new(worker.clone(), port, (tcp, client), places);
     let work = pin!(carried.carry(&watch));

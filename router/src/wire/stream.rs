@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, Shutdown};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use rustls::Connection;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -31,6 +31,16 @@ pub(crate) enum Stream {
 pub(crate) struct Secured {
     tcp: TcpStream,
     tls: RefCell<Connection>,
+}
+
+/// How to find out whether something came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ear {
+    /// The runtime's news of the socket, which cost nothing and are as old as its last look at all
+    /// sockets.
+    News,
+    /// The system is asked, whatever was heard.
+    System,
 }
 
 /// Reads and writes what can be at this moment.
@@ -98,11 +108,7 @@ impl Stream {
         };
         loop {
             ready!(tcp.poll_write_ready(cx))?;
-            let written = match parts {
-                [one] => tcp.try_write(one),
-                many => tcp.try_write_vectored(many),
-            };
-            match written {
+            match write_at_once(tcp, parts) {
                 Err(error) if is_passing(&error) => {}
                 outcome => return Poll::Ready(outcome),
             }
@@ -159,17 +165,19 @@ impl Stream {
     }
 
     /// Whether nothing came since the last answer, neither bytes nor the end: both make a kept
-    /// connection useless, and bytes would pass for the next answer. The system is asked each time:
-    /// what was heard of the socket may be older than what has come.
-    pub(crate) fn is_quiet(&self) -> bool {
+    /// connection useless, and bytes would pass for the next answer.
+    pub(crate) fn is_quiet(&self, ear: Ear) -> bool {
         match self {
             Self::Plain(tcp) | Self::Through(tcp) => {
+                if ear == Ear::News && !has_news(tcp) {
+                    return true;
+                }
                 let mut byte = [0_u8];
                 let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
                 let peeked = rustix::net::recv(tcp, &mut byte, flags);
                 peeked.is_err_and(|error| error == Errno::WOULDBLOCK)
             }
-            Self::Tls(secured) => secured.is_quiet(),
+            Self::Tls(secured) => secured.is_quiet(ear),
             Self::Http2(_) | Self::Upstream(_) => false,
         }
     }
@@ -314,12 +322,15 @@ impl Secured {
     }
 
     /// Tickets may have come; they are no answer.
-    fn is_quiet(&self) -> bool {
+    fn is_quiet(&self, ear: Ear) -> bool {
         let mut tls = self.tls.borrow_mut();
         loop {
             match tls.process_new_packets() {
                 Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
                 Ok(_) | Err(_) => return false,
+            }
+            if ear == Ear::News && !has_news(&self.tcp) {
+                return true;
             }
             match tls.read_tls(&mut Asked(&self.tcp)) {
                 Ok(0) => return false,
@@ -346,11 +357,11 @@ impl Read for AtOnce<'_> {
 
 impl Write for AtOnce<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        write_at_once(self.0, &[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(parts)
+        write_at_once(self.0, parts)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -367,6 +378,11 @@ impl Read for Asked<'_> {
     }
 }
 
+/// Whether the runtime has heard of something to read since all was read.
+fn has_news(tcp: &TcpStream) -> bool {
+    tcp.try_io(Interest::READABLE, || Ok(())).is_ok()
+}
+
 /// Reads once; 0 is the end. A read that leaves room has emptied the socket (epoll(7)); to note that
 /// saves a second one, which would only find it empty.
 fn read_at_once(tcp: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
@@ -378,6 +394,20 @@ fn read_at_once(tcp: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
         if (1..room).contains(&n) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(n) }
     });
     if had > 0 { Ok(had) } else { read }
+}
+
+/// Writes once, some of the parts in their order.
+fn write_at_once(tcp: &TcpStream, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    tcp.try_io(Interest::WRITABLE, || {
+        let written = match parts {
+            [one] => rustix::net::send(tcp, one, SendFlags::NOSIGNAL),
+            many => {
+                let mut nothing_beside = SendAncillaryBuffer::default();
+                rustix::net::sendmsg(tcp, many, &mut nothing_beside, SendFlags::NOSIGNAL)
+            }
+        };
+        Ok(written?)
+    })
 }
 
 fn shut_down(tcp: &TcpStream) -> io::Result<()> {
@@ -415,19 +445,32 @@ mod tests {
     fn is_noticed(stream: &Stream) -> bool {
         (0..1_000_000).any(|_| {
             std::thread::yield_now();
-            !stream.is_quiet()
+            !stream.is_quiet(Ear::System)
         })
     }
 
     #[tokio::test]
     async fn what_came_and_was_not_heard_of_is_noticed() {
         let (stream, mut endpoint) = answered().await;
-        assert!(stream.is_quiet());
+        assert!(stream.is_quiet(Ear::System));
         endpoint.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         assert!(is_noticed(&stream), "a second answer");
         let (stream, endpoint) = answered().await;
-        assert!(stream.is_quiet());
+        assert!(stream.is_quiet(Ear::System));
         drop(endpoint);
         assert!(is_noticed(&stream), "the end");
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_of_is_noticed_without_asking() {
+        let (stream, endpoint) = answered().await;
+        assert!(stream.is_quiet(Ear::News));
+        drop(endpoint);
+        let heard = async {
+            while stream.is_quiet(Ear::News) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), heard).await.expect("the end is heard of");
     }
 }

@@ -24,7 +24,7 @@ use crate::proxy;
 use crate::proxy::client::Client;
 use crate::tcp::carrying;
 use crate::tls::HTTP2;
-use crate::watch::Phase;
+use crate::watch::{Phase, Watch};
 use crate::wire::{self, Secured, Stream};
 
 /// So much is read at once until it is clear for whom a load balancer speaks.
@@ -57,8 +57,9 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, kind: Kind) {
         let slot = Slot::take(&worker).await;
         match listener.accept().await {
             Ok((stream, addr)) => {
-                let serving = serve(worker.clone(), stream, addr, kind, slot.fill());
-                tokio::task::spawn_local(serving);
+                // From now on it is waited for at the worker's end.
+                let (watch, who) = (worker.watch(), (addr, kind, slot.fill()));
+                tokio::task::spawn_local(serve(worker.clone(), stream, who, watch));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -75,8 +76,12 @@ pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve(worker: Rc<Worker>, tcp: TcpStream, addr: SocketAddr, kind: Kind, slot: Slot) {
-    let watch = worker.watch();
+async fn serve(
+    worker: Rc<Worker>,
+    tcp: TcpStream,
+    (addr, kind, slot): (SocketAddr, Kind, Slot),
+    watch: Rc<Watch>,
+) {
     let work = pin!(async {
         watch.enters(Phase::Head);
         let local = match worker.shared.line_rules.extra.contains(&ExtraField::LocalAddress) {
@@ -86,13 +91,19 @@ async fn serve(worker: Rc<Worker>, tcp: TcpStream, addr: SocketAddr, kind: Kind,
         let reads = worker.shared.reads_preamble && kind.0 == Side::Public;
         let wait = reads.then_some(worker.shared.limits.proxy_header_timeout);
         let Some((source, early)) = introduced(&tcp, wait).await else { return };
-        let Some((stream, known)) = meet(&worker, (tcp, &early), kind.1).await else { return };
+        let (stream, known) = match kind.1 {
+            false => (Stream::Plain(tcp), None),
+            true => match Box::pin(meet(&worker, tcp, &early)).await {
+                Some((stream, known)) => (stream, Some(known)),
+                None => return,
+            },
+        };
         watch.enters(Phase::Idle);
         let addrs = (source.unwrap_or(addr), local);
         let peer = Rc::new(Peer::new(addrs, kind.0, known, slot));
         let stream = match stream {
             Stream::Tls(secured) if peer.speaks_http2() => {
-                return http2::serve(&worker, secured, peer, &watch).await;
+                return Box::pin(http2::serve(&worker, secured, peer, &watch)).await;
             }
             stream => stream,
         };
@@ -140,17 +151,10 @@ async fn introduced(
     }
 }
 
-/// The stream in clear or, after a handshake, under TLS; none for who cannot be spoken to.
-async fn meet(
-    worker: &Worker,
-    (tcp, early): (TcpStream, &[u8]),
-    is_tls: bool,
-) -> Option<(Stream, Option<Known>)> {
-    if !is_tls {
-        return Some((Stream::Plain(tcp), None));
-    }
-    let config = worker.shared.front_tls.clone()?;
-    let secured = Secured::new(tcp, ServerConnection::new(config).ok()?);
+/// The stream under TLS, after the handshake; none for who cannot be spoken to.
+async fn meet(worker: &Worker, tcp: TcpStream, early: &[u8]) -> Option<(Stream, Known)> {
+    let front = worker.shared.front_tls.as_ref()?;
+    let secured = Secured::new(tcp, ServerConnection::new(front.server.clone()).ok()?);
     let begun = secured.begin_with(early);
     let met = poll_fn(|cx| secured.poll_handshake(cx));
     if let Err(error) = async { begun.and(met.await) }.await {
@@ -161,9 +165,13 @@ async fn meet(
     if secured.known(|tls| tls.alpn_protocol() == Some(ACME_TLS)) {
         return None;
     }
+    if !secured.known(|tls| front.believes(tls)) {
+        debug!("the certificate of a client that resumes its session is good no more");
+        return None;
+    }
     let known = secured.known(|tls| Known {
         speaks_http2: tls.alpn_protocol() == Some(HTTP2),
         certificate: tls.peer_certificates().and_then(<[_]>::first).map(|c| STANDARD.encode(c)),
     });
-    Some((Stream::Tls(Box::new(secured)), Some(known)))
+    Some((Stream::Tls(Box::new(secured)), known))
 }

@@ -224,6 +224,34 @@ async fn an_endpoint_that_never_answers_is_given_up() {
 }
 
 #[tokio::test]
+async fn each_endpoint_has_its_own_time() {
+    let world = World::with(|config| {
+        config.limits.endpoint_timeout = Duration::from_secs(3);
+    })
+    .await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut endpoints = Vec::new();
+    for _ in 0..2 {
+        let asked = asked.clone();
+        let endpoint = Endpoint::new(move |mut wire| {
+            let asked = asked.clone();
+            async move {
+                wire.request().await;
+                // The pace is the point: both together take longer than the limit.
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                if asked.fetch_add(1, Ordering::Relaxed) > 0 {
+                    wire.answer("second").await;
+                }
+            }
+        })
+        .await;
+        world.route("web.test", endpoint.addr).await;
+        endpoints.push(endpoint);
+    }
+    assert_eq!(world.get("web.test", "/").await.text(), "second");
+}
+
+#[tokio::test]
 async fn a_long_answer_is_not_a_slow_endpoint() {
     let world = World::with(|config| {
         config.limits.endpoint_timeout = Duration::from_secs(2);
