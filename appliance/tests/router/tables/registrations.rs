@@ -84,6 +84,11 @@ const KEYS: &[Row] = &[
         usual!("120", r#","tags":{},"private_instance_id":"guid-a""#)
     ),
     keyed!(
+        "a tag of nothing",
+        r#","tags":{"component":null,"x":"y"}"#,
+        usual!("120", r#","tags":{"component":"","x":"y"},"private_instance_id":"guid-a""#)
+    ),
+    keyed!(
         "options of nothing",
         r#","options":{"loadbalancing":null,"hash_header":null,"hash_balance":null}"#,
         usual!("120", r#","tags":{},"private_instance_id":"guid-a""#)

@@ -44,7 +44,7 @@ pub struct Registration {
     #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub private_instance_index: String,
     /// Copied to metrics; `component` names who registered.
-    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "each_said", skip_serializing_if = "is_default")]
     pub tags: BTreeMap<String, String>,
     /// Seconds after which the endpoint is forgotten without a heartbeat; 0 is the router's own.
     #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
@@ -127,6 +127,12 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// The same for each value of a map, and for all of it.
+fn each_said<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let told: BTreeMap<String, Option<String>> = said(from)?;
+    Ok(told.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect())
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
