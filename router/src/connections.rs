@@ -31,7 +31,7 @@ use trunks::Trunks;
 
 /// Of a connection that was used so short a time ago the runtime's news are believed, which are as
 /// old as its last look at all sockets, if the request can be sent twice.
-const FRESH: Duration = Duration::from_millis(1);
+const FRESH: Duration = Duration::from_millis(5);
 
 /// The connections that wait for requests.
 #[derive(Debug)]

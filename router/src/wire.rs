@@ -11,7 +11,7 @@ use crate::h1::Violation;
 use crate::h1::buffer::Buffer;
 use crate::h1::transfer::{Step, Transfer};
 use crate::memory::Memory;
-pub(crate) use socket::prepare;
+pub(crate) use socket::{await_first_bytes, prepare};
 pub(crate) use stream::{Ear, Secured, Stream, is_passing};
 
 /// A connection's end.

@@ -107,8 +107,6 @@ pub(crate) struct Peer {
     pub(crate) addr: SocketAddr,
     pub(crate) label: String,
     pub(crate) side: Side,
-    /// The address without port.
-    pub(crate) forwarded_for: String,
     /// The router's own address on this connection, where lines show it.
     pub(crate) local: Option<SocketAddr>,
     /// What its handshake came to; none in clear.
@@ -370,12 +368,31 @@ impl Peer {
         slot: Slot,
     ) -> Self {
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        let (label, forwarded_for) = (addr.to_string(), addr.ip().to_string());
-        Self { addr, label, side, forwarded_for, local, tls, _slot: slot }
+        Self { addr, label: addr.to_string(), side, local, tls, _slot: slot }
+    }
+
+    /// The address without port.
+    pub(crate) fn ip(&self) -> &str {
+        ip_in(&self.label)
     }
 
     /// Whether its connection is in HTTP/2.
     pub(crate) fn speaks_http2(&self) -> bool {
         self.tls.as_ref().is_some_and(|known| known.speaks_http2)
+    }
+}
+
+/// The address in an address with port, as it is written without.
+fn ip_in(label: &str) -> &str {
+    let ip = label.rsplit_once(':').map_or(label, |(ip, _port)| ip);
+    let ip = ip.trim_start_matches('[').trim_end_matches(']');
+    ip.split_once('%').map_or(ip, |(ip, _scope)| ip)
+}
+
+#[test]
+fn an_address_is_shown_without_its_port() {
+    for text in ["10.0.0.1:80", "[::1]:80", "[2001:db8::7]:65535", "[fe80::1%3]:80"] {
+        let addr: SocketAddr = text.parse().unwrap();
+        assert_eq!(ip_in(&addr.to_string()), addr.ip().to_string());
     }
 }

@@ -115,7 +115,7 @@ impl Exchange {
         let (at, rules) = (worker.shared.clock.now(), &worker.shared.headers);
         let trace = Trace::of(&head, &rules.tracing, || (rand::random(), rand::random()));
         let request_id = request_id(&trace);
-        let client = &peer.forwarded_for;
+        let client = peer.ip();
         let tls = peer.tls.as_ref();
         let course = Course::begin();
         let (sought, route) = match lookup::seek(&worker.shared, peer, &head, at) {

@@ -39,6 +39,7 @@ type Kind = (Side, bool);
 pub(super) fn listen(worker: Rc<Worker>, opened: Opened) -> io::Result<AbortHandle> {
     let listener = TcpListener::from_std(opened.listener)?;
     wire::prepare(&listener, worker.shared.limits.client_probe)?;
+    wire::await_first_bytes(&listener, matches!(opened.serves, Serves::Http(..)))?;
     let accepting = match opened.serves {
         Serves::Http(side, is_tls) => {
             tokio::task::spawn_local(accept(worker, listener, (side, is_tls)))

@@ -208,6 +208,15 @@ async fn slow_heads_and_idle_connections_are_closed() {
 }
 
 #[tokio::test]
+async fn who_says_nothing_is_let_in_and_heard_as_soon_as_it_speaks() {
+    let world = World::start().await;
+    let mut silent = world.client().await;
+    eventually("it is accepted", || world.router.totals().connections == 1).await;
+    silent.send("GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n").await;
+    assert_eq!(silent.response().await.status, 404);
+}
+
+#[tokio::test]
 async fn bodies_that_stand_still_are_given_up_and_free_the_endpoint() {
     for framing in ["Content-Length: 9\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n9\r\nabc"] {
         let world = World::with(|config| {
