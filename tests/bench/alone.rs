@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lattice_tests::machine::run;
 use lattice_tests::{PATIENCE, eventually, expect, program};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 /// Ports of the first; those of the next are higher by one.
 const NATS_PORT: u16 = 14222;
@@ -31,7 +31,8 @@ pub(crate) struct Ends(pub(crate) Child);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        // Killed, one that has workers would leave them behind.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
         let _ = self.0.wait();
     }
 }

@@ -2,14 +2,18 @@
 //! becomes of the endpoint.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lattice_model::wire::registration::{REGISTER, Registration};
 use lattice_router::{BackendTls, Config};
 use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::{Authority, Leaf, server};
-use crate::support::{Endpoint, World, eventually, registration};
+use crate::support::{Endpoint, PATIENCE, World, anywhere, eventually, registration};
 
 /// What every instance of these tests is called.
 const NAME: &str = "instance-guid";
@@ -77,6 +81,43 @@ async fn those_who_are_gone_cost_no_attempt() {
         world.register(&told("web.test", endpoint.addr)).await;
         assert_eq!(world.get("web.test", "/").await.text(), "ok");
     }
+}
+
+/// Endpoints that take a second to prove that they are somebody else, and how many were asked.
+async fn slow_impostors(count: usize) -> (Vec<SocketAddr>, Arc<AtomicUsize>) {
+    let tls = TlsAcceptor::from(Arc::new(server(&Authority::new("other").leaf(&[NAME]), None)));
+    let (mut addrs, asked) = (Vec::new(), Arc::new(AtomicUsize::new(0)));
+    for _ in 0..count {
+        let listener = TcpListener::bind(anywhere()).await.unwrap();
+        addrs.push(listener.local_addr().unwrap());
+        let (tls, asked) = (tls.clone(), asked.clone());
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                asked.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let _ = tls.accept(tcp).await;
+            }
+        });
+    }
+    (addrs, asked)
+}
+
+#[tokio::test]
+async fn those_who_are_gone_cost_attempts_once_they_have_taken_their_time() {
+    let authority = Authority::new("one");
+    let believes = believing(&authority, None);
+    let patient = |config: &mut Config| {
+        believes(config);
+        config.limits.handshake_timeout = PATIENCE;
+    };
+    let world = World::with(patient).await;
+    let (impostors, asked) = slow_impostors(12).await;
+    for addr in impostors {
+        world.register(&told("web.test", addr)).await;
+    }
+    assert_eq!(world.get("web.test", "/").await.status, 526);
+    let asked = asked.load(Ordering::Relaxed);
+    assert!((4..=8).contains(&asked), "five seconds and three attempts, and {asked} were asked");
 }
 
 #[tokio::test]
