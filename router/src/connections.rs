@@ -123,8 +123,7 @@ impl Connections {
         let rested = |idle: &Idle| now.saturating_duration_since(idle.since);
         while let Some(idle) = kept.pop_if(|idle| rested(idle) <= rest) {
             self.kept.set(self.kept.get() - 1);
-            let is_fresh = shape.may_repeat() && rested(&idle) < FRESH;
-            if idle.stream.is_quiet(if is_fresh { Ear::News } else { Ear::System }) {
+            if idle.stream.is_quiet(ear(shape, rested(&idle))) {
                 return Some(Lease::new(idle.stream, backend.clone(), offer));
             }
         }
@@ -290,6 +289,11 @@ impl Lease {
     }
 }
 
+/// How to find out about a connection that has rested for so long before such a request.
+fn ear(request: Shape, rested: Duration) -> Ear {
+    if request.may_repeat() && rested < FRESH { Ear::News } else { Ear::System }
+}
+
 /// A connection to the first of a name's addresses that takes one.
 async fn connect_to_any(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -321,5 +325,19 @@ async fn secure(
     match poll_fn(|cx| secured.poll_handshake(cx)).await {
         Ok(()) => Ok(secured),
         Err(error) => Err(Trouble::of_reading(&error, false)),
+    }
+}
+
+#[test]
+fn the_system_is_asked_of_what_has_rested_and_before_what_cannot_be_sent_twice() {
+    let shape = |is_idempotent, has_body| Shape { is_idempotent, has_body };
+    let (short, long) = (Duration::from_millis(4), Duration::from_millis(6));
+    for (request, rested, expected) in [
+        (shape(true, false), short, Ear::News),
+        (shape(true, false), long, Ear::System),
+        (shape(false, false), short, Ear::System),
+        (shape(true, true), short, Ear::System),
+    ] {
+        assert_eq!(ear(request, rested), expected, "{request:?} after {rested:?}");
     }
 }

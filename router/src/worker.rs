@@ -171,6 +171,11 @@ impl Shared {
         let _ = self.suspecting.try_send(backend.clone());
     }
 
+    /// Whether it is said on connections that come in here for whom they are.
+    fn is_introduced(&self, side: Side) -> bool {
+        self.reads_preamble && side == Side::Public
+    }
+
     /// Whether load balancers are told to go elsewhere.
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.is_announced()

@@ -178,7 +178,12 @@ fn routers_follow_each_other_under_load_and_no_request_is_lost() {
 fn gorouters_file_and_ours_may_follow_each_other() {
     let stage = Stage::new();
     let first = stage.next("-c", "gorouter.yml");
+    let mut silent = TcpStream::connect(("127.0.0.1", stage.port)).unwrap();
     let second = stage.next("--config", "router.toml");
+    silent.write_all(b"GET / HTTP/1.0\r\nHost: nobody.test\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    silent.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 404 "), "who spoke late is heard: {answer:?}");
     assert_eq!(first.wait().code(), Some(0));
     let third = stage.next("-c", "gorouter.yml");
     assert_eq!(second.wait().code(), Some(0));

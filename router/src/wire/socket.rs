@@ -40,12 +40,12 @@ fn a_connection_comes_up_with_its_first_bytes_or_at_once() {
     use std::net::{TcpListener, TcpStream};
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
     let connect = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    // On this machine, who could connect is in the queue.
     await_first_bytes(&listener, true).unwrap();
     let mut client = connect();
+    listener.set_nonblocking(true).unwrap();
     assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    listener.set_nonblocking(false).unwrap();
     client.write_all(b"GET").unwrap();
     listener.accept().unwrap();
     await_first_bytes(&listener, false).unwrap();

@@ -39,7 +39,11 @@ type Kind = (Side, bool);
 pub(super) fn listen(worker: Rc<Worker>, opened: Opened) -> io::Result<AbortHandle> {
     let listener = TcpListener::from_std(opened.listener)?;
     wire::prepare(&listener, worker.shared.limits.client_probe)?;
-    wire::await_first_bytes(&listener, matches!(opened.serves, Serves::Http(..)))?;
+    let shared = &worker.shared;
+    let awaits = matches!(opened.serves, Serves::Http(side, _) if !shared.is_introduced(side));
+    if let Err(error) = wire::await_first_bytes(&listener, awaits) {
+        warn!(%error, "connections are accepted before their first bytes");
+    }
     let accepting = match opened.serves {
         Serves::Http(side, is_tls) => {
             tokio::task::spawn_local(accept(worker, listener, (side, is_tls)))
@@ -89,8 +93,8 @@ async fn serve(
             true => tcp.local_addr().ok(),
             false => None,
         };
-        let reads = worker.shared.reads_preamble && kind.0 == Side::Public;
-        let wait = reads.then_some(worker.shared.limits.proxy_header_timeout);
+        let is_introduced = worker.shared.is_introduced(kind.0);
+        let wait = is_introduced.then_some(worker.shared.limits.proxy_header_timeout);
         let Some((source, early)) = introduced(&tcp, wait).await else { return };
         let (stream, known) = match kind.1 {
             false => (Stream::Plain(tcp), None),

@@ -211,6 +211,8 @@ async fn slow_heads_and_idle_connections_are_closed() {
 async fn who_says_nothing_is_let_in_and_heard_as_soon_as_it_speaks() {
     let world = World::start().await;
     let mut silent = world.client().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(world.router.totals().connections, 0, "it is not accepted yet");
     eventually("it is accepted", || world.router.totals().connections == 1).await;
     silent.send("GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n").await;
     assert_eq!(silent.response().await.status, 404);

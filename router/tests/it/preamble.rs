@@ -58,6 +58,19 @@ async fn a_header_in_pieces_is_read_and_one_that_makes_no_sense_ends_the_connect
 }
 
 #[tokio::test]
+async fn who_says_it_too_late_has_sent_a_malformed_request() {
+    let world = World::with(|config| {
+        reading(config);
+        config.limits.proxy_header_timeout = Duration::from_millis(10);
+    })
+    .await;
+    let mut client = world.client().await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    client.send(format!("PROXY TCP4 1.2.3.4 5.6.7.8 99 80\r\n{GET}")).await;
+    assert_eq!(client.response().await.status, 400);
+}
+
+#[tokio::test]
 async fn where_nobody_may_say_it_a_header_is_a_malformed_request() {
     let world = World::start().await;
     let mut client = world.client().await;
