@@ -85,7 +85,7 @@ pub enum ExtraField {
     FailedAttempts,
     /// How long they took together.
     FailedAttemptsTime,
-    /// The router's address on the client's connection.
+    /// The router's own address on the connection to the endpoint; none in HTTP/2, which many share.
     LocalAddress,
     /// How long the handshake with the endpoint took, where there was one.
     TlsTime,

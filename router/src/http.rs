@@ -163,11 +163,11 @@ pub async fn start(
         let addr = listener.local_addr().unwrap_or(addr);
         info!(%addr, is_tls = tls.is_some(), "status is shown");
         bound.push(addr);
-        let retiring = view.router.retiring().clone();
+        let router = view.router.clone();
         let serving = serve(listener, pages, tls);
         tasks.spawn("router-status", async move {
             tokio::select! {
-                () = retiring.cancelled() => {}
+                () = router.is_left() => {}
                 () = serving => {}
             }
         });
@@ -248,7 +248,8 @@ fn routes_pages(view: &Arc<View>) -> Router {
 }
 
 async fn health(State(view): State<Arc<View>>) -> Response {
-    let is_well = view.is_open.load(Ordering::Relaxed) && !view.router.is_ending();
+    let is_ending = view.router.is_ending() || view.router.retiring().is_cancelled();
+    let is_well = view.is_open.load(Ordering::Relaxed) && !is_ending;
     let answer =
         if is_well { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "") };
     (NOT_KEPT, answer.into_response()).into_response()

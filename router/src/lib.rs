@@ -363,6 +363,15 @@ impl Handle {
         }
     }
 
+    /// Waits until nobody is to ask this router any more how it fares: a successor answers on the same
+    /// sockets, or the last client has been served.
+    pub(crate) async fn is_left(&self) {
+        self.inner.retiring.cancelled().await;
+        if !self.inner.ending.has_successor() {
+            self.retired().await;
+        }
+    }
+
     /// Every route and its endpoints at this moment, by uri.
     pub fn routes(&self) -> BTreeMap<String, Vec<EndpointStatus>> {
         let routes = self.inner.table.routes();

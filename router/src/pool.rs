@@ -152,6 +152,13 @@ impl Route {
         self.turn.fetch_add(1, Ordering::Relaxed) as usize
     }
 
+    /// So many places of the round were passed over beside the one that was taken, or not even that.
+    pub fn goes_on_by(&self, places: i32) {
+        if places != 0 {
+            self.turn.fetch_add(places.cast_unsigned(), Ordering::Relaxed);
+        }
+    }
+
     /// How requests are spread; the last registration to say so wins.
     pub fn balance(&self) -> Balance {
         match self.balance.load(Ordering::Relaxed) {

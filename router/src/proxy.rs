@@ -17,6 +17,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod client;
+mod course;
 pub(crate) mod exchange;
 pub(crate) mod forward;
 pub(crate) mod instance;
@@ -153,7 +154,7 @@ fn count_failure(exchange: &Exchange, failure: &Failure) {
             if let Trouble::Tls(distrust, _) = trouble {
                 traffic.distrusted(*distrust);
             }
-            if exchange.asks.is_upgrade {
+            if exchange.asks.is_websocket {
                 count(&traffic.upgrades_failed);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lattice_model::Time;
 
-use crate::pool::{Balance, Endpoint};
+use crate::pool::{Balance, Endpoint, Route};
 
 /// What a choice depends on beside the endpoints.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +47,16 @@ pub enum Choice {
     Nobody,
     /// Everybody has enough to do.
     Busy,
+}
+
+/// Chooses for a request on a route, and has the round go on behind whoever was chosen in turn: who
+/// stands behind one that is passed over is not to get its share as well.
+pub fn choose(route: &Route, pool: &[Arc<Endpoint>], asked: &Asked<'_>) -> Choice {
+    let choice = select(pool, asked);
+    if let Choice::Endpoint(chosen) = &choice {
+        route.goes_on_by(asked.passed_over(pool, chosen));
+    }
+    choice
 }
 
 /// Chooses among the endpoints of a route.
@@ -141,6 +151,25 @@ fn guess<'p>(
 impl Asked<'_> {
     fn has_room(&self, endpoint: &Endpoint) -> bool {
         self.in_flight_max == 0 || endpoint.backend.in_flight() < self.in_flight_max
+    }
+
+    /// How far behind the turn whoever was chosen stands. A wish takes no turn at all.
+    fn passed_over(&self, pool: &[Arc<Endpoint>], chosen: &Arc<Endpoint>) -> i32 {
+        if self.preferred == Some(chosen.backend.instance_id()) {
+            return -1;
+        }
+        let start = self.turn % pool.len().max(1);
+        let is_in_turn = match self.balance {
+            Balance::RoundRobin => true,
+            Balance::Hash => self.hashed.is_none(),
+            Balance::LeastConnection => false,
+        };
+        if !is_in_turn || Arc::ptr_eq(&pool[start], chosen) {
+            return 0;
+        }
+        let behind = pool[start..].iter().chain(&pool[..start]);
+        let place = behind.take_while(|endpoint| !Arc::ptr_eq(endpoint, chosen)).count();
+        i32::try_from(place).unwrap_or(0)
     }
 
     /// Whether the first attempt is to go there; never for later ones.

@@ -203,6 +203,7 @@ impl Failure {
                 | Self::NoEndpoints { .. }
                 | Self::UnknownInstance { .. }
                 | Self::MalformedInstance { .. }
+                | Self::EmptyHost
         )
     }
 

@@ -107,8 +107,6 @@ pub(crate) struct Peer {
     pub(crate) addr: SocketAddr,
     pub(crate) label: String,
     pub(crate) side: Side,
-    /// The router's own address on this connection, where lines show it.
-    pub(crate) local: Option<SocketAddr>,
     /// What its handshake came to; none in clear.
     pub(crate) tls: Option<Known>,
     _slot: Slot,
@@ -201,6 +199,10 @@ impl Ending {
         self.is_announced.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn has_successor(&self) -> bool {
+        self.has_successor.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn leave_to_successor(&self) {
         self.has_successor.store(true, Ordering::Relaxed);
     }
@@ -285,7 +287,7 @@ impl Worker {
     async fn drain(&self) {
         // A client that may be sending a request at this moment can be heard out where somebody
         // else takes what comes after it.
-        let order = match self.shared.ending.has_successor.load(Ordering::Relaxed) {
+        let order = match self.shared.ending.has_successor() {
             true => Order::LastRequest,
             false => {
                 self.connections.clear();
@@ -366,14 +368,9 @@ impl Drop for Slot {
 // === impl Peer ===
 
 impl Peer {
-    fn new(
-        (addr, local): (SocketAddr, Option<SocketAddr>),
-        side: Side,
-        tls: Option<Known>,
-        slot: Slot,
-    ) -> Self {
+    fn new(addr: SocketAddr, side: Side, tls: Option<Known>, slot: Slot) -> Self {
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        Self { addr, label: addr.to_string(), side, local, tls, _slot: slot }
+        Self { addr, label: addr.to_string(), side, tls, _slot: slot }
     }
 
     /// The address without port.

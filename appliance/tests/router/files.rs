@@ -29,16 +29,18 @@ const WRONG: &[(&str, &str)] = &[
     ("logging: {level: loud}", "take debug, info, warn, error or fatal"),
     ("logging: {metron_address: \"\"}", "logging.metron_address is empty: name the agent"),
     (
-        "enable_envelope_v1_metrics: false\n\
-         logging: {loggregator_enabled: true, metron_address: \"\"}",
+        "enable_envelope_v1_metrics: false\nlogging: {metron_address: \"\"}",
         "logging.metron_address is empty: name the agent",
     ),
     ("logging: {syslog_network: pigeon}", "take udp or tcp"),
     ("logging: {redact_query_params: some}", "take none, all or hash"),
     ("logging: {format: {timestamp: sundial}}", "sundial"),
-    ("access_log: {enable_streaming: true}", "name the server in logging.syslog_addr"),
-    ("access_log: {streaming_truncate_bytes: -1}", "streaming_truncate_bytes"),
-    ("extra_access_log_fields: [shoe_size]", "shoe_size"),
+    (
+        "access_log: {enable_streaming: true}\nlogging: {syslog_addr: \"\"}",
+        "name the server in logging.syslog_addr",
+    ),
+    ("logging: {syslog_truncate: short}", "syslog_truncate"),
+    ("logging: {extra_access_log_fields: tls_time}", "extra_access_log_fields"),
     ("balancing_algorithm: dice", "take round-robin or least-connection"),
     ("balancing_algorithm: hash", "take round-robin or least-connection"),
     ("balancing_algorithm_az_preference: far", "take none or locally-optimistic"),

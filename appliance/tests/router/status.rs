@@ -1,7 +1,8 @@
 //! Status endpoints (family S23) and metrics (family S24).
 
 use std::fs;
-use std::net::UdpSocket;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 
@@ -66,6 +67,31 @@ fn health_is_told_without_a_password_and_routes_with_one() {
     }
     assert_eq!(json(ports.routes, "/routes"), serde_json::json!({}));
     drop(router);
+}
+
+#[test]
+fn while_the_last_requests_end_it_is_said_that_no_more_are_taken() {
+    for signal in ["USR1", "TERM"] {
+        let (nats, ports) = (Nats::start(), Ports::pick());
+        let keys = format!("{}\ndrain_wait: 0s\ndrain_timeout: 60s", ports.keys(""));
+        let router = Router::start(&[&nats], &keys);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        nats.client().publish("router.register", &registration("slow.test", port, ""));
+        eventually("it is known", || router.has_said("slow.test"));
+        let mut client = TcpStream::connect(("127.0.0.1", router.port)).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: slow.test\r\n\r\n").unwrap();
+        let (mut instance, _) = listener.accept().unwrap();
+        router.signal(signal);
+        eventually("it is told", || page(ports.health, "/health", "").status == 503);
+        let process = page(ports.health, "/is-process-alive-do-not-use-for-loadbalancing", "");
+        assert_eq!(process.status, 200, "{signal}");
+        instance.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{signal}: {answer}");
+        assert_eq!(router.wait().code(), Some(0));
+    }
 }
 
 #[test]

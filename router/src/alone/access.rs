@@ -53,7 +53,7 @@ pub struct Syslog {
     /// Who writes.
     #[serde(default = "gorouter")]
     pub tag: String,
-    /// The longest message in bytes; longer ones are cut. 0 for any length.
+    /// The longest message in bytes, without what ends it; longer ones are cut. 0 for any length.
     #[serde(default)]
     pub bytes_max: usize,
 }
@@ -64,7 +64,7 @@ pub struct Syslog {
 pub enum Network {
     /// A datagram for each line.
     Udp,
-    /// A stream, each line after its length (RFC 6587 3.4.1).
+    /// A stream, each line ended by a line feed, as gorouter writes it (RFC 6587 3.4.2).
     Tcp,
 }
 
@@ -193,7 +193,7 @@ impl Stream {
             return false;
         }
         let message = message(&self.syslog, &self.host, envelope, log);
-        let sent = self.try_send(&message);
+        let sent = self.try_send(message);
         if let Err(error) = &sent {
             warn!(%error, address = self.syslog.address, "access lines do not reach syslog");
             (self.connected, self.failed_at) = (None, Some(Instant::now()));
@@ -201,17 +201,19 @@ impl Stream {
         sent.is_ok()
     }
 
-    fn try_send(&mut self, message: &[u8]) -> io::Result<()> {
+    fn try_send(&mut self, mut message: Vec<u8>) -> io::Result<()> {
         let connected = match &mut self.connected {
             Some(connected) => connected,
             none => none.insert(self.syslog.connect()?),
         };
         match connected {
-            Connected::Udp(socket) => socket.send(message).map(drop),
+            Connected::Udp(socket) => socket.send(&message).map(drop),
             Connected::Tcp(stream) => {
-                let mut framed = format!("{} ", message.len()).into_bytes();
-                framed.extend_from_slice(message);
-                stream.write_all(&framed)
+                // Lines hold no other line feed: what clients send is quoted in them.
+                if !message.ends_with(b"\n") {
+                    message.push(b'\n');
+                }
+                stream.write_all(&message)
             }
         }
     }
@@ -295,23 +297,41 @@ mod tests {
         assert_eq!(dropsonde::decode(&datagram[..n]).unwrap(), line("web", "a request"));
     }
 
-    #[test]
-    fn a_stream_of_syslog_says_each_length() {
+    /// What a syslog server gets of these lines in a stream.
+    fn streamed(bytes_max: usize, lines: [&str; 2]) -> String {
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap().to_string();
-        let syslog = Syslog { bytes_max: 60, ..syslog(Network::Tcp, address) };
+        let syslog = Syslog { bytes_max, ..syslog(Network::Tcp, address) };
         let (ingress, egress) = records::channel(false);
         let access = Access { syslog: Some(syslog), ..Access::default() };
         let writer = start(access, egress, &Tasks::default()).unwrap();
-        ingress.emit(line("web", &"x".repeat(100)));
+        for text in lines {
+            ingress.emit(line("web", text));
+        }
         drop(ingress);
         let (mut stream, _) = server.accept().unwrap();
         let mut text = String::new();
         std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
         writer.join().unwrap();
-        let (length, message) = text.split_once(' ').unwrap();
-        assert_eq!(length.parse::<usize>().unwrap(), message.len());
-        assert_eq!(message.len(), 60);
+        text
+    }
+
+    #[test]
+    fn in_a_stream_of_syslog_each_line_is_ended() {
+        for lines in [["one", "two"], ["one\n", "two\n"]] {
+            let text = streamed(0, lines);
+            let ended: Vec<&str> = text.split_inclusive('\n').collect();
+            assert_eq!(ended.len(), 2, "{text}");
+            for (message, line) in ended.iter().zip(["one", "two"]) {
+                assert!(message.starts_with("<14>1 1970-01-01T00:00:00.000000000Z "), "{text}");
+                assert!(message.ends_with(&format!(" - - {line}\n")), "{text}");
+            }
+        }
+        let long = "x".repeat(100);
+        let text = streamed(60, [&long, &long]);
+        let lengths: Vec<usize> = text.split_inclusive('\n').map(str::len).collect();
+        assert_eq!(lengths, [61, 61], "{text}");
+        assert!(text.ends_with('\n'), "{text}");
     }
 
     #[test]

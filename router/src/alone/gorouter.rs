@@ -10,6 +10,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use lattice_daemon::bus::nats::NatsConfig;
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error, StrDeserializer};
 
 use super::access::{Access, Network, Syslog};
 use super::metron::Metron;
@@ -17,8 +20,8 @@ use super::report::Report;
 use super::settings::{self, Judge, Lifecycle, Read, Refused, Settings};
 use super::stdout::Logging;
 use crate::config::{
-    AccessLines, Balance, Config, ForwardedProto, Freshness, HeaderRules, Limits, LineRules,
-    Listener, Query, Sharding, Side, Sticky, Tracing,
+    AccessLines, Balance, Config, ExtraField, ForwardedProto, Freshness, HeaderRules, Limits,
+    LineRules, Listener, Query, Sharding, Side, Sticky, Tracing,
 };
 use keys::File;
 use ports::status;
@@ -124,7 +127,12 @@ fn remarks(file: &File) -> Vec<String> {
             "prometheus.meters: the buckets of histograms are those that gorouter has without it",
         ),
     ];
-    undone.into_iter().filter(|(is_so, _)| *is_so).map(|(_, why)| why.to_owned()).collect()
+    let (_, unknown) = extra_fields(file);
+    let unknown = unknown
+        .into_iter()
+        .map(|name| format!("logging.extra_access_log_fields: there is no field `{name}`"));
+    let undone = undone.into_iter().filter(|(is_so, _)| *is_so).map(|(_, why)| why.to_owned());
+    undone.chain(unknown).collect()
 }
 
 fn listener(port: u16, is_tls: bool) -> Listener {
@@ -295,12 +303,26 @@ fn line_rules(file: &File, judge: &mut Judge) -> LineRules {
         }
     }
     LineRules {
-        extra: file.extra_access_log_fields.clone(),
+        extra: extra_fields(file).0,
         headers,
         hides_forwarded_for: file.logging.disable_log_forwarded_for,
         hides_client: file.logging.disable_log_source_ip,
         query,
     }
+}
+
+/// The fields that lines have beside the usual, each once, and names of which there is none.
+fn extra_fields(file: &File) -> (Vec<ExtraField>, Vec<&str>) {
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for name in &file.logging.extra_access_log_fields {
+        let text: StrDeserializer<'_, Error> = name.as_str().into_deserializer();
+        match ExtraField::deserialize(text) {
+            Ok(field) if known.contains(&field) => {}
+            Ok(field) => known.push(field),
+            Err(_) => unknown.push(name.as_str()),
+        }
+    }
+    (known, unknown)
 }
 
 fn report(file: &File) -> Option<Report> {
@@ -314,12 +336,9 @@ fn access(file: &File, judge: &mut Judge) -> Access {
     if streams && logging.syslog_addr.is_empty() {
         judge.refuse("access_log.enable_streaming: name the server in logging.syslog_addr");
     }
-    let is_asked_for = logging.loggregator_enabled || file.enable_envelope_v1_metrics;
-    if is_asked_for && logging.metron_address.is_empty() {
-        judge.refuse(
-            "logging.metron_address is empty: name the agent, or turn loggregator_enabled and \
-             enable_envelope_v1_metrics off",
-        );
+    // As in gorouter, even where nothing is told to it.
+    if logging.metron_address.is_empty() {
+        judge.refuse("logging.metron_address is empty: name the agent, or leave the key out");
     }
     let network = match logging.syslog_network.as_str() {
         "" | "udp" => Network::Udp,
@@ -331,7 +350,7 @@ fn access(file: &File, judge: &mut Judge) -> Access {
     };
     let (address, tag) = (logging.syslog_addr.clone(), logging.syslog.clone());
     let tag = if tag.is_empty() { "gorouter".to_owned() } else { tag };
-    let bytes_max = file.access_log.streaming_truncate_bytes;
+    let bytes_max = usize::try_from(logging.syslog_truncate).unwrap_or_default();
     Access {
         file: Some(&file.access_log.file).filter(|f| !f.is_empty()).map(Into::into),
         syslog: streams.then_some(Syslog { network, address, tag, bytes_max }),

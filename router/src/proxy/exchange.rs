@@ -10,6 +10,7 @@ use lattice_model::{Envelope, Time};
 use tracing::debug;
 
 use super::answer::Added;
+use super::course::Course;
 use super::lookup::{self, Sought};
 use super::outbound::{Outbound, Told};
 use super::service::Passage;
@@ -17,7 +18,6 @@ use super::trace::{Ids, Trace};
 use super::upload::Upload;
 use crate::access_log::{Amount, ExtraField, Line};
 use crate::config::{AccessLines, HeaderRules};
-use crate::connections::Effort;
 use crate::h1::head::Slots;
 use crate::h1::name::Name;
 use crate::h1::request::{Expects, RequestHead};
@@ -66,19 +66,6 @@ pub(crate) struct Exchange {
 /// A record, which is large and handed on, and the route, or why there is none.
 type Begun = (Box<Exchange>, Result<Arc<Route>, Failure>);
 
-/// When what happened.
-#[derive(Debug)]
-pub(crate) struct Course {
-    started: Instant,
-    /// When the first endpoint was asked, and the last.
-    asked: Option<(Instant, Instant)>,
-    /// When the answer's last byte was passed on.
-    ended: Option<Instant>,
-    attempts: usize,
-    /// What the connection to the last one took.
-    pub(crate) effort: Effort,
-}
-
 /// What a request asks of this hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Asks {
@@ -89,6 +76,8 @@ pub(crate) struct Asks {
     pub(crate) keeps_alive: bool,
     /// The connection may become something else than HTTP.
     pub(crate) is_upgrade: bool,
+    /// And is to become a websocket, which is what gorouter counts.
+    pub(crate) is_websocket: bool,
     /// The client holds its body back.
     pub(crate) expects_continue: bool,
     /// The endpoint's connection takes no further request, whatever it says.
@@ -235,7 +224,7 @@ impl Exchange {
             AccessLines::OfApps | AccessLines::None => return,
         }
         let rules = &shared.line_rules;
-        let value = |field: &ExtraField| (*field, self.course.value(*field, took, &self.peer));
+        let value = |field: &ExtraField| (*field, self.course.value(*field, took));
         let extra: Vec<Extra> = rules.extra.iter().map(value).collect();
         let shown = |name: &String| {
             (name.to_ascii_lowercase().replace('-', "_"), self.outbound.header(name.as_bytes()))
@@ -387,6 +376,7 @@ impl Asks {
             is_head: false,
             keeps_alive: false,
             is_upgrade: false,
+            is_websocket: false,
             expects_continue: false,
             ends_endpoint: false,
             is_traced: false,
@@ -410,6 +400,7 @@ impl Asks {
             is_head: head.method == "HEAD",
             keeps_alive: head.keeps_alive,
             is_upgrade: head.upgrade.is_some(),
+            is_websocket: head.upgrade.is_some_and(|to| to.eq_ignore_ascii_case(b"websocket")),
             expects_continue: head.expects == Expects::Continue && shape.has_body,
             ends_endpoint: rules.ends_connection(head),
             is_traced: trace_key.is_some()
@@ -422,56 +413,6 @@ impl Asks {
 type Shown<'e> = (&'e [u8], &'e [Extra], &'e [(String, &'e [u8])]);
 /// A further field of the access line.
 type Extra = (ExtraField, Option<Amount>);
-
-// === impl Course ===
-
-impl Course {
-    fn begin() -> Self {
-        let effort = Effort::default();
-        Self { started: Instant::now(), asked: None, ended: None, attempts: 0, effort }
-    }
-
-    /// Notes that an endpoint is asked now.
-    pub(crate) fn attempt(&mut self) -> Instant {
-        let now = Instant::now();
-        self.asked = Some((self.asked.map_or(now, |(first, _)| first), now));
-        self.attempts += 1;
-        self.effort = Effort::default();
-        now
-    }
-
-    /// Whether endpoints were asked for that long.
-    pub(crate) fn has_sought_for(&self, limit: Duration) -> bool {
-        self.asked.is_some_and(|(first, _)| first.elapsed() > limit)
-    }
-
-    /// How long all of it took by now.
-    fn took(&self) -> Duration {
-        self.ended.map_or_else(|| self.started.elapsed(), |at| at.duration_since(self.started))
-    }
-
-    /// How long the router took by itself.
-    fn here(&self, took: Duration) -> Duration {
-        self.asked.map_or(took, |(first, _)| first.duration_since(self.started))
-    }
-
-    fn value(&self, field: ExtraField, took: Duration, peer: &Peer) -> Option<Amount> {
-        let (first, last) = self.asked.unzip();
-        let since = |at: Instant| took.saturating_sub(at.duration_since(self.started));
-        match field {
-            ExtraField::BackendTime => last.map(since).map(Amount::Time),
-            ExtraField::DialTime => self.effort.dial.map(Amount::Time),
-            ExtraField::TlsTime => self.effort.tls.map(Amount::Time),
-            ExtraField::DnsTime => self.effort.dns.map(Amount::Time),
-            ExtraField::FailedAttempts => Some(Amount::Count(self.attempts.saturating_sub(1))),
-            ExtraField::FailedAttemptsTime => {
-                let failed = first.zip(last).filter(|_| self.attempts > 1);
-                failed.map(|(first, last)| Amount::Time(last.duration_since(first)))
-            }
-            ExtraField::LocalAddress => peer.local.map(|addr| Amount::Text(addr.to_string())),
-        }
-    }
-}
 
 /// A fresh uuid, or the trace's id as one. The thread's own generator: asking the kernel for each
 /// request would cost a call.

@@ -12,6 +12,7 @@ use super::answer::{self, Passage};
 use super::client::Client;
 use super::exchange::Exchange;
 use super::upload;
+use crate::config::ExtraField;
 use crate::connections::{Lease, Offer};
 use crate::h1::head::{HeadEnd, LineEnds, Slots};
 use crate::h1::response::ResponseHead;
@@ -19,7 +20,7 @@ use crate::h1::{Version, Violation};
 use crate::http2;
 use crate::metrics::count;
 use crate::pool::{Balance, Endpoint, Route};
-use crate::select::{Asked, Choice, select};
+use crate::select::{self, Asked, Choice};
 use crate::verdict::{Failure, Trouble};
 use crate::wire::{Broken, poll_transfer};
 
@@ -57,12 +58,11 @@ pub(crate) async fn send(
     route: &Route,
 ) -> Result<Answered, Failure> {
     let limits = exchange.worker.shared.limits;
-    let turn = route.next_turn();
     let mut tried = Vec::new();
     let mut failure = None;
     let mut left = attempts_max(exchange);
     while left > 0 {
-        let endpoint = match choose(exchange, route, turn, &tried) {
+        let endpoint = match choose(exchange, route, &tried) {
             Choice::Endpoint(endpoint) => endpoint,
             Choice::Nobody => break,
             Choice::Busy => {
@@ -79,6 +79,7 @@ pub(crate) async fn send(
             Err(Failure::Endpoint(trouble)) => trouble,
             Err(failure) => return Err(failure),
         };
+        exchange.course.fails();
         if trouble.marks_endpoint() {
             let now = exchange.worker.shared.clock.now();
             endpoint.backend.mark_failed(now + limits.failed_for);
@@ -94,7 +95,8 @@ pub(crate) async fn send(
         if !is_gone || exchange.course.has_sought_for(GONE_WITHIN) {
             left -= 1;
         }
-        let may_retry = trouble.may_retry(exchange.asks.shape);
+        // What was read of a body is gone.
+        let may_retry = trouble.may_retry(exchange.asks.shape) && exchange.up.body.moved() == 0;
         failure = Some(Failure::Endpoint(trouble));
         if !may_retry {
             break;
@@ -108,7 +110,7 @@ pub(crate) async fn send(
 
 /// Chooses an endpoint and does not ask it: the line of a request that is refused names it.
 pub(crate) fn appoint(exchange: &mut Exchange, route: &Route) {
-    if let Choice::Endpoint(endpoint) = choose(exchange, route, route.next_turn(), &[]) {
+    if let Choice::Endpoint(endpoint) = choose(exchange, route, &[]) {
         exchange.goes_to(&endpoint);
     }
 }
@@ -122,7 +124,7 @@ fn attempts_max(exchange: &Exchange) -> usize {
     }
 }
 
-fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Choice {
+fn choose(exchange: &Exchange, route: &Route, tried: &[u64]) -> Choice {
     let shared = &exchange.worker.shared;
     let sought = &exchange.sought;
     let in_flight_max = match exchange.is_outing() {
@@ -136,7 +138,7 @@ fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Cho
     };
     let asked = Asked {
         balance,
-        turn,
+        turn: route.next_turn(),
         tried,
         preferred: sought.stickiness.wish(),
         hashed: sought.hashed,
@@ -146,8 +148,8 @@ fn choose(exchange: &Exchange, route: &Route, turn: usize, tried: &[u64]) -> Cho
         now: if tried.is_empty() { exchange.at } else { shared.clock.now() },
     };
     match &sought.narrowed {
-        Some(narrowed) => select(narrowed, &asked),
-        None => select(&route.pool.load(), &asked),
+        Some(narrowed) => select::choose(route, narrowed, &asked),
+        None => select::choose(route, &route.pool.load(), &asked),
     }
 }
 
@@ -214,6 +216,9 @@ async fn send_on(
     exchange.up.restart();
     // Each endpoint that is asked has its own time.
     client.watch.goes_on();
+    if exchange.worker.shared.line_rules.extra.contains(&ExtraField::LocalAddress) {
+        exchange.course.local = lease.wire.stream.local_addr();
+    }
     let mut informed = 0;
     let head = poll_fn(|cx| poll_answer(cx, exchange, client, &mut lease, &mut informed)).await?;
     Ok(Answered { lease, head })
@@ -357,7 +362,7 @@ fn read_head(
 /// Writes the final head before the body.
 fn relay(exchange: &mut Exchange, client: &Client, head: &ResponseHead<'_, '_>) -> Read {
     let asks = exchange.asks;
-    if asks.is_upgrade {
+    if asks.is_websocket {
         count(&exchange.worker.traffic.upgrades_failed);
     }
     let passage = Passage::of(head.body, asks.version);

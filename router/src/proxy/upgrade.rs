@@ -17,7 +17,9 @@ use crate::wire::{Broken, Wire, poll_transfer};
 
 /// Copies until the end, which is when the access line is written.
 pub(crate) async fn tunnel(exchange: &mut Exchange, client: &mut Client, mut lease: Lease) {
-    count(&exchange.worker.traffic.upgrades);
+    if exchange.asks.is_websocket {
+        count(&exchange.worker.traffic.upgrades);
+    }
     exchange.completed(None);
     exchange.up.body.begin(Body::UntilClose, false);
     exchange.down.begin(Body::UntilClose, false);

@@ -203,12 +203,14 @@ fn an_endpoint_that_proves_itself_needs_no_heartbeat_and_is_forgotten_when_it_fa
 #[test]
 fn an_unreachable_bus_prunes_nothing_if_told_so_and_makes_everything_fresh_when_it_is_back() {
     let mut bench = Bench::new(false);
-    bench.hear(REGISTER, WEB);
+    let empty = r#"{"host":"10.0.0.2","port":80,"uris":["empty.test"]}"#;
+    bench.hear(REGISTER, WEB).hear(REGISTER, empty).hear(UNREGISTER, empty);
     bench.registrar.linked(Link { is_up: false, ups: 1 });
-    bench.wind(500).prune();
+    let web: [(&str, &[&str]); 2] =
+        [("web.test", &["10.0.0.1:80"]), ("web.test/a", &["10.0.0.1:80"])];
+    bench.wind(500).prune().holds(&[("empty.test", &[]), web[0], web[1]]);
     bench.registrar.linked(Link { is_up: true, ups: 2 });
-    bench.wind(600).prune();
-    bench.holds(&[("web.test", &["10.0.0.1:80"]), ("web.test/a", &["10.0.0.1:80"])]);
+    bench.wind(600).prune().holds(&web);
     bench.wind(621).prune().holds(&[("web.test", &[]), ("web.test/a", &[])]);
 }
 
@@ -246,6 +248,21 @@ fn what_is_not_heard_of_is_pruned() {
     bench.wind(121).prune().holds(&[("web.test", &["10.0.0.1:80"])]);
     bench.wind(221).prune().holds(&[("web.test", &[])]);
     bench.wind(260).prune().holds(&[]);
+}
+
+#[test]
+fn a_life_beyond_all_bounds_is_the_usual_one() {
+    let mut bench = Bench::new(false);
+    for (nth, secs) in ["-1", "4294967296", "9223372036854775807"].iter().enumerate() {
+        let told = format!(
+            r#"{{"host":"10.0.0.{nth}","port":80,"uris":["web.test"],
+                "stale_threshold_in_seconds":{secs}}}"#
+        );
+        bench.hear(REGISTER, &told);
+    }
+    let all: &[&str] = &["10.0.0.0:80", "10.0.0.1:80", "10.0.0.2:80"];
+    bench.wind(120).prune().holds(&[("web.test", all)]);
+    bench.wind(121).prune().holds(&[("web.test", &[])]);
 }
 
 #[test]

@@ -75,6 +75,27 @@ fn turns_go_round_and_skip_what_was_tried_or_failed() {
 }
 
 #[test]
+fn the_round_goes_on_behind_whoever_was_chosen() {
+    let pool = pool(3);
+    let route = Route::new("web.test".into(), 0, Time(0));
+    let next = |change: fn(Asked<'static>) -> Asked<'static>| {
+        let asked = change(asked(route.next_turn()));
+        match choose(&route, &pool, &asked) {
+            Choice::Endpoint(endpoint) => endpoint.backend.id,
+            Choice::Nobody | Choice::Busy => panic!("somebody is there"),
+        }
+    };
+    let in_turn = || [(); 6].map(|()| next(|asked| asked));
+    assert_eq!(in_turn(), [0, 1, 2, 0, 1, 2]);
+    pool[1].backend.mark_failed(Time(11));
+    assert_eq!(in_turn(), [0, 2, 0, 2, 0, 2]);
+    pool[1].backend.clear_failure();
+    let wish = |asked| Asked { preferred: Some("guid-1"), ..asked };
+    let with_wishes = [(); 3].map(|()| (next(wish), next(|asked| asked)));
+    assert_eq!(with_wishes, [(1, 0), (1, 1), (1, 2)], "a wish takes no turn");
+}
+
+#[test]
 fn the_fewest_in_flight_win_by_load_and_marks_mean_nothing() {
     let pool = pool(3);
     for (in_flight, tried, turn, expected) in [

@@ -127,12 +127,15 @@ impl Editor {
         }
     }
 
-    /// Forgets endpoints without heartbeats (unless `keep_stale`), and routes that have been
-    /// without endpoints for too long.
+    /// Forgets endpoints without heartbeats, and routes that have been without endpoints for too
+    /// long; with `keep_stale` neither.
     pub fn prune(&mut self, now: Time, keep_stale: bool) -> Pruned {
         let mut pruned = Pruned::default();
+        if keep_stale {
+            return pruned;
+        }
         for route in self.table.all() {
-            pruned.endpoints += self.leave(&route, |e| !keep_stale && e.is_stale(now), now);
+            pruned.endpoints += self.leave(&route, |e| e.is_stale(now), now);
             if route.empty_for(now).is_some_and(|empty| empty >= self.rules.empty_route_kept) {
                 pruned.routes += usize::from(self.remove_route(&route));
             }

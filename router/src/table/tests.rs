@@ -181,10 +181,13 @@ fn every_endpoint_can_be_taken_for_fresh() {
 }
 
 #[test]
-fn stale_endpoints_are_kept_when_told_so() {
-    let mut editor = editor(&[("web.test", &[1])]);
+fn stale_endpoints_and_empty_routes_are_kept_when_told_so() {
+    let mut editor = editor(&[("web.test", &[1]), ("empty.test", &[])]);
     assert_eq!(editor.prune(at(9999), true), Pruned::default());
     assert!(!editor.table().find("web.test", "/").unwrap().is_empty());
+    assert!(editor.table().find("empty.test", "/").unwrap().is_empty());
+    assert_eq!(editor.prune(at(9999), false), Pruned { endpoints: 1, routes: 1 });
+    assert_eq!(found(&editor, "empty.test", "/"), None);
 }
 
 #[test]

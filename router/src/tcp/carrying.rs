@@ -27,7 +27,7 @@ use crate::h1::transfer::Transfer;
 use crate::metrics::{add, count};
 use crate::pool::{Endpoint, Route};
 use crate::proxy::upgrade::poll_way;
-use crate::select::{Asked, Choice, select};
+use crate::select::{self, Asked, Choice};
 use crate::watch::{Phase, Watch};
 use crate::wire::{Broken, Stream, Wire};
 use crate::worker::Worker;
@@ -206,13 +206,13 @@ impl Carried {
     async fn reach(&mut self, route: &Route) -> Result<Lease, String> {
         let worker = self.worker.clone();
         let (shared, traffic) = (&worker.shared, &worker.traffic);
-        let (mut tried, turn) = (Vec::new(), route.next_turn());
+        let mut tried = Vec::new();
         let mut failure = "no_endpoints".to_owned();
         while tried.len() < shared.limits.attempts_max.max(1) {
             let now = shared.clock.now();
             let asked = Asked {
                 balance: route.balance(),
-                turn,
+                turn: route.next_turn(),
                 tried: &tried,
                 preferred: None,
                 hashed: None,
@@ -220,7 +220,7 @@ impl Carried {
                 in_flight_max: shared.limits.in_flight_per_endpoint_max,
                 now,
             };
-            let endpoint = match select(&route.pool.load(), &asked) {
+            let endpoint = match select::choose(route, &route.pool.load(), &asked) {
                 Choice::Endpoint(endpoint) => endpoint,
                 Choice::Busy => return Err("endpoints_busy".to_owned()),
                 Choice::Nobody => break,

@@ -86,6 +86,22 @@ fn every_failure_is_told_in_these_very_bytes() {
 }
 
 #[test]
+fn what_is_found_before_the_heads_size_is_looked_at_is_told_of_a_large_one_too() {
+    let host = || "web.test".to_owned();
+    for (failure, expected) in [
+        (Failure::EmptyHost, true),
+        (Failure::UnknownRoute { host: host() }, true),
+        (Failure::NoEndpoints { host: host() }, true),
+        (Failure::MalformedInstance { whose: Whose::App }, true),
+        (Failure::MalformedHost, false),
+        (Failure::Busy { host: host() }, false),
+        (Failure::HeadTooLarge, false),
+    ] {
+        assert_eq!(failure.is_of_lookup(), expected, "{failure:?}");
+    }
+}
+
+#[test]
 fn only_what_cannot_have_been_used_is_tried_again() {
     let get = Shape { is_idempotent: true, has_body: false };
     let put = Shape { is_idempotent: true, has_body: true };
@@ -126,6 +142,25 @@ fn errors_of_reading_are_told_apart_by_what_came_before() {
         (io::ErrorKind::TimedOut, true, Trouble::Garbled("timed out".to_owned())),
     ] {
         assert_eq!(Trouble::of_reading(&kind.into(), is_asked), expected, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_tls_connection_that_breaks_after_the_request_is_no_handshake_that_failed() {
+    use rustls::AlertDescription::{BadCertificate, InternalError};
+    for (alert, is_asked, expected) in [
+        (InternalError, false, Some(Distrust::Handshake)),
+        (InternalError, true, None),
+        (BadCertificate, false, Some(Distrust::Ours)),
+        (BadCertificate, true, Some(Distrust::Ours)),
+    ] {
+        let error = rustls::Error::AlertReceived(alert);
+        let error = io::Error::new(io::ErrorKind::InvalidData, error);
+        match (Trouble::of_reading(&error, is_asked), expected) {
+            (Trouble::Tls(distrust, _), Some(expected)) => assert_eq!(distrust, expected),
+            (Trouble::Garbled(why), None) => assert!(why.starts_with("tls: "), "{why}"),
+            (other, _) => panic!("{alert:?} {is_asked}: {other:?}"),
+        }
     }
 }
 

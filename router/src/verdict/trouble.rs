@@ -93,6 +93,11 @@ impl Trouble {
     /// What an error means of reading an answer, or of waiting for a handshake.
     pub(crate) fn of_reading(error: &io::Error, is_asked: bool) -> Self {
         match (Self::of_tls(error), error.kind()) {
+            // TLS 1.3 says only with the answer whether it takes our certificate. Whatever else is
+            // wrong once it was asked is no matter of who it is.
+            (Some(Self::Tls(distrust, why)), _) if is_asked && distrust != Distrust::Ours => {
+                Self::Garbled(format!("tls: {why}"))
+            }
             (Some(trouble), _) => trouble,
             (None, io::ErrorKind::ConnectionReset) => Self::Reset { is_asked },
             // A stream of HTTP/2 of which the endpoint says that it did not begin with it.

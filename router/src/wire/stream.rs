@@ -1,6 +1,7 @@
 //! A socket, in clear or under TLS, or one stream of a connection in HTTP/2. Both sides of TLS are
 //! driven here, one task at a time: nothing waits for a lock.
 
+use core::net::SocketAddr;
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
@@ -63,6 +64,15 @@ impl Stream {
     /// Whether it is no more than a socket.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self, Self::Plain(_) | Self::Through(_))
+    }
+
+    /// The router's own end of it; none of a stream of HTTP/2.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(tcp) | Self::Through(tcp) => tcp.local_addr().ok(),
+            Self::Tls(secured) => secured.tcp.local_addr().ok(),
+            Self::Http2(_) | Self::Upstream(_) => None,
+        }
     }
 
     /// Ready when something can be read, if only the end.

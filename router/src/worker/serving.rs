@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 
 use super::{Known, Peer, Slot, Worker};
 use crate::challenges::ACME_TLS;
-use crate::config::{ExtraField, Side};
+use crate::config::Side;
 use crate::http2;
 use crate::listening::{Opened, Serves};
 use crate::preamble::Preamble;
@@ -89,10 +89,6 @@ async fn serve(
 ) {
     let work = pin!(async {
         watch.enters(Phase::Head);
-        let local = match worker.shared.line_rules.extra.contains(&ExtraField::LocalAddress) {
-            true => tcp.local_addr().ok(),
-            false => None,
-        };
         let is_introduced = worker.shared.is_introduced(kind.0);
         let wait = is_introduced.then_some(worker.shared.limits.proxy_header_timeout);
         let Some((source, early)) = introduced(&tcp, wait).await else { return };
@@ -104,8 +100,7 @@ async fn serve(
             },
         };
         watch.enters(Phase::Idle);
-        let addrs = (source.unwrap_or(addr), local);
-        let peer = Rc::new(Peer::new(addrs, kind.0, known, slot));
+        let peer = Rc::new(Peer::new(source.unwrap_or(addr), kind.0, known, slot));
         let stream = match stream {
             Stream::Tls(secured) if peer.speaks_http2() => {
                 return Box::pin(http2::serve(&worker, secured, peer, &watch)).await;

@@ -209,7 +209,10 @@ async fn slow_heads_and_idle_connections_are_closed() {
 
 #[tokio::test]
 async fn who_says_nothing_is_let_in_and_heard_as_soon_as_it_speaks() {
-    let world = World::start().await;
+    let world = World::with(|config| config.workers = 1).await;
+    let asked = world.ask("GET / HTTP/1.0\r\nHost: nobody.test\r\n\r\n").await;
+    assert_eq!(asked.status, 404, "its worker accepts by now");
+    eventually("nobody is connected", || world.router.totals().connections == 0).await;
     let mut silent = world.client().await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(world.router.totals().connections, 0, "it is not accepted yet");

@@ -36,21 +36,22 @@ const POST_WITH_KEY: &str =
 const PUT: &str = "PUT / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 0\r\n\r\n";
 
 /// Of four requests in turn to an endpoint that fails and one that does not: how many are answered
-/// 502, and how often the first is asked. It is asked twice unless it is marked as failed.
+/// 502, and how often the first is asked: twice unless it is marked as failed, and again and again
+/// where the other one's turn goes to second attempts.
 #[tokio::test]
 async fn what_a_failure_means_depends_on_the_way_and_on_the_request() {
     for (way, request, failed, asked) in [
-        (Way::Closes, GET, 0, 2),
-        (Way::Closes, POST_WITH_KEY, 0, 2),
-        (Way::Closes, POST, 2, 2),
-        (Way::Closes, POST_EMPTY, 2, 2),
-        (Way::Closes, PUT, 2, 2),
-        (Way::Closes, GET_WITH_BODY, 2, 2),
-        (Way::Resets, GET, 1, 1),
-        (Way::Resets, POST_WITH_KEY, 1, 1),
-        (Way::Resets, POST, 1, 1),
-        (Way::BreaksOff, GET, 2, 2),
-        (Way::BreaksOff, POST, 2, 2),
+        (Way::Closes, GET, 0, 3..=4),
+        (Way::Closes, POST_WITH_KEY, 0, 3..=4),
+        (Way::Closes, POST, 2, 2..=2),
+        (Way::Closes, POST_EMPTY, 2, 2..=2),
+        (Way::Closes, PUT, 2, 2..=2),
+        (Way::Closes, GET_WITH_BODY, 2, 2..=2),
+        (Way::Resets, GET, 1, 1..=1),
+        (Way::Resets, POST_WITH_KEY, 1, 1..=1),
+        (Way::Resets, POST, 1, 1..=1),
+        (Way::BreaksOff, GET, 2, 2..=2),
+        (Way::BreaksOff, POST, 2, 2..=2),
     ] {
         let world = World::with(|config| config.workers = 1).await;
         let (bad, good) = (failing(way).await, Endpoint::saying("ok").await);
@@ -61,6 +62,8 @@ async fn what_a_failure_means_depends_on_the_way_and_on_the_request() {
             statuses.push(world.ask(request).await.status);
         }
         let seen = statuses.iter().filter(|&&status| status == 502).count();
-        assert_eq!((seen, bad.connections()), (failed, asked), "{way:?} {request:?}: {statuses:?}");
+        let about = format!("{way:?} {request:?}: {statuses:?}, asked {} times", bad.connections());
+        assert_eq!(seen, failed, "{about}");
+        assert!(asked.contains(&bad.connections()), "{about}");
     }
 }

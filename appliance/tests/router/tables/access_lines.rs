@@ -137,8 +137,8 @@ fn lines_read_as_gorouters() {
 #[test]
 fn lines_have_the_fields_and_headers_that_the_file_asks_for() {
     play(
-        "extra_access_log_fields: [backend_time, dial_time, dns_time, failed_attempts, \
-         failed_attempts_time, local_address, tls_time]\n\
+        "logging: {extra_access_log_fields: [backend_time, dial_time, dns_time, failed_attempts, \
+         failed_attempts_time, local_address, tls_time]}\n\
          extra_headers_to_log: [Accept, X-CF-InstanceIndex]",
         &[row("one that fails, and another")
             .routes(&[route!("a"), route!("b")])
@@ -154,7 +154,7 @@ fn lines_have_the_fields_and_headers_that_the_file_asks_for() {
                 r#"vcap_request_id:"<uuid>" response_time:<seconds> gorouter_time:<seconds> "#,
                 r#"app_id:"app" app_index:"0" instance_id:"guid-a" backend_time:<seconds> "#,
                 r#"dial_time:<seconds> dns_time:"-" failed_attempts:1 "#,
-                r#"failed_attempts_time:<seconds> local_address:"127.0.0.1:<router>" "#,
+                r#"failed_attempts_time:<seconds> local_address:"127.0.0.1:<port>" "#,
                 r#"tls_time:"-" x_cf_routererror:"-" accept:"x/y" x_cf_instanceindex:"0""#
             )])],
     );

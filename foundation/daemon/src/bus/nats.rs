@@ -188,13 +188,15 @@ async fn follow(
     // The first connection is one that everybody knows of already.
     let mut is_first = true;
     let mut lost_at = None;
+    // Kept over events: each attempt that fails is one, and they come more often than this.
+    let mut again = Instant::now();
     loop {
-        let again = Instant::now() + interval;
         let event = tokio::select! {
             event = events.recv() => event,
             () = tokio::time::sleep_until(again), if lost_at.is_some() => {
                 let seconds = lost_at.map(|at: Instant| at.elapsed().as_secs());
                 warn!(seconds, "nats-connection-still-disconnected");
+                again = Instant::now() + interval;
                 continue;
             }
         };
@@ -207,7 +209,8 @@ async fn follow(
                 told.send_modify(|link| *link = Link { is_up: true, ups: link.ups + 1 });
             }
             Some(Event::Disconnected) => {
-                lost_at = Some(Instant::now());
+                let now = Instant::now();
+                (lost_at, again) = (Some(now), now + interval);
                 warn!("nats-connection-disconnected");
                 told.send_modify(|link| link.is_up = false);
             }
@@ -261,3 +264,6 @@ async fn pass(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

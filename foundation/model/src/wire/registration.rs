@@ -47,7 +47,7 @@ pub struct Registration {
     #[serde(deserialize_with = "each_said", skip_serializing_if = "is_default")]
     pub tags: BTreeMap<String, String>,
     /// Seconds after which the endpoint is forgotten without a heartbeat; 0 is the router's own.
-    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "clamped", skip_serializing_if = "is_default")]
     pub stale_threshold_in_seconds: u32,
     /// A service each request passes first.
     #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
@@ -98,7 +98,7 @@ pub struct TcpRegistration {
     #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
     pub private_instance_index: String,
     /// Seconds after which the endpoint is forgotten without a heartbeat; 0 is the router's own.
-    #[serde(deserialize_with = "said", skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "clamped", skip_serializing_if = "is_default")]
     pub stale_threshold_in_seconds: u32,
 }
 
@@ -129,6 +129,12 @@ where
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
+/// The same for a number, which gorouter takes as any `int`: those beyond ours are the nearest.
+fn clamped<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let told: i64 = said(from)?;
+    Ok(u32::try_from(told.max(0)).unwrap_or(u32::MAX))
+}
+
 /// The same for each value of a map, and for all of it.
 fn each_said<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
     let told: BTreeMap<String, Option<String>> = said(from)?;
@@ -137,4 +143,31 @@ fn each_said<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Stri
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_is_any_integer_of_go_and_becomes_the_nearest() {
+        for (told, expected) in [
+            ("60", Some(60)),
+            ("null", Some(0)),
+            ("0", Some(0)),
+            ("-1", Some(0)),
+            ("-9223372036854775808", Some(0)),
+            ("4294967295", Some(u32::MAX)),
+            ("4294967296", Some(u32::MAX)),
+            ("9223372036854775807", Some(u32::MAX)),
+            ("1.5", None),
+            (r#""60""#, None),
+        ] {
+            let told = format!(r#"{{"stale_threshold_in_seconds":{told}}}"#);
+            let http: Option<Registration> = serde_json::from_str(&told).ok();
+            let tcp: Option<TcpRegistration> = serde_json::from_str(&told).ok();
+            assert_eq!(http.map(|read| read.stale_threshold_in_seconds), expected, "{told}");
+            assert_eq!(tcp.map(|read| read.stale_threshold_in_seconds), expected, "{told}");
+        }
+    }
 }

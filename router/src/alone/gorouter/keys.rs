@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use crate::alone::stdout::Timestamps;
-use crate::config::{ExtraField, duration};
+use crate::config::duration;
 use crate::tls::SubjectRule;
 
 /// Keys that gorouter knows and that need nothing done here.
@@ -90,7 +90,6 @@ pub(super) struct File {
     #[serde(deserialize_with = "list")]
     pub(super) isolation_segments: Vec<String>,
     pub(super) routing_table_sharding_mode: String,
-    pub(super) extra_access_log_fields: Vec<ExtraField>,
     #[serde(deserialize_with = "list")]
     pub(super) extra_headers_to_log: Vec<String>,
     pub(super) balancing_algorithm: String,
@@ -240,12 +239,16 @@ pub(super) struct Logging {
     pub(super) syslog: String,
     pub(super) syslog_addr: String,
     pub(super) syslog_network: String,
+    /// The longest message in bytes; 0 and less for any length.
+    pub(super) syslog_truncate: i64,
     pub(super) loggregator_enabled: bool,
     pub(super) metron_address: String,
     pub(super) redact_query_params: String,
     pub(super) disable_log_forwarded_for: bool,
     pub(super) disable_log_source_ip: bool,
     pub(super) format: Format,
+    #[serde(deserialize_with = "list")]
+    pub(super) extra_access_log_fields: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -259,7 +262,6 @@ pub(super) struct Format {
 pub(super) struct AccessLog {
     pub(super) file: String,
     pub(super) enable_streaming: bool,
-    pub(super) streaming_truncate_bytes: usize,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -423,14 +425,16 @@ impl Default for Logging {
         Self {
             level: "debug".to_owned(),
             syslog: String::new(),
-            syslog_addr: String::new(),
+            syslog_addr: "127.0.0.1:514".to_owned(),
             syslog_network: "udp".to_owned(),
+            syslog_truncate: 0,
             loggregator_enabled: false,
             metron_address: "localhost:3457".to_owned(),
             redact_query_params: "none".to_owned(),
             disable_log_forwarded_for: false,
             disable_log_source_ip: false,
             format: Format::default(),
+            extra_access_log_fields: Vec::new(),
         }
     }
 }

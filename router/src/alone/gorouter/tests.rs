@@ -92,9 +92,10 @@ fn a_usual_file_is_understood() {
 #[test]
 fn unknown_keys_are_named_and_known_ones_without_effect_are_not() {
     let text = "colour: red\nnats: {hosts: [{hostname: a, port: 1, weight: 2}], shape: x}\n\
-                debug_addr: x\nroute_services: {max_attempts: 3}\nstatus: {prot: 1}\n";
+                debug_addr: x\nroute_services: {max_attempts: 3}\nstatus: {prot: 1}\n\
+                extra_access_log_fields: [tls_time]\n";
     let unknown = read(text).unwrap().unknown_keys;
-    assert_eq!(unknown, ["colour", "nats.shape", "status.prot"]);
+    assert_eq!(unknown, ["colour", "nats.shape", "status.prot", "extra_access_log_fields"]);
 }
 
 #[test]
@@ -119,6 +120,37 @@ fn lines_show_what_the_file_asks_for() {
         assert_eq!(rules(text).headers, expected, "{text}");
     }
     assert!(read("per_app_prometheus_http_metrics_reporting: true").unwrap().router.measures_apps);
+}
+
+#[test]
+fn lines_have_each_further_field_once_and_what_is_none_is_named() {
+    let settings =
+        |fields: &str| read(&format!("logging: {{extra_access_log_fields: {fields}}}")).unwrap();
+    let found = settings("[tls_time, shoe_size, dns_time, tls_time]");
+    assert_eq!(found.router.line_rules.extra, [ExtraField::TlsTime, ExtraField::DnsTime]);
+    let remark = "logging.extra_access_log_fields: there is no field `shoe_size`";
+    assert_eq!(found.remarks, [remark]);
+    for none in ["[]", "~"] {
+        assert!(settings(none).router.line_rules.extra.is_empty(), "{none}");
+    }
+}
+
+#[test]
+fn lines_go_to_a_syslog_server_on_this_machine_unless_another_is_named() {
+    let syslog = |text: &str| read(text).unwrap().access.syslog;
+    assert!(syslog("").is_none());
+    for (more, expected) in [
+        ("", (Network::Udp, "127.0.0.1:514", 0)),
+        ("logging: {syslog_truncate: 0}", (Network::Udp, "127.0.0.1:514", 0)),
+        ("logging: {syslog_truncate: -1}", (Network::Udp, "127.0.0.1:514", 0)),
+        (
+            "logging: {syslog_network: tcp, syslog_addr: \"a:1\", syslog_truncate: 900}",
+            (Network::Tcp, "a:1", 900),
+        ),
+    ] {
+        let found = syslog(&format!("access_log: {{enable_streaming: true}}\n{more}")).unwrap();
+        assert_eq!((found.network, &*found.address, found.bytes_max), expected, "{more}");
+    }
 }
 
 #[test]
@@ -326,12 +358,19 @@ fn what_cannot_be_is_refused_with_what_to_do() {
         ("balancing_algorithm: dice", "take round-robin or least-connection"),
         ("logging: {level: loud}", "take debug, info"),
         ("logging: {loggregator_enabled: true, metron_address: \"\"}", "logging.metron_address"),
-        ("logging: {metron_address: \"\"}", "enable_envelope_v1_metrics"),
-        ("access_log: {enable_streaming: true}", "logging.syslog_addr"),
+        ("logging: {metron_address: \"\"}", "logging.metron_address"),
+        (
+            "enable_envelope_v1_metrics: false\nlogging: {metron_address: \"\"}",
+            "logging.metron_address",
+        ),
+        (
+            "access_log: {enable_streaming: true}\nlogging: {syslog_addr: \"\"}",
+            "logging.syslog_addr",
+        ),
+        ("logging: {syslog_truncate: short}", "syslog_truncate"),
         ("logging: {syslog_network: pigeon}", "take udp or tcp"),
         ("disable_http: true", "nothing would listen"),
         ("logging: {redact_query_params: some}", "take none, all or hash"),
-        ("extra_access_log_fields: [shoe_size]", "shoe_size"),
         ("balancing_algorithm: hash", "take round-robin or least-connection"),
         ("balancing_algorithm_az_preference: locally-optimistic", "name the zone"),
         ("balancing_algorithm_az_preference: far", "take none or locally-optimistic"),
