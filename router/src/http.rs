@@ -248,7 +248,7 @@ fn routes_pages(view: &Arc<View>) -> Router {
 }
 
 async fn health(State(view): State<Arc<View>>) -> Response {
-    let is_ending = view.router.is_ending() || view.router.retiring().is_cancelled();
+    let is_ending = view.router.is_ending() || view.router.is_closing();
     let is_well = view.is_open.load(Ordering::Relaxed) && !is_ending;
     let answer =
         if is_well { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "") };

@@ -446,9 +446,9 @@ impl Handle {
         &self.inner.listening
     }
 
-    /// Cancelled when nobody is taken in any more.
-    pub(crate) fn retiring(&self) -> &CancellationToken {
-        &self.inner.retiring
+    /// Whether nobody is taken in any more, by a successor neither.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.inner.retiring.is_cancelled() && !self.inner.ending.has_successor()
     }
 
     pub(crate) fn table(&self) -> &Table {

@@ -53,9 +53,10 @@ pub enum Choice {
 /// stands behind one that is passed over is not to get its share as well.
 pub fn choose(route: &Route, pool: &[Arc<Endpoint>], asked: &Asked<'_>) -> Choice {
     let choice = select(pool, asked);
-    if let Choice::Endpoint(chosen) = &choice {
-        route.goes_on_by(asked.passed_over(pool, chosen));
-    }
+    route.goes_on_by(match &choice {
+        Choice::Endpoint(chosen) => asked.passed_over(pool, chosen),
+        Choice::Nobody | Choice::Busy => -1,
+    });
     choice
 }
 

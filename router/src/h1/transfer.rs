@@ -23,6 +23,7 @@ pub(crate) struct Transfer {
     /// and this follows them.
     tail: &'static [u8],
     moved: u64,
+    has_begun: bool,
     is_ended: bool,
 }
 
@@ -50,6 +51,7 @@ impl Transfer {
             direct: 0,
             tail: b"",
             moved: 0,
+            has_begun: false,
             is_ended: true,
         }
     }
@@ -69,6 +71,11 @@ impl Transfer {
     /// Bytes of the body that were taken from the input.
     pub(crate) fn moved(&self) -> u64 {
         self.moved
+    }
+
+    /// Whether any of it was written, so that it cannot be written anew.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// Whether anything waits to be written.
@@ -105,6 +112,7 @@ impl Transfer {
 
     /// Notes that `n` bytes of the slices were written.
     pub(crate) fn wrote(&mut self, n: usize, input: &mut Buffer) {
+        self.has_begun |= n > 0;
         let waited = n.min(self.waiting.len() - self.written);
         self.written += waited;
         if self.written == self.waiting.len() {

@@ -95,8 +95,8 @@ pub(crate) async fn send(
         if !is_gone || exchange.course.has_sought_for(GONE_WITHIN) {
             left -= 1;
         }
-        // What was read of a body is gone.
-        let may_retry = trouble.may_retry(exchange.asks.shape) && exchange.up.body.moved() == 0;
+        // What was sent of a body is gone.
+        let may_retry = trouble.may_retry(exchange.asks.shape) && !exchange.up.body.has_begun();
         failure = Some(Failure::Endpoint(trouble));
         if !may_retry {
             break;
@@ -136,9 +136,9 @@ fn choose(exchange: &Exchange, route: &Route, tried: &[u64]) -> Choice {
         (Balance::Hash, None) => shared.balance,
         (balance, _) => balance,
     };
-    let asked = Asked {
+    let asked = |turn| Asked {
         balance,
-        turn: route.next_turn(),
+        turn,
         tried,
         preferred: sought.stickiness.wish(),
         hashed: sought.hashed,
@@ -148,8 +148,11 @@ fn choose(exchange: &Exchange, route: &Route, tried: &[u64]) -> Choice {
         now: if tried.is_empty() { exchange.at } else { shared.clock.now() },
     };
     match &sought.narrowed {
-        Some(narrowed) => select::choose(route, narrowed, &asked),
-        None => select::choose(route, &route.pool.load(), &asked),
+        // The round is that of all endpoints.
+        Some(narrowed) => {
+            select::select(narrowed, &asked(rand::random_range(0..narrowed.len().max(1))))
+        }
+        None => select::choose(route, &route.pool.load(), &asked(route.next_turn())),
     }
 }
 
@@ -168,6 +171,7 @@ async fn attempt(
             outcome => return outcome,
         }
     }
+    exchange.course.local = None;
     let lease = dial(exchange, client, (endpoint, offer)).await?;
     exchange.course.effort = lease.effort;
     send_on(exchange, client, lease).await

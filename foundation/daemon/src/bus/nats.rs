@@ -209,8 +209,10 @@ async fn follow(
                 told.send_modify(|link| *link = Link { is_up: true, ups: link.ups + 1 });
             }
             Some(Event::Disconnected) => {
-                let now = Instant::now();
-                (lost_at, again) = (Some(now), now + interval);
+                if lost_at.is_none() {
+                    let now = Instant::now();
+                    (lost_at, again) = (Some(now), now + interval);
+                }
                 warn!("nats-connection-disconnected");
                 told.send_modify(|link| link.is_up = false);
             }
