@@ -74,13 +74,22 @@ impl Owner {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = self.ingress.next(&mut batch) => self.take(&mut batch),
-                Some(ask) = self.asks.recv() => self.answer(ask),
+                Some(ask) = self.asks.recv() => {
+                    self.catch_up(&mut batch);
+                    self.answer(ask);
+                }
                 _ = tell.tick() => self.own_up(),
             }
         }
-        self.ingress.rest(&mut batch);
-        self.take(&mut batch);
+        self.ingress.close();
+        self.catch_up(&mut batch);
         self.own_up();
+    }
+
+    /// Takes what waits already, so that answers hold what was said before they were asked for.
+    fn catch_up(&mut self, batch: &mut Vec<Envelope>) {
+        self.ingress.waiting(batch);
+        self.take(batch);
     }
 
     fn take(&mut self, batch: &mut Vec<Envelope>) {

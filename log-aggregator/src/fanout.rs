@@ -2,15 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lattice_daemon::queue::{Receiver, Refused, Sender, queue};
 use lattice_model::envelope::{Log, PLATFORM_LOG_ID};
 use lattice_model::{Envelope, Time};
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 
 use crate::config::Limits;
-use crate::ring::size;
 
 /// The source type of what the log-aggregator itself has to say.
 pub const SOURCE_TYPE: &str = "LGR";
@@ -36,8 +33,7 @@ pub struct Fanout {
 /// The listener's end of its queue.
 #[derive(Debug)]
 pub struct Subscription {
-    envelopes: mpsc::Receiver<Envelope>,
-    queued_bytes: Arc<AtomicUsize>,
+    envelopes: Receiver<Envelope>,
 }
 
 #[derive(Debug, Default)]
@@ -50,9 +46,7 @@ struct Firehose {
 #[derive(Debug)]
 struct Listener {
     source_id: Arc<str>,
-    envelopes: mpsc::Sender<Envelope>,
-    queued_bytes: Arc<AtomicUsize>,
-    bytes_max: usize,
+    envelopes: Sender<Envelope>,
     lost_untold: u64,
     lost: u64,
 }
@@ -72,16 +66,9 @@ impl Fanout {
 
     /// Adds a listener, which hears what comes from now on.
     pub fn listen(&mut self, wanted: Wanted) -> Subscription {
-        let (sender, receiver) = mpsc::channel(self.envelopes_max);
-        let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let listener = |source_id| Listener {
-            source_id,
-            envelopes: sender,
-            queued_bytes: Arc::clone(&queued_bytes),
-            bytes_max: self.bytes_max,
-            lost_untold: 0,
-            lost: 0,
-        };
+        let (sender, envelopes) = queue(self.envelopes_max, self.bytes_max);
+        let listener =
+            |source_id| Listener { source_id, envelopes: sender, lost_untold: 0, lost: 0 };
         match wanted {
             Wanted::App(app_id) => {
                 self.apps.entry(Arc::clone(&app_id)).or_default().push(listener(app_id));
@@ -91,7 +78,7 @@ impl Fanout {
                 firehose.listeners.push(listener(PLATFORM_LOG_ID.into()));
             }
         }
-        Subscription { envelopes: receiver, queued_bytes }
+        Subscription { envelopes }
     }
 
     /// Queues an envelope for everyone who wants it, and says how many of them lost it.
@@ -189,21 +176,8 @@ impl Listener {
     }
 
     fn queue(&self, envelope: Envelope) -> bool {
-        let bytes = size(&envelope);
-        let queued = self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
-        // An empty queue takes anything, so that a line larger than the bound can pass.
-        let is_full = queued > 0 && queued + bytes > self.bytes_max;
-        let is_taken = !is_full
-            && match self.envelopes.try_send(envelope) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_)) => false,
-                // It has left and misses nothing.
-                Err(TrySendError::Closed(_)) => return true,
-            };
-        if !is_taken {
-            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        is_taken
+        // Whoever has left misses nothing.
+        self.envelopes.send(envelope) != Err(Refused::Full)
     }
 }
 
@@ -212,11 +186,7 @@ impl Listener {
 impl Subscription {
     /// Waits for envelopes and appends at most `max`; none when the log-aggregator has ended.
     pub async fn next(&mut self, into: &mut Vec<Envelope>, max: usize) -> usize {
-        let before = into.len();
-        let count = self.envelopes.recv_many(into, max).await;
-        let bytes = into[before..].iter().map(size).sum();
-        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        count
+        self.envelopes.recv_many(into, max).await
     }
 }
 

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use lattice_daemon::queue::Weight as _;
 use lattice_model::envelope::{ContainerMetric, Message};
 use lattice_model::{Envelope, Time};
 
 use crate::config::Limits;
-
-/// What every kept envelope costs beside its text.
-const OVERHEAD_BYTES: usize = 160;
 
 /// All apps' rings.
 #[derive(Debug)]
@@ -137,11 +135,11 @@ impl Ring {
     }
 
     fn keep_line(&mut self, line: Envelope, limits: &Limits) -> bool {
-        self.bytes += size(&line);
+        self.bytes += line.bytes();
         self.lines.push_back(line);
         while self.lines.len() > limits.lines_per_app || self.bytes > limits.bytes_per_app {
             let Some(oldest) = self.lines.pop_front() else { break };
-            self.bytes -= size(&oldest);
+            self.bytes -= oldest.bytes();
         }
         !self.lines.is_empty()
     }
@@ -160,9 +158,9 @@ impl Ring {
                 return false;
             }
         }
-        self.bytes += size(&envelope);
+        self.bytes += envelope.bytes();
         if let Some(older) = self.metrics.insert(index, Measured { arrived: now, envelope }) {
-            self.bytes -= size(&older.envelope);
+            self.bytes -= older.envelope.bytes();
         }
         true
     }
@@ -172,21 +170,11 @@ impl Ring {
         self.metrics.retain(|_, measured| {
             let is_fresh = now.since(measured.arrived) < limits.metric_ttl;
             if !is_fresh {
-                *bytes -= size(&measured.envelope);
+                *bytes -= measured.envelope.bytes();
             }
             is_fresh
         });
     }
-}
-
-/// What an envelope counts as wherever bytes are counted.
-pub fn size(envelope: &Envelope) -> usize {
-    let texts = envelope.source_id.len() + envelope.instance_id.len();
-    let message = match &envelope.message {
-        Message::Log(log) => log.payload.len() + log.source_type.len(),
-        Message::ContainerMetric(_) => 0,
-    };
-    OVERHEAD_BYTES + texts + message
 }
 
 #[cfg(test)]

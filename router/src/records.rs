@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use lattice_daemon::log_ingress::{self, LogIngress, PENDING_MAX};
+use lattice_daemon::log_ingress::{LogIngress, PENDING_BYTES_MAX, PENDING_MAX};
+use lattice_daemon::queue::{Receiver, Sender, Weight, queue};
 use lattice_model::{Envelope, Time};
-use tokio::sync::mpsc;
 
 use crate::pool::Facts;
 
@@ -60,7 +60,7 @@ pub struct Served {
 /// The way to the writer; whoever finds it full loses a line, and waits for nothing.
 #[derive(Debug, Clone)]
 pub struct Records {
-    to: mpsc::Sender<Record>,
+    to: Sender<Record>,
     wants_served: bool,
     unwritten: Arc<AtomicU64>,
 }
@@ -69,14 +69,14 @@ pub struct Records {
 #[derive(Debug)]
 pub struct Written {
     /// What arrives.
-    pub records: mpsc::Receiver<Record>,
+    pub records: Receiver<Record>,
     /// How many arrived and could not be written, ever; for the writer to count.
     pub unwritten: Arc<AtomicU64>,
 }
 
 /// A way, and its end at the writer, who may want to know each request itself.
 pub fn channel(wants_served: bool) -> (Records, Written) {
-    let (to, records) = mpsc::channel(PENDING_MAX);
+    let (to, records) = queue(PENDING_MAX, PENDING_BYTES_MAX);
     let unwritten = Arc::new(AtomicU64::new(0));
     let written = Written { records, unwritten: unwritten.clone() };
     (Records { to, wants_served, unwritten }, written)
@@ -88,6 +88,30 @@ impl From<Envelope> for Record {
     /// A line of which nothing else is known.
     fn from(envelope: Envelope) -> Self {
         Self { envelope, short: None, facts: None, served: None }
+    }
+}
+
+impl Weight for Record {
+    fn bytes(&self) -> usize {
+        let short = self.short.as_deref().map_or(0, <[u8]>::len);
+        self.envelope.bytes() + short + self.served.as_deref().map_or(0, Weight::bytes)
+    }
+}
+
+// === impl Served ===
+
+impl Weight for Served {
+    fn bytes(&self) -> usize {
+        let texts = [
+            &self.request_id,
+            &self.method,
+            &self.uri,
+            &self.client,
+            &self.user_agent,
+            &self.forwarded_for,
+            &self.instance_id,
+        ];
+        size_of::<Self>() + texts.map(String::len).iter().sum::<usize>()
     }
 }
 
@@ -106,12 +130,12 @@ impl Records {
 
     /// Hands all of them over, in their order; how many were lost.
     pub(crate) fn send_all(&self, records: &mut dyn ExactSizeIterator<Item = Record>) -> u64 {
-        log_ingress::send_all(&self.to, records)
+        self.to.send_all(records)
     }
 }
 
 impl LogIngress for Records {
     fn emit(&self, envelope: Envelope) -> bool {
-        self.to.try_send(envelope.into()).is_ok()
+        self.to.send(envelope.into()).is_ok()
     }
 }

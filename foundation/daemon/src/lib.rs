@@ -6,6 +6,7 @@ pub mod clock;
 pub mod credentials;
 pub mod gate;
 pub mod log_ingress;
+pub mod queue;
 pub mod tasks;
 pub mod telemetry;
 

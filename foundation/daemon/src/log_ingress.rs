@@ -1,13 +1,19 @@
-//! The way of envelopes into the log-aggregator; the embedded side is a bounded channel.
+//! The way of envelopes into the log-aggregator; the embedded side is a bounded queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lattice_model::Envelope;
-use tokio::sync::mpsc;
+use lattice_model::envelope::Message;
+
+use crate::queue::{Receiver, Sender, Weight, queue};
 
 /// The most envelopes that wait for the log-aggregator.
 pub const PENDING_MAX: usize = 16_384;
+/// The most that they take.
+pub const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What an envelope takes beside its text.
+const OVERHEAD_BYTES: usize = 160;
 
 /// Takes envelopes. Never blocks: what does not fit is counted as lost.
 pub trait LogIngress: Send + Sync {
@@ -23,7 +29,7 @@ pub trait LogIngress: Send + Sync {
 /// The sending end in one process.
 #[derive(Debug, Clone)]
 pub struct ChannelIngress {
-    envelopes: mpsc::Sender<Envelope>,
+    envelopes: Sender<Envelope>,
     lost: Arc<AtomicU64>,
 }
 
@@ -31,34 +37,33 @@ pub struct ChannelIngress {
 #[derive(Debug)]
 pub struct ChannelEgress {
     /// What arrives.
-    pub envelopes: mpsc::Receiver<Envelope>,
+    pub envelopes: Receiver<Envelope>,
     /// How many did not fit, ever.
     pub lost: Arc<AtomicU64>,
 }
 
 /// Makes both ends.
 pub fn channel() -> (ChannelIngress, ChannelEgress) {
-    let (sender, envelopes) = mpsc::channel(PENDING_MAX);
+    let (sender, envelopes) = queue(PENDING_MAX, PENDING_BYTES_MAX);
     let lost = Arc::new(AtomicU64::new(0));
     let ingress = ChannelIngress { envelopes: sender, lost: Arc::clone(&lost) };
     (ingress, ChannelEgress { envelopes, lost })
 }
 
-/// Sends all of them in their order, as far as they fit, with one reservation for all; how many were
-/// lost.
-pub fn send_all<T>(to: &mpsc::Sender<T>, items: &mut dyn ExactSizeIterator<Item = T>) -> u64 {
-    let fitting = items.len().min(to.capacity());
-    match to.try_reserve_many(fitting) {
-        Ok(places) => places.zip(&mut *items).for_each(|(place, item)| place.send(item)),
-        // Others were faster, or nobody listens any more.
-        Err(_) => return items.map(|item| u64::from(to.try_send(item).is_err())).sum(),
+impl Weight for Envelope {
+    fn bytes(&self) -> usize {
+        let texts = self.source_id.len() + self.instance_id.len();
+        let message = match &self.message {
+            Message::Log(log) => log.payload.len() + log.source_type.len(),
+            Message::ContainerMetric(_) => 0,
+        };
+        OVERHEAD_BYTES + texts + message
     }
-    items.map(|_lost| 1).sum()
 }
 
 impl LogIngress for ChannelIngress {
     fn emit(&self, envelope: Envelope) -> bool {
-        let taken = self.envelopes.try_send(envelope).is_ok();
+        let taken = self.envelopes.send(envelope).is_ok();
         if !taken {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -66,7 +71,7 @@ impl LogIngress for ChannelIngress {
     }
 
     fn emit_all(&self, envelopes: &mut dyn ExactSizeIterator<Item = Envelope>) -> u64 {
-        let lost = send_all(&self.envelopes, envelopes);
+        let lost = self.envelopes.send_all(envelopes);
         self.lost.fetch_add(lost, Ordering::Relaxed);
         lost
     }
@@ -75,7 +80,7 @@ impl LogIngress for ChannelIngress {
 #[cfg(test)]
 mod tests {
     use lattice_model::Time;
-    use lattice_model::envelope::Log;
+    use lattice_model::envelope::{LINE_BYTES_MAX, Log};
 
     use super::*;
 
@@ -94,6 +99,18 @@ mod tests {
         for expected in lines(PENDING_MAX - 2).iter().chain(&lines(2)) {
             assert_eq!(egress.envelopes.try_recv().as_ref(), Ok(expected));
         }
+    }
+
+    #[test]
+    fn large_lines_do_not_fill_the_memory() {
+        let (ingress, egress) = channel();
+        let line = Log::out("APP".into(), vec![b'x'; LINE_BYTES_MAX]);
+        let envelope = || Envelope::log("web".into(), "0".into(), Time(0), line.clone());
+        while ingress.emit(envelope()) {}
+        let waiting = egress.envelopes.len() * envelope().bytes();
+        assert!(waiting <= PENDING_BYTES_MAX, "{waiting}");
+        assert!(waiting > PENDING_BYTES_MAX - envelope().bytes(), "{waiting}");
+        assert_eq!(egress.lost.load(Ordering::Relaxed), 1);
     }
 
     #[test]

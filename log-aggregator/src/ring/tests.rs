@@ -61,7 +61,7 @@ fn the_latest_lines_are_answered_oldest_first() {
 
 #[test]
 fn an_apps_bytes_are_bounded_by_its_oldest_lines() {
-    let each = size(&line("a", "1"));
+    let each = line("a", "1").bytes();
     let limits = Limits { bytes_per_app: 2 * each, ..Limits::default() };
     let (rings, evicted) = kept(limits, &["a:1", "a:2", "a:3"]);
     assert_eq!(texts(&rings.recent("a", 9)), ["2", "3"]);
@@ -85,7 +85,7 @@ fn the_app_that_was_silent_longest_gives_way() {
     assert!(rings.recent("b", 9).is_empty());
     assert_eq!(texts(&rings.recent("c", 9)), ["1"]);
 
-    let limits = Limits { bytes: 2 * size(&line("a", "1")), ..Limits::default() };
+    let limits = Limits { bytes: 2 * line("a", "1").bytes(), ..Limits::default() };
     let (rings, evicted) = kept(limits, &["a:1", "b:1", "c:1"]);
     assert_eq!((rings.apps(), evicted), (2, 1));
     assert!(rings.recent("a", 9).is_empty());
@@ -120,7 +120,7 @@ fn a_further_instance_waits_until_another_is_outdated() {
     let later = NOW + Duration::from_secs(120);
     assert!(!rings.keep(metric("a", 1, 4), later).is_unkept);
     assert_eq!(texts(&rings.metrics("a", later)), ["1:4"]);
-    assert_eq!(rings.bytes(), size(&metric("a", 1, 4)));
+    assert_eq!(rings.bytes(), metric("a", 1, 4).bytes());
 }
 
 proptest! {
@@ -146,7 +146,7 @@ proptest! {
             let all = rings.apps.values().flat_map(|ring| {
                 ring.lines.iter().chain(ring.metrics.values().map(|measured| &measured.envelope))
             });
-            prop_assert_eq!(rings.bytes(), all.map(size).sum::<usize>());
+            prop_assert_eq!(rings.bytes(), all.map(Envelope::bytes).sum::<usize>());
             prop_assert!(rings.bytes() <= limits.bytes && rings.apps() <= limits.apps);
             prop_assert_eq!(rings.apps(), rings.by_use.len());
             for ring in rings.apps.values() {

@@ -60,6 +60,24 @@ async fn app_ids_may_be_any_text() {
 }
 
 #[tokio::test]
+async fn whoever_asks_is_told_all_that_was_said_before() {
+    let cluster = Cluster::start().await;
+    cluster.emit(line("web", "taken at once")).await;
+    assert!(cluster.try_emit(line("web", "gathers")));
+    let recent = cluster.handle.recent("web").await.unwrap();
+    assert_eq!(texts(&recent), ["taken at once", "gathers"]);
+
+    assert!(cluster.try_emit(line("web", "too early for the stream")));
+    let mut stream = cluster.handle.stream("web").await.unwrap();
+    assert!(cluster.try_emit(line("web", "in time")));
+    assert_eq!(text(&cluster::next(&mut stream).await), "in time");
+
+    assert!(cluster.try_emit(metric("web", 0, 5)));
+    let newest = cluster.handle.container_metrics("web").await.unwrap();
+    assert_eq!(newest, [metric("web", 0, 5)]);
+}
+
+#[tokio::test]
 async fn a_hundred_lines_are_recent_unless_the_request_names_a_number() {
     let cluster = Cluster::start().await;
     let mut stream = cluster.client().stream("web").await.unwrap();
@@ -124,11 +142,14 @@ async fn shutdown_ends_streams_after_the_last_line() {
     let cluster = Cluster::start().await;
     let mut stream = cluster.client().stream("web").await.unwrap();
     let mut socket = cluster.websocket("/apps/web/stream").await;
-    cluster.emit(line("web", "last")).await;
+    cluster.emit(line("web", "taken at once")).await;
+    assert!(cluster.try_emit(line("web", "last")));
     assert!(cluster.end().await, "tasks were still running");
-    assert_eq!(text(&cluster::next(&mut stream).await), "last");
+    for expected in ["taken at once", "last"] {
+        assert_eq!(text(&cluster::next(&mut stream).await), expected);
+        assert_eq!(text(&cluster::next_frame(&mut socket).await), expected);
+    }
     assert!(stream.next().await.is_none());
-    assert_eq!(text(&cluster::next_frame(&mut socket).await), "last");
     assert_eq!(cluster::close_code(&mut socket).await, 1001);
     let told = cluster.client().recent("web").await.unwrap_err();
     assert!(matches!(told, LogError::Unreachable { .. }), "{told}");

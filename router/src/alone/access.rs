@@ -25,6 +25,10 @@ const BATCH_MAX: usize = 1024;
 /// How long lines gather before the next ones are written: to be woken for a few of them takes more
 /// than to write many.
 const GATHER: Duration = Duration::from_millis(5);
+/// How much memory is kept for the text of lines.
+const TEXT_KEPT_BYTES_MAX: usize = 1024 * 1024;
+/// How often it is said that lines are lost.
+const SAY_EVERY: Duration = Duration::from_secs(1);
 /// User-level messages, informational (RFC 5424 6.2.1).
 const PRIORITY: u8 = 14;
 /// How long a syslog server that is gone is left alone.
@@ -106,11 +110,8 @@ pub fn start(
     written: Written,
     tasks: &Tasks,
 ) -> Result<JoinHandle<()>, AccessError> {
-    let file = access.file.map(|path| {
-        let opened = OpenOptions::new().create(true).append(true).open(&path);
-        opened.map_err(|source| AccessError::File { path, source })
-    });
-    let (file, syslog) = (file.transpose()?, access.syslog.map(Stream::new));
+    let file = access.file.map(Appended::new).transpose()?;
+    let syslog = access.syslog.map(Stream::new);
     let thread = std::thread::Builder::new().name("access-log".to_owned());
     let metron = access.metron.map(|metron| {
         let agent = Agent::at(&metron.address, tasks);
@@ -121,7 +122,7 @@ pub fn start(
 }
 
 struct Writer {
-    file: Option<File>,
+    file: Option<Appended>,
     syslog: Option<Stream>,
     metron: Option<(Metron, Agent)>,
 }
@@ -129,42 +130,94 @@ struct Writer {
 impl Writer {
     fn run(&mut self, written: Written) {
         let Written { mut records, unwritten } = written;
-        let mut batch = Vec::new();
-        let mut text = Vec::new();
+        let (mut batch, mut text) = (Vec::new(), Vec::new());
         loop {
             let many = records.blocking_recv_many(&mut batch, BATCH_MAX);
             if many == 0 {
                 return;
             }
-            for record in batch.drain(..) {
-                let is_lost = !self.write(&record, &mut text);
-                unwritten.fetch_add(is_lost.into(), Ordering::Relaxed);
-            }
-            if let Some(file) = &mut self.file
-                && let Err(error) = file.write_all(&text)
-            {
-                unwritten.fetch_add(many as u64, Ordering::Relaxed);
-                warn!(%error, "access lines were lost");
-            }
-            text.clear();
+            let lost = self.write(&batch, &mut text);
+            unwritten.fetch_add(lost as u64, Ordering::Relaxed);
+            batch.clear();
             if many < BATCH_MAX {
                 std::thread::sleep(GATHER);
             }
         }
     }
 
-    /// Whether the syslog server got it, where there is one.
-    fn write(&mut self, record: &Record, text: &mut Vec<u8>) -> bool {
-        let envelope = &record.envelope;
-        let Message::Log(log) = &envelope.message else { return true };
-        if self.file.is_some() {
-            text.extend_from_slice(&log.payload);
-            text.push(b'\n');
+    /// Writes lines wherever they go; how many did not get to all these places. `text` is memory to
+    /// write in.
+    fn write(&mut self, records: &[Record], text: &mut Vec<u8>) -> usize {
+        let in_file = self.file.as_mut().map(|file| file.append(records, text));
+        let mut lost = 0;
+        for (place, record) in records.iter().enumerate() {
+            if let Some((metron, agent)) = &self.metron {
+                metron.tell(record, agent);
+            }
+            let is_sent = self.syslog.as_mut().is_none_or(|syslog| syslog.send(&record.envelope));
+            lost += usize::from(!is_sent || in_file.is_some_and(|lines| place >= lines));
         }
-        if let Some((metron, agent)) = &self.metron {
-            metron.tell(record, agent);
+        lost
+    }
+}
+
+/// A file that lines are appended to.
+struct Appended {
+    file: File,
+    /// Whether it ends with a part of a line.
+    is_torn: bool,
+    said_at: Option<Instant>,
+}
+
+impl Appended {
+    fn new(path: PathBuf) -> Result<Self, AccessError> {
+        let opened = OpenOptions::new().create(true).append(true).open(&path);
+        let file = opened.map_err(|source| AccessError::File { path, source })?;
+        Ok(Self { file, is_torn: false, said_at: None })
+    }
+
+    /// Appends lines; how many of them are there then.
+    fn append(&mut self, records: &[Record], text: &mut Vec<u8>) -> usize {
+        text.clear();
+        text.shrink_to(TEXT_KEPT_BYTES_MAX);
+        text.extend(self.is_torn.then_some(b'\n'));
+        let mut ends = Vec::with_capacity(records.len());
+        for record in records {
+            if let Message::Log(log) = &record.envelope.message {
+                text.extend_from_slice(&log.payload);
+                text.push(b'\n');
+            }
+            ends.push(text.len());
         }
-        self.syslog.as_mut().is_none_or(|syslog| syslog.send(envelope, log))
+        let written = self.write(text);
+        ends.partition_point(|end| *end <= written)
+    }
+
+    /// Writes as much of it as there is space for.
+    fn write(&mut self, text: &[u8]) -> usize {
+        let mut written = 0;
+        while written < text.len() {
+            match self.file.write(&text[written..]) {
+                Ok(0) => break,
+                Ok(more) => written += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.say(&error);
+                    break;
+                }
+            }
+        }
+        if let Some(last) = text[..written].last() {
+            self.is_torn = *last != b'\n';
+        }
+        written
+    }
+
+    fn say(&mut self, error: &io::Error) {
+        if self.said_at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+            warn!(%error, "access lines are lost: they cannot be appended to their file");
+            self.said_at = Some(Instant::now());
+        }
     }
 }
 
@@ -188,7 +241,8 @@ impl Stream {
     }
 
     /// Whether it was sent.
-    fn send(&mut self, envelope: &Envelope, log: &Log) -> bool {
+    fn send(&mut self, envelope: &Envelope) -> bool {
+        let Message::Log(log) = &envelope.message else { return true };
         if self.failed_at.is_some_and(|at| at.elapsed() < SYSLOG_REST) {
             return false;
         }
@@ -352,6 +406,37 @@ mod tests {
             writer.join().unwrap();
             assert_eq!(unwritten.load(Ordering::Relaxed), 3, "{full:?}");
         }
+    }
+
+    #[test]
+    fn a_line_is_lost_once_wherever_it_did_not_get() {
+        let (ingress, egress) = records::channel(false);
+        let unwritten = ingress.unwritten();
+        let access = Access {
+            file: Some("/dev/full".into()),
+            syslog: Some(syslog(Network::Tcp, "127.0.0.1:1".to_owned())),
+            ..Access::default()
+        };
+        let writer = start(access, egress, &Tasks::default()).unwrap();
+        (0..3).for_each(|_| assert!(ingress.emit(line("web", "a request"))));
+        drop(ingress);
+        writer.join().unwrap();
+        assert_eq!(unwritten.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_line_after_one_of_which_a_part_is_there_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("access.log");
+        let mut file = Appended::new(path.clone()).unwrap();
+        let records = ["one", "two"].map(|text| Record::from(line("web", text)));
+        // As if the disk had been full in the midst of a line.
+        assert_eq!(file.write(b"zero\nha"), 7);
+        assert!(file.is_torn);
+        assert_eq!(file.append(&records, &mut Vec::new()), 2);
+        assert_eq!(file.append(&records, &mut b"what was there".to_vec()), 2);
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text, "zero\nha\none\ntwo\none\ntwo\n");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lattice_daemon::log_ingress::LogIngress;
+use lattice_daemon::queue::Weight as _;
 use lattice_model::envelope::LINE_BYTES_MAX;
 use tokio::sync::Notify;
 
@@ -18,8 +19,8 @@ use crate::records::{DATAGRAM_BYTES_MAX, Record, Records};
 const GATHER: Duration = Duration::from_millis(5);
 /// How many lines wait at most.
 const WAITING_MAX: usize = 256;
-/// The text is written into memory that is kept, unless a line was this long.
-const KEPT_BYTES_MAX: usize = 16 * 1024;
+/// A line that is longer waits for no others, and the memory is not kept which it was written into.
+const USUAL_BYTES_MAX: usize = 16 * 1024;
 
 /// The lines. What still waits is handed over when they are dropped.
 pub(crate) struct Lines {
@@ -84,7 +85,7 @@ impl Lines {
         if max > DATAGRAM_BYTES_MAX && text.len() > DATAGRAM_BYTES_MAX {
             record.short = Some(access_log::within(line, DATAGRAM_BYTES_MAX).into());
         }
-        if text.len() <= KEPT_BYTES_MAX {
+        if text.len() <= USUAL_BYTES_MAX {
             text.clear();
             self.text.set(text);
         }
@@ -94,10 +95,12 @@ impl Lines {
     /// Takes a line that is written already.
     pub(crate) fn push(&self, record: Record) {
         let mut waiting = self.waiting.borrow_mut();
+        let is_long = record.bytes() > USUAL_BYTES_MAX;
         waiting.push(record);
         match waiting.len() {
-            1 => self.begun.notify_one(),
             WAITING_MAX => self.hand_over(&mut waiting),
+            _ if is_long => self.hand_over(&mut waiting),
+            1 => self.begun.notify_one(),
             _ => {}
         }
     }
@@ -189,6 +192,9 @@ mod tests {
         }
         add(&lines, WAITING_MAX);
         assert_eq!(egress.envelopes.len(), WAITING_MAX);
+        add(&lines, 1);
+        lines.push(record(&[b'x'; USUAL_BYTES_MAX]));
+        assert_eq!(egress.envelopes.len(), WAITING_MAX + 2, "a long one waits for no others");
     }
 
     /// How many of more lines than fit are counted as lost.
