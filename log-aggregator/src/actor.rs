@@ -81,8 +81,9 @@ impl Owner {
                 _ = tell.tick() => self.own_up(),
             }
         }
-        self.ingress.close();
-        self.catch_up(&mut batch);
+        while self.ingress.last(&mut batch).await > 0 {
+            self.take(&mut batch);
+        }
         self.own_up();
     }
 

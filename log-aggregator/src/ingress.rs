@@ -46,9 +46,10 @@ impl Ingress {
         into.extend((0..waiting).map_while(|_| self.egress.envelopes.try_recv().ok()));
     }
 
-    /// Takes no more in; what waits can still be had.
-    pub(crate) fn close(&mut self) {
+    /// Takes no more in, and appends some of what waits; none when that was all.
+    pub(crate) async fn last(&mut self, into: &mut Vec<Envelope>) -> usize {
         self.egress.envelopes.close();
+        self.egress.envelopes.recv_many(into, BATCH_MAX).await
     }
 
     /// How many envelopes did not fit since this was last asked.

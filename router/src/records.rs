@@ -111,7 +111,8 @@ impl Weight for Served {
             &self.forwarded_for,
             &self.instance_id,
         ];
-        size_of::<Self>() + texts.map(String::len).iter().sum::<usize>()
+        let trace = self.trace.as_ref().map_or(0, |(trace, span)| trace.len() + span.len());
+        size_of::<Self>() + trace + texts.map(String::len).iter().sum::<usize>()
     }
 }
 
@@ -137,5 +138,37 @@ impl Records {
 impl LogIngress for Records {
     fn emit(&self, envelope: Envelope) -> bool {
         self.to.send(envelope.into()).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lattice_model::envelope::Log;
+
+    use super::*;
+
+    #[test]
+    fn all_that_a_client_can_make_long_is_counted() {
+        let served = |text: &str| Served {
+            began: Time(0),
+            asked: None,
+            ended: Time(0),
+            request_id: text.to_owned(),
+            trace: Some((text.to_owned(), text.to_owned())),
+            method: text.to_owned(),
+            uri: text.to_owned(),
+            client: text.to_owned(),
+            user_agent: text.to_owned(),
+            forwarded_for: text.to_owned(),
+            status: 200,
+            sent: 0,
+            instance_id: text.to_owned(),
+        };
+        let record = |text: &str| Record {
+            short: Some(text.as_bytes().into()),
+            served: Some(Box::new(served(text))),
+            ..Envelope::log("a".into(), "0".into(), Time(0), Log::out("RTR".into(), text)).into()
+        };
+        assert_eq!(record("longer").bytes() - record("").bytes(), 11 * "longer".len());
     }
 }

@@ -154,12 +154,11 @@ impl<T: Weight> Receiver<T> {
 impl Waiting {
     /// Whether so many bytes more may wait; if so, they do.
     fn admits(&self, bytes: usize) -> bool {
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let is_admitted = before == 0 || before + bytes <= self.bytes_max;
-        if !is_admitted {
-            self.left(bytes);
-        }
-        is_admitted
+        let with_them = |waiting: usize| {
+            let all = waiting + bytes;
+            (waiting == 0 || all <= self.bytes_max).then_some(all)
+        };
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_them).is_ok()
     }
 
     fn left(&self, bytes: usize) {
@@ -220,8 +219,32 @@ mod tests {
         assert!(sender.is_closed());
         assert_eq!(sender.send(1), Err(Refused::Closed));
         assert_eq!(sender.send_all(&mut vec![1, 2].into_iter()), 2);
-        let mut taken = Vec::new();
+        let mut taken = vec![9];
         assert_eq!((receiver.recv().await, receiver.recv_many(&mut taken, 1).await), (Some(1), 1));
         assert_eq!((receiver.recv().await, receiver.recv().await), (Some(3), None));
+        assert_eq!(receiver.waiting.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn whoever_sends_at_once_each_item_is_taken_or_lost() {
+        let (sender, mut receiver) = queue::<usize>(8, 20);
+        let (mut taken, lost) = (Vec::new(), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let (sender, lost) = (sender.clone(), &lost);
+                scope.spawn(move || {
+                    for _ in 0..1000 {
+                        let alone = usize::from(sender.send(2).is_err());
+                        let many =
+                            usize::try_from(sender.send_all(&mut [1, 2, 3].into_iter())).unwrap();
+                        lost.fetch_add(alone + many, Ordering::Relaxed);
+                    }
+                });
+            }
+            drop(sender);
+            while receiver.blocking_recv_many(&mut taken, 5) > 0 {}
+        });
+        assert_eq!(taken.len() + lost.into_inner(), 8000);
+        assert_eq!(receiver.waiting.bytes.load(Ordering::Relaxed), 0);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use lattice_api::log_aggregator::{EnvelopeStream, LogClient};
+use lattice_api::log_aggregator::{EnvelopeStream, LogClient, LogReader as _};
 use lattice_daemon::credentials::Admin;
 use lattice_daemon::log_ingress::{ChannelIngress, LogIngress as _, channel};
 use lattice_daemon::tasks::Tasks;

@@ -19,7 +19,8 @@ use crate::records::{DATAGRAM_BYTES_MAX, Record, Records};
 const GATHER: Duration = Duration::from_millis(5);
 /// How many lines wait at most.
 const WAITING_MAX: usize = 256;
-/// A line that is longer waits for no others, and the memory is not kept which it was written into.
+/// A record that takes more waits for no others, and memory is not kept which a longer line was
+/// written into.
 const USUAL_BYTES_MAX: usize = 16 * 1024;
 
 /// The lines. What still waits is handed over when they are dropped.
