@@ -128,8 +128,8 @@ pub fn register(lines: &[u8]) {
 /// belong to whole requests.
 pub fn requests(bytes: &[u8], cut: usize) -> usize {
     let (first, second) = bytes.split_at(cut.min(bytes.len()));
-    let whole = Reading::of(&[bytes]);
-    assert_eq!(Reading::of(&[first, second]), whole);
+    let whole = Reading::of(&[bytes]).unframed();
+    assert_eq!(Reading::of(&[first, second]).unframed(), whole);
     whole.used
 }
 

@@ -13,12 +13,22 @@ const LINES_MAX: usize = 100;
 /// What was read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reading {
-    /// Method, target and body, of whole requests.
-    pub(crate) requests: Vec<(String, Vec<u8>, Vec<u8>)>,
+    /// Whole requests.
+    pub(crate) requests: Vec<Request>,
     /// Bytes of whole requests.
     pub(crate) used: usize,
     /// Why there were no more.
     pub(crate) violation: Option<Violation>,
+}
+
+/// A request as it is passed on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) target: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+    /// Whether the body is written in chunks.
+    pub(crate) is_chunked: bool,
 }
 
 // === impl Reading ===
@@ -35,6 +45,31 @@ impl Reading {
         }
         reading
     }
+
+    /// The same, the bodies without their chunks, which end where pieces did.
+    pub(crate) fn unframed(mut self) -> Self {
+        for request in self.requests.iter_mut().filter(|request| request.is_chunked) {
+            request.body = unframed(&request.body);
+        }
+        self
+    }
+}
+
+/// What is in chunks as we write them, and the trailers behind them.
+fn unframed(mut chunks: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    loop {
+        let end = memchr::memmem::find(chunks, b"\r\n").expect("a chunk's size has an end");
+        let size = std::str::from_utf8(&chunks[..end]).expect("it is a number");
+        let size = usize::from_str_radix(size, 16).expect("it is a number");
+        let rest = &chunks[end + 2..];
+        if size == 0 {
+            content.extend_from_slice(rest);
+            return content;
+        }
+        content.extend_from_slice(&rest[..size]);
+        chunks = rest[size..].strip_prefix(b"\r\n").expect("a chunk has an end");
+    }
 }
 
 /// A reader between two pieces.
@@ -42,13 +77,13 @@ struct Reader {
     input: Buffer,
     end: HeadEnd,
     consumed: usize,
-    body: Option<(String, Vec<u8>, Transfer, Vec<u8>)>,
+    begun: Option<(Request, Transfer)>,
 }
 
 impl Default for Reader {
     fn default() -> Self {
         let input = Buffer::new(vec![0; SPACE]);
-        Self { input, end: HeadEnd::default(), consumed: 0, body: None }
+        Self { input, end: HeadEnd::default(), consumed: 0, begun: None }
     }
 }
 
@@ -70,9 +105,9 @@ impl Reader {
     /// One step; false when more bytes are needed.
     fn advance(&mut self, reading: &mut Reading) -> Result<bool, Violation> {
         let before = self.input.filled().len();
-        let advanced = if self.body.is_some() { self.body(reading)? } else { self.head()? };
+        let advanced = if self.begun.is_some() { self.body(reading)? } else { self.head()? };
         self.consumed += before - self.input.filled().len();
-        if self.body.is_none() {
+        if self.begun.is_none() {
             reading.used = self.consumed;
         }
         Ok(advanced)
@@ -90,29 +125,31 @@ impl Reader {
         self.end = HeadEnd::default();
         let mut slots = Slots::new();
         let head = RequestHead::parse(&self.input.filled()[..length], LINES_MAX, &mut slots)?;
+        let request = Request {
+            method: head.method.to_owned(),
+            target: head.target.to_vec(),
+            body: Vec::new(),
+            is_chunked: head.body == Body::Chunked,
+        };
         let mut transfer = Transfer::new(Vec::new());
-        transfer.begin(head.body, head.body == Body::Chunked);
-        let request = (head.method.to_owned(), head.target.to_vec(), transfer, Vec::new());
+        transfer.begin(head.body, request.is_chunked);
         self.input.consume(length);
-        self.body = Some(request);
+        self.begun = Some((request, transfer));
         Ok(true)
     }
 
     fn body(&mut self, reading: &mut Reading) -> Result<bool, Violation> {
-        let Some((method, target, transfer, written)) = &mut self.body else { return Ok(false) };
+        let Some((request, transfer)) = &mut self.begun else { return Ok(false) };
         match transfer.step(&mut self.input)? {
             Step::Read => Ok(false),
             Step::Write => {
                 let slices = transfer.slices(&self.input).concat();
                 transfer.wrote(slices.len(), &mut self.input);
-                written.extend_from_slice(&slices);
+                request.body.extend_from_slice(&slices);
                 Ok(true)
             }
             Step::Done => {
-                let method = std::mem::take(method);
-                let (target, written) = (std::mem::take(target), std::mem::take(written));
-                reading.requests.push((method, target, written));
-                self.body = None;
+                reading.requests.extend(self.begun.take().map(|(request, _)| request));
                 Ok(true)
             }
         }
